@@ -56,19 +56,25 @@ export function accountBetween(before: Snapshot, after: Snapshot): Account {
     // Without /proc there is nothing to tell, rather than nothing used.
     const measured = processes.every((threads) => threads.length > 0) ? 1 : NaN
     return {
-      processes: processes.length, cpuMsPerSecond: measured * sum.cpuNs / 1e6 / seconds,
+      processes: processes.length,
+      cpuMsPerSecond: measured * sum.cpuNs / 1e6 / seconds,
       wakesPerSecond: {
-        main: measured * main / seconds, pool: measured * pool / seconds,
+        main: measured * main / seconds,
+        pool: measured * pool / seconds,
         others: measured * others / seconds,
       },
-      othersCpuMsPerSecond: measured * sum.othersNs / 1e6 / seconds, batchesPerSecond: null,
+      othersCpuMsPerSecond: measured * sum.othersNs / 1e6 / seconds,
+      batchesPerSecond: null,
     }
   })
 }
 
 /** With flushes of the journal, counted from before the first snapshot until after the second. */
 export function withBatches(
-  account: Account, before: Counts | null, after: Counts | null, seconds: number,
+  account: Account,
+  before: Counts | null,
+  after: Counts | null,
+  seconds: number,
 ): Account {
   return byRole((role) => {
     const usage = account[role]

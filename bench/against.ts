@@ -13,13 +13,15 @@ import { buildCommit } from './worktree.js'
 const warmupSeconds = 0.5
 
 export async function compareWith(
-  { commit, pairs, scenes }: AgainstOptions, { seconds, warmSeconds }: Options,
+  { commit, pairs, scenes }: AgainstOptions,
+  { seconds, warmSeconds }: Options,
   progress: (text: string) => void,
 ): Promise<Comparison> {
   const build = await buildCommit(commit, progress)
   progress(`starting a cluster of this checkout, and one of ${build.commit}`)
   const clusters = [
-    await startEngram('bench'), await startEngram('bench', { dist: build.dist }),
+    await startEngram('bench'),
+    await startEngram('bench', { dist: build.dist }),
   ] as const
   const own: Target = { ...clusters[0].target, name: 'this' }
   const other: Target = { ...clusters[1].target, name: 'other' }
@@ -41,7 +43,10 @@ export async function compareWith(
 }
 
 async function measureScene(
-  scene: Scene, targets: readonly Target[], seconds: number, progress: (text: string) => void,
+  scene: Scene,
+  targets: readonly Target[],
+  seconds: number,
+  progress: (text: string) => void,
 ): Promise<Map<string, Values>> {
   const values = new Map<string, Values>()
   if (scene === 'idle') {

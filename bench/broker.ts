@@ -25,10 +25,12 @@ export async function startBrokerCluster(): Promise<Broker[]> {
   const ports: { client: number; route: number }[] = []
   for (const _ of names) ports.push({ client: await freePort(), route: await freePort() })
   const routes = ports.map((p) => `nats-route://127.0.0.1:${p.route}`).join(', ')
-  return await Promise.all(names.map((name, n) => startServer(name, ports[n]?.client ?? 0, [
-    `jetstream { store_dir: "${temporaryDirectory(name)}" }`,
-    `cluster { name: bench, listen: "127.0.0.1:${ports[n]?.route}", routes: [${routes}] }`,
-  ])))
+  return await Promise.all(names.map((name, n) =>
+    startServer(name, ports[n]?.client ?? 0, [
+      `jetstream { store_dir: "${temporaryDirectory(name)}" }`,
+      `cluster { name: bench, listen: "127.0.0.1:${ports[n]?.route}", routes: [${routes}] }`,
+    ])
+  ))
 }
 
 async function startServer(name: string, port: number, more: string[]): Promise<Broker> {

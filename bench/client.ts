@@ -45,7 +45,9 @@ const sampleMs = 50
 
 /** Protected and unprotected in turns, the first one changing: the machine is noisy. */
 export async function measureClient(
-  cluster: EngramCluster, repeats: number, seconds: number,
+  cluster: EngramCluster,
+  repeats: number,
+  seconds: number,
   progress: (text: string) => void,
 ): Promise<ClientResult> {
   await cluster.awaitInSync()
@@ -53,8 +55,12 @@ export async function measureClient(
   for (let n = 0; n < repeats; n += 1) {
     for (const name of n % 2 === 0 ? ['protect', 'bare'] as const : ['bare', 'protect'] as const) {
       const load = await inProcess({
-        url: cluster.url, space: cluster.options.space, protect: name === 'protect', inFlight,
-        seconds, warmupSeconds: 1,
+        url: cluster.url,
+        space: cluster.options.space,
+        protect: name === 'protect',
+        inFlight,
+        seconds,
+        warmupSeconds: 1,
       })
       loads[name].push(load)
       progress(`client ${name}: ${load.perSecond}/s, ${load.cpuMicros} us of CPU per write, p99 `
@@ -67,8 +73,9 @@ export async function measureClient(
 async function inProcess(spec: ClientSpec): Promise<ClientLoad> {
   const child = startScript('client', spec)
   try {
-    return JSON.parse(await child.line((spec.seconds + spec.warmupSeconds) * 1000 + 10_000)) as
-      ClientLoad
+    return JSON.parse(
+      await child.line((spec.seconds + spec.warmupSeconds) * 1000 + 10_000),
+    ) as ClientLoad
   } finally {
     await child.stop()
   }
@@ -80,8 +87,8 @@ async function load(spec: ClientSpec): Promise<ClientLoad> {
   } })
   const latency = newHistogram()
   const measured = { writes: 0, isOn: false, isOver: false }
-  const writers = Array.from({ length: spec.inFlight }, (_, n) =>
-    keepWriting(client, spec, n, measured, latency))
+  const writers = Array.from({ length: spec.inFlight },
+    (_, n) => keepWriting(client, spec, n, measured, latency))
   await delay(spec.warmupSeconds * 1000)
   const before = process.cpuUsage()
   measured.isOn = true
@@ -94,12 +101,16 @@ async function load(spec: ClientSpec): Promise<ClientLoad> {
   return {
     perSecond: Math.round(measured.writes / spec.seconds),
     cpuMicros: Math.round((user + system) / measured.writes * 10) / 10,
-    p50Ms: atPercentile(latency, 50), p99Ms: atPercentile(latency, 99), keptBytesMax,
+    p50Ms: atPercentile(latency, 50),
+    p99Ms: atPercentile(latency, 99),
+    keptBytesMax,
   }
 }
 
 async function keepWriting(
-  client: EngramClient, { space, inFlight: stride }: ClientSpec, first: number,
+  client: EngramClient,
+  { space, inFlight: stride }: ClientSpec,
+  first: number,
   measured: { writes: number; isOn: boolean; isOver: boolean },
   latency: ReturnType<typeof newHistogram>,
 ): Promise<void> {
@@ -130,8 +141,8 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
       return 0
     }
     const cluster = await startEngram('bench')
-    const result = await measureClient(cluster, Number(argument), Number(seconds),
-      (text) => process.stderr.write(`${text}\n`))
+    const result = await measureClient(cluster, Number(argument), Number(seconds), (text) =>
+      process.stderr.write(`${text}\n`))
     console.log(JSON.stringify(result))
     await cluster.stop()
     return 0

@@ -9,12 +9,16 @@ import { markdownTable, median } from './table.js'
 const columns: readonly LoadName[] = ['paced', 'one', 'open', 'closed']
 const titles = ['200/s', 'one in flight', '5,000/s', '256 in flight']
 const names: Readonly<Record<string, string>> = {
-  floor: 'floor', engram: 'Engram', jetstream: 'JetStream R3', redis: 'Redis',
+  floor: 'floor',
+  engram: 'Engram',
+  jetstream: 'JetStream R3',
+  redis: 'Redis',
 }
 const serverRoles: readonly Role[] = ['primary', 'replicas', 'broker', 'up']
 /** Systems whose processes are Node's: kinds of threads are known of these. */
 const nodeProcesses: readonly [string, Role, string][] = [
-  ['floor', 'primary', 'floor'], ['engram', 'primary', 'Engram, primary'],
+  ['floor', 'primary', 'floor'],
+  ['engram', 'primary', 'Engram, primary'],
   ['engram', 'replicas', 'Engram, a replica'],
 ]
 
@@ -24,20 +28,24 @@ export function cpuSections(results: Results): readonly string[] {
 }
 
 function oneSyncLine({ oneSyncWakes }: Results): string {
-  return oneSyncWakes === null || !Number.isFinite(oneSyncWakes) ? ''
+  return oneSyncWakes === null || !Number.isFinite(oneSyncWakes)
+    ? ''
     : `On this disk one append and its fdatasync, alone, wake a thread pool ${
-      oneSyncWakes.toFixed(1)} times.`
+      oneSyncWakes.toFixed(1)
+    } times.`
 }
 
 function cpuTable(results: Results): string {
   const rows = Object.keys(results.idle).map((system) => [
-    names[system] ?? system, percent(ofIdle(results, system, serversCpu)),
+    names[system] ?? system,
+    percent(ofIdle(results, system, serversCpu)),
     ...columns.map((load) => micros(ofLoad(results, system, load, cpuPerWrite))),
   ])
   const apart = ofLoad(results, 'redis', 'apart', cpuPerWrite)
   if (Number.isFinite(apart)) {
     rows.push(['Redis, 256 connections', '–', ...columns.map((load) =>
-      load === 'closed' ? micros(apart) : '–')])
+      load === 'closed' ? micros(apart) : '–'
+    )])
   }
   return markdownTable(['CPU per write of all servers', 'idle', ...titles], rows)
 }
@@ -53,7 +61,8 @@ function rolesTable(results: Results): string {
         `${names[system] ?? system}: ${role}${count > 1 ? ` (${count} together)` : ''}`,
         percent(ofIdle(results, system, (one) => one[role]?.cpuMsPerSecond ?? NaN)),
         ...columns.map((load) =>
-          micros(ofLoad(results, system, load, (measured) => cpuPerWrite(measured, role)))),
+          micros(ofLoad(results, system, load, (measured) => cpuPerWrite(measured, role)))
+        ),
       ]
     })
   })
@@ -75,10 +84,12 @@ function wakesTable(results: Results): string {
       ? (measured) => wakesPerWrite(measured, role, 'pool')
       : (measured) => poolWakesPerBatch(measured, role)
     return [
-      name, plain(idle((usage) => usage.wakesPerSecond.main), 0),
+      name,
+      plain(idle((usage) => usage.wakesPerSecond.main), 0),
       at('paced', (measured) => wakesPerWrite(measured, role, 'main')),
       at('one', (measured) => wakesPerWrite(measured, role, 'main')),
-      at('paced', batches), at('one', batches),
+      at('paced', batches),
+      at('one', batches),
       micros(ofLoad(results, system, 'paced', (measured) => othersPerWrite(measured, role))),
       at('closed', ({ account }) => {
         const usage = account[role]
@@ -87,9 +98,14 @@ function wakesTable(results: Results): string {
     ]
   })
   return markdownTable([
-    'wakes, per process', 'main thread, idle, per second', '200/s, per write',
-    'one in flight, per write', 'pool, 200/s, per batch', 'one in flight, per batch',
-    'CPU of V8\'s own threads, 200/s, per write', 'batches per second, 256 in flight',
+    'wakes, per process',
+    'main thread, idle, per second',
+    '200/s, per write',
+    'one in flight, per write',
+    'pool, 200/s, per batch',
+    'one in flight, per batch',
+    'CPU of V8\'s own threads, 200/s, per write',
+    'batches per second, 256 in flight',
   ], rows)
 }
 
@@ -99,7 +115,10 @@ function othersPerWrite({ account, perSecond }: Measured, role: Role): number {
 }
 
 function ofLoad(
-  results: Results, system: string, load: LoadName, value: (measured: Measured) => number,
+  results: Results,
+  system: string,
+  load: LoadName,
+  value: (measured: Measured) => number,
 ): number {
   return median((results.loads[system]?.[load] ?? []).map((measured) => value(measured)))
 }

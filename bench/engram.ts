@@ -55,9 +55,13 @@ export class EngramCluster {
   readonly #broker: readonly number[]
 
   private constructor(
-    readonly options: EngramOptions, readonly up: Proc, readonly url: string,
+    readonly options: EngramOptions,
+    readonly up: Proc,
+    readonly url: string,
     /** Address of the page of the whole cluster. */
-    readonly http: string, readonly connection: NatsConnection, ready: Ready,
+    readonly http: string,
+    readonly connection: NatsConnection,
+    ready: Ready,
   ) {
     this.#pids = new Map(ready.nodes.map((node) => [node.id, node.pid]))
     this.#operator = new Operator(connection, '_INBOX')
@@ -71,15 +75,33 @@ export class EngramCluster {
     const cliFile = cliFileIn(options.dist ?? ownDist)
     if (!existsSync(cliFile)) throw new Error(`${cliFile} is not there: npm run build`)
     const up = new Proc(process.execPath, [
-      ...options.nodeFlags ?? [], cliFile, 'up', '--json', '--nodes', String(options.nodes),
-      '--space', options.space, '--replicas', String(options.replicas),
-      '--data', join(temporaryDirectory('engram'), 'data'),
-      '--nats-port', String(await freePort()), '--http', '127.0.0.1:0',
+      ...options.nodeFlags ?? [],
+      cliFile,
+      'up',
+      '--json',
+      '--nodes',
+      String(options.nodes),
+      '--space',
+      options.space,
+      '--replicas',
+      String(options.replicas),
+      '--data',
+      join(temporaryDirectory('engram'), 'data'),
+      '--nats-port',
+      String(await freePort()),
+      '--http',
+      '127.0.0.1:0',
     ], { label: 'engram up', graceMs: stopGraceMs })
     const ready = JSON.parse(await up.line(readyMs)) as Ready
     const connection = await openConnection(ready.nats, 'bench operator')
     const cluster = new EngramCluster(
-      options, up, ready.nats, ready.http, connection, ready)
+      options,
+      up,
+      ready.nats,
+      ready.http,
+      connection,
+      ready,
+    )
     await cluster.awaitInSync()
     return cluster
   }
@@ -87,8 +109,11 @@ export class EngramCluster {
   get target(): Target {
     const subject = `engram.v1.write.${this.options.space}`
     return {
-      name: 'engram', endpoint: { url: this.url, subject, okPrefix: '{"ok":true' },
-      pids: () => this.#pidsByRole(), batches: () => this.#flushes(), stop: () => this.stop(),
+      name: 'engram',
+      endpoint: { url: this.url, subject, okPrefix: '{"ok":true' },
+      pids: () => this.#pidsByRole(),
+      batches: () => this.#flushes(),
+      stop: () => this.stop(),
     }
   }
 
@@ -107,7 +132,11 @@ export class EngramCluster {
   async createSpace(space: string, settings: Partial<SpaceSettings>): Promise<void> {
     const { replicas } = this.options
     await this.#operator.admin({
-      type: 'createSpace', space, replicas, ack: 'durable', minInSync: Math.min(2, replicas + 1),
+      type: 'createSpace',
+      space,
+      replicas,
+      ack: 'durable',
+      minInSync: Math.min(2, replicas + 1),
       ...settings,
     })
     await this.awaitInSync(space)
@@ -119,21 +148,25 @@ export class EngramCluster {
   }
 
   async members(): Promise<MemberView[]> {
-    return (await this.reports()).flatMap((report) => report.spaces
-      .filter((member) => member.space === this.options.space)
-      .map((member) => ({ ...member, node: report.node.id })))
+    return (await this.reports()).flatMap((report) =>
+      report.spaces
+        .filter((member) => member.space === this.options.space)
+        .map((member) => ({ ...member, node: report.node.id }))
+    )
   }
 
   /** Waits until there is a primary and all members are in sync with it. */
   async awaitInSync(
-    id = this.options.space, timeoutMs = 60_000,
+    id = this.options.space,
+    timeoutMs = 60_000,
   ): Promise<{ primary: string; epoch: number }> {
     const deadline = performance.now() + timeoutMs
     const count = Math.min(this.options.nodes, this.options.replicas + 1)
     for (;;) {
       const space = await this.space(id)
       if (space?.primary && space.inSync.length === count
-        && space.members.every((member) => member.epoch === space.epoch)) {
+        && space.members.every((member) => member.epoch === space.epoch))
+      {
         return { primary: space.primary, epoch: space.epoch }
       }
       if (performance.now() > deadline) {
@@ -173,8 +206,18 @@ export class EngramCluster {
   async restart(id: string): Promise<void> {
     await this.#restarted.get(id)?.exited
     const child = new Proc(process.execPath, [
-      ...this.options.nodeFlags ?? [], cliFileIn(this.options.dist ?? ownDist), 'node',
-      '--id', id, '--nats', this.url, '--data', this.dataOf(id), '--http', '127.0.0.1:0', '--json',
+      ...this.options.nodeFlags ?? [],
+      cliFileIn(this.options.dist ?? ownDist),
+      'node',
+      '--id',
+      id,
+      '--nats',
+      this.url,
+      '--data',
+      this.dataOf(id),
+      '--http',
+      '127.0.0.1:0',
+      '--json',
     ], { label: `engram node ${id}`, graceMs: stopGraceMs })
     this.#restarted.set(id, child)
     this.#pids.set(id, child.pid)
@@ -192,7 +235,10 @@ export class EngramCluster {
     const { primary } = await this.awaitInSync()
     const replicas = [...this.#pids].filter(([id]) => id !== primary).map(([, pid]) => pid)
     return {
-      primary: [this.#pid(primary)], replicas, broker: this.#broker, up: [this.up.pid],
+      primary: [this.#pid(primary)],
+      replicas,
+      broker: this.#broker,
+      up: [this.up.pid],
     }
   }
 
@@ -231,7 +277,8 @@ export class EngramCluster {
 }
 
 export async function startEngram(
-  space: string, more: Pick<EngramOptions, 'dist' | 'nodeFlags'> = {},
+  space: string,
+  more: Pick<EngramOptions, 'dist' | 'nodeFlags'> = {},
 ): Promise<EngramCluster> {
   return await EngramCluster.start({ space, nodes: 3, replicas: 2, ...more })
 }
@@ -239,7 +286,10 @@ export async function startEngram(
 /** Runs a command of the CLI to its end; what it prints is JSON. */
 export async function askCli(args: readonly string[]): Promise<unknown> {
   const child = new Proc(
-    process.execPath, [cliFileIn(ownDist), ...args, '--json'], { label: args.join(' ') })
+    process.execPath,
+    [cliFileIn(ownDist), ...args, '--json'],
+    { label: args.join(' ') },
+  )
   const lines: string[] = []
   try {
     for (;;) lines.push(await child.line(15_000))

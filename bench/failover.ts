@@ -78,7 +78,10 @@ class Prober {
 }
 
 export async function measureFailover(
-  cluster: EngramCluster, fault: Fault, rounds: number, onRound?: (ms: number) => void,
+  cluster: EngramCluster,
+  fault: Fault,
+  rounds: number,
+  onRound?: (ms: number) => void,
 ): Promise<FailoverResult> {
   const connection = await openConnection(cluster.url, 'bench failover')
   const prober = new Prober(connection, cluster.target.endpoint.subject)
@@ -94,12 +97,18 @@ export async function measureFailover(
     await connection.close()
   }
   return {
-    fault, rounds, medianMs: median(times), maxMs: Math.max(0, ...times), timesMs: times,
+    fault,
+    rounds,
+    medianMs: median(times),
+    maxMs: Math.max(0, ...times),
+    timesMs: times,
   }
 }
 
 async function oneFailover(
-  cluster: EngramCluster, prober: Prober, fault: Fault,
+  cluster: EngramCluster,
+  prober: Prober,
+  fault: Fault,
 ): Promise<number> {
   await cluster.awaitInSync()
   await delay(settleMs)

@@ -81,8 +81,10 @@ export async function startFloor(): Promise<Target> {
     await broker.stop()
   }
   return {
-    name: 'floor', endpoint: { url: broker.url, subject, okPrefix: '{"ok":true' },
-    pids: async () => ({ primary: [child.pid], broker: [broker.pid] }), stop,
+    name: 'floor',
+    endpoint: { url: broker.url, subject, okPrefix: '{"ok":true' },
+    pids: async () => ({ primary: [child.pid], broker: [broker.pid] }),
+    stop,
   }
 }
 

@@ -41,7 +41,10 @@ const keysMax = 100_000
 /** The same write, for a client that encodes by itself. */
 export function writeOperation(number: number): Operation {
   const node = {
-    id: writeKey(number), content: `${filler}${number}`, activation: 0.5, confidence: 0.9,
+    id: writeKey(number),
+    content: `${filler}${number}`,
+    activation: 0.5,
+    confidence: 0.9,
   }
   return { type: 'StoreNode', node }
 }

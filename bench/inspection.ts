@@ -38,7 +38,10 @@ const restMs = 6_000
 const readyMs = 10_000
 
 export async function measureInspection(
-  cluster: EngramCluster, seconds: number, repeats: number, progress: (text: string) => void,
+  cluster: EngramCluster,
+  seconds: number,
+  repeats: number,
+  progress: (text: string) => void,
 ): Promise<InspectionResult> {
   const results: Record<Mode, InspectedLoad[]> = { off: [], reading: [], hanging: [] }
   const { endpoint } = cluster.target

@@ -29,8 +29,10 @@ export async function startJetStream(): Promise<Target> {
       await Promise.all(brokers.map((broker) => broker.stop()))
     }
     return {
-      name: 'jetstream', endpoint: { url: leading.url, subject, okPrefix: '{"stream"' },
-      pids: async () => ({ primary: [leading.pid], replicas }), stop,
+      name: 'jetstream',
+      endpoint: { url: leading.url, subject, okPrefix: '{"stream"' },
+      pids: async () => ({ primary: [leading.pid], replicas }),
+      stop,
     }
   } finally {
     await connection.close()
@@ -43,8 +45,13 @@ async function addStream(manager: JetStreamManager): Promise<string | undefined>
   for (;;) {
     try {
       await manager.streams.add({
-        name: stream, subjects: [subject], storage: StorageType.File, num_replicas: 3,
-        retention: RetentionPolicy.Limits, discard: DiscardPolicy.Old, max_bytes: bytesMax,
+        name: stream,
+        subjects: [subject],
+        storage: StorageType.File,
+        num_replicas: 3,
+        retention: RetentionPolicy.Limits,
+        discard: DiscardPolicy.Old,
+        max_bytes: bytesMax,
       })
       const info = await manager.streams.info(stream)
       const followers = info.cluster?.replicas ?? []

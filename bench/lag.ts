@@ -24,7 +24,9 @@ export interface LagResult {
 const sampleEveryMs = 10
 
 export async function measureLag(
-  cluster: EngramCluster, seconds: number, rate = 5000,
+  cluster: EngramCluster,
+  seconds: number,
+  rate = 5000,
 ): Promise<LagResult> {
   const { primary } = await cluster.awaitInSync()
   const lags: number[] = []
@@ -35,7 +37,10 @@ export async function measureLag(
   const until = performance.now() + seconds * 1000 - 500
   while (performance.now() < until) {
     const message = await cluster.connection.request(
-      `engram.v1.status.${primary}`, new Uint8Array(), { timeout: 2000 })
+      `engram.v1.status.${primary}`,
+      new Uint8Array(),
+      { timeout: 2000 },
+    )
     const report = asStatusReport(JSON.parse(Buffer.from(message.data).toString()))
     const space = report?.spaces.find((member) => member.space === cluster.options.space)
     for (const { lagMs } of Object.values(space?.lag ?? {})) if (lagMs !== null) lags.push(lagMs)
@@ -44,8 +49,12 @@ export async function measureLag(
   }
   await load
   return {
-    rate, samples: lags.length, p50Ms: median(lags), p99Ms: percentile(lags, 0.99),
-    maxMs: Math.max(0, ...lags), lossWindowP99Ms: percentile(windows, 0.99),
+    rate,
+    samples: lags.length,
+    p50Ms: median(lags),
+    p99Ms: percentile(lags, 0.99),
+    maxMs: Math.max(0, ...lags),
+    lossWindowP99Ms: percentile(windows, 0.99),
   }
 }
 

@@ -148,11 +148,16 @@ class Load {
   #result(): LoadResult {
     const latency = this.#latency
     return {
-      sent: this.#sent, ok: this.#ok, errors: this.#errors,
+      sent: this.#sent,
+      ok: this.#ok,
+      errors: this.#errors,
       perSecond: Math.round(this.#ok / this.spec.seconds),
-      p50Ms: atPercentile(latency, 50), p99Ms: atPercentile(latency, 99),
-      p999Ms: atPercentile(latency, 99.9), maxMs: latency.maxValue / 1000,
-      lateP99Ms: atPercentile(this.#lateness, 99), windowMax: this.#windowMax,
+      p50Ms: atPercentile(latency, 50),
+      p99Ms: atPercentile(latency, 99),
+      p999Ms: atPercentile(latency, 99.9),
+      maxMs: latency.maxValue / 1000,
+      lateP99Ms: atPercentile(this.#lateness, 99),
+      windowMax: this.#windowMax,
     }
   }
 }
@@ -182,8 +187,12 @@ function metronome(origin: number, periodMs: number, tick: () => void): () => vo
 
 export function newHistogram(): Histogram {
   return build({
-    bitBucketSize: 32, lowestDiscernibleValue: 1, highestTrackableValue: microsecondsMax,
-    numberOfSignificantValueDigits: 3, autoResize: false, useWebAssembly: false,
+    bitBucketSize: 32,
+    lowestDiscernibleValue: 1,
+    highestTrackableValue: microsecondsMax,
+    numberOfSignificantValueDigits: 3,
+    autoResize: false,
+    useWebAssembly: false,
   })
 }
 
@@ -204,7 +213,8 @@ function beginsWith(body: Uint8Array, prefix: string): boolean {
 function errorCode(body: Uint8Array): string {
   try {
     const answer = JSON.parse(Buffer.from(body).toString()) as {
-      code?: string; error?: { description?: string }
+      code?: string
+      error?: { description?: string }
     }
     return answer.code ?? answer.error?.description ?? 'notUnderstood'
   } catch {

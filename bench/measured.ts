@@ -46,7 +46,9 @@ const restMs = 1500
  * connection each, and that costs; over NATS one connection to a server is the rule.
  */
 const knownTo: Readonly<Partial<Record<LoadName, string>>> = {
-  committed: 'engram', keyed: 'engram', apart: 'redis',
+  committed: 'engram',
+  keyed: 'engram',
+  apart: 'redis',
 }
 
 export function knows(system: string, load: LoadName): boolean {
@@ -54,7 +56,9 @@ export function knows(system: string, load: LoadName): boolean {
 }
 
 export async function measureLoad(
-  target: Target, load: LoadName, timing: Timing,
+  target: Target,
+  load: LoadName,
+  timing: Timing,
 ): Promise<Measured> {
   const pids = await target.pids()
   let before: Snapshot | undefined
@@ -81,15 +85,20 @@ export async function measureLoad(
 
 /** Of all these systems at the same time, nothing being asked of any of them. */
 export async function measureIdle(
-  targets: readonly Target[], seconds: number,
+  targets: readonly Target[],
+  seconds: number,
 ): Promise<Map<string, Account>> {
   const pids = await Promise.all(targets.map((target) => target.pids()))
   // What the last load left to do is done first.
   await delay(restMs)
   const before = pids.map(takeSnapshot)
   await delay(seconds * 1000)
-  return new Map(targets.map(({ name }, n) =>
-    [name, accountBetween(before[n] ?? { atMs: NaN, threads: {} }, takeSnapshot(pids[n] ?? {}))]))
+  return new Map(
+    targets.map(({ name },
+      n) => [name,
+      accountBetween(before[n] ?? { atMs: NaN, threads: {} }, takeSnapshot(pids[n] ?? {}))]
+    ),
+  )
 }
 
 /** A line of progress. */
@@ -112,7 +121,9 @@ export function cpuPerWrite({ account, perSecond }: Measured, role?: Role): numb
 
 /** Wakes per write, in each process of a role. */
 export function wakesPerWrite(
-  { account, perSecond }: Measured, role: Role, kind: ThreadKind,
+  { account, perSecond }: Measured,
+  role: Role,
+  kind: ThreadKind,
 ): number {
   const usage = account[role]
   return usage ? usage.wakesPerSecond[kind] / usage.processes / perSecond : NaN

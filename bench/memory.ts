@@ -35,8 +35,7 @@ interface Resident {
 
 function resident(pid: number): Resident {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-  const mib = (name: string) =>
-    Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]) / 1024
+  const mib = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]) / 1024
   return { all: mib('VmRSS'), anonymous: mib('RssAnon') }
 }
 
@@ -51,8 +50,8 @@ async function fill(cluster: EngramCluster, space: string, bytes: number): Promi
       inbox.publish(`engram.v1.write.${space}`, data, id)
     }
     const inbox = new SharedInbox(cluster.connection, (id, body) => {
-      const answer = JSON.parse(Buffer.from(body ?? '{}').toString()) as
-        { ok?: boolean; code?: string }
+      const answer = JSON.parse(Buffer.from(body ?? '{}').toString()) as { ok?: boolean;
+        code?: string }
       if (answer.ok !== true) {
         if (answer.code === 'OVERLOADED') refused += 1
         setTimeout(() => send(id), 50)
@@ -86,7 +85,11 @@ export async function measureMemory(spaces: number, mibEach: number): Promise<Me
   for (let index = 0; index < spaces; index += 1) {
     const space = `m${index}`
     await operator.admin({
-      type: 'createSpace', space, replicas: 2, ack: 'durable', minInSync: 2,
+      type: 'createSpace',
+      space,
+      replicas: 2,
+      ack: 'durable',
+      minInSync: 2,
     }, { node: reports[index % reports.length]!.node.id, timeoutMs: 60_000 })
     refused += await fill(cluster, space, mibEach * MiB)
   }
@@ -95,8 +98,12 @@ export async function measureMemory(spaces: number, mibEach: number): Promise<Me
   const after = largest()
   await cluster.stop()
   return {
-    spaces, mibEach, peakMib: Math.round(peak), afterMib: Math.round(after.all),
-    afterAnonymousMib: Math.round(after.anonymous), refused,
+    spaces,
+    mibEach,
+    peakMib: Math.round(peak),
+    afterMib: Math.round(after.all),
+    afterAnonymousMib: Math.round(after.anonymous),
+    refused,
   }
 }
 

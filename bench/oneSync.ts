@@ -16,10 +16,11 @@ const bytes = Buffer.alloc(300, 'x')
 /** Wakes of the pool per fdatasync; NaN where there is no /proc. */
 export async function wakesOfOneSync(): Promise<number> {
   const file = openSync(join(temporaryDirectory('one-sync'), 'log'), 'a')
-  const sync = (): Promise<void> => new Promise((resolve, reject) => {
-    writeSync(file, bytes)
-    fdatasync(file, (error) => error ? reject(error) : resolve())
-  })
+  const sync = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      writeSync(file, bytes)
+      fdatasync(file, (error) => error ? reject(error) : resolve())
+    })
   // The first call starts the pool.
   await sync()
   const pids = { primary: [process.pid] }

@@ -4,7 +4,15 @@ import { knows, loadNames } from './measured.js'
 import type { LoadName } from './measured.js'
 
 export const parts = [
-  'latency', 'cpu', 'client', 'lag', 'settings', 'inspection', 'failover', 'recovery', 'spaces',
+  'latency',
+  'cpu',
+  'client',
+  'lag',
+  'settings',
+  'inspection',
+  'failover',
+  'recovery',
+  'spaces',
 ] as const
 export type Part = typeof parts[number]
 export const systems = ['floor', 'engram', 'jetstream', 'redis'] as const
@@ -32,9 +40,15 @@ export interface AgainstOptions {
 }
 
 const flags = {
-  only: { type: 'string' }, seconds: { type: 'string' }, 'warm-seconds': { type: 'string' },
-  rounds: { type: 'string' }, repeats: { type: 'string' }, systems: { type: 'string' },
-  json: { type: 'boolean' }, against: { type: 'string' }, pairs: { type: 'string' },
+  only: { type: 'string' },
+  seconds: { type: 'string' },
+  'warm-seconds': { type: 'string' },
+  rounds: { type: 'string' },
+  repeats: { type: 'string' },
+  systems: { type: 'string' },
+  json: { type: 'boolean' },
+  against: { type: 'string' },
+  pairs: { type: 'string' },
 } as const
 
 const scenes: readonly Scene[] = ['idle', ...loadNames.filter((load) => knows('engram', load))]
@@ -44,13 +58,16 @@ const usualScenes: readonly Scene[] = ['idle', 'paced', 'one', 'open', 'closed']
 export function parseOptions(args: readonly string[]): Options {
   const { values } = parseArgs({ args: [...args], options: flags })
   const against = values.against === undefined ? null : {
-    commit: values.against, pairs: number('pairs', values.pairs, 6),
+    commit: values.against,
+    pairs: number('pairs', values.pairs, 6),
     scenes: list('only', values.only, scenes, usualScenes),
   }
   if (!against && values.pairs !== undefined) throw new Error('--pairs needs --against COMMIT')
   const only = against ? [] : list('only', values.only, parts, parts)
   return {
-    only, against, json: values.json ?? false,
+    only,
+    against,
+    json: values.json ?? false,
     seconds: number('seconds', values.seconds, 2),
     // Until V8 has compiled what is used often; 45 for figures to be published.
     warmSeconds: number('warm-seconds', values['warm-seconds'], 20),
@@ -63,7 +80,10 @@ export function parseOptions(args: readonly string[]): Options {
 }
 
 function list<T extends string>(
-  flag: string, text: string | undefined, known: readonly T[], fallback: readonly T[],
+  flag: string,
+  text: string | undefined,
+  known: readonly T[],
+  fallback: readonly T[],
 ): readonly T[] {
   if (text === undefined) return fallback
   const names = text.split(',')

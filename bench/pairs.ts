@@ -36,8 +36,13 @@ export interface Ratio {
 }
 
 const titles: Readonly<Record<Scene, string>> = {
-  idle: 'idle', paced: '200/s', one: 'one in flight', open: '5,000/s', closed: '256 in flight',
-  committed: '256 in flight, `committed`', keyed: '256 in flight, keys',
+  idle: 'idle',
+  paced: '200/s',
+  one: 'one in flight',
+  open: '5,000/s',
+  closed: '256 in flight',
+  committed: '256 in flight, `committed`',
+  keyed: '256 in flight, keys',
   apart: '256 in flight, a connection each',
 }
 
@@ -61,12 +66,15 @@ export function valuesOf(scene: Exclude<Scene, 'idle'>, measured: Measured): Val
     'p99, ms': measured.p99Ms,
     // A paced load has the rate that it was given.
     ...isPaced ? {} : { 'writes per second': measured.perSecond },
-    ...scene === 'paced' || scene === 'one' ? {
-      'wakes of the primary\'s main thread, per write': wakesPerWrite(measured, 'primary', 'main'),
-      'wakes of a replica\'s main thread, per write': wakesPerWrite(measured, 'replicas', 'main'),
-      'wakes of the primary\'s pool, per batch': poolWakesPerBatch(measured, 'primary'),
-      'wakes of a replica\'s pool, per batch': poolWakesPerBatch(measured, 'replicas'),
-    } : { 'most entries above the safe sequence': measured.windowMax },
+    ...scene === 'paced' || scene === 'one'
+      ? {
+        'wakes of the primary\'s main thread, per write': wakesPerWrite(measured, 'primary',
+          'main'),
+        'wakes of a replica\'s main thread, per write': wakesPerWrite(measured, 'replicas', 'main'),
+        'wakes of the primary\'s pool, per batch': poolWakesPerBatch(measured, 'primary'),
+        'wakes of a replica\'s pool, per batch': poolWakesPerBatch(measured, 'replicas'),
+      }
+      : { 'most entries above the safe sequence': measured.windowMax },
   }
 }
 
@@ -81,9 +89,13 @@ export function ratioOf(pairs: readonly Pair[], name: string): Ratio {
     .filter(({ own, other }) => Number.isFinite(own / other))
   const ratios = known.map(({ own, other }) => own / other)
   return {
-    own: median(known.map(({ own }) => own)), other: median(known.map(({ other }) => other)),
-    median: median(ratios), low: quantile(ratios, 0.25), high: quantile(ratios, 0.75),
-    lower: known.filter(({ own, other }) => own < other).length, pairs: known.length,
+    own: median(known.map(({ own }) => own)),
+    other: median(known.map(({ other }) => other)),
+    median: median(ratios),
+    low: quantile(ratios, 0.25),
+    high: quantile(ratios, 0.75),
+    lower: known.filter(({ own, other }) => own < other).length,
+    pairs: known.length,
   }
 }
 
@@ -100,7 +112,8 @@ function shown(value: number): string {
   if (!Number.isFinite(value)) return '–'
   const digits = Math.abs(value) < 10 ? 2 : Math.abs(value) < 100 ? 1 : 0
   return value.toLocaleString('en-US', {
-    minimumFractionDigits: digits, maximumFractionDigits: digits,
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
   })
 }
 
@@ -110,13 +123,18 @@ export function comparisonTable(comparison: Comparison): string {
     Object.keys(pairs[0]?.own ?? {}).map((name) => {
       const { own, other, median: middle, low, high, lower, pairs: count } = ratioOf(pairs, name)
       return [
-        `${titles[scene]}: ${name}`, shown(own), shown(other), shown(middle),
-        count === 0 ? '–' : `${shown(low)}–${shown(high)}`, `${lower} of ${count}`,
+        `${titles[scene]}: ${name}`,
+        shown(own),
+        shown(other),
+        shown(middle),
+        count === 0 ? '–' : `${shown(low)}–${shown(high)}`,
+        `${lower} of ${count}`,
       ]
-    }))
+    })
+  )
   return [
     `This checkout against ${comparison.commit}; each measured for ${comparison.seconds} s at a `
-      + `time, after ${comparison.warmSeconds} s of warm-up. Ratios are medians over the pairs.`,
+    + `time, after ${comparison.warmSeconds} s of warm-up. Ratios are medians over the pairs.`,
     markdownTable(['', 'this', 'other', 'ratio', 'quartiles', 'lower in'], rows),
   ].join('\n\n')
 }

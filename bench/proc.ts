@@ -26,15 +26,20 @@ const poolSize = 4
 
 /** `/proc/PID/stat`, or that of a thread; the name in it may hold spaces and brackets. */
 export function parseStat(text: string): {
-  name: string; parent: number; cpuNs: number; startTicks: number
+  name: string
+  parent: number
+  cpuNs: number
+  startTicks: number
 } {
   const end = text.lastIndexOf(')')
   const fields = text.slice(end + 2).split(' ')
   // Numbered from 3 in proc(5): 4 is the parent, 14 and 15 user and system time, 22 the start.
   const field = (number: number): number => Number(fields[number - 3])
   return {
-    name: text.slice(text.indexOf('(') + 1, end), parent: field(4),
-    cpuNs: (field(14) + field(15)) * tickNs, startTicks: field(22),
+    name: text.slice(text.indexOf('(') + 1, end),
+    parent: field(4),
+    cpuNs: (field(14) + field(15)) * tickNs,
+    startTicks: field(22),
   }
 }
 
@@ -57,12 +62,17 @@ export function threadsOf(pid: number): ThreadSample[] {
     const { name: title, cpuNs, startTicks } = parseStat(stat)
     const exact = read(`${folder}/${name}/schedstat`)
     return [{
-      tid: Number(name), name: title, startTicks, voluntary: parseVoluntary(status),
+      tid: Number(name),
+      name: title,
+      startTicks,
+      voluntary: parseVoluntary(status),
       cpuNs: exact === null ? cpuNs : parseSchedstat(exact),
     }]
   })
-  return samples.toSorted((a, b) => Number(b.tid === pid) - Number(a.tid === pid)
-    || a.startTicks - b.startTicks || a.tid - b.tid)
+  return samples.toSorted((a, b) =>
+    Number(b.tid === pid) - Number(a.tid === pid)
+    || a.startTicks - b.startTicks || a.tid - b.tid
+  )
 }
 
 /**
@@ -82,8 +92,11 @@ export function kindsOf(threads: readonly Pick<ThreadSample, 'name'>[]): ThreadK
 export function parseListening(text: string): Map<string, number> {
   const listening = text.split('\n').slice(1).map((line) => line.trim().split(/\s+/))
     .filter(([, , , state]) => state === '0A')
-  return new Map(listening.map(([, local = '', , , , , , , , inode = '']) =>
-    [inode, parseInt(local.split(':')[1] ?? '', 16)]))
+  return new Map(
+    listening.map((
+      [, local = '', , , , , , , , inode = ''],
+    ) => [inode, parseInt(local.split(':')[1] ?? '', 16)]),
+  )
 }
 
 /** TCP ports of IPv4 on which a process listens. */

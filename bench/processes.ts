@@ -30,7 +30,8 @@ export class Proc {
 
   constructor(command: string, args: readonly string[], readonly options: ProcOptions) {
     this.#process = spawn(command, args, {
-      stdio: ['ignore', 'pipe', 'pipe'], env: cleanEnvironment(),
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: cleanEnvironment(),
     })
     living.add(this)
     this.exited = new Promise((resolve) => {
@@ -49,10 +50,11 @@ export class Proc {
     })
     const { stdout, stderr } = this.#process
     if (stdout) createInterface(stdout).on('line', (line) => this.#said(line))
-    if (stderr) createInterface(stderr).on('line', (line) => {
-      this.#errors.push(line)
-      if (this.#errors.length > stderrLinesMax) this.#errors.shift()
-    })
+    if (stderr)
+      createInterface(stderr).on('line', (line) => {
+        this.#errors.push(line)
+        if (this.#errors.length > stderrLinesMax) this.#errors.shift()
+      })
   }
 
   get pid(): number {
@@ -140,7 +142,8 @@ export function freePort(): Promise<number> {
 /** Keeps the caller's own settings of Engram out of a benchmark. */
 function cleanEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !name.startsWith('ENGRAM_')))
+    Object.entries(process.env).filter(([name]) => !name.startsWith('ENGRAM_')),
+  )
 }
 
 function removeDirectories(): void {

@@ -58,7 +58,8 @@ class Inspector {
 
   static async #connect(port: number): Promise<Inspector> {
     const [{ webSocketDebuggerUrl = '' } = {}] = JSON.parse(
-      await textAt(`http://127.0.0.1:${port}/json/list`)) as { webSocketDebuggerUrl?: string }[]
+      await textAt(`http://127.0.0.1:${port}/json/list`),
+    ) as { webSocketDebuggerUrl?: string }[]
     const socket = new WebSocket(webSocketDebuggerUrl, { perMessageDeflate: false })
     await new Promise((resolve, reject) => {
       socket.once('open', resolve)
@@ -102,17 +103,24 @@ async function openAll(cluster: EngramCluster): Promise<Profiled[]> {
 }
 
 function parseFlags(): { load: keyof typeof loads; seconds: number; warmSeconds: number;
-  rows: number; out: string | undefined } {
+  rows: number; out: string | undefined }
+{
   const { values } = parseArgs({ options: {
-    load: { type: 'string' }, seconds: { type: 'string' }, 'warm-seconds': { type: 'string' },
-    rows: { type: 'string' }, out: { type: 'string' },
+    load: { type: 'string' },
+    seconds: { type: 'string' },
+    'warm-seconds': { type: 'string' },
+    rows: { type: 'string' },
+    out: { type: 'string' },
   } })
   const known = loadNames.filter((name) => knows('engram', name))
   const load = known.find((name) => name === (values.load ?? 'closed'))
   if (!load) throw new Error(`--load knows ${known.join(', ')}: not ${values.load}`)
   return {
-    load, seconds: Number(values.seconds ?? 10), warmSeconds: Number(values['warm-seconds'] ?? 20),
-    rows: Number(values.rows ?? 20), out: values.out,
+    load,
+    seconds: Number(values.seconds ?? 10),
+    warmSeconds: Number(values['warm-seconds'] ?? 20),
+    rows: Number(values.rows ?? 20),
+    out: values.out,
   }
 }
 
@@ -124,7 +132,8 @@ runProgram(async () => {
   const nodes = await openAll(cluster)
   const profiles: CpuProfile[] = []
   const result = await measure(
-    { ...cluster.target.endpoint, ...loads[load], seconds, warmupSeconds }, {
+    { ...cluster.target.endpoint, ...loads[load], seconds, warmupSeconds },
+    {
       begun: async () => {
         await Promise.all(nodes.map(({ inspector }) => inspector.ask('Profiler.start')))
       },
@@ -134,7 +143,8 @@ runProgram(async () => {
           profiles.push((one as { profile: CpuProfile }).profile)
         }
       },
-    })
+    },
+  )
   console.log(`${load}: ${result.perSecond}/s, p50 ${result.p50Ms} ms, p99 ${result.p99Ms} ms, `
     + 'while being profiled')
   nodes.forEach(({ id, role, inspector }, n) => {

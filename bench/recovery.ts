@@ -22,13 +22,18 @@ export interface RecoveryResult {
 /** Writes of one frame: what a flush takes at some thousand writes a second. */
 const writesPerFrame = 20
 const quiet: Logger = {
-  debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined,
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
 }
 
 export async function measureRecovery(mebibytes: number): Promise<RecoveryResult> {
   const options = {
-    directory: join(temporaryDirectory('recovery'), 'journal'), fileSystem: new NodeFileSystem(),
-    random: new SystemRandom(), logger: quiet,
+    directory: join(temporaryDirectory('recovery'), 'journal'),
+    fileSystem: new NodeFileSystem(),
+    random: new SystemRandom(),
+    logger: quiet,
   }
   const codec = createFrameCodec()
   const journal = await openJournal(options)
@@ -40,7 +45,11 @@ export async function measureRecovery(mebibytes: number): Promise<RecoveryResult
       builder.add({ operations: [], encoded, key: `key-${first + i}` }, Date.now())
     }
     const frame = builder.seal({
-      uuid, epoch: 1, first, previousEpoch: first === 1 ? 0 : 1, node: 'n1',
+      uuid,
+      epoch: 1,
+      first,
+      previousEpoch: first === 1 ? 0 : 1,
+      node: 'n1',
       clock: { n1: first - 1 },
     })
     await journal.write([{ type: 'frame', frame }])
@@ -52,7 +61,9 @@ export async function measureRecovery(mebibytes: number): Promise<RecoveryResult
   await again.close()
   const read = bytes / 2 ** 20
   return {
-    mebibytes: Math.round(read), records, ms: Math.round(ms),
+    mebibytes: Math.round(read),
+    records,
+    ms: Math.round(ms),
     mebibytesPerSecond: Math.round(read / ms * 1000),
   }
 }

@@ -36,10 +36,23 @@ export async function startRedis(): Promise<Target> {
 
 function startServer(port: number, primaryPort: number | null): Proc {
   return new Proc(command, [
-    '--port', String(port), '--bind', '127.0.0.1', '--dir', temporaryDirectory('redis'),
-    '--appendonly', 'yes', '--appendfsync', 'always', '--save', '',
+    '--port',
+    String(port),
+    '--bind',
+    '127.0.0.1',
+    '--dir',
+    temporaryDirectory('redis'),
+    '--appendonly',
+    'yes',
+    '--appendfsync',
+    'always',
+    '--save',
+    '',
     // A rewrite of the log in the middle of a measurement is not what is compared.
-    '--auto-aof-rewrite-percentage', '0', '--repl-diskless-sync-delay', '0',
+    '--auto-aof-rewrite-percentage',
+    '0',
+    '--repl-diskless-sync-delay',
+    '0',
     ...primaryPort === null ? [] : ['--replicaof', '127.0.0.1', String(primaryPort)],
   ], { label: `${command} ${port}`, graceMs: 3000 })
 }

@@ -22,9 +22,9 @@ export function report(results: Results): string {
   const sections = [
     `\`${results.command}\``,
     `${machine.cores} cores (${machine.model}), ${machine.memoryGiB} GiB, Node ${machine.node}, `
-      + `${machine.broker}, ${machine.redis ?? 'no Redis'}; ${results.at.slice(0, 10)}. `
-      + `Medians of ${results.repeats} interleaved runs of ${results.seconds} s; nodes, `
-      + 'brokers and the load share the machine.',
+    + `${machine.broker}, ${machine.redis ?? 'no Redis'}; ${results.at.slice(0, 10)}. `
+    + `Medians of ${results.repeats} interleaved runs of ${results.seconds} s; nodes, `
+    + 'brokers and the load share the machine.',
   ]
   if (Object.keys(results.loads).length > 0) {
     sections.push(latencyTable(results), faults(results), ...cpuSections(results))
@@ -34,8 +34,13 @@ export function report(results: Results): string {
     sections.push(markdownTable(['', 'median', 'p99', 'max', 'aim'], rows))
   }
   sections.push(
-    clientLine(results), settingsTable(results), inspectionTable(results), recoveryLine(results),
-    spacesLine(results), goalsTable(results))
+    clientLine(results),
+    settingsTable(results),
+    inspectionTable(results),
+    recoveryLine(results),
+    spacesLine(results),
+    goalsTable(results),
+  )
   return sections.filter((text) => text !== '').join('\n\n')
 }
 
@@ -43,7 +48,10 @@ function latencyTable(results: Results): string {
   const value = (system: string, load: LoadName, measure: Measure): number =>
     median((results.loads[system]?.[load] ?? []).map((result) => result[measure]))
   const cell = (
-    system: string, load: LoadName, measure: Measure, show: (n: number) => string,
+    system: string,
+    load: LoadName,
+    measure: Measure,
+    show: (n: number) => string,
     ofFloor = load,
   ): string => {
     const own = value(system, load, measure)
@@ -53,22 +61,34 @@ function latencyTable(results: Results): string {
   }
   const rows = Object.keys(results.loads).map((system) => [
     systems[system] ?? system,
-    cell(system, 'one', 'p50Ms', showMs), cell(system, 'one', 'p99Ms', showMs),
-    cell(system, 'open', 'p50Ms', showMs), cell(system, 'open', 'p99Ms', showMs),
-    cell(system, 'closed', 'perSecond', showCount), cell(system, 'closed', 'p99Ms', showMs),
+    cell(system, 'one', 'p50Ms', showMs),
+    cell(system, 'one', 'p99Ms', showMs),
+    cell(system, 'open', 'p50Ms', showMs),
+    cell(system, 'open', 'p99Ms', showMs),
+    cell(system, 'closed', 'perSecond', showCount),
+    cell(system, 'closed', 'p99Ms', showMs),
   ])
   const apart = results.loads['redis']?.apart
   if (apart) {
     rows.push([
-      'Redis, the same over 256 connections', '–', '–', '–', '–',
+      'Redis, the same over 256 connections',
+      '–',
+      '–',
+      '–',
+      '–',
       cell('redis', 'apart', 'perSecond', showCount, 'closed'),
       cell('redis', 'apart', 'p99Ms', showMs, 'closed'),
     ])
   }
   rows.push(...results.leftOut.map((text) => [text, ...Array<string>(6).fill('–')]))
   return markdownTable([
-    'acknowledged writes', 'one in flight, median', 'p99', '5,000/s, median', 'p99',
-    '256 in flight, per second', 'p99',
+    'acknowledged writes',
+    'one in flight, median',
+    'p99',
+    '5,000/s, median',
+    'p99',
+    '256 in flight, per second',
+    'p99',
   ], rows)
 }
 
@@ -104,7 +124,10 @@ function failoverRows({ failover }: Results): string[][] {
   }
   return failover.map((result) => [
     `${said[result.fault].name} to the first positive answer, ${result.rounds} ×`,
-    showMs(result.medianMs), '–', showMs(result.maxMs), said[result.fault].aim,
+    showMs(result.medianMs),
+    '–',
+    showMs(result.maxMs),
+    said[result.fault].aim,
   ])
 }
 
@@ -113,7 +136,8 @@ function clientLine({ client }: Results): string {
   const of = (loads: ClientResult['bare'], measure: keyof ClientLoad): number =>
     median(loads.map((load) => load[measure]))
   const { protect, bare } = client
-  const show = (loads: ClientResult['bare']): string => `${showCount(of(loads, 'perSecond'))}/s, `
+  const show = (loads: ClientResult['bare']): string =>
+    `${showCount(of(loads, 'perSecond'))}/s, `
     + `${of(loads, 'cpuMicros').toFixed(1)} µs of CPU per write, p99 ${showMs(of(loads, 'p99Ms'))}`
   return `The TypeScript client, \`durable\`, ${client.inFlight} in flight: protected `
     + `${show(protect)}; with \`protect: false\` ${show(bare)}. Kept at most: `
@@ -123,9 +147,11 @@ function clientLine({ client }: Results): string {
 function settingsTable({ settings }: Results): string {
   if (!settings) return ''
   const said: Readonly<Record<Variant, string>> = {
-    plain: 'no key, no bound', header: 'an unused header with every write',
+    plain: 'no key, no bound',
+    header: 'an unused header with every write',
     keys: 'a key with every write',
-    loss1000: '`maxLoss` 1,000 entries', loss100: '`maxLoss` 100 entries',
+    loss1000: '`maxLoss` 1,000 entries',
+    loss100: '`maxLoss` 100 entries',
     loss10: '`maxLoss` 10 entries',
   }
   const rows = (Object.keys(said) as Variant[]).map((name) => {
@@ -137,14 +163,23 @@ function settingsTable({ settings }: Results): string {
     const change = `${((median(ratios) - 1) * 100).toFixed(1)} %`
     const windowMax = Math.max(...settings[name].map((result) => result.windowMax))
     return [
-      said[name], showCount(of('perSecond')), name === 'plain' ? '–' : change,
-      showMs(of('p50Ms')), showMs(of('p99Ms')), showCount(windowMax),
+      said[name],
+      showCount(of('perSecond')),
+      name === 'plain' ? '–' : change,
+      showMs(of('p50Ms')),
+      showMs(of('p99Ms')),
+      showCount(windowMax),
       name === 'keys' ? 'at most 10 % lost to the header alone' : '',
     ]
   })
   return markdownTable([
-    '`durable` with 256 in flight', 'per second', 'change', 'median', 'p99',
-    'most above the safe sequence', 'aim',
+    '`durable` with 256 in flight',
+    'per second',
+    'change',
+    'median',
+    'p99',
+    'most above the safe sequence',
+    'aim',
   ], rows)
 }
 
@@ -154,7 +189,9 @@ function inspectionTable({ inspection }: Results): string {
   const of = (mode: keyof InspectionResult, name: 'perSecond' | 'p99Ms' | 'cpuUs'): number =>
     median(inspection[mode].map((result) => result[name]))
   const said = {
-    off: 'no viewer', reading: 'one viewer that reads', hanging: 'one viewer that hangs',
+    off: 'no viewer',
+    reading: 'one viewer that reads',
+    hanging: 'one viewer that hangs',
   } as const
   const rows = (Object.keys(said) as (keyof InspectionResult)[]).map((mode) => {
     // Within each repeat, since the machine is another one a minute later.
@@ -162,14 +199,19 @@ function inspectionTable({ inspection }: Results): string {
       .map(({ perSecond }, n) => perSecond / (off[n]?.perSecond ?? NaN))
     const change = (median(ratios) - 1) * 100
     return [
-      said[mode], showCount(of(mode, 'perSecond')),
-      mode === 'off' ? '–' : `${change.toFixed(1)} %`, showMs(of(mode, 'p99Ms')),
-      `${of(mode, 'cpuUs').toFixed(1)} µs`, mode === 'off' ? '' : 'less than 10 % lost',
+      said[mode],
+      showCount(of(mode, 'perSecond')),
+      mode === 'off' ? '–' : `${change.toFixed(1)} %`,
+      showMs(of(mode, 'p99Ms')),
+      `${of(mode, 'cpuUs').toFixed(1)} µs`,
+      mode === 'off' ? '' : 'less than 10 % lost',
     ]
   })
   return markdownTable(
     ['`durable` with 256 in flight, page open', 'per second', 'change', 'p99',
-      'CPU per write, nodes and page', 'aim'], rows)
+      'CPU per write, nodes and page', 'aim'],
+    rows,
+  )
 }
 
 function recoveryLine({ recovery }: Results): string {

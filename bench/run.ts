@@ -21,9 +21,8 @@ import { startFloor } from './floor.js'
 import { measureInspection } from './inspection.js'
 import { startJetStream } from './jetstream.js'
 import { measureLag } from './lag.js'
-import {
-  inWords, knows, measureIdle, measureLoad, resultInWords, smallWarmSeconds, warmUp,
-} from './measured.js'
+import { inWords, knows, measureIdle, measureLoad, resultInWords, smallWarmSeconds,
+  warmUp } from './measured.js'
 import { wakesOfOneSync } from './oneSync.js'
 import { loadsOf, parseOptions } from './options.js'
 import type { Options } from './options.js'
@@ -47,7 +46,9 @@ function progress(text: string): void {
 }
 
 async function startTargets(
-  options: Options, cluster: EngramCluster | null, leftOut: string[],
+  options: Options,
+  cluster: EngramCluster | null,
+  leftOut: string[],
 ): Promise<Target[]> {
   const targets: Target[] = []
   if (options.systems.includes('floor')) targets.push(await startFloor())
@@ -74,7 +75,7 @@ async function runLoads(options: Options, targets: Target[], results: Results): 
     const turn = `${repeat}/${repeats}`
     if (options.only.includes('cpu')) {
       for (const [system, account] of await measureIdle(targets, idleSeconds)) {
-        (results.idle[system] ??= []).push(account)
+        ;(results.idle[system] ??= []).push(account)
         progress(`${turn} ${system.padEnd(9)} idle      ${inWords(account)}`)
       }
     }
@@ -110,7 +111,9 @@ async function runParts(options: Options, results: Results): Promise<void> {
 }
 
 async function runFaults(
-  options: Options, results: Results, cluster: EngramCluster,
+  options: Options,
+  results: Results,
+  cluster: EngramCluster,
 ): Promise<void> {
   if (options.only.includes('client')) {
     results.client = await measureClient(cluster, options.repeats, options.seconds, progress)
@@ -148,14 +151,29 @@ function keep(results: Results): string {
 /** The machine, and nothing measured yet. */
 function emptyResults({ command, seconds, repeats, warmSeconds }: Options): Results {
   return {
-    command, at: new Date().toISOString(),
+    command,
+    at: new Date().toISOString(),
     machine: {
-      cores: cpus().length, model: cpus()[0]?.model.trim() ?? 'unknown',
-      memoryGiB: Math.round(totalmem() / 2 ** 30), node: process.version, broker: brokerVersion(),
+      cores: cpus().length,
+      model: cpus()[0]?.model.trim() ?? 'unknown',
+      memoryGiB: Math.round(totalmem() / 2 ** 30),
+      node: process.version,
+      broker: brokerVersion(),
       redis: redisVersion(),
     },
-    seconds, repeats, warmSeconds, loads: {}, idle: {}, oneSyncWakes: null, leftOut: [],
-    client: null, lag: null, settings: null, inspection: null, failover: [], recovery: null,
+    seconds,
+    repeats,
+    warmSeconds,
+    loads: {},
+    idle: {},
+    oneSyncWakes: null,
+    leftOut: [],
+    client: null,
+    lag: null,
+    settings: null,
+    inspection: null,
+    failover: [],
+    recovery: null,
     spaces: null,
   }
 }

@@ -70,7 +70,8 @@ export function selfTimes({ nodes, samples = [], timeDeltas = [] }: CpuProfile):
 export function selfTimeTables(name: string, times: SelfTimes, rowsMax: number): string {
   const rows = (from: ReadonlyMap<string, number>): string[][] =>
     [...from].toSorted(([, a], [, b]) => b - a).slice(0, rowsMax).map(([title, us]) => [
-      title.replaceAll('|', '\\|'), `${(us / times.busyUs * 100).toFixed(1)} %`,
+      title.replaceAll('|', '\\|'),
+      `${(us / times.busyUs * 100).toFixed(1)} %`,
       `${(us / 1000).toFixed(0)} ms`,
     ])
   const busy = (times.busyUs / times.totalUs * 100).toFixed(0)

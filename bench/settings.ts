@@ -10,7 +10,8 @@ import type { LoadResult } from './load.js'
 export type Variant = 'plain' | 'header' | 'keys' | 'loss1000' | 'loss100' | 'loss10'
 
 const variants: Record<Variant, {
-  readonly settings: Partial<SpaceSettings>; readonly header?: string
+  readonly settings: Partial<SpaceSettings>
+  readonly header?: string
 }> = {
   plain: { settings: {} },
   // The cost of any header for generator, broker and nodes.
@@ -28,11 +29,14 @@ const inFlight = 256
 const warmupSeconds = 1
 
 export async function measureSettings(
-  cluster: EngramCluster, seconds: number, repeats: number, progress: (text: string) => void,
+  cluster: EngramCluster,
+  seconds: number,
+  repeats: number,
+  progress: (text: string) => void,
 ): Promise<SettingsResult> {
   const names = Object.keys(variants) as Variant[]
-  const results = Object.fromEntries(names.map((name) => [name, []])) as unknown as
-    Record<Variant, LoadResult[]>
+  const results = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Variant,
+    LoadResult[]>
   for (const name of names) await cluster.createSpace(name, variants[name].settings)
   const { url, okPrefix } = cluster.target.endpoint
   for (let repeat = 0; repeat < repeats; repeat += 1) {
@@ -41,7 +45,12 @@ export async function measureSettings(
       const name = names[(repeat + turn) % names.length]!
       const { header } = variants[name]
       const result = await measure({
-        url, okPrefix, subject: `engram.v1.write.${name}`, inFlight, seconds, warmupSeconds,
+        url,
+        okPrefix,
+        subject: `engram.v1.write.${name}`,
+        inFlight,
+        seconds,
+        warmupSeconds,
         ...(header && { header }),
       })
       results[name].push(result)

@@ -49,7 +49,11 @@ async function create(cluster: EngramCluster, names: readonly string[]): Promise
   const work = async (): Promise<void> => {
     for (let next = waiting.shift(); next; next = waiting.shift()) {
       await operator.admin({
-        type: 'createSpace', space: next.space, replicas: 2, ack: 'durable', minInSync: 2,
+        type: 'createSpace',
+        space: next.space,
+        replicas: 2,
+        ack: 'durable',
+        minInSync: 2,
       }, { node: next.node, timeoutMs: 60_000 })
     }
   }
@@ -58,7 +62,8 @@ async function create(cluster: EngramCluster, names: readonly string[]): Promise
 
 /** Writes to each space until it answers positively; by space, who answered and when. */
 async function firstAnswers(
-  connection: NatsConnection, names: readonly string[],
+  connection: NatsConnection,
+  names: readonly string[],
 ): Promise<Map<string, { node: string; at: number }>> {
   const found = new Map<string, { node: string; at: number }>()
   const inbox = new SharedInbox(connection, (id, body) => {
@@ -100,9 +105,11 @@ export async function measureSpaces(count: number): Promise<SpacesResult> {
   const times = [...answers.values()].map((answer) => answer.at - at).toSorted((a, b) => a - b)
   await cluster.stop()
   return {
-    count, kibPerSpace: Math.round(kibPerSpace),
+    count,
+    kibPerSpace: Math.round(kibPerSpace),
     idleCpuPercent: Number((busyMs / idleMs * 100).toFixed(1)),
-    failedOver: failedOver.length, halfMs: Math.round(times[times.length >> 1] ?? NaN),
+    failedOver: failedOver.length,
+    halfMs: Math.round(times[times.length >> 1] ?? NaN),
     allMs: Math.round(times.at(-1) ?? NaN),
   }
 }

@@ -42,11 +42,13 @@ async function overRedis({ url, connections = 1 }: LoadSpec): Promise<Wire> {
   const port = Number(new URL(url).port)
   const free: RedisWriter[] = []
   let take: TakeAnswer = () => undefined
-  const all = await Promise.all(Array.from({ length: connections }, () =>
-    RedisWriter.open(port, (writer, id, reply) => {
-      if (writer.inFlight === 0) free.push(writer)
-      take(id, reply)
-    })))
+  const all = await Promise.all(
+    Array.from({ length: connections }, () =>
+      RedisWriter.open(port, (writer, id, reply) => {
+        if (writer.inFlight === 0) free.push(writer)
+        take(id, reply)
+      })),
+  )
   free.push(...all)
   let turn = 0
   const open = (taker: TakeAnswer): Send => {
@@ -64,10 +66,12 @@ class RedisWriter {
   private constructor(readonly pipe: RedisPipe) {}
 
   static async open(
-    port: number, take: (writer: RedisWriter, id: number, reply: Buffer) => void,
+    port: number,
+    take: (writer: RedisWriter, id: number, reply: Buffer) => void,
   ): Promise<RedisWriter> {
-    const writer: RedisWriter = new RedisWriter(await RedisPipe.open(port, (reply) =>
-      take(writer, writer.#answered(), reply)))
+    const writer: RedisWriter = new RedisWriter(
+      await RedisPipe.open(port, (reply) => take(writer, writer.#answered(), reply)),
+    )
     return writer
   }
 

@@ -43,12 +43,18 @@ async function write(cluster: EngramCluster, requests: WordNetRequests): Promise
   const latency = newHistogram()
   const bar = new SingleBar({
     format: 'writing {bar} {percentage}% | {value} of {total} operations | {eta_formatted} left',
-    stream: process.stderr, hideCursor: true, noTTYOutput: true, notTTYSchedule: 2000,
+    stream: process.stderr,
+    hideCursor: true,
+    noTTYOutput: true,
+    notTTYSchedule: 2000,
   }, Presets.shades_classic)
   let answered = 0
   let killed: Promise<Killed> | null = null
   const writer = await WordNetWriter.connect({
-    url: cluster.url, space, requests, inFlight,
+    url: cluster.url,
+    space,
+    requests,
+    inFlight,
     onAnswered: (latencyMs) => {
       latency.recordValue(microseconds(latencyMs))
       bar.update(requests.operationsIn(++answered))
@@ -74,8 +80,11 @@ async function write(cluster: EngramCluster, requests: WordNetRequests): Promise
 }
 
 function reportWriting(
-  requests: WordNetRequests, seconds: number, latency: ReturnType<typeof newHistogram>,
-  writer: WordNetWriter, killed: Killed,
+  requests: WordNetRequests,
+  seconds: number,
+  latency: ReturnType<typeof newHistogram>,
+  writer: WordNetWriter,
+  killed: Killed,
 ): void {
   const { survived, forked } = writer.resent
   say(`Rate        ${showCount(requests.operations / seconds)} operations/s: `
@@ -146,7 +155,8 @@ interface SalvageListed {
 }
 
 function salvagesIn(listed: unknown): SalvageListed[] {
-  const list = Array.isArray(listed) ? listed
+  const list = Array.isArray(listed)
+    ? listed
     : (listed as { salvages?: unknown } | null)?.salvages
   return Array.isArray(list) ? list as SalvageListed[] : []
 }

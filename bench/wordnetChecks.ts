@@ -84,8 +84,8 @@ async function ask(cluster: EngramCluster, query: object, from: number): Promise
   headers.set('Engram-Min-Sequence', String(from))
   const message = await cluster.connection.request(subjects.readAny(cluster.options.space),
     Buffer.from(JSON.stringify(query)), { timeout: 10_000, headers })
-  const answer = JSON.parse(Buffer.from(message.data).toString()) as
-    ReadAnswer | { ok: false; code: string; message: string }
+  const answer = JSON.parse(Buffer.from(message.data).toString()) as ReadAnswer | { ok: false;
+    code: string; message: string }
   if (!answer.ok) throw new Error(`a read was refused: ${answer.code} ${answer.message}`)
   return answer
 }

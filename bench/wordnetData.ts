@@ -40,7 +40,8 @@ export function readWordNet(directory = dictionaryPath()): WordNet {
  * source/target … | gloss`. The word count is hexadecimal, the pointer count decimal.
  */
 export function parseSynset(
-  line: string, letter: string,
+  line: string,
+  letter: string,
 ): { node: MemoryNode; edges: MemoryEdge[] } {
   const bar = line.indexOf(' | ')
   const fields = line.slice(0, bar).split(' ')
@@ -60,7 +61,10 @@ export function parseSynset(
     edges.push({ source: id, target: targetLetter(field(at + 2)) + field(at + 1), kind: field(at) })
   }
   const node: MemoryNode = {
-    id, content: `${words.join(', ')}: ${gloss}`, activation: 0.5, confidence: 1,
+    id,
+    content: `${words.join(', ')}: ${gloss}`,
+    activation: 0.5,
+    confidence: 1,
     metadata: { pos: field(2), lexFile: Number(field(1)), words },
   }
   return { node, edges }

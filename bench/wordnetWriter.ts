@@ -25,7 +25,9 @@ export class WordNetWriter {
   #next = 0
 
   private constructor(
-    options: WriterOptions, client: EngramClient, resent: { survived: number; forked: number },
+    options: WriterOptions,
+    client: EngramClient,
+    resent: { survived: number; forked: number },
   ) {
     this.#options = options
     this.#client = client
@@ -35,7 +37,8 @@ export class WordNetWriter {
   static async connect(options: WriterOptions): Promise<WordNetWriter> {
     const resent = { survived: 0, forked: 0 }
     const client = await connect({
-      servers: options.url, deadlineMs,
+      servers: options.url,
+      deadlineMs,
       onResent: ({ duplicate }) => (resent[duplicate ? 'survived' : 'forked'] += 1),
     })
     return new WordNetWriter(options, client, resent)
@@ -84,7 +87,10 @@ export class WordNetWriter {
       const index = this.#next++
       const from = performance.now()
       const answer = await this.#client.write(
-        space, requests.request(index), { ack: 'durable', key: `wordnet.${index}` })
+        space,
+        requests.request(index),
+        { ack: 'durable', key: `wordnet.${index}` },
+      )
       const at = performance.now()
       if (!this.#latest || answer.epoch > this.#latest.epoch) this.#latest = answer
       for (const watch of this.#epochWatchers) watch(answer, at)

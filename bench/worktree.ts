@@ -19,7 +19,8 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
 
 /** Gone, with its entry in the repository, when the benchmark ends. */
 export async function buildCommit(
-  name: string, progress: (text: string) => void,
+  name: string,
+  progress: (text: string) => void,
 ): Promise<OtherBuild> {
   if (!existsSync(join(root, '.git'))) {
     throw new Error('--against needs the repository: this checkout has no .git. Clone it, and run '

@@ -7,8 +7,8 @@ const [servers = 'nats://127.0.0.1:4222', space = 'demo'] = process.argv.slice(2
 const connection = await connect({ servers })
 const writer = new PlainWriter(connection, space)
 for (let n = 1; n <= 20; n += 1) {
-  await writer.write(`plain-nats-${n}`,
-    { type: 'StoreNode', node: { id: `plain-${n}`, content: `number ${n}` } })
+  await writer.write(`plain-nats-${n}`, { type: 'StoreNode',
+    node: { id: `plain-${n}`, content: `number ${n}` } })
 }
 console.log(`20 written, ${writer.kept.length} of them not yet safe`)
 await writer.flush()

@@ -6,9 +6,8 @@ const client = await connect({ servers })
 try {
   // `committed`: answered when a majority of the replicas has it. With a key of your own the
   // write takes effect once, however often this program is run.
-  const answer = await client.write(space,
-    { type: 'StoreNode', node: { id: 'tea', content: 'two minutes' } },
-    { ack: 'committed', key: 'example-tea' })
+  const answer = await client.write(space, { type: 'StoreNode',
+    node: { id: 'tea', content: 'two minutes' } }, { ack: 'committed', key: 'example-tea' })
   console.log(`written in epoch ${answer.epoch} at sequence ${answer.sequence}`
     + (answer.duplicate ? ' (by an earlier run)' : ''))
 

@@ -2,10 +2,8 @@ import { detectorSetup, goneFault, heartbeatFault } from './election/detection.j
 import type { FailureDetectorContext, FailureDetectorEvent } from './election/detection.js'
 import { showLife } from './election/grants.js'
 
-export type {
-  DeathVacancy, FailureDetectorContext, FailureDetectorEffect, FailureDetectorEvent,
-  FailureDetectorInput,
-} from './election/detection.js'
+export type { DeathVacancy, FailureDetectorContext, FailureDetectorEffect, FailureDetectorEvent,
+  FailureDetectorInput } from './election/detection.js'
 
 type Context = FailureDetectorContext
 type Event = FailureDetectorEvent
@@ -20,21 +18,27 @@ const ignoredBecause = (sentence: (context: Context, event: Event) => string) =>
   [say((c, e) => `ignored: ${sentence(c, e)}`), 'ignore'] as const
 
 const heardAgain = [
-  'noteHeartbeat', say((c) => `a heartbeat of ${shown(c)} arrived: alive`),
-  'announceRestart', 'announceReturn',
+  'noteHeartbeat',
+  say((c) => `a heartbeat of ${shown(c)} arrived: alive`),
+  'announceRestart',
+  'announceReturn',
 ] as const
 
 const left = {
   guard: 'isLeaving',
   target: '#failureDetector.left',
   actions: [
-    'noteHeartbeat', say((c) => `${shown(c)} says that it leaves`), 'announceRestart',
+    'noteHeartbeat',
+    say((c) => `${shown(c)} says that it leaves`),
+    'announceRestart',
     'announceLeave',
   ],
 } as const
 
 const returned = {
-  guard: 'isSignOfLife', target: '#failureDetector.alive', actions: heardAgain,
+  guard: 'isSignOfLife',
+  target: '#failureDetector.alive',
+  actions: heardAgain,
 } as const
 
 const refusedHeartbeat = { actions: ignoredBecause((c, e) => heartbeatFault(c, e) ?? '') } as const
@@ -43,7 +47,8 @@ const gone = {
   guard: 'isEvidence',
   target: '#failureDetector.dead.gone',
   actions: [
-    'noteGone', say((c) => `503: the connection of ${shown(c)} is gone`),
+    'noteGone',
+    say((c) => `503: the connection of ${shown(c)} is gone`),
     { type: 'announceDeath', params: { vacancy: 'noResponders' } },
   ],
 } as const
@@ -62,7 +67,8 @@ const goneAfterLeaving = {
   guard: 'isEvidence',
   target: '#failureDetector.left.gone',
   actions: [
-    'noteGone', say((c) => `${shown(c)} has left: its connection is gone`),
+    'noteGone',
+    say((c) => `${shown(c)} has left: its connection is gone`),
     { type: 'announceDeath', params: { vacancy: 'noResponders' } },
   ],
 } as const
@@ -79,7 +85,8 @@ const newLifeAnswered = {
   guard: 'isNewLife',
   target: '#failureDetector.suspect',
   actions: [
-    'noteNewLife', say((c) => `${shown(c)} answers a probe, no heartbeat yet`),
+    'noteNewLife',
+    say((c) => `${shown(c)} answers a probe, no heartbeat yet`),
     'announceRestart',
   ],
 } as const
@@ -96,26 +103,32 @@ const answered = [
 const suspended = ignoredBecause((_, e) => `${e.type} while judgement is suspended`)
 
 /** After a tilt, proven facts stay; all else is observed anew. */
-const afterTilt = (actions: readonly 'noteServer'[]) => [
-  {
-    guard: 'isLeftAndGone', target: '#failureDetector.left.gone',
-    actions: [...actions, say((c) => `tilt over: ${shown(c)} has left`)],
-  },
-  {
-    guard: 'isGone', target: '#failureDetector.dead.gone',
-    actions: [...actions, say((c) => `tilt over: ${shown(c)} is known to be gone`)],
-  },
-  {
-    guard: 'isLeft', target: '#failureDetector.left',
-    actions: [...actions, say((c) => `tilt over: ${shown(c)} has left`)],
-  },
-  {
-    target: '#failureDetector.alive',
-    actions: [
-      ...actions, say((c) => `tilt over: ${shown(c)} is observed anew`), 'announceRestart',
-    ],
-  },
-] as const
+const afterTilt = (actions: readonly 'noteServer'[]) =>
+  [
+    {
+      guard: 'isLeftAndGone',
+      target: '#failureDetector.left.gone',
+      actions: [...actions, say((c) => `tilt over: ${shown(c)} has left`)],
+    },
+    {
+      guard: 'isGone',
+      target: '#failureDetector.dead.gone',
+      actions: [...actions, say((c) => `tilt over: ${shown(c)} is known to be gone`)],
+    },
+    {
+      guard: 'isLeft',
+      target: '#failureDetector.left',
+      actions: [...actions, say((c) => `tilt over: ${shown(c)} has left`)],
+    },
+    {
+      target: '#failureDetector.alive',
+      actions: [
+        ...actions,
+        say((c) => `tilt over: ${shown(c)} is observed anew`),
+        'announceRestart',
+      ],
+    },
+  ] as const
 
 const tiltOver = afterTilt([])
 const rejoinOver = afterTilt(['noteServer'])
@@ -168,7 +181,8 @@ export const failureDetectorMachine = detectorSetup.createMachine({
         probeAnswered: {
           guard: 'isNewLife',
           actions: [
-            'noteNewLife', say((c) => `${shown(c)} answers a probe: a new life`),
+            'noteNewLife',
+            say((c) => `${shown(c)} answers a probe: a new life`),
             'announceRestart',
           ],
         },
@@ -185,7 +199,8 @@ export const failureDetectorMachine = detectorSetup.createMachine({
                 silence: {
                   target: '#failureDetector.suspect',
                   actions: [
-                    'resetProbes', say((c) => `${shown(c)} silent for ${silentMs(c)} ms: suspect`),
+                    'resetProbes',
+                    say((c) => `${shown(c)} silent for ${silentMs(c)} ms: suspect`),
                     'announceSuspicion',
                   ],
                 },
@@ -194,9 +209,12 @@ export const failureDetectorMachine = detectorSetup.createMachine({
                 heartbeatReceived: [
                   left,
                   {
-                    guard: 'isSignOfLife', target: 'waiting', reenter: true,
+                    guard: 'isSignOfLife',
+                    target: 'waiting',
+                    reenter: true,
                     actions: [
-                      'noteHeartbeat', say((c) => `heartbeats of ${shown(c)} arrive`),
+                      'noteHeartbeat',
+                      say((c) => `heartbeats of ${shown(c)} arrive`),
                       'announceRestart',
                     ],
                   },
@@ -219,7 +237,8 @@ export const failureDetectorMachine = detectorSetup.createMachine({
               after: { heartbeatInterval: { target: 'close', reenter: true } },
               on: {
                 closelyWatched: {
-                  target: 'judging', actions: 'noteWatch',
+                  target: 'judging',
+                  actions: 'noteWatch',
                 },
                 // A request that was delivered to a process that then died times out. Only the
                 // next one gets its 503, so it is sent at once.
@@ -351,7 +370,8 @@ export const failureDetectorMachine = detectorSetup.createMachine({
           on: {
             tiltStarted: { actions: say(() => 'tilt: own loop stalled again') },
             isolated: {
-              target: 'isolatedAndStalled', actions: say(() => 'tilt: this node is isolated too'),
+              target: 'isolatedAndStalled',
+              actions: say(() => 'tilt: this node is isolated too'),
             },
             tiltEnded: tiltOver,
           },
@@ -360,7 +380,8 @@ export const failureDetectorMachine = detectorSetup.createMachine({
           on: {
             isolated: { actions: say(() => 'tilt: this node is isolated still') },
             tiltStarted: {
-              target: 'isolatedAndStalled', actions: say(() => 'tilt: own loop stalled too'),
+              target: 'isolatedAndStalled',
+              actions: say(() => 'tilt: own loop stalled too'),
             },
             rejoined: rejoinOver,
           },
@@ -371,7 +392,8 @@ export const failureDetectorMachine = detectorSetup.createMachine({
             tiltStarted: { actions: say(() => 'tilt: own loop stalled again') },
             tiltEnded: { target: 'isolated', actions: say(() => 'tilt: this node is isolated') },
             rejoined: {
-              target: 'stalled', actions: ['noteServer', say(() => 'tilt: own loop stalled')],
+              target: 'stalled',
+              actions: ['noteServer', say(() => 'tilt: own loop stalled')],
             },
           },
         },

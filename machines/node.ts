@@ -2,9 +2,7 @@ import { backoffOf, lifeOf, nodeSetup } from './nodeWords.js'
 import type { NodeContext, NodeEffect, NodeEvent } from './nodeWords.js'
 
 export { backoffOf } from './nodeWords.js'
-export type {
-  NodeContext, NodeEffect, NodeEvent, NodeInput, RecoverySummary,
-} from './nodeWords.js'
+export type { NodeContext, NodeEffect, NodeEvent, NodeInput, RecoverySummary } from './nodeWords.js'
 
 type Context = NodeContext
 type Event = NodeEvent
@@ -18,7 +16,8 @@ const errorOf = (e: Event) => ('error' in e ? e.error : 'reason' in e ? e.reason
 const ignored = { actions: say((_, e) => `ignored: ${e.type} of an earlier connection`) } as const
 
 const dial = ['raiseConnection', perform((c) => (
-  { type: 'connect', attempt: c.attempt, connection: c.connection }))] as const
+  { type: 'connect', attempt: c.attempt, connection: c.connection }
+))] as const
 
 const refused = {
   guard: 'isRefused',
@@ -49,14 +48,19 @@ const pausing = {
 
 const close = {
   target: '#node.draining.closing',
-  actions: say((c, e) => `${errorOf(e)}: nothing is handed over, `
-    + (c.connection > 0 && c.server === null ? 'since NATS cannot be reached'
-      : 'the node does not run yet')),
+  actions: say((c, e) =>
+    `${errorOf(e)}: nothing is handed over, `
+    + (c.connection > 0 && c.server === null
+      ? 'since NATS cannot be reached'
+      : 'the node does not run yet')
+  ),
 } as const
 
-const failWith = (what: string) => ({
-  target: '#node.failed', actions: say((_, e) => `${what}: ${errorOf(e)}`),
-}) as const
+const failWith = (what: string) =>
+  ({
+    target: '#node.failed',
+    actions: say((_, e) => `${what}: ${errorOf(e)}`),
+  }) as const
 
 /** A late answer of the arbiter, which may be that the directory is a copy of the past. */
 const registration = {
@@ -129,8 +133,10 @@ export const nodeMachine = nodeSetup.createMachine({
           {
             guard: 'isPresentConnection',
             target: 'identifying',
-            actions: ['noteServer', say((c) => `connected to ${c.server}: looks for other `
-              + `processes named ${c.node}`)],
+            actions: ['noteServer', say((c) =>
+              `connected to ${c.server}: looks for other `
+              + `processes named ${c.node}`
+            )],
           },
           ignored,
         ],
@@ -144,9 +150,13 @@ export const nodeMachine = nodeSetup.createMachine({
         identified: {
           target: 'recovering',
           actions: [
-            'resetAttempts', 'noteIncarnation', 'noteRegistration',
-            say((c) => `incarnation ${c.incarnation}`
-              + `${c.isRegistered ? '' : ', not registered yet'}: recovers`),
+            'resetAttempts',
+            'noteIncarnation',
+            'noteRegistration',
+            say((c) =>
+              `incarnation ${c.incarnation}`
+              + `${c.isRegistered ? '' : ', not registered yet'}: recovers`
+            ),
           ],
         },
         identifyFailed: [
@@ -175,9 +185,11 @@ export const nodeMachine = nodeSetup.createMachine({
             guard: 'hasServer',
             target: 'running',
             actions: [
-              'noteRecovery', say((c) => `recovered: ${c.recovery}`),
+              'noteRecovery',
+              say((c) => `recovered: ${c.recovery}`),
               perform((c) => (
-                { type: 'startSpaces', life: lifeOf(c), server: c.server ?? '' })),
+                { type: 'startSpaces', life: lifeOf(c), server: c.server ?? '' }
+              )),
             ],
           },
           {
@@ -196,7 +208,8 @@ export const nodeMachine = nodeSetup.createMachine({
             guard: 'isPresentConnection',
             target: 'isolated',
             actions: [
-              'loseServer', say((_, e) => `no bus: ${errorOf(e)}`),
+              'loseServer',
+              say((_, e) => `no bus: ${errorOf(e)}`),
               perform((c) => ({ type: 'isolate', reason: c.lastReason })),
             ],
           },
@@ -217,7 +230,8 @@ export const nodeMachine = nodeSetup.createMachine({
             guard: 'isPresentConnection',
             target: 'running',
             actions: [
-              'noteServer', 'resetAttempts',
+              'noteServer',
+              'resetAttempts',
               say((c) => `back on ${c.server} as connection ${c.connection}`),
               perform((c) => ({ type: 'rejoin', life: lifeOf(c), server: c.server ?? '' })),
             ],
@@ -249,7 +263,8 @@ export const nodeMachine = nodeSetup.createMachine({
                 guard: 'isPresentConnection',
                 target: 'closing',
                 actions: [
-                  'loseServer', say((_, e) => `no bus to hand over on: ${errorOf(e)}`),
+                  'loseServer',
+                  say((_, e) => `no bus to hand over on: ${errorOf(e)}`),
                 ],
               },
               ignored,

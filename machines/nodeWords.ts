@@ -133,11 +133,13 @@ export const nodeSetup = setup({
         params.say(context, event),
     }),
     perform: emit((
-      { context }: { context: Context }, params: { effect: (c: Context) => NodeEffect },
+      { context }: { context: Context },
+      params: { effect: (c: Context) => NodeEffect },
     ): NodeEffect => params.effect(context)),
     noteIncarnation: assign({
-      incarnation: ({ context, event }) =>
-        ('incarnation' in event ? event.incarnation : context.incarnation),
+      incarnation: (
+        { context, event },
+      ) => ('incarnation' in event ? event.incarnation : context.incarnation),
     }),
     noteRegistration: assign({
       isRegistered: ({ event }) => event.type !== 'identified' || event.isRegistered,

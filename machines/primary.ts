@@ -85,10 +85,12 @@ const machine = setup({
       lastReason: ({ context, event }) => ('reason' in event ? event.reason : context.lastReason),
     }),
     perform: emit((_, params: { effect: PrimaryEffect }) => params.effect),
-    stepDown: emit(({ context }): PrimaryEffect =>
-      ({ type: 'stepDown', reason: context.lastReason })),
-    progress: emit(({ context }, params: { state: string }): PrimaryEffect =>
-      ({ type: 'progressed', state: params.state, reason: context.lastReason })),
+    stepDown: emit(({ context }): PrimaryEffect => ({ type: 'stepDown',
+      reason: context.lastReason })
+    ),
+    progress: emit(({ context }, params: { state: string }): PrimaryEffect => ({ type: 'progressed',
+      state: params.state, reason: context.lastReason })
+    ),
     propose: emit(({ context }): PrimaryEffect => ({
       type: 'changeInSync',
       inSync: context.proposed ?? context.inSync,
@@ -99,14 +101,18 @@ const machine = setup({
         event.type === 'inSyncChanged' ? event.inSync : context.inSync,
       proposed: null,
     }),
-    refuse: emit(({ context }, params: { code: 'READ_ONLY' | 'OVERLOADED' }): PrimaryEffect =>
-      ({ type: 'refuseWrites', code: params.code, reason: context.lastReason })),
+    refuse: emit(({ context }, params: { code: 'READ_ONLY' | 'OVERLOADED' }): PrimaryEffect => ({
+      type: 'refuseWrites',
+      code: params.code,
+      reason: context.lastReason,
+    })),
     noteJournalFull: assign({
       journalFault: ({ context, event }) =>
         event.type === 'journalFull' ? event.reason : context.journalFault,
     }),
     noteJournalHealed: assign({
-      journalFault: null, lastReason: 'the journal can be written again',
+      journalFault: null,
+      lastReason: 'the journal can be written again',
     }),
     explainJournal: assign({
       lastReason: ({ context }) => context.journalFault ?? context.lastReason,
@@ -135,7 +141,11 @@ const givenUp = {
 export const primaryMachine = machine.createMachine({
   id: 'primary',
   context: ({ input }) => ({
-    ...input, proposed: null, handoverTo: null, journalFault: null, lastReason: '',
+    ...input,
+    proposed: null,
+    handoverTo: null,
+    journalFault: null,
+    lastReason: '',
   }),
   initial: 'opening',
   output: ({ context }): PrimaryOutput => ({
@@ -182,7 +192,8 @@ export const primaryMachine = machine.createMachine({
               entry: { type: 'refuse', params: { code: 'OVERLOADED' } },
               on: {
                 bufferDrained: {
-                  target: 'open', actions: assign({ lastReason: 'the disk keeps up again' }),
+                  target: 'open',
+                  actions: assign({ lastReason: 'the disk keeps up again' }),
                 },
                 journalFull: { target: 'readOnly', actions: 'noteJournalFull' },
               },
@@ -247,7 +258,8 @@ export const primaryMachine = machine.createMachine({
                 settingsRequested: {
                   target: 'adjusting',
                   actions: [
-                    'explainEvent', assign({ proposed: ({ context }) => context.inSync }),
+                    'explainEvent',
+                    assign({ proposed: ({ context }) => context.inSync }),
                   ],
                 },
               },
@@ -271,8 +283,9 @@ export const primaryMachine = machine.createMachine({
       ],
       states: {
         draining: {
-          entry: emit(({ context }): PrimaryEffect =>
-            ({ type: 'awaitHandover', to: context.handoverTo ?? '' })),
+          entry: emit(({ context }): PrimaryEffect => ({ type: 'awaitHandover',
+            to: context.handoverTo ?? '' })
+          ),
           on: {
             handoverReady: 'transferring',
             handoverTargetLost: givenUp,
@@ -290,8 +303,9 @@ export const primaryMachine = machine.createMachine({
         },
         // Once this compare-and-set is sent, nothing is answered positively.
         transferring: {
-          entry: emit(({ context }): PrimaryEffect =>
-            ({ type: 'transfer', to: context.handoverTo ?? '' })),
+          entry: emit(({ context }): PrimaryEffect => ({ type: 'transfer',
+            to: context.handoverTo ?? '' })
+          ),
           on: {
             handedOver: {
               target: '#primary.closed',

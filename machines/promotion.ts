@@ -1,8 +1,7 @@
 import { assign, emit, setup } from 'xstate'
 import { judgeSurvey, isInSync } from './election/candidates.js'
-import type {
-  PromotionContext, PromotionEffect, PromotionEvent, PromotionInput, PromotionOutput,
-} from './election/promotionTypes.js'
+import type { PromotionContext, PromotionEffect, PromotionEvent, PromotionInput,
+  PromotionOutput } from './election/promotionTypes.js'
 import type { Assignment, AssignmentAt } from './protocol/messages.js'
 
 export type * from './election/promotionTypes.js'
@@ -45,8 +44,11 @@ const machine = setup({
     isShrinkable: (_, params: { shrinkable: boolean }) => params.shrinkable,
   },
   actions: {
-    progress: emit(({ context }, params: { state: string }): PromotionEffect =>
-      ({ type: 'progressed', state: params.state, reason: context.lastReason })),
+    progress: emit(({ context }, params: { state: string }): PromotionEffect => ({
+      type: 'progressed',
+      state: params.state,
+      reason: context.lastReason,
+    })),
     explainEvent: assign({
       lastReason: ({ context, event }) => ('reason' in event ? event.reason : context.lastReason),
     }),
@@ -57,7 +59,8 @@ const machine = setup({
     unobstructed: assign({ obstacle: null, obstructions: 0 }),
     explain: assign({ lastReason: (_, params: { reason: string }) => params.reason }),
     perform: emit(({ context }, params: { effect: (c: PromotionContext) => PromotionEffect }) =>
-      params.effect(context)),
+      params.effect(context)
+    ),
   },
 })
 
@@ -117,7 +120,9 @@ export const promotionMachine = machine.createMachine({
       initial: 'reading',
       on: {
         primarySeen: {
-          guard: 'isNotForced', target: '#promotion.stoodDown', actions: 'explainEvent',
+          guard: 'isNotForced',
+          target: '#promotion.stoodDown',
+          actions: 'explainEvent',
         },
       },
       states: {
@@ -226,7 +231,9 @@ export const promotionMachine = machine.createMachine({
           }),
         },
         primarySeen: {
-          guard: 'isNotForced', target: '#promotion.stoodDown', actions: 'explainEvent',
+          guard: 'isNotForced',
+          target: '#promotion.stoodDown',
+          actions: 'explainEvent',
         },
       },
       after: {
@@ -275,8 +282,9 @@ export const promotionMachine = machine.createMachine({
           entry: [
             {
               type: 'explain',
-              params: ({ context }) =>
-                ({ reason: `epoch ${recordOf(context).assignment.epoch} is claimed` }),
+              params: ({ context }) => ({
+                reason: `epoch ${recordOf(context).assignment.epoch} is claimed`,
+              }),
             },
             { type: 'progress', params: { state: 'opening' } },
             {

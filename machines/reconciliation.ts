@@ -35,22 +35,22 @@ export type ReconciliationEvent =
   /** The primary has noted the salvages; `salvage`: the first of them, or null. */
   | { type: 'offered'; number: number; salvage: string | null; isAutomatic: boolean }
   | {
-      type: 'sliceTaken'
-      number: number
-      sent: number
-      sequence: number
-      isLast: boolean
-      /** Pause before the next request, ms: live writes come first. */
-      pauseMs: number
-    }
+    type: 'sliceTaken'
+    number: number
+    sent: number
+    sequence: number
+    isLast: boolean
+    /** Pause before the next request, ms: live writes come first. */
+    pauseMs: number
+  }
   /** `isRefused`: the primary does not know (any more) what was offered. */
   | {
-      type: 'requestFailed'
-      number: number
-      pauseMs: number
-      reason: string
-      isRefused?: boolean
-    }
+    type: 'requestFailed'
+    number: number
+    pauseMs: number
+    reason: string
+    isRefused?: boolean
+  }
   /** The last entry made of the salvage is committed. */
   | { type: 'committed' }
   | { type: 'released' }
@@ -59,13 +59,13 @@ export type ReconciliationEvent =
 export type ReconciliationEffect =
   | { type: 'offer'; primary: NodeId; epoch: number; number: number }
   | {
-      type: 'sendSlice'
-      primary: NodeId
-      epoch: number
-      number: number
-      salvage: string
-      sent: number
-    }
+    type: 'sendSlice'
+    primary: NodeId
+    epoch: number
+    number: number
+    salvage: string
+    sent: number
+  }
   | { type: 'awaitCommit'; epoch: number; sequence: number }
   | { type: 'release'; salvage: string }
   | { type: 'progressed'; state: string; reason: string }
@@ -97,48 +97,65 @@ const machine = setup({
       params.epoch !== context.epoch || context.primary === null,
   },
   actions: {
-    adoptEpoch: assign(({ context, event }) => event.type === 'primaryJoined'
-      ? {
+    adoptEpoch: assign(({ context, event }) =>
+      event.type === 'primaryJoined'
+        ? {
           primary: event.primary,
           epoch: event.epoch,
           lastReason: `${event.primary} is primary in epoch ${event.epoch}`,
         }
-      : context),
+        : context
+    ),
     forgetEpoch: assign(({ event }) => ({
-      primary: null, lastReason: 'reason' in event ? event.reason : '',
+      primary: null,
+      lastReason: 'reason' in event ? event.reason : '',
     })),
     rememberCommand: assign({ isOrdered: true }),
     countRequest: assign({ requests: ({ context }) => context.requests + 1 }),
     offer: emit(({ context }): ReconciliationEffect => ({
-      type: 'offer', primary: context.primary ?? '', epoch: context.epoch,
+      type: 'offer',
+      primary: context.primary ?? '',
+      epoch: context.epoch,
       number: context.requests,
     })),
-    beginSalvage: assign(({ context, event }) => event.type === 'offered'
-      ? {
-          salvage: event.salvage ?? '', sent: 0, sequence: 0,
+    beginSalvage: assign(({ context, event }) =>
+      event.type === 'offered'
+        ? {
+          salvage: event.salvage ?? '',
+          sent: 0,
+          sequence: 0,
           lastReason: event.salvage === null
-            ? 'no salvage is left' : `uploads ${event.salvage}`,
+            ? 'no salvage is left'
+            : `uploads ${event.salvage}`,
         }
-      : context),
-    noteSlice: assign(({ context, event }) => event.type === 'sliceTaken'
-      ? {
+        : context
+    ),
+    noteSlice: assign(({ context, event }) =>
+      event.type === 'sliceTaken'
+        ? {
           sent: event.sent,
           sequence: Math.max(context.sequence, event.sequence),
           pauseMs: event.pauseMs,
           lastReason: `${event.sent} writes of ${context.salvage} are taken`,
         }
-      : context),
-    noteFailure: assign(({ context, event }) => event.type === 'requestFailed'
-      ? { pauseMs: event.pauseMs, lastReason: event.reason } : context),
+        : context
+    ),
+    noteFailure: assign(({ context, event }) =>
+      event.type === 'requestFailed'
+        ? { pauseMs: event.pauseMs, lastReason: event.reason }
+        : context
+    ),
     explainEvent: assign({
       lastReason: ({ context, event }) => ('reason' in event ? event.reason : context.lastReason),
     }),
     waitForCommit: assign({
-      lastReason: ({ context }) => `${context.salvage} is taken; its last entry, `
+      lastReason: ({ context }) =>
+        `${context.salvage} is taken; its last entry, `
         + `${context.sequence}, is not yet committed`,
     }),
     explainCommit: assign({
-      lastReason: ({ context }) => `entry ${context.sequence} is committed: ${context.salvage} `
+      lastReason: ({ context }) =>
+        `entry ${context.sequence} is committed: ${context.salvage} `
         + 'can be removed',
     }),
     explainRelease: assign({ lastReason: ({ context }) => `${context.salvage} was removed` }),
@@ -146,15 +163,24 @@ const machine = setup({
       lastReason: ({ context }) => `${context.salvage} waits for an operator's command`,
     }),
     sendSlice: emit(({ context }): ReconciliationEffect => ({
-      type: 'sendSlice', primary: context.primary ?? '', epoch: context.epoch,
-      number: context.requests, salvage: context.salvage, sent: context.sent,
+      type: 'sendSlice',
+      primary: context.primary ?? '',
+      epoch: context.epoch,
+      number: context.requests,
+      salvage: context.salvage,
+      sent: context.sent,
     })),
-    awaitCommit: emit(({ context }): ReconciliationEffect =>
-      ({ type: 'awaitCommit', epoch: context.epoch, sequence: context.sequence })),
-    release: emit(({ context }): ReconciliationEffect =>
-      ({ type: 'release', salvage: context.salvage })),
-    progress: emit(({ context }, params: { state: string }): ReconciliationEffect =>
-      ({ type: 'progressed', state: params.state, reason: context.lastReason })),
+    awaitCommit: emit(({ context }): ReconciliationEffect => ({ type: 'awaitCommit',
+      epoch: context.epoch, sequence: context.sequence })
+    ),
+    release: emit(({ context }): ReconciliationEffect => ({ type: 'release',
+      salvage: context.salvage })
+    ),
+    progress: emit(({ context }, params: { state: string }): ReconciliationEffect => ({
+      type: 'progressed',
+      state: params.state,
+      reason: context.lastReason,
+    })),
   },
 })
 
@@ -277,7 +303,9 @@ export const reconciliationMachine = machine.createMachine({
     },
     settling: {
       entry: [
-        'waitForCommit', 'awaitCommit', { type: 'progress', params: { state: 'settling' } },
+        'waitForCommit',
+        'awaitCommit',
+        { type: 'progress', params: { state: 'settling' } },
       ],
       on: { committed: { target: 'releasing', actions: 'explainCommit' } },
     },

@@ -26,14 +26,14 @@ export interface ReplicaContext extends Omit<ReplicaInput, 'joins'> {
 export type ReplicaEvent =
   | { type: 'primarySeen'; primary: NodeId; epoch: number }
   | {
-      type: 'joined'
-      number: number
-      session: number
-      common: Position
-      primaryEnd: number
-      isFork: boolean
-      snapshotNeeded: boolean
-    }
+    type: 'joined'
+    number: number
+    session: number
+    common: Position
+    primaryEnd: number
+    isFork: boolean
+    snapshotNeeded: boolean
+  }
   | { type: 'joinFailed'; number: number; reason: string }
   | { type: 'forkTruncated' }
   | { type: 'truncationFailed'; reason: string }
@@ -76,14 +76,16 @@ const machine = setup({
     isWithoutPrimary: ({ context }) => context.primary === null,
   },
   actions: {
-    adoptEpoch: assign(({ context, event }) => event.type === 'primarySeen'
-      ? {
+    adoptEpoch: assign(({ context, event }) =>
+      event.type === 'primarySeen'
+        ? {
           primary: event.primary,
           epoch: event.epoch,
           session: 0,
           lastReason: `${event.primary} is primary in epoch ${event.epoch}`,
         }
-      : context),
+        : context
+    ),
     forgetEpoch: assign(({ event }) => ({
       primary: null,
       session: 0,
@@ -96,8 +98,9 @@ const machine = setup({
       epoch: context.epoch,
       number: context.joins,
     })),
-    takeSession: assign(({ context, event }) => event.type === 'joined'
-      ? {
+    takeSession: assign(({ context, event }) =>
+      event.type === 'joined'
+        ? {
           session: event.session,
           common: event.common,
           primaryEnd: event.primaryEnd,
@@ -105,10 +108,13 @@ const machine = setup({
             + `session ${event.session} of ${context.primary}, common point `
             + `(${event.common.epoch}, ${event.common.sequence})`,
         }
-      : context),
-    measure: assign(({ context, event }) => event.type === 'measured'
-      ? { durable: event.durable, primaryEnd: event.primaryEnd }
-      : context),
+        : context
+    ),
+    measure: assign(({ context, event }) =>
+      event.type === 'measured'
+        ? { durable: event.durable, primaryEnd: event.primaryEnd }
+        : context
+    ),
     truncate: emit(({ context }): ReplicaEffect => ({
       type: 'truncate',
       common: context.common,
@@ -124,13 +130,19 @@ const machine = setup({
     })),
     leave: emit((): ReplicaEffect => ({ type: 'leave' })),
     // Field by field: the params are an event, whose own type must not become the effect's.
-    nack: emit((_, { position, reason }: { position: Position; reason: string }): ReplicaEffect =>
-      ({ type: 'nack', position, reason })),
+    nack: emit((_,
+      { position, reason }: { position: Position; reason: string }): ReplicaEffect => ({
+        type: 'nack',
+        position,
+        reason,
+      })
+    ),
     explainEvent: assign({
       lastReason: ({ context, event }) => ('reason' in event ? event.reason : context.lastReason),
     }),
-    progress: emit(({ context }, params: { state: string }): ReplicaEffect =>
-      ({ type: 'progressed', state: params.state, reason: context.lastReason })),
+    progress: emit(({ context }, params: { state: string }): ReplicaEffect => ({ type: 'progressed',
+      state: params.state, reason: context.lastReason })
+    ),
   },
 })
 

@@ -76,11 +76,13 @@ const machine = setup({
     explainError: assign({
       lastReason: (_, params: { error: unknown }) => `the role failed: ${String(params.error)}`,
     }),
-    progress: emit(({ context }, params: { state: string }): SpaceEffect =>
-      ({ type: 'progressed', state: params.state, reason: context.lastReason })),
+    progress: emit(({ context }, params: { state: string }): SpaceEffect => ({ type: 'progressed',
+      state: params.state, reason: context.lastReason })
+    ),
     clearCommand: assign({ forced: false, adopted: null }),
-    escalate: emit((_, params: { error: unknown }): SpaceEffect =>
-      ({ type: 'escalate', error: params.error })),
+    escalate: emit((_, params: { error: unknown }): SpaceEffect => ({ type: 'escalate',
+      error: params.error })
+    ),
   },
 })
 

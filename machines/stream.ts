@@ -48,8 +48,9 @@ const machine = setup({
       isWaiting(context, params) && context.stalled + 1 >= context.stalledMax,
   },
   actions: {
-    begin: assign(({ context, event }) => event.type === 'memberJoined'
-      ? {
+    begin: assign(({ context, event }) =>
+      event.type === 'memberJoined'
+        ? {
           session: event.session,
           // Progress comes from acks of this session only, never from the join's history.
           common: event.common,
@@ -59,29 +60,36 @@ const machine = setup({
           stalled: 0,
           lastReason: `session ${event.session} continues after ${event.common}`,
         }
-      : context),
-    measure: assign(({ context, event }) => event.type === 'measured'
-      ? {
+        : context
+    ),
+    measure: assign(({ context, event }) =>
+      event.type === 'measured'
+        ? {
           acked: event.acked,
           sent: event.sent,
           end: event.end,
           stalled: isWaiting(context, event) ? context.stalled + 1 : 0,
         }
-      : context),
+        : context
+    ),
     countRewind: assign(({ context, event }) => ({
       sent: event.type === 'nacked' ? event.sequence : Math.max(context.acked, context.common),
       rewinds: context.rewinds + 1,
       stalled: 0,
       lastReason: event.type === 'nacked' ? event.reason : 'no ack in time',
     })),
-    rewind: emit(({ context }): StreamEffect =>
-      ({ type: 'rewind', to: context.sent, reason: context.lastReason })),
-    startShipping: emit(({ context }): StreamEffect =>
-      ({ type: 'startShipping', session: context.session, after: context.sent })),
-    stopShipping: emit(({ context }): StreamEffect =>
-      ({ type: 'stopShipping', reason: context.lastReason })),
-    progress: emit(({ context }, params: { state: string }): StreamEffect =>
-      ({ type: 'progressed', state: params.state, reason: context.lastReason })),
+    rewind: emit(({ context }): StreamEffect => ({ type: 'rewind', to: context.sent,
+      reason: context.lastReason })
+    ),
+    startShipping: emit(({ context }): StreamEffect => ({ type: 'startShipping',
+      session: context.session, after: context.sent })
+    ),
+    stopShipping: emit(({ context }): StreamEffect => ({ type: 'stopShipping',
+      reason: context.lastReason })
+    ),
+    progress: emit(({ context }, params: { state: string }): StreamEffect => ({ type: 'progressed',
+      state: params.state, reason: context.lastReason })
+    ),
     explain: assign({ lastReason: (_, params: { reason: string }) => params.reason }),
     explainEvent: assign({
       lastReason: ({ context, event }) => ('reason' in event ? event.reason : context.lastReason),

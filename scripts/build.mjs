@@ -3,9 +3,7 @@
 // imports Node's own modules only, and does nothing when dist/ is what the sources would make.
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import {
-  existsSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync,
-} from 'node:fs'
+import { existsSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -67,8 +65,8 @@ async function buildCode({ files, stamp, isWhole }) {
 
 async function buildPage({ stamp }) {
   rmSync(pageStampFile, { force: true })
-  const fault = await tool('vite/bin/vite.js', 'build',
-    '--config', `${pageFolder}/vite.config.ts`, '--logLevel', 'warn')
+  const fault = await tool('vite/bin/vite.js', 'build', '--config', `${pageFolder}/vite.config.ts`,
+    '--logLevel', 'warn')
   if (!fault) writeFileSync(pageStampFile, stamp)
   return fault
 }
@@ -81,19 +79,25 @@ function tool(name, ...args) {
 export function run(command, args, { env, timeout } = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
-      cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env }, timeout,
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+      timeout,
     })
     let output = ''
-    const take = (text) => { output = (output + text).slice(-outputCharsMax) }
+    const take = (text) => {
+      output = (output + text).slice(-outputCharsMax)
+    }
     child.stdout.setEncoding('utf8').on('data', take)
     child.stderr.setEncoding('utf8').on('data', take)
     child.once('error', (error) => resolve(`${command}: ${error.message}`))
     // A service that was started may hold the pipes: not `close`, but what is in them is read.
-    child.once('exit', (code, signal) => setTimeout(() => {
-      for (const stream of [child.stdout, child.stderr]) stream.destroy()
-      if (code === 0) resolve(null)
-      else resolve(`${output.trimEnd()}\n${command} ended with ${signal ?? `exit code ${code}`}`)
-    }, lastWordsMs))
+    child.once('exit', (code, signal) =>
+      setTimeout(() => {
+        for (const stream of [child.stdout, child.stderr]) stream.destroy()
+        if (code === 0) resolve(null)
+        else resolve(`${output.trimEnd()}\n${command} ended with ${signal ?? `exit code ${code}`}`)
+      }, lastWordsMs))
   })
 }
 
@@ -146,7 +150,9 @@ function sweep(folder, files) {
   for (const entry of readdirSync(path, { withFileTypes: true })) {
     const name = `${folder}/${entry.name}`
     if (entry.isDirectory()) sweep(name, files)
-    else if (!entry.name.startsWith('.') && !files.has(name.replace(/(\.d\.ts|\.js)(\.map)?$/, '.ts'))) {
+    else if (!entry.name.startsWith('.')
+      && !files.has(name.replace(/(\.d\.ts|\.js)(\.map)?$/, '.ts')))
+    {
       rmSync(join(dist, name))
     }
   }

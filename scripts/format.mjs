@@ -13,7 +13,15 @@ const isCheck = process.argv.includes('--check')
 /** Tracked files, and new ones that are not ignored. */
 function files() {
   const names = execFileSync('git', [
-    'ls-files', '-z', '--cached', '--others', '--exclude-standard', '--', '*.ts', '*.tsx', '*.mjs',
+    'ls-files',
+    '-z',
+    '--cached',
+    '--others',
+    '--exclude-standard',
+    '--',
+    '*.ts',
+    '*.tsx',
+    '*.mjs',
   ], { cwd: root, encoding: 'utf8' })
   return names.split('\0').filter((name) => name !== '' && existsSync(join(root, name)))
 }

@@ -5,9 +5,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { plannedBuild, run } from './build.mjs'
-import {
-  agrees, aptCommands, here, installation, missing, remedy, sideEffects, whyNoChromium,
-} from './system.mjs'
+import { agrees, aptCommands, here, installation, missing, remedy, sideEffects,
+  whyNoChromium } from './system.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const aptTimeoutMs = 600_000
@@ -109,7 +108,8 @@ async function installPackages(names, host) {
   for (const [command, ...args] of aptCommands(names)) {
     // A failed update may still leave a usable list.
     fault = await run(command, args, {
-      env: { DEBIAN_FRONTEND: 'noninteractive' }, timeout: aptTimeoutMs,
+      env: { DEBIAN_FRONTEND: 'noninteractive' },
+      timeout: aptTimeoutMs,
     })
   }
   const still = missing(names, host)

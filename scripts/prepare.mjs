@@ -11,6 +11,9 @@ const command = event?.startsWith('pre') ? event.slice('pre'.length) : null
 await prepare({
   packages: [...(isNatsNeeded ? ['nats-server'] : []), ...(isChromiumNeeded ? ['chromium'] : [])],
   isYes: process.argv.includes('--yes'),
-  again: command === null ? 'node scripts/prepare.mjs'
-    : command === 'test' ? 'npm test' : `npm run ${command}`,
+  again: command === null
+    ? 'node scripts/prepare.mjs'
+    : command === 'test'
+    ? 'npm test'
+    : `npm run ${command}`,
 })

@@ -11,8 +11,8 @@ const args = process.argv.slice(2)
 const start = (file, more, stdio) =>
   spawn(process.execPath, [join(root, file), ...more], { cwd: root, stdio })
 
-const compiler = start('node_modules/typescript/bin/tsc',
-  ['-p', 'tsconfig.json', '--watch', '--preserveWatchOutput'], ['ignore', 'pipe', 'inherit'])
+const compiler = start('node_modules/typescript/bin/tsc', ['-p', 'tsconfig.json', '--watch',
+  '--preserveWatchOutput'], ['ignore', 'pipe', 'inherit'])
 let tests = null
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {

@@ -29,7 +29,8 @@ const stages: readonly Stage[] = [
   // In virtual time: it takes what the others leave of the machine.
   { paths: ['sim/', 'machines/'], parallel: 1, timeoutMs: 900_000, isBeside: true },
   {
-    paths: ['actors/', 'runtime/', 'bench/', 'repository/', 'contract/'], parallel: 2,
+    paths: ['actors/', 'runtime/', 'bench/', 'repository/', 'contract/'],
+    parallel: 2,
     timeoutMs: 180_000,
   },
   { paths: ['integration/'], parallel: 1, timeoutMs: 600_000 },
@@ -43,8 +44,11 @@ const unitPaths = ['machines/', 'actors/', 'runtime/', 'bench/', 'repository/']
 /** Many of them wait for timers, so more than the processors. */
 const unitParallel = 4
 const flags = {
-  long: { type: 'boolean' }, all: { type: 'boolean' }, unit: { type: 'boolean' },
-  'last-failed': { type: 'boolean' }, test: { type: 'string' },
+  long: { type: 'boolean' },
+  all: { type: 'boolean' },
+  unit: { type: 'boolean' },
+  'last-failed': { type: 'boolean' },
+  test: { type: 'string' },
 } as const
 
 interface Asked {
@@ -89,7 +93,10 @@ function count(output: string, label: 'Total' | 'Passed' | 'Skipped'): number | 
 }
 
 function outcomeOf(
-  path: string, output: string, code: number | null, signal: string | null,
+  path: string,
+  output: string,
+  code: number | null,
+  signal: string | null,
 ): Outcome {
   const total = count(output, 'Total')
   const passed = count(output, 'Passed') ?? 0
@@ -130,16 +137,22 @@ function marked(mark: string): number[] {
 
 /** Waits for the end of the process itself: grandchildren may hold its pipes open. */
 function runFile(
-  file: string, { timeoutMs, isBeside }: Stage, picked: string | undefined,
+  file: string,
+  { timeoutMs, isBeside }: Stage,
+  picked: string | undefined,
 ): Promise<{ outcome: Outcome; output: string }> {
   const mark = randomUUID()
-  const loader = picked === undefined ? []
+  const loader = picked === undefined
+    ? []
     : ['--import', new URL('support/pickTests.js', import.meta.url).href]
   const child = spawn(process.execPath, ['--enable-source-maps', ...loader, file], {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
-      ...process.env, NO_COLOR: '1', FORCE_COLOR: '0', [markName]: mark,
+      ...process.env,
+      NO_COLOR: '1',
+      FORCE_COLOR: '0',
+      [markName]: mark,
       ...(picked === undefined ? {} : { ENGRAM_TEST_PICKED: picked }),
     },
   })
@@ -190,7 +203,9 @@ function tell(file: string, result: { outcome: Outcome; output: string }, ms: nu
 }
 
 async function runStage(
-  files: string[], stage: Stage, picked: string | undefined,
+  files: string[],
+  stage: Stage,
+  picked: string | undefined,
 ): Promise<Outcome[]> {
   const waiting = [...files]
   const outcomes: Outcome[] = []
@@ -245,8 +260,8 @@ function keepFailed(outcomes: readonly Outcome[], isInPart: boolean): void {
 
 function parsed(args: readonly string[]): { asked: Asked; names: string[] } | string {
   try {
-    const { values, positionals } =
-      parseArgs({ args: [...args], options: flags, allowPositionals: true })
+    const { values, positionals } = parseArgs({ args: [...args], options: flags,
+      allowPositionals: true })
     return { asked: values, names: positionals }
   } catch (error) {
     const known = Object.keys(flags).map((name) => `--${name}`).join(', ')

@@ -163,7 +163,10 @@ export class AssignmentStore {
 
   /** `revision`: the bucket's present one, the base of the next compare-and-set. */
   private lost(
-    space: string, { assignment }: RememberedRecord, revision: number, reason: string,
+    space: string,
+    { assignment }: RememberedRecord,
+    revision: number,
+    reason: string,
   ): RecordRead {
     const now = this.options.clock.monotonicMs()
     const sinceMs = this.lostSince.get(space) ?? now
@@ -185,7 +188,10 @@ export class AssignmentStore {
    * resume by an operator meanwhile is kept, and the change is based on it.
    */
   async settle(
-    proposal: Assignment, base: number, wanted: () => boolean, options: SettleOptions = {},
+    proposal: Assignment,
+    base: number,
+    wanted: () => boolean,
+    options: SettleOptions = {},
   ): Promise<Settlement> {
     const key = `space.${proposal.space}`
     const { onRejected, madeOf } = options
@@ -195,8 +201,10 @@ export class AssignmentStore {
     const patience = new Backoff(this.options.random, rejectedMs, rejectedMostMs)
     let reason = notConnected
     while (wanted() && this.arbiter) {
-      const outcome = await this.turns.take(async () =>
-        await this.arbiter?.compareAndSet(key, bytes, revision) ?? detached, true)
+      const outcome = await this.turns.take(
+        async () => await this.arbiter?.compareAndSet(key, bytes, revision) ?? detached,
+        true,
+      )
       if (outcome.kind === 'applied') {
         const record = { assignment: next, revision: outcome.revision }
         this.remember(record)
@@ -227,7 +235,9 @@ export class AssignmentStore {
 
   /** Reads the present record; the own one has the own nonce. null: unchanged, so repeat. */
   private async afterRefusal(
-    next: Assignment, revision: number, wanted: () => boolean,
+    next: Assignment,
+    revision: number,
+    wanted: () => boolean,
   ): Promise<Settlement | null> {
     const retry = this.retry()
     let reason = notConnected
@@ -302,7 +312,8 @@ export class AssignmentStore {
   }
 
   private async sameBucket<T>(
-    arbiter: Arbiter, run: (arbiter: Arbiter) => Promise<T>,
+    arbiter: Arbiter,
+    run: (arbiter: Arbiter) => Promise<T>,
   ): Promise<T> {
     try {
       return await run(arbiter)
@@ -361,9 +372,13 @@ function newer(space: string, reason: string): string {
 /** The revision that a compare-and-set would have to expect now. */
 function revisionOf(read: RecordRead): number {
   switch (read.kind) {
-    case 'present': return read.record.revision
-    case 'lost': return read.remembered.revision
-    case 'absent': return 0
-    default: return read.revision
+    case 'present':
+      return read.record.revision
+    case 'lost':
+      return read.remembered.revision
+    case 'absent':
+      return 0
+    default:
+      return read.revision
   }
 }

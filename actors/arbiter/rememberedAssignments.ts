@@ -75,8 +75,7 @@ export class Remembered {
       this.isFailing = false
     } catch (error) {
       if (!this.isFailing) {
-        logger.warn({ space, error: String(error) },
-          'records cannot be remembered over a restart')
+        logger.warn({ space, error: String(error) }, 'records cannot be remembered over a restart')
       }
       this.isFailing = true
     }

@@ -18,7 +18,9 @@ export interface Appender {
   knownKey(key: string): KeyRecord | undefined
   /** Logs a request of this node's own, about forks; `settle` gets the answer. */
   log(
-    request: AcceptedRequest, level: AckLevel, settle: (answer: WriteAnswer | ErrorAnswer) => void,
+    request: AcceptedRequest,
+    level: AckLevel,
+    settle: (answer: WriteAnswer | ErrorAnswer) => void,
   ): void
 }
 

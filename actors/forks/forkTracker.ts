@@ -1,7 +1,6 @@
 import type { EpochSpan, NodeId, Position } from '../../machines/base/ids.js'
-import type {
-  ForkNote, ForkOpening, ForkReport, SalvageNote, SalvageState,
-} from '../../machines/log/forkNotes.js'
+import type { ForkNote, ForkOpening, ForkReport, SalvageNote,
+  SalvageState } from '../../machines/log/forkNotes.js'
 import { forkPointOf, startsOf } from '../../machines/log/lineage.js'
 import type { Starts } from '../../machines/log/lineage.js'
 import type { SpaceStore } from '../ports/store.js'
@@ -70,7 +69,10 @@ export class ForkTracker {
    * the node has more salvages than were offered, so none counts as gone and no report is closed.
    */
   offered(
-    node: NodeId, disk: string, salvages: readonly SalvageNote[], isComplete: boolean,
+    node: NodeId,
+    disk: string,
+    salvages: readonly SalvageNote[],
+    isComplete: boolean,
   ): ForkNote[] {
     const notes: ForkNote[] = []
     for (const salvage of salvages) {
@@ -99,14 +101,22 @@ export class ForkTracker {
     const end = { epoch, sequence: Number.MAX_SAFE_INTEGER }
     const forkPoint = forkPointOf(this.options.history, end, all)
     return {
-      epoch, node, disk, forkPoint, start: all(epoch) ?? forkPoint,
-      lastKnown: forkPoint.sequence, atMost: null,
+      epoch,
+      node,
+      disk,
+      forkPoint,
+      start: all(epoch) ?? forkPoint,
+      lastKnown: forkPoint.sequence,
+      atMost: null,
     }
   }
 
   private isWaiting(node: NodeId, name: string): boolean {
-    return this.options.store.reports().some(({ salvages }) => salvages.some((salvage) =>
-      salvage.node === node && salvage.name === name && salvage.state === 'waiting'))
+    return this.options.store.reports().some(({ salvages }) =>
+      salvages.some((salvage) =>
+        salvage.node === node && salvage.name === name && salvage.state === 'waiting'
+      )
+    )
   }
 
   /** Returns notes of salvages that are noted as waiting and not offered any more. */
@@ -189,7 +199,8 @@ export class ForkTracker {
     return this.options.store.reports().filter((report) =>
       (report.outcome === 'lost' || report.outcome === 'dismissed') && report.disk === disk
       && report.salvages.some(({ state }) => state === 'taken')
-      && report.salvages.every(({ state }) => state !== 'gone'))
+      && report.salvages.every(({ state }) => state !== 'gone')
+    )
   }
 
   /** Notes that the note could not be logged, so that it is returned again. */
@@ -212,7 +223,11 @@ export class ForkTracker {
     if (!report || this.closed.has(epoch)) return null
     this.closed.add(epoch)
     return {
-      type: 'ForkNote', note: 'closed', epoch, outcome: 'dismissed', lost: this.lostOf(report),
+      type: 'ForkNote',
+      note: 'closed',
+      epoch,
+      outcome: 'dismissed',
+      lost: this.lostOf(report),
       reason: 'an operator closed the report',
     }
   }
@@ -240,13 +255,19 @@ export class ForkTracker {
 const countedMax = 100_000
 
 function closing(
-  report: ForkOpening, disk: string, salvages: readonly Known[], lostOf: () => number,
+  report: ForkOpening,
+  disk: string,
+  salvages: readonly Known[],
+  lostOf: () => number,
 ): ForkNote {
   const { epoch, node, start, forkPoint, lastKnown } = report
   const note = { type: 'ForkNote', note: 'closed', epoch } as const
   if (report.disk !== disk) {
     return {
-      ...note, outcome: 'lost', lost: lostOf(), reason: `${node} came back with another disk`,
+      ...note,
+      outcome: 'lost',
+      lost: lostOf(),
+      reason: `${node} came back with another disk`,
     }
   }
   const gone = salvages.filter(({ state }) => state === 'gone')

@@ -3,9 +3,8 @@ import { quarantines } from '../../machines/forks/merge.js'
 import type { ForkNote, ForkOpening } from '../../machines/log/forkNotes.js'
 import { startsOf } from '../../machines/log/lineage.js'
 import type { Starts } from '../../machines/log/lineage.js'
-import type {
-  ReconcileAnswer, ReconcileMessage, SalvagedWrite, SalvageOffer, SalvageSlice, SpaceSettings,
-} from '../../machines/protocol/messages.js'
+import type { ReconcileAnswer, ReconcileMessage, SalvagedWrite, SalvageOffer, SalvageSlice,
+  SpaceSettings } from '../../machines/protocol/messages.js'
 import { sendAlert, sendNotice } from '../member/alerts.js'
 import type { Member } from '../member/member.js'
 import { AdminRefusal } from '../ports/adminApi.js'
@@ -64,11 +63,21 @@ export class ForkIntake {
     const { member, epoch, primary } = this.options
     const isAutomatic = (primary.settings.reconcile ?? 'automatic') === 'automatic'
     const respond = (
-      kind: ReconcileAnswer['kind'], sequence: number, retryAfterMs: number, reason: string,
-    ): void => answer({
-      kind, number: message.number, node: member.self, epoch, sequence, retryAfterMs,
-      isAutomatic, reason,
-    })
+      kind: ReconcileAnswer['kind'],
+      sequence: number,
+      retryAfterMs: number,
+      reason: string,
+    ): void =>
+      answer({
+        kind,
+        number: message.number,
+        node: member.self,
+        epoch,
+        sequence,
+        retryAfterMs,
+        isAutomatic,
+        reason,
+      })
     if (message.uuid !== member.uuid || message.epoch !== epoch) {
       return respond('refused', 0, 0, `the current epoch is ${epoch}, not ${message.epoch}`)
     }
@@ -227,7 +236,10 @@ export class ForkIntake {
 }
 
 type Respond = (
-  kind: ReconcileAnswer['kind'], sequence: number, retryAfterMs: number, reason: string,
+  kind: ReconcileAnswer['kind'],
+  sequence: number,
+  retryAfterMs: number,
+  reason: string,
 ) => void
 
 type ResentWrite = (ForkNote & { note: 'resent' })['writes'][number]
@@ -280,7 +292,8 @@ class NoteWork {
 
 /** Raises an alert when writes are known to be missing, or else logs a notice. */
 export function reportOpening(
-  { context, space }: Member, { epoch, node, forkPoint, lastKnown, atMost }: ForkOpening,
+  { context, space }: Member,
+  { epoch, node, forkPoint, lastKnown, atMost }: ForkOpening,
 ): void {
   const atLeast = lastKnown - forkPoint.sequence
   const fields = { epoch, formerPrimary: node, forkPoint, atLeast, atMost }

@@ -4,9 +4,8 @@ import type { MergeRule, Relation } from '../../machines/forks/merge.js'
 import type { Operation } from '../../machines/graph/graph.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import { quarantineMax } from '../../machines/log/forkNotes.js'
-import type {
-  ForkNote, OriginRecord, Reconciliation, Version,
-} from '../../machines/log/forkNotes.js'
+import type { ForkNote, OriginRecord, Reconciliation,
+  Version } from '../../machines/log/forkNotes.js'
 import type { Starts } from '../../machines/log/lineage.js'
 import type { Member } from '../member/member.js'
 import type { StartedEpoch } from '../member/startedEpoch.js'
@@ -69,24 +68,27 @@ export class Reconciler {
     const first = last.sequence - operations.length + 1
     if (last.epoch > epoch) {
       return {
-        kind: 'refused', code: 'NOT_PRIMARY',
+        kind: 'refused',
+        code: 'NOT_PRIMARY',
         message: `the write was logged in epoch ${last.epoch}, but this is epoch ${epoch}`,
       }
     }
     if (first < 1) {
       return {
-        kind: 'refused', code: 'INVALID_OPERATION',
+        kind: 'refused',
+        code: 'INVALID_OPERATION',
         message: `Engram-Origin names entry ${last.sequence}, but the request has `
           + `${operations.length} operations`,
       }
     }
     const node = this.tracker.holderOf(last.epoch)
     const writes = operations.map((operation, index): ComingWrite => ({
-      operation, origin: { epoch: last.epoch, sequence: first + index, node }, timestamp: null,
+      operation,
+      origin: { epoch: last.epoch, sequence: first + index, node },
+      timestamp: null,
     }))
     // Some may have come in a slice of a salvage, where requests without a key are not known.
-    const missing = writes.filter(({ origin: { sequence } }) =>
-      !this.placeOf(last.epoch, sequence))
+    const missing = writes.filter(({ origin: { sequence } }) => !this.placeOf(last.epoch, sequence))
     if (missing.length === 0) {
       const now = this.placeOf(last.epoch, last.sequence)!
       return { kind: 'known', record: { ...now, count: operations.length, timestamp: 0 } }
@@ -95,7 +97,8 @@ export class Reconciler {
     if (decided) return { kind: 'decided', request: decided }
     const { space } = this.options.member
     return {
-      kind: 'refused', code: 'OVERLOADED',
+      kind: 'refused',
+      code: 'OVERLOADED',
       message: `the quarantine of ${space} is full; an operator has to empty it`,
     }
   }
@@ -115,7 +118,9 @@ export class Reconciler {
    * far as more is known than the fork reports say.
    */
   decideAll(
-    writes: readonly ComingWrite[], via: Reconciliation['via'], key: string | null,
+    writes: readonly ComingWrite[],
+    via: Reconciliation['via'],
+    key: string | null,
     startsOfFork: Starts,
   ): AcceptedRequest | null {
     const { member: { context: { ports: { frames } } } } = this.options
@@ -148,13 +153,16 @@ export class Reconciler {
     return {
       operations: decided.map(({ operation }) => operation),
       encoded: decided.map(({ encoded }) => encoded),
-      key, reconciliations: decided.map(({ reconciliation }) => reconciliation),
+      key,
+      reconciliations: decided.map(({ reconciliation }) => reconciliation),
     }
   }
 
   private decideOne(
-    { operation, origin, timestamp: known }: ComingWrite, via: Reconciliation['via'],
-    startsOfFork: Starts, rule: MergeRule,
+    { operation, origin, timestamp: known }: ComingWrite,
+    via: Reconciliation['via'],
+    startsOfFork: Starts,
+    rule: MergeRule,
   ): Omit<Decided, 'encoded'> {
     const { tracker } = this
     const starts: Starts = (of) => startsOfFork(of) ?? tracker.startOf(of)
@@ -166,13 +174,19 @@ export class Reconciler {
       return met.at(-1)!.relation
     }
     const { operation: result, ...decision } = decide(
-      { operation, origin, timestamp }, this.view(), relation, rule)
+      { operation, origin, timestamp },
+      this.view(),
+      relation,
+      rule,
+    )
     const reconciliation = { origin, timestamp, via, ...decision }
     return { operation: result, reconciliation, met }
   }
 
   private entryOf(
-    { operation, reconciliation }: Omit<Decided, 'encoded'>, sequence: number, key: string | null,
+    { operation, reconciliation }: Omit<Decided, 'encoded'>,
+    sequence: number,
+    key: string | null,
   ): LogEntry {
     const { epoch, member } = this.options
     const timestamp = member.context.ports.clock.wallMs()
@@ -209,8 +223,8 @@ export class Reconciler {
     if (!this.isFull) {
       member.alert('quarantineFull', { writes: quarantineMax },
         `the quarantine of ${space} is full: writes from forks wait, and so do clients that resend `
-        + `writes. Look at it, then apply or discard: engram quarantine list ${space}, `
-        + `engram quarantine discard ${space} --all`)
+          + `writes. Look at it, then apply or discard: engram quarantine list ${space}, `
+          + `engram quarantine discard ${space} --all`)
     }
     this.isFull = true
     return null
@@ -225,12 +239,15 @@ export class Reconciler {
 
   /** Counts the outcome, and logs which versions the write conflicted with. */
   private report(
-    { origin, outcome, via, displaces, by }: Reconciliation, met: readonly Met[],
+    { origin, outcome, via, displaces, by }: Reconciliation,
+    met: readonly Met[],
   ): void {
     const { member: { context: { ports }, space } } = this.options
     ports.telemetry.count('reconciledWrites', 1, { space, outcome, via })
     ports.logger.debug(
-      { space, origin, outcome, via, displaces, by, met }, 'a write is reconciled')
+      { space, origin, outcome, via, displaces, by, met },
+      'a write is reconciled',
+    )
   }
 
   /** Runs the deployment's rule. One that fails, or returns an invalid write, changes nothing. */
@@ -251,7 +268,7 @@ export class Reconciler {
     } catch (error) {
       ports.logger.error({ space, error: String(error) },
         'the merge rule of the space failed: the present value stays, and the write from the fork '
-        + 'goes into the quarantine')
+          + 'goes into the quarantine')
       return 'standing'
     }
   }
@@ -263,9 +280,13 @@ export class Reconciler {
     if (!item) return null
     const { operation, origin, timestamp } = item
     const reconciliation: Reconciliation = {
-      origin: { ...origin, node: this.tracker.holderOf(origin.epoch) }, timestamp,
+      origin: { ...origin, node: this.tracker.holderOf(origin.epoch) },
+      timestamp,
       via: 'quarantine',
-      outcome: 'merged', displaces: 'nothing', keepsActivation: false, by: null,
+      outcome: 'merged',
+      displaces: 'nothing',
+      keepsActivation: false,
+      by: null,
     }
     const encoded = [frames.encodeEntry(operation, reconciliation)]
     return { operations: [operation], encoded, key: null, reconciliations: [reconciliation] }
@@ -280,8 +301,10 @@ export class Reconciler {
 /** Names what an operation changes, with its type: a rule must return the same type. */
 function targetOf(operation: Operation): string {
   switch (operation.type) {
-    case 'StoreNode': return JSON.stringify([operation.type, operation.node.id])
-    case 'UpdateActivation': return JSON.stringify([operation.type, operation.nodeId])
+    case 'StoreNode':
+      return JSON.stringify([operation.type, operation.node.id])
+    case 'UpdateActivation':
+      return JSON.stringify([operation.type, operation.nodeId])
     case 'StoreEdge': {
       const { source, target, kind } = operation.edge
       return JSON.stringify([operation.type, source, target, kind])

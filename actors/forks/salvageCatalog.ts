@@ -89,8 +89,8 @@ export class SalvageCatalog {
       const source = await salvages.open(name)
       try {
         if (source.header.uuid !== uuid) return null
-        const note = await noteOf(name, self, source, frames,
-          () => new Promise((resolve) => clock.setTimeout(resolve, 0)))
+        const note = await noteOf(name, self, source, frames, () =>
+          new Promise((resolve) => clock.setTimeout(resolve, 0)))
         this.notes.set(name, note)
         return note
       } finally {
@@ -137,7 +137,10 @@ export class SalvageCatalog {
   private read(name: string): Salvage {
     const { salvages, frames, control } = this.member.context.ports
     return new Salvage(
-      () => salvages.open(name), frames, (write) => control.encode(write).length)
+      () => salvages.open(name),
+      frames,
+      (write) => control.encode(write).length,
+    )
   }
 
   /** Closes the open salvage: its writes are not needed any more, or not now. */

@@ -40,7 +40,8 @@ export class Salvage {
 
   /** `bytesOf` returns the size of a write in a message. */
   constructor(
-    private readonly open: () => Promise<OpenSalvage>, private readonly codec: FrameCodec,
+    private readonly open: () => Promise<OpenSalvage>,
+    private readonly codec: FrameCodec,
     private readonly bytesOf: (write: SalvagedWrite) => number,
   ) {}
 
@@ -120,7 +121,11 @@ export function requestsOf<T extends { readonly writeId: string | null }>(
 
 /** Reads what a salvage holds. `pause` yields to other work of the event loop. */
 export async function noteOf(
-  name: string, node: NodeId, source: OpenSalvage, codec: FrameCodec, pause: () => Promise<void>,
+  name: string,
+  node: NodeId,
+  source: OpenSalvage,
+  codec: FrameCodec,
+  pause: () => Promise<void>,
 ): Promise<SalvageNote> {
   const spans: ForkSpan[] = []
   const { common } = source.header

@@ -146,8 +146,15 @@ export class Uploader {
       if (!this.isCurrent(number)) return
       const { notes, isComplete, fault } = found
       const answer = await this.ask(primary, {
-        kind: 'offer', space, uuid, node: self.node, disk: self.disk, epoch, number,
-        salvages: notes, isComplete,
+        kind: 'offer',
+        space,
+        uuid,
+        node: self.node,
+        disk: self.disk,
+        epoch,
+        number,
+        salvages: notes,
+        isComplete,
       })
       if (answer.kind !== 'taken') return this.failed(answer)
       // Reported at once: uploading the others may take long.
@@ -174,11 +181,23 @@ export class Uploader {
     const { writes, isLast } = slice
     try {
       const answer = await this.ask(primary, {
-        kind: 'slice', space, uuid, node: self, epoch, number, salvage: name, writes, isLast,
+        kind: 'slice',
+        space,
+        uuid,
+        node: self,
+        epoch,
+        number,
+        salvage: name,
+        writes,
+        isLast,
       })
       if (answer.kind !== 'taken') return this.failed(answer)
       this.send({
-        type: 'sliceTaken', number, sent: sent + writes.length, sequence: answer.sequence, isLast,
+        type: 'sliceTaken',
+        number,
+        sent: sent + writes.length,
+        sequence: answer.sequence,
+        isLast,
         pauseMs: answer.retryAfterMs,
       })
     } catch (error) {
@@ -193,15 +212,20 @@ export class Uploader {
   private failed({ kind, number, reason, retryAfterMs }: ReconcileAnswer): void {
     const isRefused = kind === 'refused'
     this.send({
-      type: 'requestFailed', number, pauseMs: retryAfterMs || retryMs, reason, isRefused,
+      type: 'requestFailed',
+      number,
+      pauseMs: retryAfterMs || retryMs,
+      reason,
+      isRefused,
     })
   }
 
   /** Rejects when there is no valid answer. */
   private async ask(primary: NodeId, message: ReconcileMessage): Promise<ReconcileAnswer> {
     const { space, context: { ports, wire } } = this.member
-    const answer = await wire.request(subjects.ack(space, primary), ports.control.encode(message),
-      { timeoutMs: requestMs })
+    const answer = await wire.request(subjects.ack(space, primary), ports.control.encode(message), {
+      timeoutMs: requestMs,
+    })
     const decoded = ports.control.reconcileAnswer(answer.data)
     if (!decoded.ok) throw new Error(decoded.reason)
     if (decoded.value.number !== message.number || decoded.value.epoch !== message.epoch) {
@@ -213,9 +237,12 @@ export class Uploader {
   private async release(name: string): Promise<void> {
     const done = await this.salvages.remove(name).then(
       () => ({ type: 'released' }) as const,
-      (error: unknown) => ({
-        type: 'salvageUnusable', reason: `${name} cannot be removed: ${String(error)}`,
-      }) as const)
+      (error: unknown) =>
+        ({
+          type: 'salvageUnusable',
+          reason: `${name} cannot be removed: ${String(error)}`,
+        }) as const,
+    )
     if (this.at === 'releasing') this.send(done)
   }
 

@@ -1,7 +1,6 @@
 /** The actor host as actors/ need it; runtime/host implements it for any XState v5 machine. */
-import type {
-  AnyActorLogic, AnyEventObject, EmittedFrom, EventFromLogic, InputFrom, OutputFrom, SnapshotFrom,
-} from 'xstate'
+import type { AnyActorLogic, AnyEventObject, EmittedFrom, EventFromLogic, InputFrom, OutputFrom,
+  SnapshotFrom } from 'xstate'
 
 export interface Supervision {
   /** More restarts than this within the period: give up and escalate to the parent. */

@@ -1,9 +1,7 @@
 /** Invocation of hosted actors by a supervising chart. */
 import { fromCallback } from 'xstate'
-import type {
-  AnyActorLogic, AnyActorRef, AnyEventObject, CallbackActorLogic, EventFromLogic,
-  NonReducibleUnknown,
-} from 'xstate'
+import type { AnyActorLogic, AnyActorRef, AnyEventObject, CallbackActorLogic, EventFromLogic,
+  NonReducibleUnknown } from 'xstate'
 import type { ActorExit, ActorHost, ActorSpec, HostedActor } from './actorHost.js'
 
 /** An addition to ActorSpec that hosts support: another party answers for the actor's failure. */
@@ -35,7 +33,8 @@ const invokedBy = new WeakMap<object, Map<string, HostedActor<AnyActorLogic>>>()
  * `toSpec` or `host.spawn` is an error of the invocation (`onError`).
  */
 export function hosted<
-  TLogic extends AnyActorLogic, TInput extends NonReducibleUnknown = undefined,
+  TLogic extends AnyActorLogic,
+  TInput extends NonReducibleUnknown = undefined,
 >(
   host: ActorHost,
   toSpec: (args: { readonly input: TInput }) => ActorSpec<TLogic>,

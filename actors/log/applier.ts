@@ -140,7 +140,8 @@ export class Applier {
   private async next(from: number, upTo: number): Promise<LogEntry[]> {
     const { overlay, log, codec } = this.options
     if (overlay.firstSequence > 0 && from >= overlay.firstSequence
-      && from <= overlay.lastSequence) {
+      && from <= overlay.lastSequence)
+    {
       return overlay.entries(from, Math.min(batchEntriesMax, upTo - from + 1))
     }
     const frames = await log.framesFrom(from, batchBytesMax)

@@ -38,7 +38,8 @@ export class CommitFloors implements FlushSource {
     for (const log of logs) this.moved.delete(log)
     if (this.moved.size > 0) this.commits.mark(this)
     const floors = logs.map((log) => ({
-      uuid: log.uuid, sequence: Math.min(log.commitSequence, log.durable.sequence),
+      uuid: log.uuid,
+      sequence: Math.min(log.commitSequence, log.durable.sequence),
     }))
     if (floors.length === 0) return []
     // A floor that is not written now is written with the next commit.

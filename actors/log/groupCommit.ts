@@ -145,7 +145,9 @@ export class GroupCommit {
   }
 
   private failed(
-    items: readonly FlushItem[], sources: readonly FlushSource[], error: JournalFullError,
+    items: readonly FlushItem[],
+    sources: readonly FlushSource[],
+    error: JournalFullError,
   ): void {
     this.options.telemetry.count('journalWriteFailures')
     for (const item of items) item.failed?.(error)

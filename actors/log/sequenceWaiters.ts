@@ -17,9 +17,11 @@ const callsPerTurn = 256
  */
 export class SequenceWaiters {
   private readonly bySequence = new Sorted<Waiter>((a, b) =>
-    a.sequence - b.sequence || a.number - b.number)
+    a.sequence - b.sequence || a.number - b.number
+  )
   private readonly byDeadline = new Sorted<Waiter>((a, b) =>
-    a.dueMs - b.dueMs || a.number - b.number)
+    a.dueMs - b.dueMs || a.number - b.number
+  )
   private reached = 0
   private lastNumber = 0
   private timer: TimerHandle | null = null

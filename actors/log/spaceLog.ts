@@ -2,9 +2,8 @@ import type { EpochSpan, Position } from '../../machines/base/ids.js'
 import { LogMarks } from '../../machines/log/commit.js'
 import type { Window } from '../../machines/log/commit.js'
 import { assertPositionMonotone } from '../../machines/log/invariants.js'
-import {
-  endOf, epochAt, extendHistory, origin, truncateHistory,
-} from '../../machines/log/positions.js'
+import { endOf, epochAt, extendHistory, origin,
+  truncateHistory } from '../../machines/log/positions.js'
 import type { Frame } from '../ports/frames.js'
 import type { Journal, JournalLog } from '../ports/journal.js'
 import { markHeapBytes } from '../structures/budget.js'

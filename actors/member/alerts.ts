@@ -8,7 +8,10 @@ const encoder = new TextEncoder()
  * to those that every alert has, and do not replace them.
  */
 export function sendAlert(
-  { ports, wire, self }: NodeContext, space: string, kind: string, fields: object,
+  { ports, wire, self }: NodeContext,
+  space: string,
+  kind: string,
+  fields: object,
   message: string,
 ): void {
   ports.telemetry.count('alerts', 1, { space, kind })
@@ -21,7 +24,11 @@ export function sendAlert(
 
 /** Logs and keeps an event that needs no action; an alert is published and counted as well. */
 export function sendNotice(
-  { ports }: NodeContext, space: string, kind: string, fields: object, message: string,
+  { ports }: NodeContext,
+  space: string,
+  kind: string,
+  fields: object,
+  message: string,
 ): void {
   ports.logger.info({ space, kind, ...fields }, message)
   ports.events.note({ type: 'notice', space, kind, isAlert: false, message, detail: { ...fields } })

@@ -97,9 +97,12 @@ export class AssignmentWatch {
     const { member, onRecord, onLost } = this.options
     member.known.found(read)
     switch (read.kind) {
-      case 'present': return onRecord(read.record)
-      case 'lost': return onLost(read.remembered)
-      case 'absent': return onLost(null)
+      case 'present':
+        return onRecord(read.record)
+      case 'lost':
+        return onLost(read.remembered)
+      case 'absent':
+        return onLost(null)
       case 'unreadable':
       case 'newer':
         // An epoch goes on as long as its lease does; the known record stays in use.
@@ -133,7 +136,8 @@ export class AssignmentWatch {
     const wasMine = read.remembered.assignment.primary?.node === member.self
     if (!wasMine && read.sinceMs < waitMs) {
       throw new ArbiterUnavailableError(
-        'the arbiter lost the record; its last primary has priority for now')
+        'the arbiter lost the record; its last primary has priority for now',
+      )
     }
     return { record: read.remembered, isLost: true }
   }

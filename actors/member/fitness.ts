@@ -56,10 +56,13 @@ export class Fitness {
   get lacking(): string | null {
     const { member: { known, log: { commitSequence, durable } }, furthestCommitted } = this
     const own = { epoch: known.epoch, sequence: commitSequence }
-    const committed = commitSequence > durable.sequence ? own
-      : comparePositions(furthestCommitted, durable) > 0 ? furthestCommitted : null
+    const committed = commitSequence > durable.sequence
+      ? own
+      : comparePositions(furthestCommitted, durable) > 0
+      ? furthestCommitted
+      : null
     return committed && `its log ends at ${showPosition(durable)}, but entries up to `
-      + `${showPosition(committed)} are committed`
+        + `${showPosition(committed)} are committed`
   }
 
   /** Notes a position that another member knows to be committed. */

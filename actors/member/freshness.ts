@@ -51,7 +51,8 @@ export class Freshness {
       // A primary whose process was stopped may not have noticed yet that its lease is over.
       if (own.lease?.valid()) this.fresh = { at: now, lessMs: 0 }
     } else if (isLevel && following.isFollowing && record?.primary
-      && record.epoch > this.overEpoch) {
+      && record.epoch > this.overEpoch)
+    {
       // Frames and notices arrive before heartbeats that were sent after them. The primary's latest
       // heartbeat was sent after the one of this node that it lists, so that one's time counts. The
       // time of receipt does not: the message may have waited in a buffer. (Heartbeats go on when

@@ -6,8 +6,7 @@ import type { RecordRead } from '../arbiter/assignmentStore.js'
  * Result of the latest read of the record. lost: gone or unreadable, and known from before;
  * unreadable: never known; newer: written by a later version.
  */
-export type ArbiterState =
-  'reachable' | 'unreachable' | 'lost' | 'unreadable' | 'newer' | 'unknown'
+export type ArbiterState = 'reachable' | 'unreachable' | 'lost' | 'unreadable' | 'newer' | 'unknown'
 
 export type RaiseAlert = (kind: string, fields: object, message: string) => void
 

@@ -62,7 +62,9 @@ export class Member {
   private readonly rebuildTo: number
 
   constructor(
-    readonly context: NodeContext, readonly space: string, readonly uuid: string,
+    readonly context: NodeContext,
+    readonly space: string,
+    readonly uuid: string,
     private readonly options: MemberOptions,
   ) {
     const { ports, settings } = context
@@ -96,8 +98,8 @@ export class Member {
       codec: ports.frames,
       clock: ports.clock,
       logger: ports.logger,
-      keyRetention: () =>
-        ({ ...defaultKeyRetention, ...this.known.record?.assignment.settings.keys }),
+      keyRetention: () => ({ ...defaultKeyRetention,
+        ...this.known.record?.assignment.settings.keys }),
       // Damage of one log does not concern the others.
       onFailed: (error) => (isDamage(error) ? this.damaged(String(error)) : context.fatal(error)),
     })
@@ -124,7 +126,7 @@ export class Member {
       .join(', ')
     this.alert('forkReportsDropped', { epochs: ended.map(({ epoch }) => epoch) },
       `${ended.length} ended epoch(s) get no fork report (${names}): the record has no room for `
-      + 'more. Writes that only their primaries had are not counted; bring members back in sync')
+        + 'more. Writes that only their primaries had are not counted; bring members back in sync')
   }
 
   readonly alert = (kind: string, fields: object, message: string): void =>
@@ -187,7 +189,11 @@ export class Member {
   sendSession(node: NodeId, epoch: number, session: number): void {
     const { ports, wire } = this.context
     const header = {
-      session, epoch, commitSequence: 0, safeSequence: 0, endSequence: 0,
+      session,
+      epoch,
+      commitSequence: 0,
+      safeSequence: 0,
+      endSequence: 0,
       sentAtMs: ports.clock.wallMs(),
     }
     wire.publish(subjects.wal(this.space, node), ports.frames.encodeWal(header, null))

@@ -9,12 +9,17 @@ import type { Member } from './member.js'
  * Rejects when there is no valid answer.
  */
 export async function survey(
-  member: Member, node: NodeId, epoch: number,
+  member: Member,
+  node: NodeId,
+  epoch: number,
   { timeoutMs, confirm = false }: { timeoutMs: number; confirm?: boolean },
 ): Promise<SurveyAnswer> {
   const { ports, wire } = member.context
   const question = ports.control.encode({
-    space: member.space, uuid: member.uuid, candidate: member.self, epoch,
+    space: member.space,
+    uuid: member.uuid,
+    candidate: member.self,
+    epoch,
     ...(confirm && { confirm }),
   })
   const { data } = await wire.request(subjects.survey(member.space, node), question, { timeoutMs })
@@ -30,10 +35,13 @@ export async function survey(
  * leases are over.)
  */
 export async function surveyAll(
-  member: Member, { inSync, members, epoch }: Assignment, isForced: boolean,
+  member: Member,
+  { inSync, members, epoch }: Assignment,
+  isForced: boolean,
 ): Promise<SurveyAnswer[]> {
   const { peers, settings: { grantMs, surveyMs } } = member.context
-  const isSilent = (node: NodeId): boolean => peers.isProvenDead(node)
+  const isSilent = (node: NodeId): boolean =>
+    peers.isProvenDead(node)
     || (peers.isGrantExpired(node) && peers.quietMs(node) >= grantMs / 2)
   const asked = (isForced ? members.map((m) => m.node) : inSync)
     .filter((node) => node !== member.self && !isSilent(node))

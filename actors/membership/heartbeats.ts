@@ -85,7 +85,8 @@ export class Heartbeats {
     this.ownClock = new OwnClock(options.self.node, logger)
     this.grants = new Grants(options.settings, this.now())
     this.probes = new Probes({
-      ...options, mayWitness: (target, life) => this.mayWitness(target, life),
+      ...options,
+      mayWitness: (target, life) => this.mayWitness(target, life),
     })
     this.armTick()
   }
@@ -146,8 +147,7 @@ export class Heartbeats {
   }
 
   /** Time that the peer's grant to this node still lasts, ms; negative: there is none. */
-  readonly grantLeftMs = (peer: NodeId): number =>
-    this.grants.remainingMs(peer, this.now())
+  readonly grantLeftMs = (peer: NodeId): number => this.grants.remainingMs(peer, this.now())
 
   goneLife(peer: NodeId): Life | null {
     return this.peers.get(peer)?.detector.snapshot()?.context.goneLife ?? null
@@ -207,14 +207,16 @@ export class Heartbeats {
 
   /** Returns why no space should be handed to the peer, as it said last, or null. */
   unfitOf(peer: NodeId): string | null {
-    return peer === this.options.self.node ? this.options.unfit()
+    return peer === this.options.self.node
+      ? this.options.unfit()
       : this.peers.get(peer)?.said?.unfit ?? null
   }
 
   /** Nodes heard and not known to be gone, this one included. */
   living(): NodeId[] {
     const living = [...this.peers.keys()].filter((peer) =>
-      !this.isProvenDead(peer) && this.silenceMs(peer) < this.options.settings.grantMs)
+      !this.isProvenDead(peer) && this.silenceMs(peer) < this.options.settings.grantMs
+    )
     return [this.options.self.node, ...living].toSorted()
   }
 
@@ -239,7 +241,7 @@ export class Heartbeats {
   private tick(): void {
     this.armTick()
     const doubt = this.tilt.tick()
-    if (doubt) for (const { detector } of this.peers.values()) detector.send(doubt)
+    if (doubt) { for (const { detector } of this.peers.values()) detector.send(doubt) }
     this.ownClock.judge(this.living().filter((node) => node !== this.options.self.node))
     if (!this.isolated) this.beat()
     const watched = this.options.watched()
@@ -341,7 +343,9 @@ export class Heartbeats {
       case 'peerLeft':
         // The end of one that has left is expected.
         logger[this.status()[effect.peer]?.state === 'left' ? 'info' : 'warn'](
-          { peer: effect.peer }, effect.reason)
+          { peer: effect.peer },
+          effect.reason,
+        )
         this.lostPeers.noteLost(effect)
         this.options.onEvidence(effect.peer, effect.reason)
         return
@@ -357,7 +361,10 @@ export class Heartbeats {
   }
 
   private async probe(
-    peer: NodeId, life: Life, indirect: boolean, server: string | null,
+    peer: NodeId,
+    life: Life,
+    indirect: boolean,
+    server: string | null,
   ): Promise<void> {
     const detector = this.peers.get(peer)?.detector
     if (!detector || this.isolated) return
@@ -374,7 +381,8 @@ export class Heartbeats {
   /** Returns a node on that server, not known to be gone, that can be asked about the peer. */
   private witnessOf(peer: NodeId, server: string | null): NodeId | null {
     const there = [...this.peers].filter(([node, other]) =>
-      node !== peer && other.said?.server === server && server !== null && !this.isProvenDead(node))
+      node !== peer && other.said?.server === server && server !== null && !this.isProvenDead(node)
+    )
     // The one heard most recently: another may hang.
     const [latest] = there.map(([node]) => node)
       .toSorted((a, b) => this.silenceMs(a) - this.silenceMs(b))

@@ -69,7 +69,8 @@ export class Lease {
   leftMs(): number {
     if (this.isLapsed) return 0
     return Math.max(0, Math.min(
-      this.untilMonotonicMs - this.clock.monotonicMs(), this.untilWallMs - this.clock.wallMs(),
+      this.untilMonotonicMs - this.clock.monotonicMs(),
+      this.untilWallMs - this.clock.wallMs(),
     ))
   }
 

@@ -18,7 +18,11 @@ export class LostPeers {
     this.lost.add(peer)
     const isGone = effect.type === 'peerDied'
     this.events.note({
-      type: 'peer', peer, state: isGone ? 'gone' : 'left', life, reason,
+      type: 'peer',
+      peer,
+      state: isGone ? 'gone' : 'left',
+      life,
+      reason,
       vacancy: isGone ? effect.vacancy : null,
     })
   }

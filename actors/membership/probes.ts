@@ -57,7 +57,10 @@ export class Probes {
    * node alive, it is the very life that it was asked about.
    */
   async askWitness(
-    peer: NodeId, life: Life, server: string | null, witness: NodeId | null,
+    peer: NodeId,
+    life: Life,
+    server: string | null,
+    witness: NodeId | null,
   ): Promise<ProbeOutcome> {
     const { wire, settings, ports } = this.options
     if (!witness) {
@@ -84,7 +87,10 @@ export class Probes {
     const asker = answers.asker(message, 'nodes')
     if (!asker) return
     const answer: PingAnswer = {
-      node: self.node, disk: self.disk, server: wire.serverId ?? '', ...wire.life,
+      node: self.node,
+      disk: self.disk,
+      server: wire.serverId ?? '',
+      ...wire.life,
     }
     answers.answer(asker, ports.control.encode(answer))
   }

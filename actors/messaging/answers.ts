@@ -3,9 +3,8 @@ import type { Position } from '../../machines/base/ids.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
 import { nameFault } from '../../machines/protocol/subjects.js'
 import type { BusMessage } from '../ports/bus.js'
-import type {
-  ClientCodec, Encoding, ErrorAnswer, ErrorCode, ReadAnswer, WriteAnswer,
-} from '../ports/clientApi.js'
+import type { ClientCodec, Encoding, ErrorAnswer, ErrorCode, ReadAnswer,
+  WriteAnswer } from '../ports/clientApi.js'
 import type { Clock, Logger, Telemetry } from '../ports/system.js'
 import type { NodeConnection } from './connection.js'
 
@@ -29,7 +28,10 @@ export type Answered = WriteAnswer | ErrorAnswer | ReadAnswer | object | Uint8Ar
 export type Asking = 'writes' | 'reads' | 'commands' | 'nodes'
 
 const wayOf = {
-  writes: undefined, reads: 'reads', commands: 'reads', nodes: 'nodes',
+  writes: undefined,
+  reads: 'reads',
+  commands: 'reads',
+  nodes: 'nodes',
 } as const
 
 export interface AnswersOptions {
@@ -64,7 +66,9 @@ const outcomes: Record<ErrorCode, { outcome: 'notTaken' | 'unknown'; retryable: 
 
 /** Returns the error answer of a code, with its outcome and whether a retry helps. */
 export function errorAnswer(
-  code: ErrorCode, message: string, more: Partial<ErrorAnswer> = {},
+  code: ErrorCode,
+  message: string,
+  more: Partial<ErrorAnswer> = {},
 ): ErrorAnswer {
   return { ok: false, code, message, ...outcomes[code], ...more }
 }
@@ -85,7 +89,8 @@ const placeRule = /^([1-9][0-9]{0,15})\/([1-9][0-9]{0,15})$/
 export function originOf(header: string): Position | null {
   const [, epoch, sequence] = placeRule.exec(header)?.map(Number) ?? []
   return Number.isSafeInteger(epoch) && Number.isSafeInteger(sequence)
-    ? { epoch: epoch!, sequence: sequence! } : null
+    ? { epoch: epoch!, sequence: sequence! }
+    : null
 }
 
 /** Returns the level that a request asks for, or null when its header names an unknown one. */
@@ -152,7 +157,10 @@ export class Answers {
 
   /** Refuses a request whose payload was not decoded. */
   refuse(
-    message: BusMessage, code: ErrorCode, text: string, more: Partial<ErrorAnswer> = {},
+    message: BusMessage,
+    code: ErrorCode,
+    text: string,
+    more: Partial<ErrorAnswer> = {},
   ): void {
     const asker = this.asker(message)
     if (asker) this.answer(asker, errorAnswer(code, text, more))
@@ -166,7 +174,8 @@ export class Answers {
 
   private encoded(value: object, encoding: Encoding): Uint8Array {
     const { clients } = this.options
-    return 'ack' in value ? clients.encodeWriteAnswer(value as WriteAnswer, encoding)
+    return 'ack' in value
+      ? clients.encodeWriteAnswer(value as WriteAnswer, encoding)
       : clients.encode(value, encoding)
   }
 

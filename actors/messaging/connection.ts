@@ -1,9 +1,8 @@
 import type { Life } from '../../machines/base/ids.js'
 import { InvariantViolation } from '../../machines/log/invariants.js'
 import { BusClosedError } from '../ports/bus.js'
-import type {
-  SideWay, BusConnection, BusMessage, BusSubscription, PublishOptions,
-} from '../ports/bus.js'
+import type { SideWay, BusConnection, BusMessage, BusSubscription,
+  PublishOptions } from '../ports/bus.js'
 import type { Logger } from '../ports/system.js'
 
 /**
@@ -16,7 +15,8 @@ export class NodeConnection {
 
   /** `onDefect`: called when a handler found a violated invariant. */
   constructor(
-    incarnation: number, private readonly logger: Logger,
+    incarnation: number,
+    private readonly logger: Logger,
     private readonly onDefect: (error: InvariantViolation) => void,
   ) {
     this.current = { incarnation, connection: 0 }
@@ -84,14 +84,18 @@ export class NodeConnection {
 
   /** Throws BusClosedError without a connection. */
   subscribe(
-    subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
+    subject: string,
+    handler: (message: BusMessage) => void,
+    options?: { queue?: string },
   ): BusSubscription {
     return this.required().subscribe(subject, this.guarded(handler), options)
   }
 
   /** Over the side connection: client requests other than writes. Throws BusClosedError if none. */
   subscribeSide(
-    subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
+    subject: string,
+    handler: (message: BusMessage) => void,
+    options?: { queue?: string },
   ): BusSubscription {
     return this.required().subscribeSide(subject, this.guarded(handler), options)
   }
@@ -109,7 +113,8 @@ export class NodeConnection {
 
   /** Rejects with NoRespondersError, RequestTimeoutError or BusClosedError. */
   async request(
-    subject: string, data: Uint8Array,
+    subject: string,
+    data: Uint8Array,
     options: { timeoutMs: number; headers?: Readonly<Record<string, string>> },
   ): Promise<BusMessage> {
     return await this.required().request(subject, data, options)

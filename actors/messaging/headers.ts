@@ -6,12 +6,18 @@ export const forwardedHeader = 'Engram-Forwarded'
 
 /** Headers of a write. `Content-Type` is read too, in this spelling only, and is optional. */
 export const writeHeaders = [
-  'Nats-Msg-Id', 'Engram-Ack', 'Engram-Epoch', 'Engram-Origin', forwardedHeader,
+  'Nats-Msg-Id',
+  'Engram-Ack',
+  'Engram-Epoch',
+  'Engram-Origin',
+  forwardedHeader,
 ] as const
 
 /** Headers of a read. */
 export const readHeaders = [
-  'Engram-Min-Sequence', 'Engram-Max-Staleness-Ms', 'Engram-Read',
+  'Engram-Min-Sequence',
+  'Engram-Max-Staleness-Ms',
+  'Engram-Read',
 ] as const
 
 /**
@@ -45,7 +51,8 @@ export function headerFault(message: BusMessage, known: readonly string[]): stri
  * values of these headers. A header may be as long as a message.
  */
 export function keptBytes(
-  message: Pick<BusMessage, 'reply' | 'header'>, names: readonly string[] = [],
+  message: Pick<BusMessage, 'reply' | 'header'>,
+  names: readonly string[] = [],
 ): number {
   let chars = message.reply?.length ?? 0
   for (const name of names) chars += message.header(name)?.length ?? 0

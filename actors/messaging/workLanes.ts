@@ -27,10 +27,16 @@ const statusBytesMax = 4 * 1024 * 1024
 
 /** @param onFailed called with an error that is a bug */
 export function workLanes(
-  clock: Clock, settings: ActorSettings, wire: NodeConnection, onFailed: (error: unknown) => void,
+  clock: Clock,
+  settings: ActorSettings,
+  wire: NodeConnection,
+  onFailed: (error: unknown) => void,
 ): WorkLanes {
   const queue = new WorkQueue({
-    clock, sliceMs, isCongested: () => wire.bufferedBytes > bufferedBytesMax, onFailed,
+    clock,
+    sliceMs,
+    isCongested: () => wire.bufferedBytes > bufferedBytesMax,
+    onFailed,
   })
   return {
     queue,

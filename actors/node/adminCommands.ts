@@ -38,7 +38,10 @@ export class AdminCommands {
     const answer = (said: object): void => answers.answer({ ...asker, encoding: 'json' }, said)
     if (this.open >= commandsMax) {
       return answer(answerOf(new AdminRefusal(
-        'OVERLOADED', `${commandsMax} commands are being carried out at this node`, true)))
+        'OVERLOADED',
+        `${commandsMax} commands are being carried out at this node`,
+        true,
+      )))
     }
     this.open += 1
     try {
@@ -71,7 +74,11 @@ export class AdminCommands {
       case 'pause':
       case 'resume':
         return await pauseSpace(
-          this.node.context!, command, command['type'] === 'pause', this.patience())
+          this.node.context!,
+          command,
+          command['type'] === 'pause',
+          this.patience(),
+        )
       case 'reconcile':
         return this.reconcile(command)
       case 'applyQuarantined':
@@ -87,8 +94,8 @@ export class AdminCommands {
       default:
         throw new AdminRefusal('INVALID_OPERATION',
           'type is one of createSpace, listSpaces, promote, drain, undrain, pause, resume, '
-          + 'setSpace, reconcile, applyQuarantined, discardQuarantined, closeFork, listActors, '
-          + 'killActor')
+            + 'setSpace, reconcile, applyQuarantined, discardQuarantined, closeFork, listActors, '
+            + 'killActor')
     }
   }
 
@@ -127,7 +134,11 @@ export class AdminCommands {
   private async createSpace(command: AdminCommand): Promise<Answer> {
     const space = spaceNameOf(command)
     const answer = await createSpace(
-      this.node.context!, space, settingsOf(command), this.patience())
+      this.node.context!,
+      space,
+      settingsOf(command),
+      this.patience(),
+    )
     if (answer['created'] === true) await this.node.take(space)
     return answer
   }
@@ -140,8 +151,11 @@ export class AdminCommands {
 
   async recordOf(name: string): Promise<Assignment> {
     const read = await this.node.context!.records.read(name)
-    const record = read.kind === 'present' ? read.record
-      : read.kind === 'lost' ? read.remembered : null
+    const record = read.kind === 'present'
+      ? read.record
+      : read.kind === 'lost'
+      ? read.remembered
+      : null
     if (read.kind === 'unreadable' || read.kind === 'newer') {
       throw new AdminRefusal('INVALID_OPERATION', read.reason)
     }
@@ -151,7 +165,8 @@ export class AdminCommands {
 
   /** Carries the command out here if the primary of the space is here; else forwards it. */
   private async atPrimary(
-    command: AdminCommand, handle: (primary: PrimaryRole) => Promise<Answer>,
+    command: AdminCommand,
+    handle: (primary: PrimaryRole) => Promise<Answer>,
   ): Promise<Answer> {
     const name = spaceNameOf(command)
     const role = this.node.spaces.get(name)?.primaryRole
@@ -249,7 +264,8 @@ function changed(present: AdminCommand, asked: AdminCommand): AdminCommand {
   const next = { ...present }
   for (const [name, value] of Object.entries(asked)) {
     const isObject = typeof value === 'object' && value !== null
-    const inner = isObject ? changed(next[name] as AdminCommand ?? {}, value as AdminCommand)
+    const inner = isObject
+      ? changed(next[name] as AdminCommand ?? {}, value as AdminCommand)
       : value
     const isEmpty = isObject && Object.keys(inner as AdminCommand).length === 0
     if (inner === null || isEmpty) delete next[name]
@@ -268,6 +284,7 @@ async function setSpace(command: AdminCommand, primary: PrimaryRole): Promise<An
     throw new AdminRefusal('INVALID_OPERATION', 'replicas cannot be changed')
   }
   const settings = await primary.changeSettings((present) =>
-    settingsOf(changed({ ...present }, { ...asked })))
+    settingsOf(changed({ ...present }, { ...asked }))
+  )
   return { ok: true, settings }
 }

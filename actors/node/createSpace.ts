@@ -1,8 +1,6 @@
 import { placeSpace } from '../../machines/election/placement.js'
 import type { Announcement, Assignment, SpaceSettings } from '../../machines/protocol/messages.js'
-import {
-  isSameSettings, showSettings,
-} from '../../machines/protocol/spaceSettings.js'
+import { isSameSettings, showSettings } from '../../machines/protocol/spaceSettings.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { RecordRead } from '../arbiter/assignmentStore.js'
 import type { NodeContext } from '../member/context.js'
@@ -18,7 +16,10 @@ const attemptsMax = 10
  * words if the arbiter refuses, and with ArbiterUnavailableError.
  */
 export async function createSpace(
-  context: NodeContext, space: string, settings: SpaceSettings, isDue: () => boolean,
+  context: NodeContext,
+  space: string,
+  settings: SpaceSettings,
+  isDue: () => boolean,
 ): Promise<Answer> {
   const { records, ports, wire, self } = context
   for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
@@ -29,9 +30,18 @@ export async function createSpace(
     }
     const members = membersFor(context, space, settings)
     const assignment: Assignment = {
-      version: 1, space, uuid: ports.random.uuid(), epoch: known?.assignment.epoch ?? 0,
-      state: 'vacant', primary: null, members, inSync: members.map((m) => m.node),
-      settings, forced: false, nonce: ports.random.uuid(), writer: self.node,
+      version: 1,
+      space,
+      uuid: ports.random.uuid(),
+      epoch: known?.assignment.epoch ?? 0,
+      state: 'vacant',
+      primary: null,
+      members,
+      inSync: members.map((m) => m.node),
+      settings,
+      forced: false,
+      nonce: ports.random.uuid(),
+      writer: self.node,
     }
     const settled = await records.settle(assignment, known?.revision ?? 0, () =>
       wire.isOpen && isDue())
@@ -44,7 +54,10 @@ export async function createSpace(
     }
     if (settled.kind === 'refused') continue
     const announcement: Announcement = {
-      kind: 'changed', assignment, revision: settled.record.revision, history: [],
+      kind: 'changed',
+      assignment,
+      revision: settled.record.revision,
+      history: [],
       reason: 'the space was created',
     }
     wire.publish(subjects.assignment(space), ports.control.encode(announcement))
@@ -73,7 +86,9 @@ function knownOf(space: string, read: RecordRead) {
 }
 
 function membersFor(
-  { self, peers }: NodeContext, space: string, { replicas }: SpaceSettings,
+  { self, peers }: NodeContext,
+  space: string,
+  { replicas }: SpaceSettings,
 ): Assignment['members'] {
   const living = peers.living()
   const fit = living.filter((node) => peers.unfitOf(node) === null)

@@ -6,7 +6,8 @@ import type { PrimaryRole } from '../primary/primary.js'
 
 /** Carries out a command about forks at the primary. Each becomes an entry of the log. */
 export async function handleForkCommand(
-  command: AdminCommand, primary: PrimaryRole,
+  command: AdminCommand,
+  primary: PrimaryRole,
 ): Promise<Answer> {
   const { forks, reconciler } = primary
   const sequence = await forks.logCommand(wanted(command, reconciler))
@@ -14,7 +15,8 @@ export async function handleForkCommand(
 }
 
 function wanted(
-  command: AdminCommand, reconciler: PrimaryRole['reconciler'],
+  command: AdminCommand,
+  reconciler: PrimaryRole['reconciler'],
 ): AcceptedRequest | ForkNote {
   if (command['type'] === 'closeFork') {
     const { epoch } = command
@@ -28,6 +30,7 @@ function wanted(
     throw new AdminRefusal('INVALID_OPERATION',
       `nothing with the id ${String(id)} is in the quarantine`)
   }
-  return command['type'] === 'applyQuarantined' ? item
+  return command['type'] === 'applyQuarantined'
+    ? item
     : { type: 'ForkNote', note: 'discarded', id: id as string }
 }

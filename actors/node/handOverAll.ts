@@ -10,7 +10,10 @@ const triesMax = 150
  * member is in sync and fit, the arbiter refuses, or the connection is gone.
  */
 export async function handOverPrimaries(
-  spaces: () => Iterable<SpaceActor>, clock: Clock, isOpen: () => boolean, reason: string,
+  spaces: () => Iterable<SpaceActor>,
+  clock: Clock,
+  isOpen: () => boolean,
+  reason: string,
 ): Promise<SpaceActor[]> {
   const tries = new Map<SpaceActor, number>()
   for (;;) {

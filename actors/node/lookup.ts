@@ -62,8 +62,11 @@ export class Lookup {
       const read = await this.context.records.read(space)
       // No node can say how it is, but it exists.
       if (read.kind === 'unreadable' || read.kind === 'newer') return { ok: true, space }
-      const { assignment } = read.kind === 'present' ? read.record
-        : read.kind === 'lost' ? read.remembered : { assignment: null }
+      const { assignment } = read.kind === 'present'
+        ? read.record
+        : read.kind === 'lost'
+        ? read.remembered
+        : { assignment: null }
       if (assignment && assignment.state !== 'dropped') return { ok: true, space }
       return errorAnswer('UNKNOWN_SPACE', `there is no space ${space}`)
     } catch (error) {

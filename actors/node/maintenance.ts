@@ -49,8 +49,10 @@ export async function drain(node: AdminNode, command: AdminCommand): Promise<Ans
   // Deferred, so that the answer goes out first.
   if (stop) clock.setTimeout(() => node.drain(`${by} drains and stops it`), 0)
   return {
-    ok: true, drained: true,
-    message: stop ? `${self.node} is drained, and stops`
+    ok: true,
+    drained: true,
+    message: stop
+      ? `${self.node} is drained, and stops`
       : `${self.node} is drained: it is primary of nothing until engram undrain ${self.node}, or a `
         + 'restart',
   }
@@ -75,7 +77,10 @@ export function undrain({ context }: AdminNode, command: AdminCommand): Answer {
  * becoming one, bases its next change on it.
  */
 export async function pauseSpace(
-  context: NodeContext, command: AdminCommand, isPausing: boolean, isDue: () => boolean,
+  context: NodeContext,
+  command: AdminCommand,
+  isPausing: boolean,
+  isDue: () => boolean,
 ): Promise<Answer> {
   const { records, ports, wire, self } = context
   const [space, by] = [spaceNameOf(command), byOf(command)]
@@ -85,7 +90,8 @@ export async function pauseSpace(
     if ((present !== null) === isPausing) return answerOf(space, present, false)
     const paused = isPausing ? { since: isoTime(ports.clock.wallMs()), by } : null
     const next = withPaused(assignment, paused, {
-      writer: self.node, nonce: ports.random.uuid(),
+      writer: self.node,
+      nonce: ports.random.uuid(),
     })
     const settled = await records.settle(next, revision, () => wire.isOpen && isDue())
     if (settled.kind === 'rejected') throw refusedByArbiter(settled.reason)!
@@ -96,8 +102,11 @@ export async function pauseSpace(
     if (settled.kind === 'refused') continue
     const reason = isPausing ? `failover was paused by ${by}` : `failover was resumed by ${by}`
     const announcement: Announcement = {
-      kind: 'changed', assignment: settled.record.assignment, revision: settled.record.revision,
-      history: [], reason,
+      kind: 'changed',
+      assignment: settled.record.assignment,
+      revision: settled.record.revision,
+      history: [],
+      reason,
     }
     wire.publish(subjects.assignment(space), ports.control.encode(announcement))
     sendAlert(context, space, isPausing ? 'paused' : 'resumed', { by }, reason)
@@ -108,8 +117,11 @@ export async function pauseSpace(
 
 function answerOf(space: string, paused: Paused | null, changed: boolean): Answer {
   return {
-    ok: true, paused, changed,
-    message: paused === null ? `${space}: failover is automatic`
+    ok: true,
+    paused,
+    changed,
+    message: paused === null
+      ? `${space}: failover is automatic`
       : `${space} is ${showPaused(paused)}: no other member takes over until it is resumed `
         + `(engram resume ${space})`,
   }

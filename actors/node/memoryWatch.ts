@@ -16,7 +16,8 @@ export class MemoryWatch {
   private isShort = false
 
   constructor(
-    private readonly budget: Budget, private readonly lanes: WorkLanes,
+    private readonly budget: Budget,
+    private readonly lanes: WorkLanes,
     private readonly ports: Pick<NodePorts, 'store' | 'journal' | 'logger'>,
   ) {
     this.reads = budget.account('reads')

@@ -52,8 +52,12 @@ export interface NodeActorOptions {
 
 /** Recorded events, by the effect of the chart that they come with. */
 const nodeEvents: Readonly<Partial<Record<NodeEffect['type'], NodeEventState>>> = {
-  startSpaces: 'running', isolate: 'isolated', rejoin: 'reconnected', drain: 'draining',
-  stop: 'stopped', exit: 'failed',
+  startSpaces: 'running',
+  isolate: 'isolated',
+  rejoin: 'reconnected',
+  drain: 'draining',
+  stop: 'stopped',
+  exit: 'failed',
 }
 
 /** One node: its chart, and the effects of that chart. */
@@ -80,7 +84,11 @@ export class NodeActor {
     this.faults = new FaultLog(ports.clock, ports.logger)
     this.self = { ...process, disk: '', incarnation: 0, http: null }
     this.registration = new NodeRegistration({
-      boot, ports, settings, self: this.self, replyPrefixes,
+      boot,
+      ports,
+      settings,
+      self: this.self,
+      replyPrefixes,
       requiresData: options.requiresData ?? false,
       onRegistered: () => this.send({ type: 'registered' }),
       onReidentified: (reason) => {
@@ -170,8 +178,8 @@ export class NodeActor {
         void this.identify(effect.connection)
         return
       case 'recover':
-        return failing(this.inTurn(() => this.recover()), (error) =>
-          ({ type: 'recoveryFailed', error }))
+        return failing(this.inTurn(() => this.recover()),
+          (error) => ({ type: 'recoveryFailed', error }))
       case 'rejoin':
         logger.info({ server: effect.server }, 'connected to NATS again')
         return failing(this.join(effect.life), (error) => ({ type: 'fatal', error }))
@@ -196,7 +204,8 @@ export class NodeActor {
   private note(effect: NodeEffect): void {
     const state = nodeEvents[effect.type]
     if (state === undefined || (effect.type === 'exit' && effect.code === 0)) return
-    const reason = 'reason' in effect ? effect.reason
+    const reason = 'reason' in effect
+      ? effect.reason
       : `${this.self.version}, incarnation ${this.self.incarnation}`
     this.options.ports.events.note({ type: 'node', state, reason })
   }
@@ -347,7 +356,11 @@ export class NodeActor {
   /** Returns the spaces that this node is still primary of. */
   async handOverPrimaries(reason: string): Promise<SpaceActor[]> {
     return await handOverPrimaries(
-      () => this.spaces.values(), this.options.ports.clock, () => this.isOpen, reason)
+      () => this.spaces.values(),
+      this.options.ports.clock,
+      () => this.isOpen,
+      reason,
+    )
   }
 
   private get isOpen(): boolean {

@@ -10,7 +10,9 @@ import type { StatusServiceOptions } from './statusService.js'
 
 /** Subscribes to everything that is sent to this node by name, and to announcements. */
 export function listenAs(
-  node: AdminNode, admin: AdminCommands, of: Pick<StatusServiceOptions, 'teller' | 'names'>,
+  node: AdminNode,
+  admin: AdminCommands,
+  of: Pick<StatusServiceOptions, 'teller' | 'names'>,
 ): BusSubscription[] {
   const context = node.context!
   const { wire, self: { node: name } } = context
@@ -53,8 +55,7 @@ class NodeMessages {
     if (!decoded.ok || !asker) return
     const space = this.node.spaces.get(decoded.value.space)
     if (!space || space.member.uuid !== decoded.value.uuid) return
-    const answer = (): void =>
-      answers.answer(asker, ports.control.encode(space.surveyAnswer()))
+    const answer = (): void => answers.answer(asker, ports.control.encode(space.surveyAnswer()))
     if (!decoded.value.confirm) return answer()
     // Checks that the journal can be written; the answer says so.
     this.context.commits.submit({ type: 'confirm' }).then(answer, answer)

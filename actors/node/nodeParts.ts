@@ -38,8 +38,11 @@ export interface NodeCalls {
 
 /** The parts that the spaces of one node share, on a recovered data directory. */
 export function contextOf(
-  ports: NodePorts, settings: ActorSettings, self: NodeIdentityInput,
-  registration: NodeRegistration, calls: NodeCalls,
+  ports: NodePorts,
+  settings: ActorSettings,
+  self: NodeIdentityInput,
+  registration: NodeRegistration,
+  calls: NodeCalls,
 ): NodeContext {
   const { clock, random, control, store, logger, clients, telemetry } = ports
   const { replyPrefixes } = calls
@@ -48,7 +51,11 @@ export function contextOf(
   const wire = new NodeConnection(self.incarnation, logger, calls.fatal)
   const answers = new Answers({ wire, clients, clock, logger, telemetry, replyPrefixes })
   const peers = new Heartbeats({
-    ports, settings, self, wire, answers,
+    ports,
+    settings,
+    self,
+    wire,
+    answers,
     onGrants: () => {
       for (const space of calls.spaces()) space.grantsRenewed()
     },
@@ -66,7 +73,12 @@ export function contextOf(
     unfit: () => duty.unfit,
   })
   const records = new AssignmentStore({
-    clock, random, control, store, logger, isHeld: calls.isHeld,
+    clock,
+    random,
+    control,
+    store,
+    logger,
+    isHeld: calls.isHeld,
     onBucketLost: (space, reason) => sendAlert(context, space, 'arbiterLost', {}, reason),
   })
   const lanes = workLanes(clock, settings, wire, (error) => {
@@ -76,14 +88,28 @@ export function contextOf(
   const budget = new Budget(settings.memoryBytes)
   const memory = new MemoryWatch(budget, lanes, ports)
   const context: NodeContext = {
-    ports, settings, self, wire, peers, records, commits, duty, identity: registration, answers,
-    lanes, budget, floors: new CommitFloors(clock, commits), fatal: calls.fatal,
+    ports,
+    settings,
+    self,
+    wire,
+    peers,
+    records,
+    commits,
+    duty,
+    identity: registration,
+    answers,
+    lanes,
+    budget,
+    floors: new CommitFloors(clock, commits),
+    fatal: calls.fatal,
   }
   return context
 }
 
 function commitsOf(
-  { journal, clock, logger, telemetry }: NodePorts, settings: ActorSettings, calls: NodeCalls,
+  { journal, clock, logger, telemetry }: NodePorts,
+  settings: ActorSettings,
+  calls: NodeCalls,
 ): GroupCommit {
   const { flushBytesMax, idleConfirmMs } = settings
   const tell = (fault: string | null): void => {
@@ -91,10 +117,16 @@ function commitsOf(
     for (const space of calls.spaces()) space.journalFault(fault)
   }
   return new GroupCommit({
-    journal, clock, logger, telemetry, flushBytesMax, idleConfirmMs,
+    journal,
+    clock,
+    logger,
+    telemetry,
+    flushBytesMax,
+    idleConfirmMs,
     // Any other error at the end of a flush is a bug, not a disk fault.
     onSyncFailed: (error) => (error instanceof SyncFailedError
-      ? calls.syncFailed(String(error)) : calls.fatal(error)),
+      ? calls.syncFailed(String(error))
+      : calls.fatal(error)),
     onFull: (error) => tell(error.message),
     onHealed: () => tell(null),
     hasRoom: calls.hasRoom,

@@ -1,7 +1,6 @@
 import { judgeDirectory } from '../../machines/protocol/dataDirectoryVerdict.js'
-import type {
-  DirectoryIdentity, DirectoryVerdict,
-} from '../../machines/protocol/dataDirectoryVerdict.js'
+import type { DirectoryIdentity,
+  DirectoryVerdict } from '../../machines/protocol/dataDirectoryVerdict.js'
 import type { NodeIdentity } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import { isBelow } from '../messaging/answers.js'
@@ -117,7 +116,7 @@ export class NodeRegistration {
       Object.assign(self, await this.unregisteredNumbers(this.directory))
       this.options.ports.logger.warn({ error: error.message },
         'the arbiter does not answer: this node follows, but is neither a candidate nor counted as '
-        + 'in sync until it is registered there')
+          + 'in sync until it is registered there')
     }
   }
 
@@ -137,7 +136,11 @@ export class NodeRegistration {
     const { self: { node, disk, incarnation }, ports: { control, telemetry } } = this.options
     const prefixes = [...this.options.replyPrefixes, connection.inboxPrefix]
     const answer = control.encode({
-      node, disk, server: connection.serverId, incarnation, connection: number,
+      node,
+      disk,
+      server: connection.serverId,
+      incarnation,
+      connection: number,
     })
     return connection.subscribe(subjects.ping(node), ({ reply }) => {
       if (reply === undefined || connection.isClosed) return
@@ -256,7 +259,10 @@ export class NodeRegistration {
       await boot.saveIdentity({ ...numbers, spoken: numbers.incarnation })
       this.verdict = verdict
       const outcome = await arbiter.compareAndSet(
-        this.key, this.encode(numbers.disk, numbers.incarnation), found?.revision ?? 0)
+        this.key,
+        this.encode(numbers.disk, numbers.incarnation),
+        found?.revision ?? 0,
+      )
       if (outcome.kind === 'applied') return this.registered(verdict)
       mayHaveTwin = outcome.kind === 'refused'
       if (outcome.kind === 'unknown') await this.pause(this.options.settings.heartbeatMs / 2)
@@ -311,7 +317,9 @@ export class NodeRegistration {
 
   /** Tries once. The next connection, or the next raise, tries again. */
   private async rewrite(
-    arbiter: Arbiter, found: ArbiterRecord | null, recorded: NodeIdentity | null,
+    arbiter: Arbiter,
+    found: ArbiterRecord | null,
+    recorded: NodeIdentity | null,
   ): Promise<void> {
     if (recorded !== null && recorded.nonce !== this.nonce) this.refuseLater(recorded)
     const bytes = this.encode(this.options.self.disk, this.number)
@@ -350,8 +358,14 @@ export class NodeRegistration {
   private encode(disk: string, incarnation: number): Uint8Array {
     const { self, ports: { control } } = this.options
     return control.encodeRecord({
-      version: 1, node: self.node, disk, incarnation, pid: self.pid, host: self.hostname,
-      http: self.http, nonce: this.nonce,
+      version: 1,
+      node: self.node,
+      disk,
+      incarnation,
+      pid: self.pid,
+      host: self.hostname,
+      http: self.http,
+      nonce: this.nonce,
     })
   }
 

@@ -50,7 +50,9 @@ export class PromoteCommands {
 
   /** No member takes over by itself: the named one does, by the rules of a failover. */
   private async promotePaused(
-    command: AdminCommand, { space: name, inSync, epoch }: Assignment, to: string | null,
+    command: AdminCommand,
+    { space: name, inSync, epoch }: Assignment,
+    to: string | null,
   ): Promise<Answer> {
     if (to === null || !inSync.includes(to)) {
       throw new AdminRefusal('INVALID_OPERATION', `${name} has no primary, and its failover is `
@@ -77,8 +79,9 @@ export class PromoteCommands {
     const { known, blockage } = member
     await this.admin.until(() => isDone() || known.rejection !== null)
     if (space.serves) return { ok: true, primary: member.self, epoch: member.own.epoch }
-    throw refusedByArbiter(known.rejection) ?? new AdminRefusal('ACK_TIMEOUT',
-      `the promotion has not finished${blockage.reason ? `: ${blockage.reason}` : ''}`, true)
+    throw refusedByArbiter(known.rejection)
+      ?? new AdminRefusal('ACK_TIMEOUT',
+        `the promotion has not finished${blockage.reason ? `: ${blockage.reason}` : ''}`, true)
   }
 
   private async handOver(name: string, wanted: string | null): Promise<Answer> {
@@ -96,13 +99,17 @@ export class PromoteCommands {
       throw refusedByArbiter(known.rejection)
         ?? new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${to} is not in sync`, true)
     }
-    const isDone = () => (known.record?.assignment.epoch ?? 0) > epoch
+    const isDone = () =>
+      (known.record?.assignment.epoch ?? 0) > epoch
       && !space.primaryRole && known.record?.assignment.state === 'open'
     await this.admin.until(() => isDone() || (space.serves && known.rejection !== null))
     const now = known.record?.assignment
     if (!now || now.epoch <= epoch) {
       throw refusedByArbiter(known.rejection) ?? new AdminRefusal(
-        'ACK_TIMEOUT', `${to} has not caught up in time; nothing was changed`, true)
+        'ACK_TIMEOUT',
+        `${to} has not caught up in time; nothing was changed`,
+        true,
+      )
     }
     return { ok: true, primary: now.primary?.node ?? null, epoch: now.epoch }
   }

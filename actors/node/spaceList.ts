@@ -17,7 +17,8 @@ export class SpaceList {
     null
 
   constructor(
-    private readonly records: AssignmentStore, private readonly clock: Clock,
+    private readonly records: AssignmentStore,
+    private readonly clock: Clock,
     /** Limit of an encoded page. */
     private readonly bytesMax: number,
   ) {}
@@ -71,8 +72,11 @@ export class SpaceList {
     if (read.kind === 'unreadable' || read.kind === 'newer') {
       return { space: name, reason: read.reason }
     }
-    const record = read.kind === 'present' ? read.record
-      : read.kind === 'lost' ? read.remembered : null
+    const record = read.kind === 'present'
+      ? read.record
+      : read.kind === 'lost'
+      ? read.remembered
+      : null
     return record && record.assignment.state !== 'dropped' ? shownOf(record.assignment) : null
   }
 }
@@ -84,7 +88,13 @@ function listed(spaces: readonly object[], unreadable: readonly object[]): Answe
 function shownOf(record: Assignment): object {
   const { space, uuid, epoch, state, primary, members, inSync, settings } = record
   return {
-    space, uuid, epoch, state, primary: primary?.node ?? null,
-    members: members.map((m) => m.node), inSync, settings,
+    space,
+    uuid,
+    epoch,
+    state,
+    primary: primary?.node ?? null,
+    members: members.map((m) => m.node),
+    inSync,
+    settings,
   }
 }

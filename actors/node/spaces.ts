@@ -149,8 +149,11 @@ export class Spaces {
   async consider(name: string): Promise<void> {
     const { records, self, ports } = this.context
     const read = await records.read(name)
-    const record = read.kind === 'present' ? read.record
-      : read.kind === 'lost' ? read.remembered : null
+    const record = read.kind === 'present'
+      ? read.record
+      : read.kind === 'lost'
+      ? read.remembered
+      : null
     this.unheld.delete(name)
     if (record?.assignment.state === 'dropped') return
     const isUnusable = read.kind === 'unreadable' || read.kind === 'newer'

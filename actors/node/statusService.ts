@@ -68,8 +68,8 @@ export class StatusService {
     const key = JSON.stringify(question)
     const bytes = askerBytes + keptBytes(message) + 2 * key.length
     if (!status.enter(bytes)) {
-      return answers.answer(asker, errorAnswer('OVERLOADED', 'too many requests for status wait',
-        { retryAfterMs: 100 }))
+      return answers.answer(asker,
+        errorAnswer('OVERLOADED', 'too many requests for status wait', { retryAfterMs: 100 }))
     }
     const others = this.waiting.get(key)
     if (others) {
@@ -138,7 +138,7 @@ export class StatusService {
   /** Looked up one by one, since spaces may be added while a report is made. */
   private *namesAfter(after: string): Generator<string, undefined> {
     const { names } = this.options
-    for (let last = after; ;) {
+    for (let last = after;;) {
       const next = names.from((name) => compareUtf8(name, last) <= 0).next()
       if (next.done) return
       yield next.value
@@ -161,8 +161,8 @@ function questionOf(data: Uint8Array): Question | string {
     return 'a request must be a JSON object'
   }
   if (typeof asked !== 'object' || asked === null) return 'a request must be a JSON object'
-  const { type = 'status', after = '', limit = limitMax, space = null } =
-    asked as Record<string, unknown>
+  const { type = 'status', after = '', limit = limitMax, space = null } = asked as Record<string,
+    unknown>
   if (type === 'who') return { type }
   if (type !== 'status') return 'type must be who or status'
   if (typeof after !== 'string') return 'after must be the name of a space'

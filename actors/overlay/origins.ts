@@ -3,9 +3,8 @@
  * pending entries (with reports that expire) take effect only when they are applied.
  */
 import type { Position } from '../../machines/base/ids.js'
-import {
-  concernsForks, displacedNode, isDisplacing, isSameWrite, recordAfter, recordDisplaced,
-} from '../../machines/forks/forkReports.js'
+import { concernsForks, displacedNode, isDisplacing, isSameWrite, recordAfter,
+  recordDisplaced } from '../../machines/forks/forkReports.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import type { OriginRecord } from '../../machines/log/forkNotes.js'
 import { originName, originsOf } from '../../machines/log/versions.js'
@@ -100,7 +99,8 @@ export class PendingOrigins {
 
 /** Undefined also once the store has the entry: the store knows its outcome then. */
 function standingBefore(
-  { entry, node, edge }: Displacement, store: VersionReader,
+  { entry, node, edge }: Displacement,
+  store: VersionReader,
 ): Position | undefined {
   const { operation, sequence, reconciliation } = entry
   if (operation.type === 'StoreEdge') {

@@ -18,9 +18,8 @@ import type { Account } from '../structures/budget.js'
 import { decodedHeapBytes } from '../structures/decodedSize.js'
 import { Sorted } from '../structures/sorted.js'
 import { PendingOrigins } from './origins.js'
-import {
-  bySourceOrder, byTargetOrder, type EdgeIndex, type EdgeSlot, type NodeSlot,
-} from './slots.js'
+import { bySourceOrder, byTargetOrder, type EdgeIndex, type EdgeSlot,
+  type NodeSlot } from './slots.js'
 import { OverlayView } from './view.js'
 
 interface Slot {
@@ -84,7 +83,8 @@ export class Overlay {
    * decodedHeapBytes().
    */
   add(
-    entries: readonly LogEntry[], bytes: number,
+    entries: readonly LogEntry[],
+    bytes: number,
     heapBytes = decodedHeapBytes(entries.map(({ operation }) => operation)),
   ): void {
     if (entries.length === 0) return
@@ -298,25 +298,46 @@ function slotOf(id: string, entry: LogEntry, older: NodeSlot | undefined): NodeS
   if (operation.type === 'UpdateActivation') {
     const { activation } = operation
     return {
-      id, node: older?.node, stored: older?.stored, activation, activated: version, keeps: 0, older,
+      id,
+      node: older?.node,
+      stored: older?.stored,
+      activation,
+      activated: version,
+      keeps: 0,
+      older,
       newer: undefined,
     }
   }
   const node = operation.type === 'StoreNode' ? operation.node : undefined
   if (reconciliation?.keepsActivation !== true) {
     return {
-      id, node, stored: version, activation: undefined, activated: undefined, keeps: 0, older,
+      id,
+      node,
+      stored: version,
+      activation: undefined,
+      activated: undefined,
+      keeps: 0,
+      older,
       newer: undefined,
     }
   }
   return {
-    id, node, stored: version, activation: older?.activation, activated: older?.activated,
-    keeps: older?.node === undefined ? sequence : older.keeps, older, newer: undefined,
+    id,
+    node,
+    stored: version,
+    activation: older?.activation,
+    activated: older?.activated,
+    keeps: older?.node === undefined ? sequence : older.keeps,
+    older,
+    newer: undefined,
   }
 }
 
 function putIn(
-  index: EdgeIndex, end: string, slot: EdgeSlot, order: (a: EdgeSlot, b: EdgeSlot) => number,
+  index: EdgeIndex,
+  end: string,
+  slot: EdgeSlot,
+  order: (a: EdgeSlot, b: EdgeSlot) => number,
 ): void {
   let edges = index.get(end)
   if (edges === undefined) index.set(end, edges = new Sorted(order))

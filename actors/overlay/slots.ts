@@ -49,7 +49,8 @@ export function stateOf(slot: NodeSlot, store: VersionReader): NodeState {
   if (node !== undefined && keeps === 0) return stateWith(node, stored, activation, activated)
   const below = store.nodeState(slot.id)
   if (node === undefined) {
-    return below.node === undefined ? nowhere
+    return below.node === undefined
+      ? nowhere
       : stateWith(below.node, below.stored, activation, activated)
   }
   if (below.node === undefined) return stateWith(node, stored, undefined, undefined)
@@ -60,7 +61,9 @@ export function stateOf(slot: NodeSlot, store: VersionReader): NodeState {
 }
 
 function stateWith(
-  node: MemoryNode, stored: Version | undefined, activation: number | undefined,
+  node: MemoryNode,
+  stored: Version | undefined,
+  activation: number | undefined,
   activated: Version | undefined,
 ): NodeState {
   if (activated === undefined) return { node, stored, activated }

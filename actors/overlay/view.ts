@@ -4,9 +4,8 @@ import type { EdgePlace } from '../../machines/graph/edgePlace.js'
 import type { MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
 import { compareUtf8 } from '../../machines/graph/utf8.js'
 import type { OriginRecord } from '../../machines/log/forkNotes.js'
-import type {
-  EdgeDirection, EdgeState, GraphReader, NodeState, VersionReader,
-} from '../ports/store.js'
+import type { EdgeDirection, EdgeState, GraphReader, NodeState,
+  VersionReader } from '../ports/store.js'
 import type { Sorted } from '../structures/sorted.js'
 import type { PendingOrigins } from './origins.js'
 import { stateOf, type EdgeIndex, type EdgeSlot, type NodeSlot } from './slots.js'
@@ -22,7 +21,8 @@ export interface Pending {
 
 export class OverlayView implements GraphReader, VersionReader {
   constructor(
-    private readonly pending: Pending, private readonly store: GraphReader & VersionReader,
+    private readonly pending: Pending,
+    private readonly store: GraphReader & VersionReader,
   ) {}
 
   node(id: string): MemoryNode | undefined {
@@ -31,10 +31,13 @@ export class OverlayView implements GraphReader, VersionReader {
   }
 
   *edges(
-    nodeId: string, direction: EdgeDirection, after: EdgePlace | null = null,
+    nodeId: string,
+    direction: EdgeDirection,
+    after: EdgePlace | null = null,
   ): Iterable<MemoryEdge> {
     if (direction !== 'in' && after?.side !== 'in') {
-      const isBefore = ({ target, kind }: MemoryEdge): boolean => after !== null
+      const isBefore = ({ target, kind }: MemoryEdge): boolean =>
+        after !== null
         && (compareUtf8(target, after.other) || compareUtf8(kind, after.kind)) <= 0
       yield* merged(this.store.edges(nodeId, 'out', after),
         edgesFrom(this.pending.bySource.get(nodeId), isBefore), compareOutgoing)
@@ -90,7 +93,9 @@ export class OverlayView implements GraphReader, VersionReader {
    * Pending ones after that place; `skipsLoops`: without loops, which the outgoing ones contain.
    */
   private *incoming(
-    nodeId: string, after: EdgePlace, skipsLoops: boolean,
+    nodeId: string,
+    after: EdgePlace,
+    skipsLoops: boolean,
   ): Generator<MemoryEdge, undefined> {
     const slots = this.pending.byTarget.get(nodeId)
     const isBefore = ({ source, kind }: MemoryEdge): boolean =>
@@ -106,7 +111,8 @@ export class OverlayView implements GraphReader, VersionReader {
 }
 
 function* edgesFrom(
-  slots: Sorted<EdgeSlot> | undefined, isBefore: (edge: MemoryEdge) => boolean,
+  slots: Sorted<EdgeSlot> | undefined,
+  isBefore: (edge: MemoryEdge) => boolean,
 ): Generator<MemoryEdge, undefined> {
   if (slots === undefined) return
   for (const { edge } of slots.from((slot) => isBefore(slot.edge))) yield edge
@@ -114,7 +120,9 @@ function* edgesFrom(
 
 /** Merges two sorted sequences; of equal values the pending one is taken. */
 function* merged<T>(
-  stored: Iterable<T>, pending: Generator<T, undefined>, compare: (a: T, b: T) => number,
+  stored: Iterable<T>,
+  pending: Generator<T, undefined>,
+  compare: (a: T, b: T) => number,
 ): Iterable<T> {
   let next = pending.next()
   for (const value of stored) {

@@ -17,7 +17,9 @@ export type RefusalReason = 'otherSettings' | 'unfit'
 /** The answer to a command that is not carried out. `retryable`: it may succeed later. */
 export class AdminRefusal extends Error {
   constructor(
-    readonly code: string, message: string, readonly retryable = false,
+    readonly code: string,
+    message: string,
+    readonly retryable = false,
     readonly reason?: RefusalReason,
   ) {
     super(message)
@@ -27,7 +29,8 @@ export class AdminRefusal extends Error {
 
 /** The refusal in the arbiter's own words; null: the arbiter did not refuse. */
 export function refusedByArbiter(rejection: string | null, before = ''): AdminRefusal | null {
-  return rejection === null ? null
+  return rejection === null
+    ? null
     : new AdminRefusal('ARBITER_REFUSED', `${before}the arbiter refuses it: ${rejection}`)
 }
 

@@ -56,18 +56,23 @@ export interface BusConnection {
    * The handler runs in order of arrival. An error that it throws is logged, and stops no other.
    */
   subscribe(
-    subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
+    subject: string,
+    handler: (message: BusMessage) => void,
+    options?: { queue?: string },
   ): BusSubscription
   /**
    * The same for requests that clients may send at any rate: they delay no message of `subscribe`.
    * While their connection is opened again, for about a second, nobody is subscribed.
    */
   subscribeSide(
-    subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
+    subject: string,
+    handler: (message: BusMessage) => void,
+    options?: { queue?: string },
   ): BusSubscription
   /** Rejects with NoRespondersError, RequestTimeoutError, ForbiddenError or BusClosedError. */
   request(
-    subject: string, data: Uint8Array,
+    subject: string,
+    data: Uint8Array,
     options: { timeoutMs: number; headers?: Readonly<Record<string, string>> },
   ): Promise<BusMessage>
   /** Round trip: everything published before has reached the server. */

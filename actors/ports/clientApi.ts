@@ -9,10 +9,9 @@ import type { EdgeDirection } from './store.js'
 
 export type Encoding = 'json' | 'msgpack'
 
-export type ErrorCode =
-  | 'INVALID_OPERATION' | 'PAYLOAD_TOO_LARGE' | 'NOT_ENOUGH_IN_SYNC' | 'OVERLOADED' | 'READ_ONLY'
-  | 'SHUTTING_DOWN' | 'NOT_PRIMARY' | 'LEASE_LAPSED' | 'ACK_TIMEOUT' | 'INTERNAL' | 'STALE_READ'
-  | 'UNKNOWN_SPACE'
+export type ErrorCode = 'INVALID_OPERATION' | 'PAYLOAD_TOO_LARGE' | 'NOT_ENOUGH_IN_SYNC'
+  | 'OVERLOADED' | 'READ_ONLY' | 'SHUTTING_DOWN' | 'NOT_PRIMARY' | 'LEASE_LAPSED' | 'ACK_TIMEOUT'
+  | 'INTERNAL' | 'STALE_READ' | 'UNKNOWN_SPACE'
 
 export interface WriteAnswer {
   readonly ok: true
@@ -141,7 +140,9 @@ export interface ListEncoder {
 export interface ClientCodec {
   /** `key`: header Nats-Msg-Id, `contentType`: header Content-Type. Copies what it keeps. */
   write(
-    data: Uint8Array, contentType: string | undefined, key: string | undefined,
+    data: Uint8Array,
+    contentType: string | undefined,
+    key: string | undefined,
   ): Validated<AcceptedRequest>
   query(data: Uint8Array, contentType: string | undefined): Validated<Query>
   /** Checks a value that a deployment's own code returned, by the rules of `write`. Copies it. */

@@ -1,9 +1,8 @@
 /** Messages between nodes, and records of the arbiter. */
 
-import type {
-  AckMessage, Announcement, Assignment, Heartbeat, JoinAnswer, NodeIdentity, PingAnswer,
-  PingRequest, PingRequestAnswer, ReconcileAnswer, SurveyAnswer, SurveyRequest,
-} from '../../machines/protocol/messages.js'
+import type { AckMessage, Announcement, Assignment, Heartbeat, JoinAnswer, NodeIdentity, PingAnswer,
+  PingRequest, PingRequestAnswer, ReconcileAnswer, SurveyAnswer,
+  SurveyRequest } from '../../machines/protocol/messages.js'
 
 export type Decoded<T> =
   | { readonly ok: true; readonly value: T }

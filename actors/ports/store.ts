@@ -4,9 +4,8 @@ import type { Position } from '../../machines/base/ids.js'
 import type { EdgePlace } from '../../machines/graph/edgePlace.js'
 import type { KeyRetention, MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
 import type { KeyRecord, LogEntry } from '../../machines/log/entries.js'
-import type {
-  ForkReport, OriginRecord, QuarantineItem, Version,
-} from '../../machines/log/forkNotes.js'
+import type { ForkReport, OriginRecord, QuarantineItem,
+  Version } from '../../machines/log/forkNotes.js'
 import type { AssignmentAt } from '../../machines/protocol/messages.js'
 
 export type EdgeDirection = 'out' | 'in' | 'both'
@@ -18,7 +17,9 @@ export interface GraphReader {
    * directions, loops are among the outgoing only. Read lazily; iterate within one turn.
    */
   edges(
-    nodeId: string, direction: EdgeDirection, after?: EdgePlace | null,
+    nodeId: string,
+    direction: EdgeDirection,
+    after?: EdgePlace | null,
   ): Iterable<MemoryEdge>
   /** By id order (UTF-8 bytes), after the given id. Read lazily; iterate within one turn. */
   nodes(after: string): Iterable<MemoryNode>

@@ -53,8 +53,9 @@ export class AssignmentWriter {
     epoch.send({ type: 'inSyncChanged', inSync })
     epoch.announce('changed', reason)
     member.context.ports.telemetry.count('inSyncChanges', 1, { space: member.space })
-    member.alert(inSync.length < assignment.inSync.length ? 'inSyncShrunk' : 'inSyncGrown',
-      { inSync }, `in sync: ${inSync.join(', ')} (${reason})`)
+    member.alert(inSync.length < assignment.inSync.length ? 'inSyncShrunk' : 'inSyncGrown', {
+      inSync,
+    }, `in sync: ${inSync.join(', ')} (${reason})`)
     this.alertIfAlone(inSync)
   }
 
@@ -91,8 +92,8 @@ export class AssignmentWriter {
         'the change of the settings was not settled in time; it may still be applied', true)
     }
     if (this.options.epoch.isOver) {
-      throw new AdminRefusal('NOT_PRIMARY',
-        'this node is no longer primary; nothing was changed', true)
+      throw new AdminRefusal('NOT_PRIMARY', 'this node is no longer primary; nothing was changed',
+        true)
     }
     throw new AdminRefusal('ACK_TIMEOUT',
       'the settings were not changed in time; nothing was changed', true)
@@ -152,12 +153,14 @@ export class AssignmentWriter {
 
   /** `applied`: the epoch goes on, and the record is what was written. */
   private async settled(
-    next: Assignment, wanted: () => boolean, onRejected?: (reason: string) => void,
+    next: Assignment,
+    wanted: () => boolean,
+    onRejected?: (reason: string) => void,
   ): Promise<Settlement> {
     const { epoch, member, member: { context: { records, wire } } } = this.options
     const { assignment: madeOf, revision } = epoch.record
-    const settlement = await records.settle(next, revision, () =>
-      wanted() && !epoch.isOver && wire.isOpen, { madeOf, ...(onRejected && { onRejected }) })
+    const settlement = await records.settle(next, revision,
+      () => wanted() && !epoch.isOver && wire.isOpen, { madeOf, ...(onRejected && { onRejected }) })
     if (epoch.isOver) return { kind: 'abandoned', reason: 'this node is no longer primary' }
     if (settlement.kind === 'applied') {
       member.known.accepted()

@@ -59,8 +59,8 @@ export class FollowerCharts {
         return { peer, lagBytesMax: settings.lagAlertBytes, lagMsMax: settings.lagAlertMs }
       },
       effects: ({ type, peer: replica, reason, ...lag }: LagMonitorEffect) =>
-        member.alert(type === 'lagRaised' ? 'replicaLag' : 'replicaLagCleared',
-          { replica, ...lag }, reason),
+        member.alert(type === 'lagRaised' ? 'replicaLag' : 'replicaLagCleared', { replica, ...lag },
+          reason),
       parent,
       supervision,
     })

@@ -78,7 +78,9 @@ export class Followers {
     const { ports, settings, wire, budget } = member.context
     const { space, log } = member
     const shipping = new ReplicaStream({
-      peer, epoch, log,
+      peer,
+      epoch,
+      log,
       frames: ports.frames,
       clock: ports.clock,
       windowBytes: settings.windowBytes,
@@ -144,12 +146,20 @@ export class Followers {
     const { member, epoch: { number: epoch } } = this.options
     const { log } = member
     const base = {
-      number: request.number, node: member.self, epoch,
-      commitSequence: log.commitSequence, endSequence: log.end.sequence,
+      number: request.number,
+      node: member.self,
+      epoch,
+      commitSequence: log.commitSequence,
+      endSequence: log.end.sequence,
     }
     const refused = (reason: string): JoinAnswer => ({
-      ...base, kind: 'refused', session: 0, common: origin, endedEpoch: member.own.endedEpoch,
-      snapshotNeeded: false, reason,
+      ...base,
+      kind: 'refused',
+      session: 0,
+      common: origin,
+      endedEpoch: member.own.endedEpoch,
+      snapshotNeeded: false,
+      reason,
     })
     if (request.uuid !== member.uuid) return refused('the space has another uuid')
     if (request.epoch !== epoch) {
@@ -167,15 +177,21 @@ export class Followers {
     const common = commonPoint(log.history, request.history)
     const { acked, disk } = follower.shipping
     if (this.options.inSync.union().has(request.node)
-      && request.disk === this.listedDisks.get(request.node)) {
+      && request.disk === this.listedDisks.get(request.node))
+    {
       this.fitness.joined(request.node, common.sequence, disk === request.disk ? acked : 0)
     }
     this.sessions += 1
     follower.shipping.begin(this.sessions, common.sequence, request.disk)
     follower.charts.joined(this.sessions, common.sequence, log.end.sequence)
     return {
-      ...base, kind: 'joined', session: this.sessions, common, endedEpoch: 0,
-      snapshotNeeded: false, reason: '',
+      ...base,
+      kind: 'joined',
+      session: this.sessions,
+      common,
+      endedEpoch: 0,
+      snapshotNeeded: false,
+      reason: '',
     }
   }
 
@@ -206,7 +222,11 @@ export class Followers {
     const commit = advanceCommit(log.commitSequence, computed)
     assertCommitDurable(commit, log.durable.sequence)
     const safe = safeSequence(
-      log.safeSequence, commit, inSync.count, inSync.replicationFactor)
+      log.safeSequence,
+      commit,
+      inSync.count,
+      inSync.replicationFactor,
+    )
     if (commit === log.commitSequence && safe === log.safeSequence) return
     log.raiseSafe(safe)
     if (commit > log.commitSequence) member.commitUpTo(commit)
@@ -232,7 +252,8 @@ export class Followers {
     for (const [node, { shipping }] of this.followers) {
       const isListed = this.isListed(node, shipping)
       const loss = inSync.includes(node)
-        ? this.fitness.removalReason(node, shipping, isListed) : null
+        ? this.fitness.removalReason(node, shipping, isListed)
+        : null
       if (loss) changes.push({ type: 'memberLost', node, reason: loss })
       else if (!inSync.includes(node) && this.fitness.isEligible(node, shipping)) {
         changes.push({ type: 'memberCaughtUp', node, reason: `${node} has caught up` })

@@ -36,7 +36,7 @@ export class Handover {
     this.to = to
     this.isArbiterHeard = false
     member.context.commits.mark(ingest)
-    void this.hearArbiter((this.number += 1))
+    void this.hearArbiter(this.number += 1)
   }
 
   giveUp(): void {
@@ -93,9 +93,11 @@ export class Handover {
     const last = member.log.end.sequence
     const next = handedOver(assignment, nextEpoch, to, life, last, member.signature())
     this.nonce = next.nonce
-    const settlement = await records.settle(next, revision, () =>
-      !epoch.isOver && member.context.wire.isOpen,
-    { onRejected: (reason) => member.known.rejected(reason), madeOf: assignment })
+    const settlement = await records.settle(next, revision,
+      () => !epoch.isOver && member.context.wire.isOpen, {
+      onRejected: (reason) => member.known.rejected(reason),
+      madeOf: assignment,
+    })
     if (settlement.kind !== 'applied') {
       if (settlement.kind === 'refused') epoch.refused(settlement.current)
       return
@@ -104,14 +106,20 @@ export class Handover {
     member.known.sawEpoch(next.epoch)
     const reason = `handed over to ${to}`
     member.announce({
-      kind: 'resigned', assignment, revision: settlement.record.revision, reason,
+      kind: 'resigned',
+      assignment,
+      revision: settlement.record.revision,
+      reason,
     })
     ports.events.note(
-      { type: 'steppedDown', space: member.space, epoch: assignment.epoch, reason })
+      { type: 'steppedDown', space: member.space, epoch: assignment.epoch, reason },
+    )
     if (epoch.isOver) return
     // The new primary announces itself. If it never does, held writes are forwarded to it anyway.
     this.timer = ports.clock.setTimeout(
-      () => this.forwardHeld(), forwardHeldAfterMs(settings.standByMs))
+      () => this.forwardHeld(),
+      forwardHeldAfterMs(settings.standByMs),
+    )
   }
 
   /** Forwards held writes once the new primary has announced itself. */

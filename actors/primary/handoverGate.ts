@@ -56,7 +56,9 @@ export class HandoverGate {
   /** Throws BusClosedError. */
   subscribe(): void {
     this.subscription = this.options.context.wire.subscribe(
-      this.subject, (message) => this.onWrite(message))
+      this.subject,
+      (message) => this.onWrite(message),
+    )
   }
 
   get isSubscribed(): boolean {
@@ -90,7 +92,8 @@ export class HandoverGate {
     // The ingest loop refuses it, with the reason. A held copy does not keep its epoch header.
     if (!this.isClosed && this.isForOtherEpoch(message)) return ingest.onWrite(message)
     if (!this.isClosed && this.held.hold(message)) return
-    const reason = this.isClosed ? 'this node is no longer primary'
+    const reason = this.isClosed
+      ? 'this node is no longer primary'
       : 'a handover is under way, and no more writes can be held'
     const code = this.isAlone ? 'SHUTTING_DOWN' : 'NOT_PRIMARY'
     answers.answer(asker, errorAnswer(code, reason, { retryAfterMs: 50 }))

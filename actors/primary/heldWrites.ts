@@ -86,7 +86,10 @@ function copyOf(message: BusMessage): HeldWrite {
   const { subject, reply } = message
   const data = new Uint8Array(message.data)
   const copy = {
-    subject, data, reply, header: (name: string) => headers[name],
+    subject,
+    data,
+    reply,
+    header: (name: string) => headers[name],
     headerNames: () => Object.keys(headers),
   }
   return { message: copy, headers }
@@ -110,10 +113,14 @@ function sizeOf(message: BusMessage): number {
  * therefore not forge.
  */
 export function forward(
-  wire: NodeConnection, subject: string, { message, headers }: HeldWrite, nonce: string,
+  wire: NodeConnection,
+  subject: string,
+  { message, headers }: HeldWrite,
+  nonce: string,
 ): void {
   wire.publish(subject, message.data, {
-    reply: message.reply, headers: { ...headers, [forwardedHeader]: `write ${nonce}` },
+    reply: message.reply,
+    headers: { ...headers, [forwardedHeader]: `write ${nonce}` },
   })
 }
 

@@ -7,7 +7,8 @@ export class InSyncSet {
   private proposed: readonly NodeId[] | null = null
 
   constructor(
-    private readonly member: Pick<Member, 'known'>, private inSync: readonly NodeId[],
+    private readonly member: Pick<Member, 'known'>,
+    private inSync: readonly NodeId[],
   ) {}
 
   /** Both in-sync sets while a change is in flight: commits and the lease need all of them. */

@@ -189,7 +189,9 @@ export class Ingest implements FlushSource, Appender, DataPath {
 
   /** Logs a request of this node's own, about forks; `settle` gets the answer. */
   log(
-    request: AcceptedRequest, level: AckLevel, settle: (answer: WriteAnswer | ErrorAnswer) => void,
+    request: AcceptedRequest,
+    level: AckLevel,
+    settle: (answer: WriteAnswer | ErrorAnswer) => void,
   ): void {
     const asker: ReplyTarget = { reply: undefined, encoding: 'json', settle }
     const { replies, refusal } = this
@@ -214,7 +216,10 @@ export class Ingest implements FlushSource, Appender, DataPath {
   }
 
   private accept(
-    request: AcceptedRequest, level: AckLevel, asker: ReplyTarget, origin?: Position,
+    request: AcceptedRequest,
+    level: AckLevel,
+    asker: ReplyTarget,
+    origin?: Position,
   ): void {
     const { epoch, options, overlay, replies, settings } = this
     const known = request.key === null ? undefined : this.knownKey(request.key)
@@ -235,7 +240,8 @@ export class Ingest implements FlushSource, Appender, DataPath {
       return
     }
     if (this.bufferedBytes > settings.unflushedBytesMax
-      || overlay.bytes > settings.overlayBytesMax) {
+      || overlay.bytes > settings.overlayBytesMax)
+    {
       replies.fail(asker, 'OVERLOADED', 'the disk or the replicas do not keep up', 50)
       return
     }
@@ -267,8 +273,8 @@ export class Ingest implements FlushSource, Appender, DataPath {
     this.view.taken(waiting)
     if (request.key !== null) {
       const { operations } = request
-      this.unflushedKeys.set(request.key,
-        { epoch: epoch.number, sequence: last, count, timestamp, operations })
+      this.unflushedKeys.set(request.key, { epoch: epoch.number, sequence: last, count, timestamp,
+        operations })
     }
     if (level === 'memory' && !replies.isDiskFailing) {
       this.answeredInMemory = last
@@ -326,7 +332,8 @@ export class Ingest implements FlushSource, Appender, DataPath {
     log.noteDurable(frame)
     if (this.replies.isOver) {
       this.replies.refuse(batch.requests, {
-        code: 'LEASE_LAPSED', message: 'this node is no longer primary',
+        code: 'LEASE_LAPSED',
+        message: 'this node is no longer primary',
       })
       return
     }

@@ -64,7 +64,8 @@ export class LevelWaiters {
   /** Takes out all. */
   takeAll(): PendingWrite[] {
     const taken = [this.committed, this.durable].flatMap((waiters) =>
-      [...waiters.from(() => false)].map(({ waiting }) => waiting))
+      [...waiters.from(() => false)].map(({ waiting }) => waiting)
+    )
     this.committed = new Sorted<Placed>(inOrder)
     this.durable = new Sorted<Placed>(inOrder)
     return taken

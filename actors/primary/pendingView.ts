@@ -17,8 +17,10 @@ export class PendingView implements PendingEntries {
   private kept: { readonly overlay: Overlay; usedAtMs: number } | null = null
 
   constructor(
-    private readonly clock: Clock, private readonly epoch: number,
-    private readonly log: SpaceLog, private readonly buffer: WriteBuffer,
+    private readonly clock: Clock,
+    private readonly epoch: number,
+    private readonly log: SpaceLog,
+    private readonly buffer: WriteBuffer,
   ) {}
 
   /** Sequence of the next entry that is taken. */

@@ -37,7 +37,9 @@ export class PendingWrite implements ReplyTarget {
    * `takenAtMs`: monotonic. Call `place` or `repeats` next.
    */
   constructor(
-    asker: ReplyTarget, readonly level: AckLevel, request: AcceptedRequest | null,
+    asker: ReplyTarget,
+    readonly level: AckLevel,
+    request: AcceptedRequest | null,
     readonly takenAtMs: number,
   ) {
     this.reply = asker.reply
@@ -60,7 +62,9 @@ export class PendingWrite implements ReplyTarget {
 
   /** Sets which logged request it repeats, and how that is answered. */
   repeats(
-    { count, sequence, timestamp, epoch }: KeyRecord, quarantined: number, mismatch: boolean,
+    { count, sequence, timestamp, epoch }: KeyRecord,
+    quarantined: number,
+    mismatch: boolean,
   ): this {
     this.count = count
     this.loggedEpoch = epoch
@@ -99,7 +103,9 @@ export interface OpenBatch {
  * whose `component` counts them.
  */
 export function entriesOf(
-  batch: OpenBatch, frame: Frame, component: string,
+  batch: OpenBatch,
+  frame: Frame,
+  component: string,
   clockBefore: Readonly<Record<string, number>>,
 ): LogEntry[] {
   const entries: LogEntry[] = []
@@ -120,14 +126,18 @@ export function entriesOf(
 export function expectedEntries(waiting: PendingWrite, epoch: number): LogEntry[] {
   const first = waiting.last - waiting.count + 1
   return waiting.operations.map((_, index) =>
-    entryOf(waiting, index, first + index, epoch, noClock))
+    entryOf(waiting, index, first + index, epoch, noClock)
+  )
 }
 
 const noClock = {}
 
 function entryOf(
-  { operations, reconciliations, key, timestamp }: PendingWrite, index: number, sequence: number,
-  epoch: number, vectorClock: Readonly<Record<string, number>>,
+  { operations, reconciliations, key, timestamp }: PendingWrite,
+  index: number,
+  sequence: number,
+  epoch: number,
+  vectorClock: Readonly<Record<string, number>>,
 ): LogEntry {
   const operation = operations[index]!
   const reconciliation = reconciliations?.[index]

@@ -1,9 +1,8 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import { primaryMachine } from '../../machines/primary.js'
 import type { PrimaryEffect } from '../../machines/primary.js'
-import type {
-  Ack, Announcement, AssignmentAt, JoinAnswer, JoinRequest, Nack, SpaceSettings,
-} from '../../machines/protocol/messages.js'
+import type { Ack, Announcement, AssignmentAt, JoinAnswer, JoinRequest, Nack,
+  SpaceSettings } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { RoleInput } from '../../machines/space.js'
 import { ForkIntake, reportOpening } from '../forks/intake.js'
@@ -60,8 +59,10 @@ export class PrimaryRole implements IntakePrimary, Relieved {
   private readSubscription: BusSubscription | null = null
 
   constructor(
-    private readonly member: Member, private readonly input: RoleInput,
-    private readonly succession: Succession, private readonly space: PrimarySpace,
+    private readonly member: Member,
+    private readonly input: RoleInput,
+    private readonly succession: Succession,
+    private readonly space: PrimarySpace,
   ) {
     const { context, log } = member
     const { budget, commits, ports: { clock, frames }, settings } = context
@@ -69,15 +70,25 @@ export class PrimaryRole implements IntakePrimary, Relieved {
     const { number, started } = epoch
     const inSync = this.inSync = new InSyncSet(member, epoch.record.assignment.inSync)
     const buffer = new WriteBuffer({
-      frames, clock, account: budget.account('writes'), frameBytesMax: settings.frameBytesMax,
+      frames,
+      clock,
+      account: budget.account('writes'),
+      frameBytesMax: settings.frameBytesMax,
     })
     const pending = new PendingView(clock, number, log, buffer)
     const reconciler = this.reconciler = new Reconciler({ member, epoch: number, pending, started })
     const replies = this.replies = new WriteAnswers({ epoch, log, inSync, context })
     const followers = this.followers = new Followers({ member, epoch, inSync, replies })
     const ingest = this.ingest = new Ingest({
-      epoch, member, context, inSync, buffer, pending, replies,
-      replicas: followers, resent: reconciler,
+      epoch,
+      member,
+      context,
+      inSync,
+      buffer,
+      pending,
+      replies,
+      replicas: followers,
+      resent: reconciler,
     })
     epoch.stops(ingest)
     this.readable = new Readable(log, commits, ingest, epoch)
@@ -94,16 +105,21 @@ export class PrimaryRole implements IntakePrimary, Relieved {
       id: `space.${member.space}.primary`,
       logic: primaryMachine,
       input: () => ({
-        space: member.space, self: member.self, times: member.context.settings,
-        epoch: record.assignment.epoch, inSync: record.assignment.inSync,
+        space: member.space,
+        self: member.self,
+        times: member.context.settings,
+        epoch: record.assignment.epoch,
+        inSync: record.assignment.inSync,
       }),
       effects: (effect, actor) => {
         this.epoch.follow(actor)
         this.perform(effect)
       },
       // However the actor ends, killed or done, this node is no longer primary.
-      onExit: (exit) => this.end(exit.kind === 'failed' ? 'the primary\'s actor failed'
-        : 'its actor was stopped'),
+      onExit: (exit) =>
+        this.end(exit.kind === 'failed'
+          ? 'the primary\'s actor failed'
+          : 'its actor was stopped'),
     }
   }
 
@@ -273,7 +289,9 @@ export class PrimaryRole implements IntakePrimary, Relieved {
     try {
       gate.subscribe()
       this.readSubscription = wire.subscribeSide(
-        subjects.read(member.space), (message) => space.reads.onRead(message))
+        subjects.read(member.space),
+        (message) => space.reads.onRead(message),
+      )
       // The announcement is sent after the server has the subscription.
       await wire.flush()
     } catch (error) {

@@ -13,8 +13,10 @@ export class Readable {
   private flush: { readonly upTo: number; readonly done: Promise<void> } | null = null
 
   constructor(
-    private readonly log: SpaceLog, private readonly commits: GroupCommit,
-    private readonly ingest: Answered, private readonly epoch: { readonly isOver: boolean },
+    private readonly log: SpaceLog,
+    private readonly commits: GroupCommit,
+    private readonly ingest: Answered,
+    private readonly epoch: { readonly isOver: boolean },
   ) {}
 
   get isNow(): boolean {

@@ -28,10 +28,14 @@ const confirmMs = 2000
 
 /** Returns the best in-sync member to hand over to, or null when none may be primary. */
 export function successorOf(
-  { self, context: { peers } }: Member, inSync: InSyncSet, followers: Followers,
+  { self, context: { peers } }: Member,
+  inSync: InSyncSet,
+  followers: Followers,
 ): NodeId | null {
-  const ready = [...inSync.certain()].filter((node) => node !== self
-    && !peers.isProvenDead(node) && peers.unfitOf(node) === null)
+  const ready = [...inSync.certain()].filter((node) =>
+    node !== self
+    && !peers.isProvenDead(node) && peers.unfitOf(node) === null
+  )
   return ready.find((node) => followers.hasAll(node)) ?? ready[0] ?? null
 }
 
@@ -90,7 +94,8 @@ export class Relief {
     const { member } = this.options
     try {
       const answer = await survey(member, to, member.own.epoch, {
-        timeoutMs: confirmMs, confirm: true,
+        timeoutMs: confirmMs,
+        confirm: true,
       })
       return answer.whole ? null : answer.unfit ?? 'it is unfit'
     } catch (error) {

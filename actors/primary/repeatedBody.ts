@@ -43,7 +43,8 @@ export class RepeatedBody {
 
   /** Calls `done` at once, or once the log was read; with false where it is not known. */
   compare(
-    known: KeyRecord | UnflushedKey, { operations, encoded }: AcceptedRequest,
+    known: KeyRecord | UnflushedKey,
+    { operations, encoded }: AcceptedRequest,
     done: (isMismatch: boolean) => void,
   ): void {
     const { overlay, logReads, budget } = this.options
@@ -81,7 +82,8 @@ export class RepeatedBody {
 
 /** False also for entries that are gone, and for those that a merge rule may have changed. */
 function isOther(
-  entries: readonly LogEntry[], { epoch, count }: KeyRecord,
+  entries: readonly LogEntry[],
+  { epoch, count }: KeyRecord,
   operations: AcceptedRequest['operations'],
 ): boolean {
   const isTheirs = entries.length === count
@@ -95,6 +97,8 @@ function isSame(a: unknown, b: unknown): boolean {
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
   if (Array.isArray(a) !== Array.isArray(b)) return false
   const [keysOfA, keysOfB] = [Object.keys(a), Object.keys(b)]
-  return keysOfA.length === keysOfB.length && keysOfA.every((key) => Object.hasOwn(b, key)
-    && isSame((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]))
+  return keysOfA.length === keysOfB.length && keysOfA.every((key) =>
+    Object.hasOwn(b, key)
+    && isSame((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key])
+  )
 }

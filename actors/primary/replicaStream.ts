@@ -144,7 +144,8 @@ export class ReplicaStream {
   pump(): void {
     const { log } = this.options
     while (this.isJoined && this.isConfirmed && !this.reading && !this.windowFull
-      && this.sent < log.written.sequence) {
+      && this.sent < log.written.sequence)
+    {
       const cached = log.cachedFrom(this.sent + 1, this.room)
       if (!cached) {
         void this.readOn()

@@ -104,7 +104,11 @@ export class WriteAnswers {
 
   /** Answers a write whose key is known with its first sequence, once that has the level. */
   repeated(
-    known: KeyRecord, level: AckLevel, asker: ReplyTarget, quarantined = 0, isMismatch = false,
+    known: KeyRecord,
+    level: AckLevel,
+    asker: ReplyTarget,
+    quarantined = 0,
+    isMismatch = false,
   ): void {
     this.telemetry.count('writesDuplicates')
     if (this.isOver) return this.over(asker)
@@ -116,7 +120,8 @@ export class WriteAnswers {
     } else if (this.hasLevel(level, sequence) && sequence <= this.bound.limit()) {
       this.reached(waiting)
     } else if (this.duplicates.size + this.held.size >= duplicatesMax
-      || !this.options.context.budget.allows('writes')) {
+      || !this.options.context.budget.allows('writes'))
+    {
       this.fail(asker, 'OVERLOADED', 'too many repeated writes wait for their level', 50, sequence)
     } else if (this.hasLevel(level, sequence)) {
       this.reached(waiting)
@@ -184,7 +189,8 @@ export class WriteAnswers {
   releaseDuplicates(): void {
     const { log, log: { durable } } = this.options
     for (const [level, upTo] of [
-      ['durable', durable.sequence], ['committed', log.commitSequence],
+      ['durable', durable.sequence],
+      ['committed', log.commitSequence],
     ] as const) {
       let next = this.duplicates.takeReached(level, upTo)
       for (; next; next = this.duplicates.takeReached(level, upTo)) this.reached(next)
@@ -195,7 +201,8 @@ export class WriteAnswers {
   unwritten(requests: readonly PendingWrite[]): void {
     for (const request of requests) this.held.delete(request)
     this.refuse(requests, {
-      code: 'READ_ONLY', message: 'the journal cannot be written; check for a full disk',
+      code: 'READ_ONLY',
+      message: 'the journal cannot be written; check for a full disk',
       retryAfterMs: 500,
     })
   }
@@ -244,11 +251,16 @@ export class WriteAnswers {
 
   /** Refuses all waiting requests, and the `unflushed` ones. */
   end(
-    code: 'LEASE_LAPSED' | 'NOT_PRIMARY', message: string, unflushed: readonly PendingWrite[],
+    code: 'LEASE_LAPSED' | 'NOT_PRIMARY',
+    message: string,
+    unflushed: readonly PendingWrite[],
   ): void {
     this.isOver = true
     const waiting = [
-      ...this.held, ...this.uncommitted, ...this.duplicates.takeAll(), ...unflushed,
+      ...this.held,
+      ...this.uncommitted,
+      ...this.duplicates.takeAll(),
+      ...unflushed,
     ]
     this.uncommitted = []
     this.held.clear()
@@ -286,7 +298,11 @@ export class WriteAnswers {
   }
 
   fail(
-    asker: ReplyTarget, code: ErrorCode, message: string, retryAfterMs = 0, sequence?: number,
+    asker: ReplyTarget,
+    code: ErrorCode,
+    message: string,
+    retryAfterMs = 0,
+    sequence?: number,
   ): void {
     this.telemetry.count('writesRefused', 1, { code })
     const answer = errorAnswer(code, message, {

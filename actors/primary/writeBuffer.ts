@@ -70,7 +70,10 @@ export class WriteBuffer {
     const { frames, clock, frameBytesMax } = this.options
     if (last && last.builder.bytes + size <= frameBytesMax) return last
     const batch: OpenBatch = {
-      builder: frames.builder(), requests: [], heapBytes: 0, openedAtMs: clock.monotonicMs(),
+      builder: frames.builder(),
+      requests: [],
+      heapBytes: 0,
+      openedAtMs: clock.monotonicMs(),
     }
     // An empty builder counts the frame's own bytes: sealing takes them off again.
     this.openBytes += batch.builder.bytes

@@ -18,7 +18,9 @@ const applyPatienceMs = 2000
  * way; then nothing was appended. Rejects with JournalFullError, and when the log cannot be read.
  */
 export async function startEpoch(
-  member: Member, record: AssignmentAt, isOver: () => boolean,
+  member: Member,
+  record: AssignmentAt,
+  isOver: () => boolean,
 ): Promise<StartedEpoch | null> {
   const { ports, commits, wire } = member.context
   const { log, overlay } = member
@@ -46,11 +48,18 @@ export async function startEpoch(
   const atMs = ports.clock.monotonicMs()
   const frame = ports.frames.epochStart(
     {
-      uuid: log.uuid, epoch, first: start.sequence + 1, previousEpoch: start.epoch,
-      node: component, clock,
+      uuid: log.uuid,
+      epoch,
+      first: start.sequence + 1,
+      previousEpoch: start.epoch,
+      node: component,
+      clock,
     },
     {
-      type: 'EpochStart', space: member.space, node: member.self, ...wire.life,
+      type: 'EpochStart',
+      space: member.space,
+      node: member.self,
+      ...wire.life,
       ...(forks.length > 0 && { forks }),
     },
     timestamp,
@@ -67,7 +76,12 @@ export async function startEpoch(
   overlay.add(entries, frame.bytes.length)
   member.own.sawEntries(entries)
   const started = {
-    sequence: frame.last, timestamp, atMs, start, forks, component,
+    sequence: frame.last,
+    timestamp,
+    atMs,
+    start,
+    forks,
+    component,
     clock: ports.frames.clockAfter(frame),
   }
   member.own.noteStarted(started)
@@ -95,7 +109,12 @@ function openingsOf(member: Member, assignment: Assignment): ForkOpening[] {
     if (reported.has(epoch) || isWhole) return []
     const heard = heardEnd.epoch === epoch ? heardEnd.sequence : 0
     return [{
-      epoch, node, disk, start, forkPoint, atMost,
+      epoch,
+      node,
+      disk,
+      start,
+      forkPoint,
+      atMost,
       lastKnown: Math.max(heard, last ?? 0, start.sequence, forkPoint.sequence),
     }]
   })
@@ -106,7 +125,8 @@ async function applyCommitted({ log, store, applier }: Member, isOver: () => boo
   let before = -1
   // A store that makes no progress (a full disk) is not waited for.
   while (store.applied.sequence < log.commitSequence && store.applied.sequence > before
-    && applier.hindrance === null) {
+    && applier.hindrance === null)
+  {
     before = store.applied.sequence
     await new Promise((done) => applier.whenCovers(log.commitSequence, applyPatienceMs, done))
     if (isOver()) return

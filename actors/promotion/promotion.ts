@@ -5,12 +5,10 @@ import { pauseHolds } from '../../machines/election/pause.js'
 import { comparePositions } from '../../machines/log/positions.js'
 import { promotionMachine } from '../../machines/promotion.js'
 import type { PromotionEffect, PromotionEvent } from '../../machines/promotion.js'
-import {
-  boundedEpochs, claimed, endedEpochs, opened, unbounded, withInSync,
-} from '../../machines/protocol/assignments.js'
-import type {
-  Assignment, AssignmentAt, EndedEpoch, SurveyAnswer,
-} from '../../machines/protocol/messages.js'
+import { boundedEpochs, claimed, endedEpochs, opened, unbounded,
+  withInSync } from '../../machines/protocol/assignments.js'
+import type { Assignment, AssignmentAt, EndedEpoch,
+  SurveyAnswer } from '../../machines/protocol/messages.js'
 import type { RoleInput } from '../../machines/space.js'
 import type { Settlement } from '../arbiter/assignmentStore.js'
 import type { ActorSpec, HostedActor } from '../host/actorHost.js'
@@ -60,8 +58,13 @@ export class PromotionRole {
       id: `space.${space}.promotion`,
       logic: promotionMachine,
       input: () => ({
-        space, self, disk: context.self.disk, times, jitterMs,
-        forced: this.input.forced, adopted: this.input.adopted,
+        space,
+        self,
+        disk: context.self.disk,
+        times,
+        jitterMs,
+        forced: this.input.forced,
+        adopted: this.input.adopted,
       }),
       effects: (effect, actor) => {
         this.actor = actor
@@ -176,7 +179,9 @@ export class PromotionRole {
     if (this.isOver && !isDamage(error)) return
     const reason = String(error)
     member.context.ports.logger.error(
-      { space: member.space, error: reason }, `promotion: ${step} failed`)
+      { space: member.space, error: reason },
+      `promotion: ${step} failed`,
+    )
     member.fitness.promotionFailed(reason)
     this.send({ type: 'stepFailed', reason })
     if (isDamage(error)) member.damaged(reason)
@@ -225,7 +230,9 @@ export class PromotionRole {
   }
 
   private async claim(
-    record: AssignmentAt, answers: readonly SurveyAnswer[], vacancy: Vacancy,
+    record: AssignmentAt,
+    answers: readonly SurveyAnswer[],
+    vacancy: Vacancy,
   ): Promise<void> {
     const { member } = this
     const { ports, wire } = member.context
@@ -239,13 +246,14 @@ export class PromotionRole {
     const inSync = this.input.forced
       ? [member.self]
       : assignment.inSync.filter((node) =>
-        node === member.self || this.stays(node, assignment, answers))
+        node === member.self || this.stays(node, assignment, answers)
+      )
     const primary = { node: member.self, disk: member.context.self.disk, ...wire.life }
     const { forced } = this.input
     const reported = new Set(member.store.reports().map((report) => report.epoch))
     const { log } = member
-    const past = endedEpochs(assignment, reported, ({ epoch: of, sequence }) =>
-      sequence <= log.commitSequence && log.epochAt(sequence) === of)
+    const past = endedEpochs(assignment, reported,
+      ({ epoch: of, sequence }) => sequence <= log.commitSequence && log.epochAt(sequence) === of)
     // In sync by a record that is the present one; otherwise safe writes may be missing here.
     const ended = forced || this.isRecordLost ? unbounded(past) : past
     const { kept, dropped } = boundedEpochs(ended)
@@ -268,7 +276,9 @@ export class PromotionRole {
 
   /** The old set without the proven dead, and without those silent for half a lease. */
   private stays(
-    node: NodeId, record: Assignment, answers: readonly SurveyAnswer[],
+    node: NodeId,
+    record: Assignment,
+    answers: readonly SurveyAnswer[],
   ): boolean {
     const { member, member: { context: { peers, settings, ports } } } = this
     if (peers.isProvenDead(node)) return false
@@ -285,7 +295,8 @@ export class PromotionRole {
   }
 
   private settled(
-    settlement: Settlement, applied: 'claimed' | 'inSyncShrunk' | 'opened',
+    settlement: Settlement,
+    applied: 'claimed' | 'inSyncShrunk' | 'opened',
   ): void {
     // An answer after the end belongs to a later claim, or to none.
     if (settlement.kind === 'abandoned' || this.isOver) return
@@ -336,7 +347,8 @@ export class PromotionRole {
     }
     const waitedMs = ports.clock.monotonicMs() - this.grantsSinceMs
     const lost = missing.filter((node) =>
-      peers.isProvenDead(node) || waitedMs > settings.grantMs / 2)
+      peers.isProvenDead(node) || waitedMs > settings.grantMs / 2
+    )
     this.send({
       type: 'grantsMissing',
       nodes: lost.length > 0 ? lost : missing,
@@ -374,8 +386,8 @@ export class PromotionRole {
     const holds = ({ epoch, sequence }: Position) =>
       sequence <= start.sequence && member.log.epochAt(sequence) === epoch
     const next = opened(record.assignment, start, holds, member.signature())
-    const settlement = await records.settle(next, record.revision, () =>
-      this.wanted() && !lease.lapsed, { madeOf: record.assignment })
+    const settlement = await records.settle(next, record.revision,
+      () => this.wanted() && !lease.lapsed, { madeOf: record.assignment })
     if (!lease.valid()) {
       lapsed('the lease lapsed while the epoch was opened')
       return

@@ -77,7 +77,8 @@ export class Succession {
     if (this.interruption) return
     const record = this.member.known.record?.assignment ?? null
     const isHandover = adopted !== null && adopted.assignment.writer !== this.member.self
-    this.interruption = isHandover ? this.handedOver(adopted.assignment)
+    this.interruption = isHandover
+      ? this.handedOver(adopted.assignment)
       : this.interrupted(record, forced)
   }
 
@@ -96,7 +97,10 @@ export class Succession {
   private handedOver({ writer }: Assignment): Interruption {
     const nowMs = this.nowMs()
     return {
-      from: writer, vacancy: 'resigned', reason: handoverReason(writer), sinceMs: nowMs,
+      from: writer,
+      vacancy: 'resigned',
+      reason: handoverReason(writer),
+      sinceMs: nowMs,
       noticedMs: nowMs,
     }
   }
@@ -112,8 +116,11 @@ export class Succession {
     const why = forced ? 'an operator forced it' : vacancyText(vacancy, from)
     const nowMs = this.nowMs()
     const silenceMs = holder && isOpen ? member.context.peers.silenceOfMs(holder) : 0
-    const sinceMs = vacancy === 'own' ? this.ownEndMs
-      : vacancy === 'none' || vacancy === 'resigned' ? nowMs : nowMs - silenceMs
+    const sinceMs = vacancy === 'own'
+      ? this.ownEndMs
+      : vacancy === 'none' || vacancy === 'resigned'
+      ? nowMs
+      : nowMs - silenceMs
     const reason = said === null ? why : `${why}: ${said}`
     return { from, vacancy, sinceMs, noticedMs: nowMs, reason }
   }
@@ -123,7 +130,11 @@ export class Succession {
     const { member } = this
     const promotion = this.report(assignment.epoch, started)
     member.announce({
-      kind: 'changed', assignment, revision, reason: 'the epoch is open', promotion,
+      kind: 'changed',
+      assignment,
+      revision,
+      reason: 'the epoch is open',
+      promotion,
     })
     this.note({ type: 'promoted', promotion, inSync: assignment.inSync })
     if (failures.has(promotion.vacancy)) this.warn(promotion)
@@ -154,8 +165,14 @@ export class Succession {
     const { from, vacancy, reason, sinceMs } = this.interruption ?? this.interrupted(null)
     this.settled(member.self)
     return {
-      atMs: Math.round(member.context.ports.clock.wallMs()), space: member.space, epoch, from,
-      to: member.self, vacancy, reason, ms: Math.max(0, Math.round(this.nowMs() - sinceMs)),
+      atMs: Math.round(member.context.ports.clock.wallMs()),
+      space: member.space,
+      epoch,
+      from,
+      to: member.self,
+      vacancy,
+      reason,
+      ms: Math.max(0, Math.round(this.nowMs() - sinceMs)),
       atRisk: this.atRisk(started),
     }
   }
@@ -164,8 +181,8 @@ export class Succession {
   private atRisk({ forks }: StartedEpoch): number | null {
     const { heardEnd } = this.member.following
     const counts = forks.map(({ epoch, lastKnown, forkPoint, start }) => {
-      const isHeard = heardEnd.epoch === epoch || lastKnown > Math.max(start.sequence,
-        forkPoint.sequence)
+      const isHeard = heardEnd.epoch === epoch
+        || lastKnown > Math.max(start.sequence, forkPoint.sequence)
       return isHeard ? lastKnown - forkPoint.sequence : null
     })
     return counts.includes(null) ? null : counts.reduce<number>((sum, n) => sum + (n ?? 0), 0)

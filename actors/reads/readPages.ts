@@ -138,7 +138,9 @@ export class ReadPage {
   }
 
   private list<T>(
-    items: Iterable<T>, limit: number, afterOf: (item: T) => string | number,
+    items: Iterable<T>,
+    limit: number,
+    afterOf: (item: T) => string | number,
     nodeOf: (item: T) => MemoryNode | undefined = () => undefined,
   ): Found {
     const page = this.emptyPage(limit)
@@ -163,7 +165,8 @@ export class ReadPage {
   private tooLarge({ list, room }: Page, after: string | number): Found {
     const isJson = this.encoding === 'json'
     return {
-      kind: 'error', answer: errorAnswer('PAYLOAD_TOO_LARGE', `the next item takes ${list.bytes} `
+      kind: 'error',
+      answer: errorAnswer('PAYLOAD_TOO_LARGE', `the next item takes ${list.bytes} `
         + `bytes as ${isJson ? 'JSON' : 'MessagePack'}, an answer has room for ${room}: `
         + `${isJson ? 'use MessagePack, ' : ''}raise max_payload of the NATS server, or skip `
         + 'the item with the after of this answer', { after }),
@@ -177,7 +180,8 @@ class Page {
   private slowBytes = 0
 
   constructor(
-    readonly list: ListEncoder, private readonly limit: number,
+    readonly list: ListEncoder,
+    private readonly limit: number,
     private readonly fullBytes: number,
     /** Limit of any answer. */
     readonly room: number,

@@ -66,8 +66,10 @@ export class ReadService {
     }
     const bytes = message.data.length + readBytes + keptBytes(message, ['Content-Type'])
     if (!reads.enter(bytes)) {
-      return answers.answer(asker, errorAnswer('OVERLOADED', 'too many reads wait at this node',
-        { retryAfterMs: overloadedMs }))
+      return answers.answer(asker,
+        errorAnswer('OVERLOADED', 'too many reads wait at this node', {
+          retryAfterMs: overloadedMs,
+        }))
     }
     const data = new Uint8Array(message.data)
     const contentType = message.header('Content-Type')
@@ -132,7 +134,9 @@ export class ReadService {
     }
     if (primary.readable.isNow) return goOn()
     primary.readable.soon().then(
-      () => this.enqueue(read, goOn), (error: unknown) => this.failed(read, error))
+      () => this.enqueue(read, goOn),
+      (error: unknown) => this.failed(read, error),
+    )
   }
 
   private latestNow(read: Read, query: Query): void {
@@ -147,7 +151,11 @@ export class ReadService {
         return this.fail(read, 'LEASE_LAPSED', 'the lease of this primary has lapsed')
       }
       this.answer(read, found, {
-        sequence, epoch, node: member.self, role: 'primary', stalenessMs: 0,
+        sequence,
+        epoch,
+        node: member.self,
+        role: 'primary',
+        stalenessMs: 0,
       })
     })
   }
@@ -177,7 +185,9 @@ export class ReadService {
     }
     const { sequence } = store.applied
     const base: AnswerBase = {
-      sequence, epoch: log.epochAt(sequence), node: member.self,
+      sequence,
+      epoch: log.epochAt(sequence),
+      node: member.self,
       role: this.primary() ? 'primary' : 'replica',
       // JSON needs a finite number, also from a member that has followed no primary since its
       // start.
@@ -188,7 +198,11 @@ export class ReadService {
 
   /** Queries that need the log's files wait for their turn among such reads. */
   private evaluate(
-    read: Read, query: Query, sequence: number, view: View, answer: (found: Found) => void,
+    read: Read,
+    query: Query,
+    sequence: number,
+    view: View,
+    answer: (found: Found) => void,
   ): void {
     const { context } = this.member
     const page = new ReadPage(this.member, read.asker.encoding, sequence, view)

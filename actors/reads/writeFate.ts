@@ -16,16 +16,20 @@ type EntryAt = (sequence: number) => Promise<LogEntry | undefined>
  * first, or by its idempotency key. `entryAt` reads the log.
  */
 export async function fateOf(
-  question: Question, member: Member, view: VersionReader,
+  question: Question,
+  member: Member,
+  view: VersionReader,
   entryAt: EntryAt,
 ): Promise<FateValue> {
   const { store, overlay, log } = member
   if ('key' in question) await store.keysRead()
-  const write = 'epoch' in question ? question
+  const write = 'epoch' in question
+    ? question
     : overlay.key(question.key) ?? store.key(question.key)
   if (!write) {
     const waiting = store.reports().some(({ salvages }) =>
-      salvages.some(({ state }) => state === 'waiting'))
+      salvages.some(({ state }) => state === 'waiting')
+    )
     return nowhere(null, 'unknown', 'no write with that key is in the log'
       + (waiting ? '; one may be in a salvage that waits' : ''))
   }
@@ -36,7 +40,8 @@ export async function fateOf(
     const { now, via } = record
     const there = view.origin(now.epoch, now.sequence)
     const value = there && there.outcome !== 'resent'
-      ? ofFork(now, there, member) : await placed(now, member, view, entryAt)
+      ? ofFork(now, there, member)
+      : await placed(now, member, view, entryAt)
     return { ...value, epoch, sequence, via: value.via ?? via }
   }
   if (record) return ofFork(write, record, member)
@@ -48,7 +53,10 @@ export async function fateOf(
 
 /** Fate of a write that is in the log at that place. */
 async function placed(
-  at: Position, member: Member, view: VersionReader, entryAt: EntryAt,
+  at: Position,
+  member: Member,
+  view: VersionReader,
+  entryAt: EntryAt,
 ): Promise<FateValue> {
   const item = member.store.quarantined(`${at.epoch}-${at.sequence}`)
   if (item) return quarantined(at, item.by, at)
@@ -76,7 +84,8 @@ function beyond(write: Position, { known, store, log }: Member): FateValue {
   if (!report) {
     const last = log.history.find((span) => span.epoch === epoch)?.last
     return nowhere(write, 'unknown', 'no such entry was ever logged, as far as is known: '
-      + (last === undefined ? `the log has none of epoch ${epoch}, and there is no report on it`
+      + (last === undefined
+        ? `the log has none of epoch ${epoch}, and there is no report on it`
         : `epoch ${epoch} ended with entry ${last}`))
   }
   // Its own entries begin after the log that it took over; those up to the fork point are here.
@@ -90,16 +99,25 @@ function beyond(write: Position, { known, store, log }: Member): FateValue {
 }
 
 function inLog(
-  { epoch, sequence }: Position, now: Position, via: FateValue['via'], { log }: Member,
+  { epoch, sequence }: Position,
+  now: Position,
+  via: FateValue['via'],
+  { log }: Member,
 ): FateValue {
   const [fate, reason] = now.sequence <= log.safeSequence
     ? ['safe', 'on a second disk'] as const
     : now.sequence <= log.commitSequence
-      ? ['committed', 'durable on all in-sync members'] as const
-      : ['durable', 'durable on the primary, and not yet on all in-sync members'] as const
+    ? ['committed', 'durable on all in-sync members'] as const
+    : ['durable', 'durable on the primary, and not yet on all in-sync members'] as const
   const place = via === null ? 'it' : `it was reconciled (${via}), and`
   return {
-    fate, epoch, sequence, now: positionOf(now), via, by: null, node: null,
+    fate,
+    epoch,
+    sequence,
+    now: positionOf(now),
+    via,
+    by: null,
+    node: null,
     reason: `${place} is ${reason}, as entry ${now.sequence}`,
   }
 }
@@ -113,7 +131,9 @@ function ofFork(write: Position, record: OriginRecord, member: Member): FateValu
     case 'superseded':
       return {
         ...nowhere(write, 'superseded', `a later write of its fork, ${show(by)}, took its place`),
-        via, by, now: positionOf(now),
+        via,
+        by,
+        now: positionOf(now),
       }
     case 'quarantined': {
       const isKept = member.store.quarantined(`${write.epoch}-${write.sequence}`) !== undefined
@@ -122,7 +142,9 @@ function ofFork(write: Position, record: OriginRecord, member: Member): FateValu
       }
       return {
         ...nowhere(write, 'superseded', `it lost against ${show(by)}; an operator discarded it`),
-        via, by, now: positionOf(now),
+        via,
+        by,
+        now: positionOf(now),
       }
     }
   }
@@ -131,7 +153,8 @@ function ofFork(write: Position, record: OriginRecord, member: Member): FateValu
 function quarantined(write: Position, by: Position | null, now: Position): FateValue {
   return {
     ...nowhere(write, 'quarantined', `it lost against ${show(by)}, and is in the quarantine`),
-    by, now: positionOf(now),
+    by,
+    now: positionOf(now),
   }
 }
 
@@ -140,8 +163,11 @@ function missing(write: Position, report: ForkReport, disk: string | undefined):
   const { epoch, sequence } = write
   const salvage = report.salvages.find(({ state, common, spans }) =>
     state === 'waiting' && sequence > common.sequence
-    && spans.some((span, index) => span.epoch === epoch && sequence <= span.last
-      && sequence > (spans[index - 1]?.last ?? common.sequence)))
+    && spans.some((span, index) =>
+      span.epoch === epoch && sequence <= span.last
+      && sequence > (spans[index - 1]?.last ?? common.sequence)
+    )
+  )
   if (salvage) {
     const { name, node } = salvage
     if (node === report.node && disk !== undefined && disk !== report.disk) {
@@ -185,11 +211,19 @@ function gone(write: Position, report: ForkReport): FateValue {
 }
 
 function nowhere(
-  write: Position | null, fate: FateValue['fate'], reason: string,
+  write: Position | null,
+  fate: FateValue['fate'],
+  reason: string,
 ): FateValue {
   return {
-    fate, epoch: write?.epoch ?? null, sequence: write?.sequence ?? null, now: null, via: null,
-    by: null, node: null, reason,
+    fate,
+    epoch: write?.epoch ?? null,
+    sequence: write?.sequence ?? null,
+    now: null,
+    via: null,
+    by: null,
+    node: null,
+    reason,
   }
 }
 

@@ -58,7 +58,8 @@ export class Acknowledger {
     if (!session) return
     const { context: { ports, wire, self }, log, store, space } = member
     const now = {
-      session: session.session, durableSequence: log.durable.sequence,
+      session: session.session,
+      durableSequence: log.durable.sequence,
       appliedSequence: store.applied.sequence,
     }
     assertSessionProgress(this.sent, now, log.end.sequence)
@@ -89,8 +90,13 @@ export class Acknowledger {
     const { ports, wire, self } = member.context
     ports.telemetry.count('gaps')
     const nack = {
-      kind: 'nack', space: member.space, node: self.node, epoch: session.epoch,
-      session: session.session, position, reason,
+      kind: 'nack',
+      space: member.space,
+      node: self.node,
+      epoch: session.epoch,
+      session: session.session,
+      position,
+      reason,
     }
     wire.publish(subjects.ack(member.space, session.primary), ports.control.encode(nack))
   }

@@ -50,7 +50,8 @@ export class ReplicaRole implements FlushSource {
   private readonly received: ReceivedFrames
 
   constructor(
-    private readonly member: Member, private readonly following: Following,
+    private readonly member: Member,
+    private readonly following: Following,
     private readonly space: ReplicaSpace,
   ) {
     this.acks = new Acknowledger(member)
@@ -241,7 +242,9 @@ export class ReplicaRole implements FlushSource {
         return
       case 'progressed':
         this.member.context.ports.logger.info(
-          { space: this.member.space, state: effect.state }, effect.reason)
+          { space: this.member.space, state: effect.state },
+          effect.reason,
+        )
     }
   }
 
@@ -275,8 +278,15 @@ export class ReplicaRole implements FlushSource {
       const fault = historyFault(member.log.history)
       if (fault !== null) return failed(fault)
       const request = ports.control.encode({
-        kind: 'join', space: member.space, uuid: member.uuid, node: self.node, disk: self.disk,
-        ...wire.life, epoch, number, history: member.log.history,
+        kind: 'join',
+        space: member.space,
+        uuid: member.uuid,
+        node: self.node,
+        disk: self.disk,
+        ...wire.life,
+        epoch,
+        number,
+        history: member.log.history,
       })
       const subject = subjects.ack(member.space, primary)
       const message = await wire.request(subject, request, { timeoutMs: settings.standByMs })
@@ -306,7 +316,8 @@ export class ReplicaRole implements FlushSource {
       })
     } catch (error) {
       if (error instanceof InvariantViolation) return member.context.fatal(error)
-      failed(isUnanswered(error) ? `${primary} does not answer: ${(error as Error).message}`
+      failed(isUnanswered(error)
+        ? `${primary} does not answer: ${(error as Error).message}`
         : `cannot ask ${primary}: ${String(error)}`)
       this.space.refresh()
     }
@@ -326,13 +337,19 @@ export class ReplicaRole implements FlushSource {
       }
       const end = log.end
       const salvage = await ports.salvages.save({
-        space, uuid, node: self.node, common, end, joinedEpoch: epoch,
+        space,
+        uuid,
+        node: self.node,
+        common,
+        end,
+        joinedEpoch: epoch,
         savedAtMs: ports.clock.wallMs(),
       }, framesAbove(member, common.sequence))
       // Counted by name: after a crash between save and truncate the file exists already.
       await ports.salvages.names().then(
         (names) => member.salvages.counted(namesOf(names, space, uuid).length),
-        () => member.salvages.added())
+        () => member.salvages.added(),
+      )
       await commits.submit({ type: 'truncate', uuid, to: common, salvage })
       overlay.dropAbove(common.sequence)
       log.truncate(common)

@@ -6,7 +6,8 @@ import type { SpaceActor } from './space.js'
 
 /** The chart with its roles as hosted actors; bound once for all spaces of a node. */
 export function bindSpaceMachine(
-  host: ActorHost, held: (space: string) => SpaceActor | undefined,
+  host: ActorHost,
+  held: (space: string) => SpaceActor | undefined,
 ): typeof spaceMachine {
   const of = ({ space }: RoleInput): SpaceActor => {
     const found = held(space)
@@ -17,13 +18,16 @@ export function bindSpaceMachine(
   return spaceMachine.provide({
     actors: {
       replica: hosted(host, ({ input }: Args) => of(input).startReplica(), {
-        doneType: 'replicaDone', failedType: 'replicaFailed',
+        doneType: 'replicaDone',
+        failedType: 'replicaFailed',
       }),
       promotion: hosted(host, ({ input }: Args) => of(input).startPromotion(input), {
-        doneType: 'promotionOver', failedType: 'promotionFailed',
+        doneType: 'promotionOver',
+        failedType: 'promotionFailed',
       }),
       primary: hosted(host, ({ input }: Args) => of(input).startPrimary(input), {
-        doneType: 'steppedDown', failedType: 'primaryFailed',
+        doneType: 'steppedDown',
+        failedType: 'primaryFailed',
       }),
     },
   })

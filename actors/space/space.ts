@@ -2,10 +2,8 @@ import type { NodeId } from '../../machines/base/ids.js'
 import { topState } from '../../machines/base/stateName.js'
 import { stackOf } from '../../machines/base/thrown.js'
 import { compareLives } from '../../machines/election/vacancy.js'
-import type {
-  AckMessage, Announcement, AssignmentAt, JoinRequest, ReconcileAnswer, ReconcileMessage,
-  SurveyAnswer,
-} from '../../machines/protocol/messages.js'
+import type { AckMessage, Announcement, AssignmentAt, JoinRequest, ReconcileAnswer,
+  ReconcileMessage, SurveyAnswer } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { spaceMachine, RoleInput, SpaceEffect } from '../../machines/space.js'
 import { UploaderRunner } from '../forks/uploaderRunner.js'
@@ -43,7 +41,9 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
 
   /** `mayPromote` is asked before a promotion begins; false: the space is reconsidered later. */
   constructor(
-    private readonly context: NodeContext, readonly space: string, uuid: string,
+    private readonly context: NodeContext,
+    readonly space: string,
+    uuid: string,
     private readonly mayPromote: (space: SpaceActor) => boolean,
   ) {
     this.member = new Member(context, space, uuid, {
@@ -67,7 +67,9 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
       id: `space.${this.space}`,
       logic: machine,
       input: () => ({
-        space: this.space, self: this.context.self.node, damage: this.member.damage,
+        space: this.space,
+        self: this.context.self.node,
+        damage: this.member.damage,
       }),
       effects: (effect, actor) => {
         this.actor = actor
@@ -117,8 +119,8 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
   startPromotion(input: RoleInput) {
     this.replica = null
     this.succession.begun(input)
-    this.promotion = new PromotionRole(this.member, input,
-      () => this.records.readForPromotion(), (reason) => this.primary?.lapsed(reason))
+    this.promotion = new PromotionRole(this.member, input, () => this.records.readForPromotion(),
+      (reason) => this.primary?.lapsed(reason))
     return this.promotion.spec()
   }
 
@@ -292,7 +294,8 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     const isMyLife = primary !== null && primary.node === member.self
       && compareLives(primary, this.context.wire.life) === 0
     if (isMyLife && state === 'claimed' && known.arbiter === 'reachable'
-      && epoch > Math.max(member.own.endedEpoch, member.log.end.epoch)) {
+      && epoch > Math.max(member.own.endedEpoch, member.log.end.epoch))
+    {
       this.actor?.send({ type: 'namedPrimary', record })
       return
     }
@@ -375,7 +378,8 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
   get roleState(): { role: string; state: string; reason: string } {
     const snapshot = this.actor?.snapshot()
     const role = topState(snapshot?.value ?? 'recovering')
-    const state = this.primary ? this.primary.state
+    const state = this.primary
+      ? this.primary.state
       : this.promotion?.state ?? this.replica?.state ?? role
     const reason = this.promotion?.reason ?? this.replica?.reason
       ?? snapshot?.context.lastReason ?? ''

@@ -1,24 +1,37 @@
 /** Answers that any member can give, whatever its role. */
-import type {
-  JoinAnswer, JoinRequest, ReconcileAnswer, ReconcileMessage, SurveyAnswer,
-} from '../../machines/protocol/messages.js'
+import type { JoinAnswer, JoinRequest, ReconcileAnswer, ReconcileMessage,
+  SurveyAnswer } from '../../machines/protocol/messages.js'
 import type { Member } from '../member/member.js'
 
 export function joinRefused(member: Member, { number, epoch }: JoinRequest): JoinAnswer {
   return {
-    kind: 'refused', number, node: member.self, epoch, session: 0,
-    common: { epoch: 0, sequence: 0 }, commitSequence: 0, endSequence: 0,
-    endedEpoch: member.own.endedEpoch, snapshotNeeded: false,
+    kind: 'refused',
+    number,
+    node: member.self,
+    epoch,
+    session: 0,
+    common: { epoch: 0, sequence: 0 },
+    commitSequence: 0,
+    endSequence: 0,
+    endedEpoch: member.own.endedEpoch,
+    snapshotNeeded: false,
     reason: `${member.self} is not primary of ${member.space}`,
   }
 }
 
 export function reconcileRefused(
-  member: Member, { number, epoch }: ReconcileMessage,
+  member: Member,
+  { number, epoch }: ReconcileMessage,
 ): ReconcileAnswer {
   return {
-    kind: 'refused', number, node: member.self, epoch, sequence: 0, retryAfterMs: 0,
-    isAutomatic: false, reason: `${member.self} is not primary of ${member.space}`,
+    kind: 'refused',
+    number,
+    node: member.self,
+    epoch,
+    sequence: 0,
+    retryAfterMs: 0,
+    isAutomatic: false,
+    reason: `${member.self} is not primary of ${member.space}`,
   }
 }
 

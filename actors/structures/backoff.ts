@@ -5,7 +5,8 @@ export class Backoff {
   private ms: number
 
   constructor(
-    private readonly random: Random, private readonly firstMs: number,
+    private readonly random: Random,
+    private readonly firstMs: number,
     private readonly mostMs: number,
   ) {
     this.ms = firstMs

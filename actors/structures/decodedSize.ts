@@ -23,7 +23,7 @@ export function decodedHeapBytes(operations: readonly LogEntry['operation'][]): 
 function valuesIn(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 1
   let values = 1
-  if (Array.isArray(value)) for (const item of value) values += valuesIn(item)
+  if (Array.isArray(value)) { for (const item of value) values += valuesIn(item) }
   else for (const key in value) values += valuesIn((value as Record<string, unknown>)[key])
   return values
 }

@@ -8,7 +8,9 @@ const sliceMs = 3
  * the event loop: in between, heartbeats, frames, acks and timers have theirs.
  */
 export function inSlices(
-  clock: Pick<Clock, 'monotonicMs' | 'nextTurn'>, step: () => boolean, onDone: () => void,
+  clock: Pick<Clock, 'monotonicMs' | 'nextTurn'>,
+  step: () => boolean,
+  onDone: () => void,
 ): void {
   const slice = (): void => {
     const endMs = clock.monotonicMs() + sliceMs

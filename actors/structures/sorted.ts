@@ -75,7 +75,8 @@ export class Sorted<T> {
     const { buckets } = this
     let at = partition(buckets.length, (index) => liesBefore(buckets[index]!.at(-1)!))
     let index = at < buckets.length
-      ? partition(buckets[at]!.length, (place) => liesBefore(buckets[at]![place]!)) : 0
+      ? partition(buckets[at]!.length, (place) => liesBefore(buckets[at]![place]!))
+      : 0
     for (; at < buckets.length; at += 1) {
       const bucket = buckets[at]!
       for (; index < bucket.length; index += 1) yield bucket[index]!

@@ -21,7 +21,8 @@ export class Lane {
   private bytes = 0
 
   constructor(
-    private readonly options: LaneOptions, private readonly wake: () => void,
+    private readonly options: LaneOptions,
+    private readonly wake: () => void,
     private readonly onFailed: (error: unknown) => void,
   ) {}
 

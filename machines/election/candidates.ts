@@ -39,8 +39,10 @@ export function judgeSurvey(
   for (const answer of eligible) if (betterCandidate(answer, best, former)) best = answer
   const mine = showPosition(self.position)
   if (best.node === self.node) {
-    const heard = answers.map((a) => `${a.node} at ${showPosition(a.position)}`
-      + (a.whole ? '' : ` (unfit${a.unfit === undefined ? '' : `: ${a.unfit}`})`)).join(', ')
+    const heard = answers.map((a) =>
+      `${a.node} at ${showPosition(a.position)}`
+      + (a.whole ? '' : ` (unfit${a.unfit === undefined ? '' : `: ${a.unfit}`})`)
+    ).join(', ')
     const others = heard === '' ? 'nobody answered' : heard
     return { kind: 'best', reason: `this member is at ${mine}; ${others}` }
   }

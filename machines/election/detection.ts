@@ -157,8 +157,11 @@ export const detectorSetup = typed.extend({
     noteHeartbeat: assign(({ event }) => {
       if (event.type !== 'heartbeatReceived') return {}
       return {
-        life: plain(event.life), number: event.number, server: event.server,
-        isHeardOnConnection: true, silentProbes: 0,
+        life: plain(event.life),
+        number: event.number,
+        server: event.server,
+        isHeardOnConnection: true,
+        silentProbes: 0,
         leftLife: event.leaving ? plain(event.life) : null,
       }
     }),
@@ -166,10 +169,15 @@ export const detectorSetup = typed.extend({
     noteNewLife: assign(({ event }) =>
       event.type === 'probeAnswered'
         ? {
-            life: plain(event.life), number: 0, server: event.server ?? null,
-            isHeardOnConnection: true, silentProbes: 0, leftLife: null,
-          }
-        : {}),
+          life: plain(event.life),
+          number: 0,
+          server: event.server ?? null,
+          isHeardOnConnection: true,
+          silentProbes: 0,
+          leftLife: null,
+        }
+        : {}
+    ),
     noteGone: assign({
       goneLife: ({ context, event }) =>
         event.type === 'probeGone' ? plain(event.life) : context.goneLife,
@@ -204,25 +212,37 @@ export const detectorSetup = typed.extend({
       enqueue.emit({ type: 'peerRestarted', peer, life, reason })
     }),
     announceSuspicion: typed.emit(({ context }) => ({
-      type: 'peerSuspected', peer: context.peer, life: context.life,
+      type: 'peerSuspected',
+      peer: context.peer,
+      life: context.life,
       reason: context.lastReason,
     })),
     announceDeath: emit((
-      { context }: { context: Context }, params: { vacancy: DeathVacancy },
+      { context }: { context: Context },
+      params: { vacancy: DeathVacancy },
     ): FailureDetectorEffect => ({
-      type: 'peerDied', peer: context.peer, vacancy: params.vacancy, life: context.life,
+      type: 'peerDied',
+      peer: context.peer,
+      vacancy: params.vacancy,
+      life: context.life,
       reason: context.lastReason,
     })),
     announceReturn: typed.emit(({ context }) => ({
-      type: 'peerReturned', peer: context.peer, life: lifeOf(context),
+      type: 'peerReturned',
+      peer: context.peer,
+      life: lifeOf(context),
       reason: context.lastReason,
     })),
     announceLeave: typed.emit(({ context }) => ({
-      type: 'peerLeft', peer: context.peer, life: lifeOf(context),
+      type: 'peerLeft',
+      peer: context.peer,
+      life: lifeOf(context),
       reason: context.lastReason,
     })),
     ignore: typed.emit(({ context, event }) => ({
-      type: 'ignored', peer: context.peer, event: event.type,
+      type: 'ignored',
+      peer: context.peer,
+      event: event.type,
       reason: context.lastReason,
     })),
   },

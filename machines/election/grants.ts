@@ -155,7 +155,10 @@ export class Grants {
     const heard = { incarnation, connection }
     const isNewLife = before !== undefined && compareLives(life, before.life) > 0
     this.receipts.set(peer, {
-      life: heard, number, at, connectionEra: this.connectionEra,
+      life: heard,
+      number,
+      at,
+      connectionEra: this.connectionEra,
       before: isNewLife ? { life: before.life, at: before.at } : before?.before ?? null,
     })
     return null

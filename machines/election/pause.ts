@@ -8,7 +8,9 @@ export function showPaused({ since, by }: Paused): string {
 }
 
 const parts = new Intl.DateTimeFormat('sv-SE', {
-  timeZone: 'UTC', dateStyle: 'short', timeStyle: 'medium',
+  timeZone: 'UTC',
+  dateStyle: 'short',
+  timeStyle: 'medium',
 })
 
 /** Formats a wall clock's ms since 1970 as ISO 8601, to the second. */

@@ -41,19 +41,30 @@ export function vacancyOf(record: Assignment, evidence: VacancyEvidence): Vacanc
 }
 
 export const vacancies = [
-  'none', 'own', 'restarted', 'resigned', 'noResponders', 'grantExpired',
+  'none',
+  'own',
+  'restarted',
+  'resigned',
+  'noResponders',
+  'grantExpired',
 ] as const satisfies readonly Vacancy[]
 
 /** Returns text why the former primary is no longer primary. `from` null: it has no name. */
 export function vacancyText(vacancy: Vacancy, from: string | null): string {
   const who = from ?? 'the primary'
   switch (vacancy) {
-    case 'none': return from === null ? 'there is no primary yet' : `${who} is no longer primary`
-    case 'own': return `${who} was no longer primary`
-    case 'restarted': return `${who} was restarted`
-    case 'resigned': return `${who} stepped down`
-    case 'noResponders': return `NATS says that ${who} is no longer connected`
-    case 'grantExpired': return `${who} was not heard for the length of a lease`
+    case 'none':
+      return from === null ? 'there is no primary yet' : `${who} is no longer primary`
+    case 'own':
+      return `${who} was no longer primary`
+    case 'restarted':
+      return `${who} was restarted`
+    case 'resigned':
+      return `${who} stepped down`
+    case 'noResponders':
+      return `NATS says that ${who} is no longer connected`
+    case 'grantExpired':
+      return `${who} was not heard for the length of a lease`
   }
 }
 

@@ -7,10 +7,8 @@ import type { Position } from '../base/ids.js'
 import type { MemoryEdge, MemoryNode, Operation } from '../graph/graph.js'
 import type { LogEntry } from '../log/entries.js'
 import { closedReportsMax } from '../log/forkNotes.js'
-import type {
-  ForkNote, ForkOpening, ForkReport, OriginRecord, QuarantineItem, SalvageNote, SalvageState,
-  Version,
-} from '../log/forkNotes.js'
+import type { ForkNote, ForkOpening, ForkReport, OriginRecord, QuarantineItem, SalvageNote,
+  SalvageState, Version } from '../log/forkNotes.js'
 import { originName, originsOf } from '../log/versions.js'
 
 /**
@@ -91,7 +89,9 @@ export function displacedEdge(edge: MemoryEdge, version: Version): Displaced {
 
 /** `displaced`: value in the entry's place right before it, if the entry displaces it. */
 export function foldForks(
-  forks: ForkReports, entry: LogEntry, displaced: Displaced | undefined,
+  forks: ForkReports,
+  entry: LogEntry,
+  displaced: Displaced | undefined,
 ): void {
   const { operation, reconciliation } = entry
   if (operation.type === 'EpochStart') {
@@ -132,7 +132,9 @@ export function originOf(name: string): Position | undefined {
   if (match === null) return undefined
   const [epoch, sequence] = [Number(match[1]), Number(match[2])]
   return originName(epoch, sequence) === name && Number.isSafeInteger(epoch)
-    && Number.isSafeInteger(sequence) ? { epoch, sequence } : undefined
+      && Number.isSafeInteger(sequence)
+    ? { epoch, sequence }
+    : undefined
 }
 
 function foldNote(forks: ForkReports, entry: LogEntry, note: ForkNote): void {
@@ -166,9 +168,19 @@ function open(forks: ForkReports, entry: LogEntry, opening: ForkOpening): void {
   if (forks.report(epoch) !== undefined) return
   const strays = forks.strays(epoch).map((sequence) => ({ epoch, sequence }))
   forks.putReport({
-    ...opening, opened: placeOf(entry), openedAtMs: entry.timestamp, closedAtMs: null,
-    outcome: null, reason: '', resent: 0, merged: 0, superseded: 0, quarantined: 0, discarded: 0,
-    lost: 0, salvages: [],
+    ...opening,
+    opened: placeOf(entry),
+    openedAtMs: entry.timestamp,
+    closedAtMs: null,
+    outcome: null,
+    reason: '',
+    resent: 0,
+    merged: 0,
+    superseded: 0,
+    quarantined: 0,
+    discarded: 0,
+    lost: 0,
+    salvages: [],
   })
   for (const at of strays) count(forks, at, undefined, countOf(forks, at))
 }
@@ -203,7 +215,9 @@ function salvaged(forks: ForkReports, salvage: SalvageNote): void {
 }
 
 function markSalvage(
-  forks: ForkReports, salvage: Pick<SalvageNote, 'name' | 'node'>, state: SalvageState,
+  forks: ForkReports,
+  salvage: Pick<SalvageNote, 'name' | 'node'>,
+  state: SalvageState,
 ): void {
   for (const report of forks.reports()) {
     // A salvage that was taken may also be gone later, which changes nothing.
@@ -216,7 +230,8 @@ function markSalvage(
 }
 
 function isSame(
-  a: Pick<SalvageNote, 'name' | 'node'>, b: Pick<SalvageNote, 'name' | 'node'>,
+  a: Pick<SalvageNote, 'name' | 'node'>,
+  b: Pick<SalvageNote, 'name' | 'node'>,
 ): boolean {
   return a.name === b.name && a.node === b.node
 }
@@ -242,8 +257,12 @@ function itemOf(entry: LogEntry): QuarantineItem {
   const { epoch, sequence } = origin
   const since = placeOf(entry)
   return {
-    id: originName(epoch, sequence), operation: entry.operation as Operation,
-    origin: { epoch, sequence }, timestamp, since, by: by ?? since,
+    id: originName(epoch, sequence),
+    operation: entry.operation as Operation,
+    origin: { epoch, sequence },
+    timestamp,
+    since,
+    by: by ?? since,
   }
 }
 
@@ -255,7 +274,11 @@ function displace(forks: ForkReports, entry: LogEntry, { operation, version }: D
   recounted(forks, at, () => {
     if (known !== undefined) forks.putOrigin(at, recordDisplaced(known, entry))
     forks.putItem({
-      id: originName(epoch, sequence), operation, origin: at, timestamp, since: placeOf(entry),
+      id: originName(epoch, sequence),
+      operation,
+      origin: at,
+      timestamp,
+      since: placeOf(entry),
       by: winnerOf(entry),
     })
   })
@@ -279,7 +302,10 @@ function recounted(forks: ForkReports, at: Position, change: () => void): void {
 }
 
 function count(
-  forks: ForkReports, at: Position, from: Count | undefined, to: Count | undefined,
+  forks: ForkReports,
+  at: Position,
+  from: Count | undefined,
+  to: Count | undefined,
 ): void {
   const report = forks.report(at.epoch)
   if (from === to || report === undefined) return

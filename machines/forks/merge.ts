@@ -24,7 +24,8 @@ export interface Contender {
  * operation, of the same type and target, replaces both, and neither loses. Pure.
  */
 export type MergeRule = (
-  standing: Contender, incoming: Contender,
+  standing: Contender,
+  incoming: Contender,
 ) => 'standing' | 'incoming' | Operation
 
 /** State in which the write is judged, including the writes before it in the log. */
@@ -61,9 +62,12 @@ function compareAges(a: Contender, b: Contender): number {
 /** Returns confidence or weight; a write without one ranks below all others. */
 function standingOf({ operation }: Contender): number {
   switch (operation.type) {
-    case 'StoreNode': return operation.node.confidence ?? -1
-    case 'StoreEdge': return operation.edge.weight ?? -1
-    case 'UpdateActivation': return 0
+    case 'StoreNode':
+      return operation.node.confidence ?? -1
+    case 'StoreEdge':
+      return operation.edge.weight ?? -1
+    case 'UpdateActivation':
+      return 0
   }
 }
 
@@ -90,7 +94,9 @@ export function relationTo(write: Position, copied: number, starts: Starts) {
 }
 
 export function decide(
-  incoming: Contender, standing: Standing, relation: (version: Version) => Relation,
+  incoming: Contender,
+  standing: Standing,
+  relation: (version: Version) => Relation,
   rule: MergeRule = defaultRule,
 ): Decision {
   const { operation } = incoming
@@ -126,11 +132,17 @@ function merged(operation: Operation): Decision {
 }
 
 function lost(
-  { operation }: Contender, outcome: 'quarantined' | 'superseded', by: Position,
+  { operation }: Contender,
+  outcome: 'quarantined' | 'superseded',
+  by: Position,
 ): Decision {
   const { epoch, sequence } = by
   return {
-    operation, outcome, displaces: 'nothing', keepsActivation: false, by: { epoch, sequence },
+    operation,
+    outcome,
+    displaces: 'nothing',
+    keepsActivation: false,
+    by: { epoch, sequence },
   }
 }
 
@@ -141,12 +153,16 @@ function contender(operation: Operation, version: Version): Contender {
 
 /** Decides against one present value: a whole node, an edge, or an activation. */
 function contest(
-  { incoming, relation, rule }: Against, operation: Operation, version: Version,
+  { incoming, relation, rule }: Against,
+  operation: Operation,
+  version: Version,
   displaces: 'value' | 'activation',
 ): Decision {
   switch (relation(version)) {
-    case 'before': return merged(incoming.operation)
-    case 'after': return lost(incoming, 'superseded', version)
+    case 'before':
+      return merged(incoming.operation)
+    case 'after':
+      return lost(incoming, 'superseded', version)
     case 'concurrent': {
       const verdict = rule(contender(operation, version), incoming)
       if (verdict === 'standing') return lost(incoming, 'quarantined', version)
@@ -157,7 +173,10 @@ function contest(
 }
 
 function storeNode(
-  against: Against, node: MemoryNode, stored: Version, activated: Version | undefined,
+  against: Against,
+  node: MemoryNode,
+  stored: Version,
+  activated: Version | undefined,
 ): Decision {
   const decision = contest(against, { type: 'StoreNode', node }, stored, 'value')
   if (decision.outcome !== 'merged' || !activated) return decision
@@ -172,7 +191,10 @@ function storeNode(
 }
 
 function updateActivation(
-  against: Against, node: MemoryNode, stored: Version, activated: Version | undefined,
+  against: Against,
+  node: MemoryNode,
+  stored: Version,
+  activated: Version | undefined,
 ): Decision {
   const { incoming, relation } = against
   const to = relation(stored)

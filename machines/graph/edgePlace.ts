@@ -25,11 +25,14 @@ export function compareIncoming(a: MemoryEdge, b: MemoryEdge): number {
 
 /** Returns the place of an edge in the list of `nodeId`. A loop is listed once, as outgoing. */
 export function placeOfEdge(
-  edge: MemoryEdge, nodeId: string, direction: 'out' | 'in' | 'both',
+  edge: MemoryEdge,
+  nodeId: string,
+  direction: 'out' | 'in' | 'both',
 ): EdgePlace {
   const { source, target, kind } = edge
   return direction === 'in' || source !== nodeId
-    ? { side: 'in', other: source, kind } : { side: 'out', other: target, kind }
+    ? { side: 'in', other: source, kind }
+    : { side: 'out', other: target, kind }
 }
 
 /** Returns `after` of an answer to GetEdges, which is opaque to clients. */

@@ -1,8 +1,7 @@
 /** The memory graph's values and operations, as clients write them. */
-export type Json =
-  | string | number | boolean | null
-  | readonly Json[]
-  | { readonly [k: string]: Json }
+export type Json = string | number | boolean | null | readonly Json[] | {
+  readonly [k: string]: Json
+}
 
 export interface MemoryNode {
   readonly id: string

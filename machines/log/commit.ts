@@ -28,7 +28,8 @@ export function advanceCommit(previous: number, computed: number): number {
 
 /** Returns the union of both sets of a change in flight, which commits and leases need. */
 export function unionOf(
-  inSync: Iterable<NodeId>, pending: Iterable<NodeId> | null,
+  inSync: Iterable<NodeId>,
+  pending: Iterable<NodeId> | null,
 ): ReadonlySet<NodeId> {
   const union = new Set(inSync)
   for (const node of pending ?? []) union.add(node)
@@ -40,7 +41,8 @@ export function unionOf(
  * can certainly be promoted, so only these make a sequence safe.
  */
 export function certainlyInSync(
-  inSync: Iterable<NodeId>, pending: Iterable<NodeId> | null,
+  inSync: Iterable<NodeId>,
+  pending: Iterable<NodeId> | null,
 ): ReadonlySet<NodeId> {
   if (!pending) return new Set(inSync)
   const other = new Set(pending)
@@ -57,7 +59,10 @@ export function isUnderReplicated(inSyncCount: number, replicationFactor: number
  * does not move while fewer are. `inSyncCount`: size of `certainlyInSync`.
  */
 export function safeSequence(
-  previous: number, commit: number, inSyncCount: number, replicationFactor: number,
+  previous: number,
+  commit: number,
+  inSyncCount: number,
+  replicationFactor: number,
 ): number {
   if (isUnderReplicated(inSyncCount, replicationFactor)) return previous
   return Math.max(previous, commit)

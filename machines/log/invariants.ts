@@ -39,7 +39,9 @@ export class InvariantViolation extends Error {
 
 /** `details` may be a function, so that no text is built while the condition holds. */
 export function assertInvariant(
-  name: InvariantName, condition: boolean, details: string | (() => string),
+  name: InvariantName,
+  condition: boolean,
+  details: string | (() => string),
 ): asserts condition {
   if (condition) return
   throw new InvariantViolation(name, typeof details === 'string' ? details : details())
@@ -52,23 +54,26 @@ function assertNeverShrinks(what: string, before: number, after: number): void {
 
 /** Asserts I9 of the end of a log, outside of a truncation after a join. */
 export function assertPositionMonotone(what: string, before: Position, after: Position): void {
-  assertInvariant('I9', comparePositions(after, before) >= 0, () =>
-    `${what} went from ${showPosition(before)} to ${showPosition(after)}`)
+  assertInvariant('I9', comparePositions(after, before) >= 0,
+    () => `${what} went from ${showPosition(before)} to ${showPosition(after)}`)
 }
 
 /** Asserts I4: the commit sequence is durable here too, since the primary is in sync. */
 export function assertCommitDurable(commitSequence: number, durableSequence: number): void {
-  assertInvariant('I4', commitSequence <= durableSequence, () =>
-    `commit sequence ${commitSequence} is above the durable sequence ${durableSequence}`)
+  assertInvariant('I4', commitSequence <= durableSequence,
+    () => `commit sequence ${commitSequence} is above the durable sequence ${durableSequence}`)
 }
 
 /** Asserts I8: the store holds at most min(commit sequence, own durable sequence). */
 export function assertStoreCommitted(
-  appliedSequence: number, commitSequence: number, durableSequence: number,
+  appliedSequence: number,
+  commitSequence: number,
+  durableSequence: number,
 ): void {
-  assertInvariant('I8', appliedSequence <= Math.min(commitSequence, durableSequence), () =>
-    `the store holds ${appliedSequence}, committed is ${commitSequence}, `
-    + `durable ${durableSequence}`)
+  assertInvariant('I8', appliedSequence <= Math.min(commitSequence, durableSequence),
+    () =>
+      `the store holds ${appliedSequence}, committed is ${commitSequence}, `
+      + `durable ${durableSequence}`)
 }
 
 /** Asserts I3: spans of a history rise in epoch and in last sequence; none is empty. */
@@ -105,13 +110,14 @@ export interface SessionProgress {
  * reaches beyond the end, and its store is not ahead of its journal.
  */
 export function assertSessionProgress(
-  before: SessionProgress, after: SessionProgress, endSequence: number,
+  before: SessionProgress,
+  after: SessionProgress,
+  endSequence: number,
 ): void {
   if (after.session !== before.session) return
-  assertNeverShrinks('durable progress of a session', before.durableSequence,
-    after.durableSequence)
-  assertInvariant('I3', after.durableSequence <= endSequence, () =>
-    `a member acks ${after.durableSequence}, the log ends at ${endSequence}`)
-  assertInvariant('I8', after.appliedSequence <= after.durableSequence, () =>
-    `a member applied ${after.appliedSequence}, durable there is ${after.durableSequence}`)
+  assertNeverShrinks('durable progress of a session', before.durableSequence, after.durableSequence)
+  assertInvariant('I3', after.durableSequence <= endSequence,
+    () => `a member acks ${after.durableSequence}, the log ends at ${endSequence}`)
+  assertInvariant('I8', after.appliedSequence <= after.durableSequence,
+    () => `a member applied ${after.appliedSequence}, durable there is ${after.durableSequence}`)
 }

@@ -37,7 +37,9 @@ export function holds(end: Position, entry: Position, starts: Starts): boolean {
  * history. `whereUnknown`: the most that it can be, or nothing.
  */
 export function forkPointOf(
-  history: readonly EpochSpan[], end: Position, starts: Starts,
+  history: readonly EpochSpan[],
+  end: Position,
+  starts: Starts,
   whereUnknown: 'most' | 'nothing' = 'most',
 ): Position {
   let at: Position = end

@@ -22,7 +22,8 @@ export function endOf(history: readonly EpochSpan[]): Position {
 
 /** Returns why a log with that history cannot join a primary, or null. */
 export function historyFault({ length }: readonly EpochSpan[]): string | null {
-  return length <= epochsMax ? null
+  return length <= epochsMax
+    ? null
     : `its log has ${length} epochs, but a join can name ${epochsMax} only, so no replica can `
       + 'follow this space any more. Copy its content to a new space'
 }
@@ -39,12 +40,16 @@ function spanOf(history: readonly EpochSpan[], sequence: number): number {
 
 /** Returns spans of later epochs, of the log up to `sequence`, oldest first, with a limit. */
 export function spansAfter(
-  history: readonly EpochSpan[], epoch: number, sequence: number, countMax: number,
+  history: readonly EpochSpan[],
+  epoch: number,
+  sequence: number,
+  countMax: number,
 ): EpochSpan[] {
   const begin = partition(history.length, (index) => history[index]!.epoch <= epoch)
   const end = sequence < 1 ? 0 : Math.min(spanOf(history, sequence) + 1, begin + countMax)
-  return history.slice(begin, end).map((span) =>
-    ({ epoch: span.epoch, last: Math.min(span.last, sequence) }))
+  return history.slice(begin, end).map((span) => ({ epoch: span.epoch,
+    last: Math.min(span.last, sequence) })
+  )
 }
 
 /** Returns the history after entries up to `last` were written under `epoch`. */
@@ -74,7 +79,7 @@ export function truncateHistory(history: readonly EpochSpan[], sequence: number)
  * entry of the same epoch (log matching, I3, makes the prefixes equal). Kafka KIP-101 and KIP-279.
  */
 export function commonPoint(mine: readonly EpochSpan[], theirs: readonly EpochSpan[]): Position {
-  for (let sequence = Math.min(endOf(mine).sequence, endOf(theirs).sequence); sequence > 0; ) {
+  for (let sequence = Math.min(endOf(mine).sequence, endOf(theirs).sequence); sequence > 0;) {
     const a = epochAt(mine, sequence)
     const b = epochAt(theirs, sequence)
     if (a === b) return { epoch: a, sequence }

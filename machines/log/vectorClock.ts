@@ -42,7 +42,9 @@ export interface Dot {
 
 /** Returns the clock with which `self` begins an epoch on a log, and its counting component. */
 export function clockOfEpoch(
-  atEnd: VectorClock, self: NodeId, epoch: number,
+  atEnd: VectorClock,
+  self: NodeId,
+  epoch: number,
 ): { readonly component: string; readonly clock: VectorClock } {
   const isKnown = Object.keys(atEnd).some((name) => nodeOf(name) === self)
   const component = isKnown || epoch > rangedEpochMax ? `${self}@${epoch}` : self

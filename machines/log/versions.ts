@@ -7,7 +7,9 @@ export function versionOf({ epoch, sequence, timestamp, reconciliation }: LogEnt
   if (reconciliation === undefined) return { epoch, sequence, timestamp, at: sequence }
   const { origin } = reconciliation
   return {
-    epoch: origin.epoch, sequence: origin.sequence, timestamp: reconciliation.timestamp,
+    epoch: origin.epoch,
+    sequence: origin.sequence,
+    timestamp: reconciliation.timestamp,
     at: sequence,
   }
 }
@@ -26,8 +28,9 @@ export function originsOf(entry: LogEntry): [name: string, record: OriginRecord]
     return [[originName(origin.epoch, origin.sequence), { outcome, via, now, by }]]
   }
   if (operation.type !== 'ForkNote' || operation.note !== 'resent') return none
-  return operation.writes.map(({ epoch, sequence, now }) =>
-    [originName(epoch, sequence), { outcome: 'resent', via: 'client', now, by: null }])
+  return operation.writes.map((
+    { epoch, sequence, now },
+  ) => [originName(epoch, sequence), { outcome: 'resent', via: 'client', now, by: null }])
 }
 
 const none: [string, OriginRecord][] = []

@@ -1,7 +1,6 @@
 import type { Life, NodeId, Position } from '../base/ids.js'
-import type {
-  Assignment, EndedEpoch, Member, Paused, PrimaryLife, SpaceSettings,
-} from './messages.js'
+import type { Assignment, EndedEpoch, Member, Paused, PrimaryLife,
+  SpaceSettings } from './messages.js'
 
 /** Writer of a record, and the nonce by which it recognises its own write. */
 export interface Signature {
@@ -14,15 +13,29 @@ export interface Signature {
  * `claimant.disk`: an operator may force a member that came back with another disk.
  */
 export function claimed(
-  record: Assignment, epoch: number, claimant: PrimaryLife & Member, inSync: readonly NodeId[],
-  forced: boolean, ended: readonly EndedEpoch[], signature: Signature,
+  record: Assignment,
+  epoch: number,
+  claimant: PrimaryLife & Member,
+  inSync: readonly NodeId[],
+  forced: boolean,
+  ended: readonly EndedEpoch[],
+  signature: Signature,
 ): Assignment {
   const { disk, ...primary } = claimant
-  const members = record.members.map((member) =>
-    (member.node === primary.node ? { ...member, disk } : member))
+  const members = record.members.map((
+    member,
+  ) => (member.node === primary.node ? { ...member, disk } : member))
   const { start: _, ...rest } = record
   return {
-    ...rest, epoch, state: 'claimed', primary, members, inSync, forced, ended, ...signature,
+    ...rest,
+    epoch,
+    state: 'claimed',
+    primary,
+    members,
+    inSync,
+    forced,
+    ended,
+    ...signature,
   }
 }
 
@@ -53,7 +66,9 @@ export function boundedEpochs(
  * lost with it, but the report on them must not be.
  */
 export function endedEpochs(
-  record: Assignment, reported: ReadonlySet<number>, isCommitted: (entry: Position) => boolean,
+  record: Assignment,
+  reported: ReadonlySet<number>,
+  isCommitted: (entry: Position) => boolean,
 ): EndedEpoch[] {
   const ended = [...record.ended ?? []]
   if (record.state === 'open') ended.push(...epochOf(record))
@@ -109,7 +124,8 @@ export function knownEnds(epochs: readonly EndedEpoch[]): Map<number, number> {
 
 /** The epoch before, if it had the same primary and disk. */
 function takenUpBy(
-  { node, disk, start }: EndedEpoch, epochs: readonly EndedEpoch[],
+  { node, disk, start }: EndedEpoch,
+  epochs: readonly EndedEpoch[],
 ): EndedEpoch | undefined {
   const before = epochs.find((one) => one.epoch === start.epoch)
   return before?.node === node && before.disk === disk ? before : undefined
@@ -121,7 +137,10 @@ function takenUpBy(
  * log are reports on this epoch.
  */
 export function opened(
-  record: Assignment, start: Position, holds: (entry: Position) => boolean, signature: Signature,
+  record: Assignment,
+  start: Position,
+  holds: (entry: Position) => boolean,
+  signature: Signature,
 ): Assignment {
   const { ended, ...rest } = record
   const next: Assignment = { ...rest, state: 'open', start, ...signature }
@@ -130,7 +149,8 @@ export function opened(
 
 /** Drops epochs handed over whole, and those that their primary had continued before. */
 function withoutHandedOver(
-  ended: readonly EndedEpoch[], holds: (entry: Position) => boolean,
+  ended: readonly EndedEpoch[],
+  holds: (entry: Position) => boolean,
 ): EndedEpoch[] {
   const done = new Set<EndedEpoch>()
   for (const one of ended.toReversed()) {
@@ -146,7 +166,9 @@ function withoutHandedOver(
 
 /** `diskOf`: disk that a member joined with; a new one may have another disk than before. */
 export function withInSync(
-  record: Assignment, inSync: readonly NodeId[], diskOf: (node: NodeId) => string | undefined,
+  record: Assignment,
+  inSync: readonly NodeId[],
+  diskOf: (node: NodeId) => string | undefined,
   signature: Signature,
 ): Assignment {
   const members = record.members.map((member) => {
@@ -158,7 +180,9 @@ export function withInSync(
 }
 
 export function withPaused(
-  record: Assignment, paused: Paused | null, signature: Signature,
+  record: Assignment,
+  paused: Paused | null,
+  signature: Signature,
 ): Assignment {
   return { ...record, paused, ...signature }
 }
@@ -191,7 +215,9 @@ export function signed(record: Assignment, signature: Signature): Assignment {
 }
 
 export function withSettings(
-  record: Assignment, settings: SpaceSettings, signature: Signature,
+  record: Assignment,
+  settings: SpaceSettings,
+  signature: Signature,
 ): Assignment {
   return { ...record, settings, ...signature }
 }
@@ -207,13 +233,24 @@ export function handedEpochs(record: Assignment, last: number): EndedEpoch[] {
  * before it is primary, so the epoch is listed as ended until a member with all of them is primary.
  */
 export function handedOver(
-  record: Assignment, epoch: number, to: NodeId, life: Life, last: number, signature: Signature,
+  record: Assignment,
+  epoch: number,
+  to: NodeId,
+  life: Life,
+  last: number,
+  signature: Signature,
 ): Assignment {
   const { incarnation, connection } = life
   const primary = { node: to, incarnation, connection }
   const { start: _, ...rest } = record
   const { kept } = boundedEpochs(handedEpochs(record, last))
   return {
-    ...rest, epoch, state: 'claimed', primary, forced: false, ended: kept, ...signature,
+    ...rest,
+    epoch,
+    state: 'claimed',
+    primary,
+    forced: false,
+    ended: kept,
+    ...signature,
   }
 }

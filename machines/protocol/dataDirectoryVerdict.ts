@@ -51,13 +51,15 @@ export function judgeDirectory(
   recorded: Pick<NodeIdentity, 'node' | 'disk' | 'incarnation'> | null,
   fresh: { readonly disk: string; readonly incarnation: number },
 ): DirectoryVerdict {
-  const after = Math.max(recorded?.incarnation ?? 0, directory?.incarnation ?? 0,
-    directory?.spoken ?? 0) + 1
+  const after =
+    Math.max(recorded?.incarnation ?? 0, directory?.incarnation ?? 0, directory?.spoken ?? 0) + 1
   if (directory === null) {
     const incarnation = Math.max(after, fresh.incarnation)
     if (recorded === null) return { kind: 'new', disk: fresh.disk, incarnation, reason: null }
     return {
-      kind: 'empty', disk: fresh.disk, incarnation,
+      kind: 'empty',
+      disk: fresh.disk,
+      incarnation,
       reason: `the data directory is empty, and the arbiter knows ${recorded.node} with another `
         + 'disk. It joins as a new member, in sync with nothing. If a volume should be mounted '
         + 'there, stop this process and mount it',
@@ -66,20 +68,25 @@ export function judgeDirectory(
   const own = { disk: directory.disk, incarnation: after }
   if (recorded === null) {
     return {
-      kind: 'unrecorded', ...own,
+      kind: 'unrecorded',
+      ...own,
       reason: 'the arbiter has no record of this node that can be read: it is not known whether '
         + 'the data directory is its latest state; this is assumed',
     }
   }
   if (recorded.disk !== directory.disk) {
     return {
-      kind: 'other', disk: fresh.disk, incarnation: after,
+      kind: 'other',
+      disk: fresh.disk,
+      incarnation: after,
       reason: `${recorded.node} has used another data directory since this one. ${consequence}`,
     }
   }
   if (recorded.incarnation > directory.incarnation) {
     return {
-      kind: 'past', disk: fresh.disk, incarnation: after,
+      kind: 'past',
+      disk: fresh.disk,
+      incarnation: after,
       reason: `the data directory is a copy of the past: it was last started as number `
         + `${directory.incarnation}, the arbiter knows number ${recorded.incarnation}. `
         + consequence,

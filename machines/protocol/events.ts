@@ -28,36 +28,49 @@ export type NoticeDetail = Readonly<Record<string, unknown>>
 export type ClusterEvent =
   /** Noted by the new primary and by every member that receives its announcement. */
   | {
-    readonly type: 'promoted'; readonly promotion: PromotionReport
+    readonly type: 'promoted'
+    readonly promotion: PromotionReport
     readonly inSync: readonly NodeId[]
   }
   | {
-    readonly type: 'steppedDown'; readonly space: SpaceId; readonly epoch: number
+    readonly type: 'steppedDown'
+    readonly space: SpaceId
+    readonly epoch: number
     readonly reason: string
   }
   /** Writes are held from now on; the target is not primary yet. */
   | {
-    readonly type: 'handoverBegun'; readonly space: SpaceId; readonly epoch: number
-    readonly to: NodeId; readonly reason: string
+    readonly type: 'handoverBegun'
+    readonly space: SpaceId
+    readonly epoch: number
+    readonly to: NodeId
+    readonly reason: string
   }
   /** An alert, or (`isAlert` false) a notice that needs no action. */
   | {
-    readonly type: 'notice'; readonly space: SpaceId; readonly kind: string
-    readonly isAlert: boolean; readonly message: string; readonly detail: NoticeDetail
+    readonly type: 'notice'
+    readonly space: SpaceId
+    readonly kind: string
+    readonly isAlert: boolean
+    readonly message: string
+    readonly detail: NoticeDetail
   }
   | { readonly type: 'damaged'; readonly space: SpaceId; readonly reason: string }
   | {
-    readonly type: 'peer'; readonly peer: NodeId; readonly state: 'gone' | 'left' | 'back'
+    readonly type: 'peer'
+    readonly peer: NodeId
+    readonly state: 'gone' | 'left' | 'back'
     /** Evidence about a peer that is gone. */
     readonly vacancy: Vacancy | null
     /** The life that is over, or that was heard; null: none was ever heard. */
-    readonly life: Life | null; readonly reason: string
+    readonly life: Life | null
+    readonly reason: string
   }
   /** State of the node that notes it. */
   | { readonly type: 'node'; readonly state: NodeEventState; readonly reason: string }
 
-export type NodeEventState =
-  'running' | 'isolated' | 'reconnected' | 'draining' | 'stopped' | 'failed'
+export type NodeEventState = 'running' | 'isolated' | 'reconnected' | 'draining' | 'stopped'
+  | 'failed'
 
 /** An event as a node keeps it. `id` grows, and is unique on that node. */
 export type RecordedEvent = ClusterEvent & {

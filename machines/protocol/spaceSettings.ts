@@ -15,7 +15,12 @@ export function spaceSettingsOf(
   command: Readonly<Record<string, unknown>>,
 ): SpaceSettings | string {
   const {
-    replicas = 2, ack = 'durable', maxLoss, whenUnderReplicated, reconcile, keys,
+    replicas = 2,
+    ack = 'durable',
+    maxLoss,
+    whenUnderReplicated,
+    reconcile,
+    keys,
   } = command
   if (!isWhole(replicas, 0, 15)) return 'replicas must be a whole number from 0 to 15'
   const rf = replicas + 1
@@ -33,7 +38,9 @@ export function spaceSettingsOf(
   const retention = boundsOf<Partial<KeyRetention>>('keys', retentionKeys, keys)
   if (typeof retention === 'string') return retention
   return {
-    replicas, ack, minInSync,
+    replicas,
+    ack,
+    minInSync,
     ...(bound && { maxLoss: bound }),
     ...(whenUnderReplicated && { whenUnderReplicated }),
     ...(reconcile && { reconcile }),
@@ -63,17 +70,22 @@ function showBounds(bounds: object): string {
 
 /** Reads an object of some of the keys, each with a whole number; undefined stays undefined. */
 function boundsOf<T extends object>(
-  name: string, keys: readonly string[], value: unknown,
+  name: string,
+  keys: readonly string[],
+  value: unknown,
 ): T | undefined | string {
   if (value === undefined) return undefined
   const fault = `${name} must have one or more of ${keys.join(', ')}, whole numbers from 1`
   if (typeof value !== 'object' || value === null) return fault
   const bounds = Object.entries(value)
-  const isValid = bounds.length > 0 && bounds.every(([key, bound]) =>
-    keys.includes(key) && isWhole(bound, 1, Number.MAX_SAFE_INTEGER))
+  const isValid = bounds.length > 0
+    && bounds.every(([key, bound]) =>
+      keys.includes(key) && isWhole(bound, 1, Number.MAX_SAFE_INTEGER)
+    )
   // The keys are sorted, whatever their order in the command.
   return isValid
-    ? Object.fromEntries(bounds.toSorted(([a], [b]) => (a < b ? -1 : 1))) as T : fault
+    ? Object.fromEntries(bounds.toSorted(([a], [b]) => (a < b ? -1 : 1))) as T
+    : fault
 }
 
 function isWhole(value: unknown, least: number, most: number): value is number {

@@ -35,7 +35,9 @@ export function bucketConfiguration(bucket: string, replicas: number): object {
  * each with its remedy. Harmless differences (history, description, direct get) are ignored.
  */
 export function bucketFaults(
-  bucket: string, replicas: number, found: Readonly<Record<string, unknown>>,
+  bucket: string,
+  replicas: number,
+  found: Readonly<Record<string, unknown>>,
 ): string[] {
   const stream = `KV_${bucket}`
   const edit = (flags: string) => `correct it: nats stream edit ${stream} ${flags}`

@@ -9,9 +9,8 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { ArbiterUnavailableError } from '../../actors/ports/arbiter.js'
-import type {
-  Arbiter, ArbiterRecord, CompareAndSetOutcome, OpenArbiter,
-} from '../../actors/ports/arbiter.js'
+import type { Arbiter, ArbiterRecord, CompareAndSetOutcome,
+  OpenArbiter } from '../../actors/ports/arbiter.js'
 import { ForbiddenError, NoRespondersError } from '../../actors/ports/bus.js'
 import type { BusConnection, BusMessage } from '../../actors/ports/bus.js'
 import { messageOf } from '../../machines/base/thrown.js'
@@ -28,8 +27,11 @@ export interface JetStreamArbiterOptions {
 
 /** From nats-server's errors.json. */
 const apiError = {
-  streamNotFound: 10059, messageNotFound: 10037, wrongLastSequence: 10071,
-  disabled: 10076, disabledForAccount: 10039,
+  streamNotFound: 10059,
+  messageNotFound: 10037,
+  wrongLastSequence: 10071,
+  disabled: 10076,
+  disabledForAccount: 10039,
 }
 
 const enableIt = 'give the server `jetstream` in its configuration, as nats.conf has it, '
@@ -75,7 +77,9 @@ class JetStreamArbiter implements Arbiter {
   }
 
   async compareAndSet(
-    key: string, value: Uint8Array, revision: number,
+    key: string,
+    value: Uint8Array,
+    revision: number,
   ): Promise<CompareAndSetOutcome> {
     const subject = this.#subject(key)
     const outcome = await this.#publish(subject, value, revision)
@@ -157,8 +161,8 @@ class JetStreamArbiter implements Arbiter {
     const answer = await this.#api('STREAM.MSG.GET', { last_by_subj: this.#subject(key) })
     if (answer.error?.err_code === apiError.messageNotFound) return null
     this.#check(answer)
-    const message = answer['message'] as
-      { seq?: unknown; data?: unknown; hdrs?: unknown } | undefined
+    const message = answer['message'] as { seq?: unknown; data?: unknown; hdrs?: unknown }
+      | undefined
     if (!Number.isSafeInteger(message?.seq)) {
       throw new ArbiterUnavailableError('JetStream sent a message without a sequence')
     }
@@ -181,7 +185,9 @@ class JetStreamArbiter implements Arbiter {
    * the caller then reads the record and recognizes its own by the nonce.
    */
   async #publish(
-    subject: string, value: Uint8Array, revision: number,
+    subject: string,
+    value: Uint8Array,
+    revision: number,
   ): Promise<CompareAndSetOutcome> {
     try {
       const message = await this.connection.request(subject, value, {
@@ -204,7 +210,8 @@ class JetStreamArbiter implements Arbiter {
     } catch (error) {
       if (error instanceof ForbiddenError) return { kind: 'rejected', reason: error.message }
       const reason = error instanceof NoRespondersError
-        ? `no JetStream bucket ${this.bucket} listens` : messageOf(error)
+        ? `no JetStream bucket ${this.bucket} listens`
+        : messageOf(error)
       return { kind: 'unknown', reason }
     }
   }
@@ -216,7 +223,8 @@ class JetStreamArbiter implements Arbiter {
       return parse(await this.connection.request(subject, bytes, { timeoutMs: this.timeoutMs }))
     } catch (error) {
       const what = error instanceof NoRespondersError
-        ? `JetStream is not enabled on the NATS server; ${enableIt}` : messageOf(error)
+        ? `JetStream is not enabled on the NATS server; ${enableIt}`
+        : messageOf(error)
       throw new ArbiterUnavailableError(`bucket ${this.bucket}: ${what}`, error)
     }
   }
@@ -225,8 +233,10 @@ class JetStreamArbiter implements Arbiter {
     if (!answer.error) return
     throw new ArbiterUnavailableError(
       answer.error.err_code === apiError.streamNotFound
-        ? `bucket ${this.bucket} does not exist` : `bucket ${this.bucket}: ${describe(answer)}`
-          + (isDisabled(answer.error.err_code) ? `; ${enableIt}` : ''))
+        ? `bucket ${this.bucket} does not exist`
+        : `bucket ${this.bucket}: ${describe(answer)}`
+          + (isDisabled(answer.error.err_code) ? `; ${enableIt}` : ''),
+    )
   }
 
   #subject(key: string): string {

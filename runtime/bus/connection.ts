@@ -1,11 +1,9 @@
 import { createInbox, ErrorCode, Events, headers as natsHeaders } from 'nats'
 import type { Msg, MsgHdrs, NatsConnection, NatsError } from 'nats'
-import {
-  BusClosedError, ForbiddenError, isNoResponders, NoRespondersError, RequestTimeoutError,
-} from '../../actors/ports/bus.js'
-import type {
-  SideWay, BusConnection, BusMessage, BusSubscription, PublishOptions,
-} from '../../actors/ports/bus.js'
+import { BusClosedError, ForbiddenError, isNoResponders, NoRespondersError,
+  RequestTimeoutError } from '../../actors/ports/bus.js'
+import type { SideWay, BusConnection, BusMessage, BusSubscription,
+  PublishOptions } from '../../actors/ports/bus.js'
 import type { Logger } from '../../actors/ports/system.js'
 import { stackOf } from '../../machines/base/thrown.js'
 import { Liveness } from './liveness.js'
@@ -63,7 +61,8 @@ export class NatsBusConnection implements BusConnection {
     this.inboxPrefix = inboxPrefix
     this.#logger = logger
     this.#sides = {
-      writes: new SideConnection(dialSide, logger), reads: new SideConnection(dialSide, logger),
+      writes: new SideConnection(dialSide, logger),
+      reads: new SideConnection(dialSide, logger),
     }
     this.#sideSubscriptions = new SideSubscriptions(nats)
     this.#socket = socketOf(nats)
@@ -73,13 +72,16 @@ export class NatsBusConnection implements BusConnection {
     this.serverId = nats.info?.server_id ?? ''
     this.#maxPayload = nats.info?.max_payload ?? 1_048_576
     this.closed = nats.closed().then(
-      (error) => this.#ended(error ?? null), (error: Error) => this.#ended(error))
-    steadySubscription((onRefused) => nats.subscribe(`${inbox}.*`, {
-      callback: (error, message) => {
-        this.#answer(error, message)
-        if (error) onRefused()
-      },
-    }), () => this.isClosed)
+      (error) => this.#ended(error ?? null),
+      (error: Error) => this.#ended(error),
+    )
+    steadySubscription((onRefused) =>
+      nats.subscribe(`${inbox}.*`, {
+        callback: (error, message) => {
+          this.#answer(error, message)
+          if (error) onRefused()
+        },
+      }), () => this.isClosed)
     this.#liveness = new Liveness(nats, liveness, () => {
       this.#reason ??= 'the server stopped answering pings'
       void nats.close()
@@ -112,9 +114,9 @@ export class NatsBusConnection implements BusConnection {
     try {
       if (options === undefined) this.#nats.publish(subject, data)
       else this.#nats.publish(subject, data, {
-        ...(options.reply === undefined ? {} : { reply: options.reply }),
-        ...(options.headers === undefined ? {} : { headers: headerBlock(options.headers) }),
-      })
+          ...(options.reply === undefined ? {} : { reply: options.reply }),
+          ...(options.headers === undefined ? {} : { headers: headerBlock(options.headers) }),
+        })
     } catch (error) {
       throw this.#publishError(error, data)
     }
@@ -134,7 +136,9 @@ export class NatsBusConnection implements BusConnection {
   }
 
   subscribe(
-    subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
+    subject: string,
+    handler: (message: BusMessage) => void,
+    options?: { queue?: string },
   ): BusSubscription {
     if (this.isClosed) throw new BusClosedError()
     checkSubject(subject)
@@ -142,39 +146,46 @@ export class NatsBusConnection implements BusConnection {
   }
 
   subscribeSide(
-    subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
+    subject: string,
+    handler: (message: BusMessage) => void,
+    options?: { queue?: string },
   ): BusSubscription {
     if (this.isClosed) throw new BusClosedError()
     checkSubject(subject)
     const subscription = this.#sideSubscriptions.add((nats) =>
-      this.#subscribeOn(nats, subject, handler, options))
+      this.#subscribeOn(nats, subject, handler, options)
+    )
     this.#sides.reads.keepFor(this.#sideSubscriptions)
     return subscription
   }
 
   #subscribeOn(
-    nats: NatsConnection, subject: string, handler: (message: BusMessage) => void,
+    nats: NatsConnection,
+    subject: string,
+    handler: (message: BusMessage) => void,
     options?: { queue?: string },
   ): BusSubscription {
-    return steadySubscription((onRefused) => nats.subscribe(subject, {
-      ...(options?.queue === undefined ? {} : { queue: options.queue }),
-      callback: (error, message) => {
-        if (error) {
-          this.#logger.error({ subject, error: error.message }, 'subscription failed')
-          onRefused()
-          return
-        }
-        try {
-          handler(new NatsBusMessage(message))
-        } catch (fault) {
-          this.#logger.error({ subject, error: stackOf(fault) }, 'message handler threw')
-        }
-      },
-    }), () => this.isClosed || nats.isClosed())
+    return steadySubscription((onRefused) =>
+      nats.subscribe(subject, {
+        ...(options?.queue === undefined ? {} : { queue: options.queue }),
+        callback: (error, message) => {
+          if (error) {
+            this.#logger.error({ subject, error: error.message }, 'subscription failed')
+            onRefused()
+            return
+          }
+          try {
+            handler(new NatsBusMessage(message))
+          } catch (fault) {
+            this.#logger.error({ subject, error: stackOf(fault) }, 'message handler threw')
+          }
+        },
+      }), () => this.isClosed || nats.isClosed())
   }
 
   request(
-    subject: string, data: Uint8Array,
+    subject: string,
+    data: Uint8Array,
     options: { timeoutMs: number; headers?: Readonly<Record<string, string>> },
   ): Promise<BusMessage> {
     return new Promise((resolve, reject) => {
@@ -210,7 +221,8 @@ export class NatsBusConnection implements BusConnection {
         () => {
           this.#flushes.delete(reject)
           reject(new BusClosedError())
-        })
+        },
+      )
     })
   }
 
@@ -275,7 +287,8 @@ export class NatsBusConnection implements BusConnection {
     this.#liveness.stop()
     const cause = error && (error as Partial<NatsError>).code
     const reason = this.#reason ?? (error
-      ? `the connection broke: ${error.message || cause}` : 'the server closed the connection')
+      ? `the connection broke: ${error.message || cause}`
+      : 'the server closed the connection')
     for (const pending of this.#pending.values()) {
       clearTimeout(pending.timer)
       pending.reject(new BusClosedError(`the NATS connection is closed: ${reason}`))
@@ -290,7 +303,8 @@ export class NatsBusConnection implements BusConnection {
     const code = (error as Partial<NatsError> | null)?.code
     if (code === ErrorCode.MaxPayloadExceeded) {
       return new RangeError(
-        `${data.length} bytes and their headers exceed max_payload, ${this.maxPayload} bytes`)
+        `${data.length} bytes and their headers exceed max_payload, ${this.maxPayload} bytes`,
+      )
     }
     if (code === ErrorCode.ConnectionClosed || code === ErrorCode.ConnectionDraining) {
       return new BusClosedError()

@@ -14,7 +14,10 @@ export type CredentialFile = 'caFile' | 'certFile' | 'keyFile' | 'credsFile' | '
 /** A credential file that does not exist, cannot be read, or has unsuitable contents. */
 export class CredentialFileError extends Error {
   constructor(
-    readonly file: CredentialFile, readonly path: string, readonly why: string, cause?: unknown,
+    readonly file: CredentialFile,
+    readonly path: string,
+    readonly why: string,
+    cause?: unknown,
   ) {
     super(`${path} ${why}`, { cause })
     this.name = 'CredentialFileError'
@@ -50,7 +53,8 @@ export function authenticatorOf(options: NatsOptions): Authenticator | null {
 
 /** A file that cannot be read at a reconnect is no failure: its former contents may still do. */
 function renewed(
-  read: () => Uint8Array, make: (contents: () => Uint8Array) => Authenticator,
+  read: () => Uint8Array,
+  make: (contents: () => Uint8Array) => Authenticator,
 ): Authenticator {
   let known = read()
   return make(() => {
@@ -86,10 +90,14 @@ function contents(file: CredentialFile, path: string): Buffer {
 
 function whyUnreadable({ code, message }: NodeJS.ErrnoException): string {
   switch (code) {
-    case 'ENOENT': return 'does not exist'
-    case 'EACCES': return 'cannot be read by this user (permission denied)'
-    case 'EISDIR': return 'is a directory'
-    default: return `cannot be read: ${message}`
+    case 'ENOENT':
+      return 'does not exist'
+    case 'EACCES':
+      return 'cannot be read by this user (permission denied)'
+    case 'EISDIR':
+      return 'is a directory'
+    default:
+      return `cannot be read: ${message}`
   }
 }
 
@@ -111,7 +119,10 @@ function keyIn(path: string): KeyObject {
   // OpenSSL would ask for the passphrase on the terminal.
   if (/^(-----BEGIN|Proc-Type:).*ENCRYPTED/m.test(pem.toString('latin1'))) {
     throw new CredentialFileError(
-      'keyFile', path, 'is encrypted: use a key without a passphrase')
+      'keyFile',
+      path,
+      'is encrypted: use a key without a passphrase',
+    )
   }
   try {
     return createPrivateKey(pem)
@@ -127,13 +138,18 @@ function credsIn(path: string): Uint8Array {
     return text
   } catch (error) {
     throw new CredentialFileError(
-      'credsFile', path, 'does not hold a JWT and a seed, as a credentials file does', error)
+      'credsFile',
+      path,
+      'does not hold a JWT and a seed, as a credentials file does',
+      error,
+    )
   }
 }
 
 function seedIn(path: string): Uint8Array {
   const seed = new Uint8Array(
-    Buffer.from(contents('nkeySeedFile', path).toString('utf8').trim()))
+    Buffer.from(contents('nkeySeedFile', path).toString('utf8').trim()),
+  )
   try {
     if (nkeys.fromSeed(seed).getPublicKey().startsWith('U')) return seed
   } catch (error) {

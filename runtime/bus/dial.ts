@@ -32,7 +32,9 @@ const refusalWithinMs = 200
 
 /** A server that is full greets, and then refuses; the package sees only that the socket ended. */
 async function refusalBehind(
-  { reason }: ConnectFault, options: NatsOptions, server: string,
+  { reason }: ConnectFault,
+  options: NatsOptions,
+  server: string,
 ): Promise<ConnectFault | null> {
   if (reason !== 'SERVER_REFUSES') return null
   const timeoutMs = options.connectTimeoutMs ?? natsDefaults.connectTimeoutMs
@@ -45,7 +47,8 @@ async function refusalBehind(
  * @throws NatsConnectError
  */
 export async function greetingOf(
-  options: NatsOptions, server: string,
+  options: NatsOptions,
+  server: string,
 ): Promise<ServerInfo | null> {
   if (options.tls?.handshakeFirst) return null
   const timeoutMs = options.connectTimeoutMs ?? natsDefaults.connectTimeoutMs
@@ -61,19 +64,25 @@ export function withTls(options: NatsOptions, info: ServerInfo | null): NatsOpti
 }
 
 export function connectError(
-  server: string, fault: ConnectFault, cause?: unknown,
+  server: string,
+  fault: ConnectFault,
+  cause?: unknown,
 ): NatsConnectError {
   const shown = server.replace(/\/\/[^@/]*@/, '//***@')
   return new NatsConnectError(shown, fault, connectRemedy(fault, shownName), cause)
 }
 
 const reasons = {
-  refused: 'SERVER_REFUSES', silent: 'UNREACHABLE', foreign: 'NOT_NATS', unreachable: 'UNREACHABLE',
+  refused: 'SERVER_REFUSES',
+  silent: 'UNREACHABLE',
+  foreign: 'NOT_NATS',
+  unreachable: 'UNREACHABLE',
 } as const satisfies Record<Exclude<Greeting['kind'], 'greeted'>, ConnectReason>
 
 function greetingFault(greeting: Exclude<Greeting, { kind: 'greeted' }>): ConnectFault {
   const { kind, fault: { message } } = greeting
   const what = kind === 'silent'
-    ? `${message}; one that expects TLS first needs ${shownName('tlsFirst')}` : message
+    ? `${message}; one that expects TLS first needs ${shownName('tlsFirst')}`
+    : message
   return { reason: reasons[kind], what }
 }

@@ -50,7 +50,9 @@ export interface ConnectFault {
 /** The error for the log of a node and for a failed start; its message has the remedy. */
 export class NatsConnectError extends BusConnectError {
   constructor(
-    readonly server: string, readonly fault: ConnectFault, readonly remedy: string,
+    readonly server: string,
+    readonly fault: ConnectFault,
+    readonly remedy: string,
     cause?: unknown,
   ) {
     super(`cannot connect to NATS at ${server}: ${fault.what}. ${remedy}`,
@@ -61,7 +63,9 @@ export class NatsConnectError extends BusConnectError {
 
 /** The cause of a failed attempt, from `options` and the greeting `info` of the server. */
 export function faultOf(
-  error: unknown, options: NatsOptions, info: ServerInfo | null,
+  error: unknown,
+  options: NatsOptions,
+  info: ServerInfo | null,
 ): ConnectFault {
   if (error instanceof CredentialFileError) {
     return { reason: 'CREDENTIALS_FILE', what: error.message, setting: error.file }
@@ -92,7 +96,8 @@ function refusal(error: unknown, code: string, options: NatsOptions): ConnectFau
     case ErrorCode.BadAuthentication: {
       if (user === undefined && !token && !credsFile && !nkeySeedFile) {
         return {
-          reason: 'CREDENTIALS_MISSING', what: 'it requires credentials, and none are given',
+          reason: 'CREDENTIALS_MISSING',
+          what: 'it requires credentials, and none are given',
         }
       }
       const ended = credsFile ? pastEndOf('credsFile', credsFile) : ''
@@ -100,7 +105,8 @@ function refusal(error: unknown, code: string, options: NatsOptions): ConnectFau
       const whose = credsFile ?? nkeySeedFile
         ?? (token ? 'a token' : `user ${user}${password ? '' : ', without a password'}`)
       return {
-        reason: 'CREDENTIALS_REFUSED', what: `the server refuses these credentials (${whose})`,
+        reason: 'CREDENTIALS_REFUSED',
+        what: `the server refuses these credentials (${whose})`,
       }
     }
     case ErrorCode.AuthenticationExpired:
@@ -120,7 +126,10 @@ function pastEndOf(file: 'credsFile' | 'certFile', path: string): string {
 }
 
 function tlsFault(
-  error: unknown, code: string, options: NatsOptions, info: ServerInfo | null,
+  error: unknown,
+  code: string,
+  options: NatsOptions,
+  info: ServerInfo | null,
 ): ConnectFault | null {
   const { caFile } = options.tls ?? {}
   switch (code) {
@@ -137,7 +146,8 @@ function tlsFault(
     case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE': {
       const by = caFile ? `by no authority in ${caFile}` : 'by no authority that this machine knows'
       return {
-        reason: 'TLS_UNTRUSTED', what: code === 'DEPTH_ZERO_SELF_SIGNED_CERT'
+        reason: 'TLS_UNTRUSTED',
+        what: code === 'DEPTH_ZERO_SELF_SIGNED_CERT'
           ? 'the server\'s certificate is self-signed'
           : `the server's certificate is signed ${by} (${textOf(error)})`,
       }
@@ -149,7 +159,8 @@ function tlsFault(
   const asked = clientCertificateFault(code, options, info)
   if (asked) return asked
   const isTls = /^(ERR_TLS|ERR_SSL|ERR_OSSL|CERT_)/.test(code) || code === ErrorCode.Tls
-  return isTls ? { reason: 'TLS_HANDSHAKE', what: `the TLS handshake failed: ${textOf(error)}` }
+  return isTls
+    ? { reason: 'TLS_HANDSHAKE', what: `the TLS handshake failed: ${textOf(error)}` }
     : null
 }
 
@@ -158,7 +169,9 @@ function tlsFault(
  * which may be lost with the connection, or just ends the connection.
  */
 function clientCertificateFault(
-  code: string, options: NatsOptions, info: ServerInfo | null,
+  code: string,
+  options: NatsOptions,
+  info: ServerInfo | null,
 ): ConnectFault | null {
   const isEnd = cutOff.test(code)
   const isAlert = /ALERT_(BAD_CERT|CERTIFICATE|UNKNOWN_CA|UNSUPPORTED_CERT)/.test(code)
@@ -179,8 +192,8 @@ function nameFault(error: unknown): string {
 }
 
 export function textOf(error: unknown): string {
-  const { message, code, chainedError } = (error ?? {}) as
-    { message?: string; code?: string; chainedError?: unknown }
+  const { message, code, chainedError } = (error ?? {}) as { message?: string; code?: string;
+    chainedError?: unknown }
   if (chainedError) return textOf(chainedError)
   // OpenSSL's are "803C…:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:…".
   const [, openSsl] = /^[0-9A-F]+:error:[0-9A-F]+:[^:]*:[^:]*:([^:]*)/.exec(message ?? '') ?? []
@@ -188,8 +201,10 @@ export function textOf(error: unknown): string {
     || code || String(error)
 }
 
-type Name = (setting: 'servers' | 'user' | 'password' | 'token' | 'credsFile' | 'nkeySeedFile'
-  | 'caFile' | 'certFile' | 'keyFile' | 'tlsFirst' | 'inboxPrefix') => string
+type Name = (
+  setting: 'servers' | 'user' | 'password' | 'token' | 'credsFile' | 'nkeySeedFile' | 'caFile'
+    | 'certFile' | 'keyFile' | 'tlsFirst' | 'inboxPrefix',
+) => string
 
 /**
  * The remedy.
@@ -197,30 +212,45 @@ type Name = (setting: 'servers' | 'user' | 'password' | 'token' | 'credsFile' | 
  */
 export function connectRemedy({ reason, setting }: ConnectFault, name: Name): string {
   switch (reason) {
-    case 'UNREACHABLE': return 'Check that a NATS server runs there, or give another one: '
-      + name('servers')
-    case 'NOT_NATS': return 'Give the client port of a NATS server, usually 4222: '
-      + name('servers')
-    case 'SERVER_REFUSES': return 'See the log of the server, and the limits in its configuration.'
-    case 'CREDENTIALS_MISSING': return `Give ${name('credsFile')}, ${name('nkeySeedFile')}, `
-      + `${name('token')}, or ${name('user')} with ${name('password')}.`
-    case 'CREDENTIALS_REFUSED': return 'Compare them with the `authorization` (or the accounts) of '
-      + 'the server, and see its log.'
-    case 'CREDENTIALS_EXPIRED': return 'Use credentials that have not expired.'
-    case 'CREDENTIALS_FILE': return 'Correct the path, permissions or contents of the file: '
-      + name(setting ?? 'credsFile')
-    case 'TLS_UNTRUSTED': return 'Give the certificate of the authority that signed it: '
-      + name('caFile')
-    case 'TLS_EXPIRED': return 'Renew it; if it is valid, correct the clock of this machine.'
-    case 'TLS_NAME': return `Use one of its names (${name('servers')}), or a certificate for `
-      + 'this name.'
-    case 'TLS_CLIENT_CERTIFICATE': return 'Give one that the server trusts: '
-      + `${name('certFile')} and ${name('keyFile')}.`
-    case 'TLS_NOT_OFFERED': return 'Add `tls` to the configuration of the server, or omit '
-      + `tls://, ${name('caFile')}, ${name('certFile')} and ${name('tlsFirst')}.`
-    case 'TLS_HANDSHAKE': return 'See the log of the server.'
-    case 'FORBIDDEN': return 'Allow this user to subscribe there, or give another prefix: '
-      + name('inboxPrefix')
-    case 'FAILED': return 'See the log of the server.'
+    case 'UNREACHABLE':
+      return 'Check that a NATS server runs there, or give another one: '
+        + name('servers')
+    case 'NOT_NATS':
+      return 'Give the client port of a NATS server, usually 4222: '
+        + name('servers')
+    case 'SERVER_REFUSES':
+      return 'See the log of the server, and the limits in its configuration.'
+    case 'CREDENTIALS_MISSING':
+      return `Give ${name('credsFile')}, ${name('nkeySeedFile')}, `
+        + `${name('token')}, or ${name('user')} with ${name('password')}.`
+    case 'CREDENTIALS_REFUSED':
+      return 'Compare them with the `authorization` (or the accounts) of '
+        + 'the server, and see its log.'
+    case 'CREDENTIALS_EXPIRED':
+      return 'Use credentials that have not expired.'
+    case 'CREDENTIALS_FILE':
+      return 'Correct the path, permissions or contents of the file: '
+        + name(setting ?? 'credsFile')
+    case 'TLS_UNTRUSTED':
+      return 'Give the certificate of the authority that signed it: '
+        + name('caFile')
+    case 'TLS_EXPIRED':
+      return 'Renew it; if it is valid, correct the clock of this machine.'
+    case 'TLS_NAME':
+      return `Use one of its names (${name('servers')}), or a certificate for `
+        + 'this name.'
+    case 'TLS_CLIENT_CERTIFICATE':
+      return 'Give one that the server trusts: '
+        + `${name('certFile')} and ${name('keyFile')}.`
+    case 'TLS_NOT_OFFERED':
+      return 'Add `tls` to the configuration of the server, or omit '
+        + `tls://, ${name('caFile')}, ${name('certFile')} and ${name('tlsFirst')}.`
+    case 'TLS_HANDSHAKE':
+      return 'See the log of the server.'
+    case 'FORBIDDEN':
+      return 'Allow this user to subscribe there, or give another prefix: '
+        + name('inboxPrefix')
+    case 'FAILED':
+      return 'See the log of the server.'
   }
 }

@@ -41,10 +41,16 @@ export function greet(server: string, timeoutMs: number, lingerMs = 0): Promise<
       resolve(greeting)
     }
     const fail = (
-      kind: Exclude<Greeting['kind'], 'greeted'>, text: string, cause?: Error,
+      kind: Exclude<Greeting['kind'], 'greeted'>,
+      text: string,
+      cause?: Error,
     ): void => settle({ kind, fault: new Error(text, { cause }) })
-    const timer = setTimeout(() => fail(isConnected ? 'silent' : 'unreachable',
-      `no greeting from ${at} within ${timeoutMs} ms`), timeoutMs)
+    const timer = setTimeout(
+      () =>
+        fail(isConnected ? 'silent' : 'unreachable',
+          `no greeting from ${at} within ${timeoutMs} ms`),
+      timeoutMs,
+    )
     socket.on('connect', () => {
       isConnected = true
     })
@@ -57,8 +63,7 @@ export function greet(server: string, timeoutMs: number, lingerMs = 0): Promise<
         const greeted = { kind: 'greeted', info: infoOf(line[1] ?? '') } as const
         if (lingerMs === 0) return settle(greeted)
         linger = setTimeout(() => settle(greeted), lingerMs)
-      }
-      else if (!line && isForeign(head)) fail('foreign', `${at} is not a NATS server`)
+      } else if (!line && isForeign(head)) fail('foreign', `${at} is not a NATS server`)
     })
     socket.on('error', (error) => fail('unreachable', describe(error, at), error))
     socket.on('close', () => fail('silent', `${at} closed before its greeting`))
@@ -90,10 +95,14 @@ function infoOf(json: string): ServerInfo {
 function describe(error: Error, at: string): string {
   const code = (error as NodeJS.ErrnoException).code ?? ''
   switch (code) {
-    case 'ECONNREFUSED': return `nobody listens at ${at} (${code})`
-    case 'ENOTFOUND': case 'EAI_AGAIN': return `the host of ${at} is not known (${code})`
+    case 'ECONNREFUSED':
+      return `nobody listens at ${at} (${code})`
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return `the host of ${at} is not known (${code})`
     // An AggregateError (several addresses) has an empty message.
-    default: return `${at}: ${error.message || code || 'unreachable'}`
+    default:
+      return `${at}: ${error.message || code || 'unreachable'}`
   }
 }
 

@@ -21,7 +21,8 @@ export class Liveness {
 
   /** @param onStale called once */
   constructor(
-    private readonly nats: NatsConnection, private readonly options: LivenessOptions,
+    private readonly nats: NatsConnection,
+    private readonly options: LivenessOptions,
     private readonly onStale: () => void,
   ) {
     this.#timer = setInterval(() => this.#ping(), options.pingIntervalMs)
@@ -40,6 +41,8 @@ export class Liveness {
       return this.onStale()
     }
     this.#unanswered += 1
-    this.nats.flush().then(() => { this.#unanswered = 0 }, () => {})
+    this.nats.flush().then(() => {
+      this.#unanswered = 0
+    }, () => {})
   }
 }

@@ -43,12 +43,16 @@ async function connect(options: NatsOptions, logger: Logger): Promise<BusConnect
 }
 
 async function open(
-  options: NatsOptions, server: string, logger: Logger,
+  options: NatsOptions,
+  server: string,
+  logger: Logger,
 ): Promise<BusConnection> {
   const { name = natsDefaults.name } = options
   const prefix = inboxPrefix(options)
   const connection = new NatsBusConnection({
-    nats: await dial(options, server), inboxPrefix: prefix, logger,
+    nats: await dial(options, server),
+    inboxPrefix: prefix,
+    logger,
     liveness: {
       pingIntervalMs: options.pingIntervalMs ?? natsDefaults.pingIntervalMs,
       maxPingOut: options.maxPingOut ?? natsDefaults.maxPingOut,

@@ -38,7 +38,8 @@ export function inboxPrefix(options: NatsOptions): string {
  * @throws CredentialFileError
  */
 export function connectionOptions(
-  options: NatsOptions, servers: readonly string[],
+  options: NatsOptions,
+  servers: readonly string[],
 ): ConnectionOptions {
   checkFiles(options)
   const { user, password, token } = options
@@ -81,8 +82,10 @@ function tlsOptions({ tls }: NatsOptions, servers: readonly string[]): Checks | 
     checkServerIdentity: checkIdentity,
     // Without its own resolver the package gives the server no name; here there is only one.
     ...(others.length === 0 && isIP(host) === 0 ? { servername: host } : {}),
-    ...(caFile ? { caFile } : {}), ...(certFile ? { certFile } : {}),
-    ...(keyFile ? { keyFile } : {}), ...(handshakeFirst ? { handshakeFirst } : {}),
+    ...(caFile ? { caFile } : {}),
+    ...(certFile ? { certFile } : {}),
+    ...(keyFile ? { keyFile } : {}),
+    ...(handshakeFirst ? { handshakeFirst } : {}),
   }
 }
 
@@ -92,10 +95,12 @@ function tlsOptions({ tls }: NatsOptions, servers: readonly string[]): Checks | 
  * `this`: the options of the TLS connection.
  */
 function checkIdentity(
-  this: { readonly servername?: string; readonly socket?: Socket } | undefined, host: string,
+  this: { readonly servername?: string; readonly socket?: Socket } | undefined,
+  host: string,
   certificate: PeerCertificate,
 ): Error | undefined {
-  const dialled = this?.servername || host !== 'localhost' ? undefined
+  const dialled = this?.servername || host !== 'localhost'
+    ? undefined
     : this?.socket?.remoteAddress
   if (dialled === undefined) return checkServerIdentity(host, certificate)
   const fault = checkServerIdentity(dialled, certificate)

@@ -43,8 +43,10 @@ export class SideConnection {
 
   /** @param redialMs pause before another one is dialled */
   constructor(
-    private readonly dial: () => Promise<NatsConnection>, private readonly logger: Logger,
-    private readonly redialMs = 1000, private readonly pings = sideLiveness,
+    private readonly dial: () => Promise<NatsConnection>,
+    private readonly logger: Logger,
+    private readonly redialMs = 1000,
+    private readonly pings = sideLiveness,
   ) {}
 
   /** Null: there is none now. */

@@ -9,7 +9,8 @@ const againMs = 5000
  * @param open subscribes; calls back when the server refuses that, or takes it away
  */
 export function steadySubscription(
-  open: (onRefused: () => void) => BusSubscription, isClosed: () => boolean,
+  open: (onRefused: () => void) => BusSubscription,
+  isClosed: () => boolean,
 ): BusSubscription {
   let isOver = false
   let timer: NodeJS.Timeout | undefined

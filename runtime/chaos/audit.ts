@@ -91,7 +91,9 @@ export function audit(evidence: Evidence): Audit {
   const { records, log } = evidence
   const inLog = new Set(log.flatMap(({ key }) => (key === null ? [] : [key])))
   const acknowledged = {
-    memory: emptyLevel(), durable: emptyLevel(), committed: emptyLevel(),
+    memory: emptyLevel(),
+    durable: emptyLevel(),
+    committed: emptyLevel(),
   }
   const lost: LostRecord[] = []
   const found = placesOf(records, log, evidence.salvaged)
@@ -106,17 +108,25 @@ export function audit(evidence: Evidence): Audit {
   const refused = records.filter((one) => !one.answer && one.isRefused)
   const unknown = records.filter((one) => !one.answer && !one.isRefused)
   return {
-    acknowledged, written: records.length, refused: refused.length, unknown: unknown.length,
+    acknowledged,
+    written: records.length,
+    refused: refused.length,
+    unknown: unknown.length,
     unknownPresent: unknown.filter(({ key }) => inLog.has(key)).length,
     duplicates: log.filter(({ key }) => key !== null).length - inLog.size,
     lost: lost.slice(0, lostShownMax),
     unreadableSalvages: evidence.unreadable,
-    reports: evidence.reports, asked: evidence.fates.size,
+    reports: evidence.reports,
+    asked: evidence.fates.size,
     broken: [
-      ...brokenLevels(lost), ...fateFaults(found, evidence.fates),
-      ...reportFaults(evidence.reports, log), ...openFaults(evidence.reports, evidence.returned),
-      ...logFaults(log), ...refused.flatMap(({ key, failure }) =>
-        (inLog.has(key) ? [`${key} was refused (${failure}) and is in the log`] : [])),
+      ...brokenLevels(lost),
+      ...fateFaults(found, evidence.fates),
+      ...reportFaults(evidence.reports, log),
+      ...openFaults(evidence.reports, evidence.returned),
+      ...logFaults(log),
+      ...refused.flatMap((
+        { key, failure },
+      ) => (inLog.has(key) ? [`${key} was refused (${failure}) and is in the log`] : [])),
       ...memberFaults(evidence),
     ],
   }
@@ -129,7 +139,9 @@ function emptyLevel(): LevelAudit {
 
 /** The loss or the broken promise that a record's place means, if any. */
 function missing(
-  key: string, answer: NonNullable<WrittenRecord['answer']>, { place, entry }: Found,
+  key: string,
+  answer: NonNullable<WrittenRecord['answer']>,
+  { place, entry }: Found,
   { log, unreadable, filled, reports }: Evidence,
 ): LostRecord[] {
   const { level, epoch, sequence, node, atMs } = answer
@@ -142,10 +154,12 @@ function missing(
   if (level === 'memory') {
     // Within one epoch the buffer is logged, unless the disk refuses it.
     const ended = log.some((entry) => entry.epoch > epoch)
-    const isFull = filled.some((one) =>
-      one.node === node && one.fromMs <= atMs && atMs <= one.toMs)
-    const why = `in the memory of ${node}, ${isFull ? 'whose disk was full'
-      : `whose epoch ${epoch} ${ended ? 'ended' : 'went on'}`}`
+    const isFull = filled.some((one) => one.node === node && one.fromMs <= atMs && atMs <= one.toMs)
+    const why = `in the memory of ${node}, ${
+      isFull
+        ? 'whose disk was full'
+        : `whose epoch ${epoch} ${ended ? 'ended' : 'went on'}`
+    }`
     return [{ ...one, why, isBroken: !ended && !isFull }]
   }
   if (level === 'durable' && one.isAccounted) {
@@ -163,8 +177,7 @@ function brokenLevels(lost: readonly LostRecord[]): string[] {
   return levels.map((level) => {
     const of = broken.filter((one) => one.level === level)
     const [first] = of
-    return `${of.length} record(s) answered at ${level} are missing; ${first?.key} of epoch ${
-      first?.epoch}, sequence ${first?.sequence}: ${first?.why}`
+    return `${of.length} record(s) answered at ${level} are missing; ${first?.key} of epoch ${first?.epoch}, sequence ${first?.sequence}: ${first?.why}`
   })
 }
 
@@ -202,6 +215,7 @@ function memberFaults({ members, hasConverged }: Evidence): string[] {
 function show(members: readonly MemberEnd[]): string {
   return members.map(({ node, role, epoch, inSync, appliedSequence, digest }) =>
     `${node} is ${role} of epoch ${epoch ?? '-'}${inSync ? '' : ', not in sync'}, at `
-      + `${appliedSequence ?? '-'}, `
-      + `digest ${digest.slice(0, 12) || 'unknown'}`).join('; ') || 'no member answers'
+    + `${appliedSequence ?? '-'}, `
+    + `digest ${digest.slice(0, 12) || 'unknown'}`
+  ).join('; ') || 'no member answers'
 }

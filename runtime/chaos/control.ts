@@ -40,7 +40,8 @@ export async function startControl(cluster: Cluster): Promise<ControlServer> {
   const server = createServer((request, response) => {
     void answer(faults, token, request).then(
       ({ status, body }) => send(response, status, body),
-      (error: unknown) => send(response, 500, { ok: false, message: String(error) }))
+      (error: unknown) => send(response, 500, { ok: false, message: String(error) }),
+    )
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
@@ -85,7 +86,9 @@ interface Reply {
 }
 
 async function answer(
-  faults: FaultRunner, token: string, request: IncomingMessage,
+  faults: FaultRunner,
+  token: string,
+  request: IncomingMessage,
 ): Promise<Reply> {
   if (!isKey(request.headers.authorization, token)) {
     return refusal(403, 'send the token of up.json')
@@ -179,21 +182,27 @@ export class Control {
   }
 
   private async ask(
-    method: string, path: string, body: string | undefined, timeoutMs: number,
+    method: string,
+    path: string,
+    body: string | undefined,
+    timeoutMs: number,
   ): Promise<unknown> {
     const { url, token } = this.address
     let reply: Response
     let said: unknown
     try {
       reply = await fetch(`${url}${path}`, {
-        method, signal: AbortSignal.timeout(Math.min(timeoutMs, faultMsMax + performMs)),
-        headers: { Authorization: `Bearer ${token}` }, ...(body === undefined ? {} : { body }),
+        method,
+        signal: AbortSignal.timeout(Math.min(timeoutMs, faultMsMax + performMs)),
+        headers: { Authorization: `Bearer ${token}` },
+        ...(body === undefined ? {} : { body }),
       })
       said = await reply.json()
     } catch (error) {
       throw new FaultRefusedError(
         `engram up does not answer at ${url}: ${error instanceof Error ? error.message : ''}`,
-        error)
+        error,
+      )
     }
     if (reply.ok) return said
     throw new FaultRefusedError((said as { message?: string }).message ?? `status ${reply.status}`)

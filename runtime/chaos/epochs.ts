@@ -23,8 +23,10 @@ export interface Promotion {
  * @param before epoch at the beginning of the run, which is no promotion of the run
  */
 export function epochsOf(
-  seen: readonly PrimarySeen[], records: readonly WrittenRecord[],
-  faults: readonly { readonly what: string; readonly atMs: number }[], before: number,
+  seen: readonly PrimarySeen[],
+  records: readonly WrittenRecord[],
+  faults: readonly { readonly what: string; readonly atMs: number }[],
+  before: number,
 ): Promotion[] {
   const answers = records.flatMap(({ answer }) => (answer ? [answer] : []))
     .toSorted((a, b) => a.atMs - b.atMs)
@@ -39,10 +41,14 @@ export function epochsOf(
     .toSorted((a, b) => a - b).map((epoch) => {
       const [said, answered] = [heard.get(epoch), first.get(epoch)]
       const gapMs = answered && answered.previousMs !== null
-        ? Math.round(answered.atMs - answered.previousMs) : null
+        ? Math.round(answered.atMs - answered.previousMs)
+        : null
       const atMs = Math.round(Math.min(said?.atMs ?? Infinity, answered?.atMs ?? Infinity))
       return {
-        epoch, primary: said?.primary ?? answered?.node ?? 'unknown', atMs, gapMs,
+        epoch,
+        primary: said?.primary ?? answered?.node ?? 'unknown',
+        atMs,
+        gapMs,
         reason: said?.reason ?? null,
         after: faults.findLast((fault) => fault.atMs <= atMs)?.what ?? null,
       }

@@ -38,7 +38,7 @@ export async function membersInTheEnd(
   let found: ClusterSpace | null = null
   let returned = new Set<string>()
   let evenAt: number | null = null
-  for (const beganAt = performance.now(); ; await pause(againMs)) {
+  for (const beganAt = performance.now();; await pause(againMs)) {
     found = await watch.look() ?? found
     returned = returnedNodes(watch, found)
     const now = performance.now()
@@ -50,8 +50,9 @@ export async function membersInTheEnd(
     if (!waitsFor(found, returned) || now - evenAt > uploadMs) break
   }
   const members = (found?.members ?? []).map(
-    ({ node, role, epoch, inSync, appliedSequence, digest }) =>
-      ({ node, role, epoch, inSync, appliedSequence, digest }))
+    ({ node, role, epoch, inSync, appliedSequence, digest }) => ({ node, role, epoch, inSync,
+      appliedSequence, digest }),
+  )
   return { members, hasConverged: found !== null && isEven(found), returned }
 }
 
@@ -71,7 +72,9 @@ function waitsFor({ openReports = [] }: ClusterSpace, returned: ReadonlySet<stri
  * @throws ReadError
  */
 export async function readReports(
-  client: EngramClient, space: string, from: number,
+  client: EngramClient,
+  space: string,
+  from: number,
 ): Promise<ForkReport[]> {
   const reports = await client.readAll(space, { type: 'GetForks' }, { deadlineMs: readMs })
   return reports.filter(({ opened }) => opened.sequence >= from)
@@ -79,7 +82,9 @@ export async function readReports(
 
 /** Fates of the records with those keys, asked for by where they were logged. */
 export async function readFates(
-  client: EngramClient, space: string, records: readonly WrittenRecord[],
+  client: EngramClient,
+  space: string,
+  records: readonly WrittenRecord[],
   keys: readonly string[],
 ): Promise<Map<string, FateValue>> {
   const asked = new Set(keys)
@@ -89,7 +94,10 @@ export async function readFates(
     for (let record = left.pop(); record; record = left.pop()) {
       const { loggedEpoch: epoch, sequence } = record.answer!
       const { value } = await client.read(
-        space, { type: 'GetFate', epoch, sequence }, { deadlineMs: readMs })
+        space,
+        { type: 'GetFate', epoch, sequence },
+        { deadlineMs: readMs },
+      )
       fates.set(record.key, value)
     }
   }))
@@ -99,9 +107,11 @@ export async function readFates(
 function isEven(found: ClusterSpace): boolean {
   const { members, rf, endSequence, primary, commitSequence } = found
   return primary !== null && commitSequence === endSequence
-    && members.filter((member) => member.inSync && member.epoch === found.epoch
-      && member.durableSequence === endSequence && member.appliedSequence === endSequence)
-      .length >= rf
+    && members.filter((member) =>
+        member.inSync && member.epoch === found.epoch
+        && member.durableSequence === endSequence && member.appliedSequence === endSequence
+      )
+        .length >= rf
 }
 
 /**
@@ -110,7 +120,10 @@ function isEven(found: ClusterSpace): boolean {
  * @throws ReadError when no member answers
  */
 export async function readLog(
-  client: EngramClient, space: string, from: number, run: string,
+  client: EngramClient,
+  space: string,
+  from: number,
+  run: string,
 ): Promise<{ log: LoggedRecord[]; fault: string | null }> {
   try {
     return { log: await readPages(client, space, from, run, 'primary'), fault: null }
@@ -122,25 +135,37 @@ export async function readLog(
 }
 
 async function readPages(
-  client: EngramClient, space: string, first: number, run: string, from: 'primary' | 'any',
+  client: EngramClient,
+  space: string,
+  first: number,
+  run: string,
+  from: 'primary' | 'any',
 ): Promise<LoggedRecord[]> {
   const log: LoggedRecord[] = []
   for (;;) {
     const query = { type: 'GetEntries', from: first + log.length, limit: pageLimit } as const
     const { value } = await client.read(
-      space, query, { from, committed: true, deadlineMs: readMs })
+      space,
+      query,
+      { from, committed: true, deadlineMs: readMs },
+    )
     if (value.length === 0) return log
     log.push(...value.map((entry) => loggedRecord(entry, run)))
   }
 }
 
 const silent: Logger = {
-  debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined,
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
 }
 
 /** Records that members had to truncate in the space with that uuid. */
 export async function readSalvages(
-  nodes: readonly ClusterNode[], uuid: string, run: string,
+  nodes: readonly ClusterNode[],
+  uuid: string,
+  run: string,
 ): Promise<{ salvaged: SalvagedRecord[]; unreadable: string[] }> {
   const salvaged: SalvagedRecord[] = []
   const unreadable: string[] = []
@@ -150,7 +175,9 @@ export async function readSalvages(
       continue
     }
     const files = createSalvageFiles({
-      directory: join(data, 'salvage'), fileSystem: new NodeFileSystem(), logger: silent,
+      directory: join(data, 'salvage'),
+      fileSystem: new NodeFileSystem(),
+      logger: silent,
     })
     try {
       for (const { name, header } of await files.list()) {

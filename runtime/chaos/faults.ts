@@ -11,7 +11,9 @@ import type { FaultCommand, FaultMeans } from './faultCommands.js'
 export function meansOf(cluster: Cluster): FaultMeans {
   return {
     nodes: cluster.nodes.map((node) => ({
-      id: node.id, pid: node.pid, hasLink: cluster.links.has(node.id),
+      id: node.id,
+      pid: node.pid,
+      hasLink: cluster.links.has(node.id),
       fillRefusal: refusalToFill(cluster, node),
     })),
     ownsBroker: cluster.broker.pid !== null,
@@ -67,7 +69,8 @@ function linkOf(cluster: Cluster, id: string): Link {
   const link = cluster.links.get(id)
   if (link) return link
   throw new FaultRefusedError(
-    `the connection of ${id} cannot be cut: start the cluster with engram up --chaos`)
+    `the connection of ${id} cannot be cut: start the cluster with engram up --chaos`,
+  )
 }
 
 async function breakLink(link: Link, how: 'cut' | 'stall', forMs: number): Promise<void> {

@@ -71,7 +71,9 @@ export class Injector {
     for (const fault of kinds) {
       const why = fault !== 'broker' && found.members.length < 2
         ? 'the space has no second member that could take over'
-        : fault === 'actor' ? await this.#actorRefusal(found) : this.#refusal(fault, found)
+        : fault === 'actor'
+        ? await this.#actorRefusal(found)
+        : this.#refusal(fault, found)
       if (why !== null) this.skipped.push({ fault, why })
     }
     return kinds.filter((kind) => !this.skipped.some(({ fault }) => fault === kind))
@@ -93,7 +95,7 @@ export class Injector {
 
   async #deal(dealer: Dealer): Promise<Fault | null> {
     const { nowMs } = this.options
-    for (const giveUpAt = nowMs() + dueWithinMs; ;) {
+    for (const giveUpAt = nowMs() + dueWithinMs;;) {
       const scene = await this.#scene()
       const fault = scene && dealer.next(scene)
       if (fault) return fault
@@ -111,7 +113,9 @@ export class Injector {
     if (!found) return null
     const nodes = this.#means?.nodes ?? []
     return {
-      space, primary: found.primary, inSync: found.inSync,
+      space,
+      primary: found.primary,
+      inSync: found.inSync,
       members: found.members.filter(({ role }) => role === 'primary' || role === 'replica')
         .map(({ node }) => node),
       actors: await this.#actors(found),
@@ -133,8 +137,12 @@ export class Injector {
 
   /** Reason why no actor can be killed on any node. If only some nodes refuse, logs them. */
   async #actorRefusal(found: ClusterSpace): Promise<string | null> {
-    const refusals = await Promise.all(found.members.map(({ node }) => this.#running(node).then(
-      () => null, (error: unknown) => `${node}: ${(error as Error).message}`)))
+    const refusals = await Promise.all(found.members.map(({ node }) =>
+      this.#running(node).then(
+        () => null,
+        (error: unknown) => `${node}: ${(error as Error).message}`,
+      )
+    ))
     if (!refusals.includes(null)) return refusals.join('; ')
     for (const refusal of refusals) {
       if (refusal !== null) this.options.log(`actors of one node are not killed: ${refusal}`)
@@ -154,7 +162,9 @@ export class Injector {
     let after = 0
     for (;;) {
       const page = await this.options.client.admin(
-        { type: 'listActors', after }, { node, timeoutMs: listMs })
+        { type: 'listActors', after },
+        { node, timeoutMs: listMs },
+      )
       running.push(...page.actors ?? [])
       if (!page.more) return running
       after = Number(page.after)
@@ -174,13 +184,17 @@ export class Injector {
       case 'broker':
         return means.ownsBroker ? null : 'the NATS server was not started by engram up'
       case 'network':
-        return mine.some(({ hasLink }) => hasLink) ? null
+        return mine.some(({ hasLink }) => hasLink)
+          ? null
           : 'no connection of a node can be cut: start the cluster with engram up --chaos, '
             + 'without --nats'
       case 'disk':
-        return mine.some(({ fillRefusal }) => fillRefusal === null) ? null
-          : `no node has a small file system of its own: ${mine[0]?.fillRefusal
-            ?? 'no member is a node of this engram up'}`
+        return mine.some(({ fillRefusal }) => fillRefusal === null)
+          ? null
+          : `no node has a small file system of its own: ${
+            mine[0]?.fillRefusal
+              ?? 'no member is a node of this engram up'
+          }`
     }
   }
 
@@ -224,12 +238,15 @@ export class Injector {
     const name = `${node} ${actor}`
     this.#kills.set(name, [...this.#kills.get(name) ?? [], nowMs()])
     await client.admin({ type: 'killActor', actor }, { node, timeoutMs: listMs })
-    for (const giveUpAt = nowMs() + replacedWithinMs; ;) {
+    for (const giveUpAt = nowMs() + replacedWithinMs;;) {
       const running = await this.#running(node).catch(() => [])
       if (isReplaced(space, actor, running)) return
       if (nowMs() > giveUpAt) {
-        this.broken.push(`${actor} on ${node} was killed and did not run again within ${
-          replacedWithinMs / 1000} s; running: ${running.join(' ') || 'no answer'}`)
+        this.broken.push(
+          `${actor} on ${node} was killed and did not run again within ${
+            replacedWithinMs / 1000
+          } s; running: ${running.join(' ') || 'no answer'}`,
+        )
         return
       }
       await pause(againMs)

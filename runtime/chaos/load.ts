@@ -59,7 +59,11 @@ export class Load {
     const n = this.records.length
     const key = `${this.options.run}-${n}`
     const record: Mutable = {
-      key, sentAtMs: this.options.nowMs(), answer: null, failure: null, isRefused: false,
+      key,
+      sentAtMs: this.options.nowMs(),
+      answer: null,
+      failure: null,
+      isRefused: false,
     }
     this.records.push(record)
     const work = this.#write(record).finally(() => this.#underWay.delete(work))
@@ -71,8 +75,10 @@ export class Load {
     const { key } = record
     try {
       const { ack, epoch, loggedEpoch = epoch, sequence, node } = await this.client.write(
-        space, { type: 'StoreNode', node: { id: key, content: contentOf(key) } },
-        { ack: levelFor(random()), key, deadlineMs })
+        space,
+        { type: 'StoreNode', node: { id: key, content: contentOf(key) } },
+        { ack: levelFor(random()), key, deadlineMs },
+      )
       const atMs = nowMs()
       record.answer = { level: ack, epoch, loggedEpoch, sequence, node, atMs }
       this.answersMs.push(atMs)
@@ -102,7 +108,8 @@ export function loggedRecord(entry: LogEntry, run: string): LoggedRecord {
   const isWhole = !isOurs || (operation.type === 'StoreNode' && operation.node.id === key
     && operation.node.content === contentOf(key ?? ''))
   const resent = operation.type === 'ForkNote' && operation.note === 'resent'
-    ? operation.writes : []
+    ? operation.writes
+    : []
   return { sequence, epoch, key, isWhole, origin: originOf(entry), resent }
 }
 

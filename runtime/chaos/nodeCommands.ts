@@ -16,7 +16,9 @@ export const nodeCommandSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('kill'), node }),
   /** SIGSTOP. Answered after SIGCONT. */
   z.strictObject({
-    type: z.literal('pause'), node, forMs: z.number().int().min(0).max(faultMsMax),
+    type: z.literal('pause'),
+    node,
+    forMs: z.number().int().min(0).max(faultMsMax),
   }),
 ])
 export type NodeCommand = z.infer<typeof nodeCommandSchema>
@@ -48,8 +50,11 @@ export async function performNodeCommand(cluster: Cluster, command: NodeCommand)
   }
   if (found.pid === null) throw new FaultRefusedError(`${command.node} is already down`)
   switch (command.type) {
-    case 'stop': return await cluster.stopNode(found)
-    case 'kill': return await cluster.killNode(found)
-    case 'pause': return await found.pause(command.forMs)
+    case 'stop':
+      return await cluster.stopNode(found)
+    case 'kill':
+      return await cluster.killNode(found)
+    case 'pause':
+      return await found.pause(command.forMs)
   }
 }

@@ -29,7 +29,9 @@ export interface Outage {
  * and 4,000; the worst is 4,000.
  */
 export function outageOf(
-  answersMs: readonly number[], within: Span, excuses: readonly Span[],
+  answersMs: readonly number[],
+  within: Span,
+  excuses: readonly Span[],
 ): Outage {
   const times = [within.fromMs, ...answersMs.toSorted((a, b) => a - b), within.toMs]
   const cuts = union(excuses)
@@ -82,7 +84,9 @@ export interface InSyncAt {
  * @param down periods in which a fault had stopped or isolated a node
  */
 export function nobodyInSync(
-  history: readonly InSyncAt[], down: readonly (Span & { readonly node: string })[], endMs: number,
+  history: readonly InSyncAt[],
+  down: readonly (Span & { readonly node: string })[],
+  endMs: number,
 ): Excuse[] {
   const found: Excuse[] = []
   for (const [n, { atMs, inSync }] of history.entries()) {
@@ -93,7 +97,8 @@ export function nobodyInSync(
       common = common.flatMap((span) => spans.flatMap((one) => overlap(span, one)))
     }
     found.push(...common.map((span) => ({
-      ...span, why: `no in-sync member (${inSync.join(', ')}) was up`,
+      ...span,
+      why: `no in-sync member (${inSync.join(', ')}) was up`,
     })))
   }
   return found

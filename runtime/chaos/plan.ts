@@ -64,8 +64,10 @@ const decks: Readonly<Record<FaultKind, readonly Card[]>> = {
   pause: [{ type: 'pause', who: 'primary' }, { type: 'pause', who: 'replica' }],
   broker: [{ type: 'broker' }],
   network: [
-    { type: 'cut', who: 'primary' }, { type: 'stall', who: 'primary' },
-    { type: 'cut', who: 'replica' }, { type: 'stall', who: 'replica' },
+    { type: 'cut', who: 'primary' },
+    { type: 'stall', who: 'primary' },
+    { type: 'cut', who: 'replica' },
+    { type: 'stall', who: 'replica' },
   ],
   disk: [{ type: 'fill' }],
 }
@@ -76,13 +78,18 @@ type Range = readonly [shortestMs: number, longestMs: number]
 const silence: readonly Range[] = [[300, 1800], [2500, 4000]]
 
 const lasts: Readonly<Record<FaultCommand['type'], readonly Range[]>> = {
-  kill: [[200, 2500]], cut: [[300, 3500]], pause: silence, stall: silence,
-  fill: [[1500, 4000]], broker: [[200, 2000]],
+  kill: [[200, 2500]],
+  cut: [[300, 3500]],
+  pause: silence,
+  stall: silence,
+  fill: [[1500, 4000]],
+  broker: [[200, 2000]],
 }
 
 /** The longest fault, ms. */
 export const faultLongestMs = Math.max(
-  ...Object.values(lasts).flatMap((ranges) => ranges.map(([, longestMs]) => longestMs)))
+  ...Object.values(lasts).flatMap((ranges) => ranges.map(([, longestMs]) => longestMs)),
+)
 
 /**
  * Deals faults: each kind once, in a random order, before any comes again (single actors twice,
@@ -94,7 +101,8 @@ export class Dealer {
 
   /** @param random in [0, 1) */
   constructor(
-    private readonly kinds: readonly FaultKind[], private readonly random: () => number,
+    private readonly kinds: readonly FaultKind[],
+    private readonly random: () => number,
   ) {}
 
   /**
@@ -182,11 +190,15 @@ function candidates(scene: Scene, who: Who | null): string[] {
 function actorRule(space: string, role: ActorRole): (actor: string) => boolean {
   const own = `space.${space}`
   switch (role) {
-    case 'space': return (actor) => actor === own
-    case 'detector': return (actor) => actor.startsWith('detector.')
+    case 'space':
+      return (actor) => actor === own
+    case 'detector':
+      return (actor) => actor.startsWith('detector.')
     case 'stream':
-    case 'lag': return (actor) => actor.startsWith(`${own}.${role}.`)
-    default: return (actor) => actor === `${own}.${role}`
+    case 'lag':
+      return (actor) => actor.startsWith(`${own}.${role}.`)
+    default:
+      return (actor) => actor === `${own}.${role}`
   }
 }
 

@@ -21,7 +21,8 @@ const fates: Record<Place, readonly FateValue['fate'][]> = {
 }
 
 export function placesOf(
-  records: readonly WrittenRecord[], log: readonly LoggedRecord[],
+  records: readonly WrittenRecord[],
+  log: readonly LoggedRecord[],
   salvaged: readonly SalvagedRecord[],
 ): Map<string, Found> {
   const byKey = new Map<string, LoggedRecord>()
@@ -41,7 +42,8 @@ export function placesOf(
 
 /** @param answer where it was acknowledged */
 function placeIn(
-  { epoch, sequence, origin }: LoggedRecord, answer: NonNullable<WrittenRecord['answer']>,
+  { epoch, sequence, origin }: LoggedRecord,
+  answer: NonNullable<WrittenRecord['answer']>,
 ): Place {
   if (epoch === answer.loggedEpoch && sequence === answer.sequence) return 'present'
   // Resent by the client, with its key alone or with its origin.
@@ -51,7 +53,8 @@ function placeIn(
 
 /** Records whose fate is asked for: all that have moved, and a sample of the others. */
 export function questionable(
-  found: ReadonlyMap<string, Found>, othersMax: number,
+  found: ReadonlyMap<string, Found>,
+  othersMax: number,
 ): readonly string[] {
   const present: string[] = []
   const others: string[] = []
@@ -65,7 +68,8 @@ export function questionable(
 
 /** Faults where the cluster's word on a record differs from what was found. */
 export function fateFaults(
-  found: ReadonlyMap<string, Found>, answered: ReadonlyMap<string, FateValue>,
+  found: ReadonlyMap<string, Found>,
+  answered: ReadonlyMap<string, FateValue>,
 ): string[] {
   const faults: string[] = []
   for (const [key, fate] of answered) {
@@ -88,7 +92,8 @@ export function fateFaults(
  * has no entry of its own, so reports are not compared if there is one.
  */
 export function reportFaults(
-  reports: readonly ForkReport[], log: readonly LoggedRecord[],
+  reports: readonly ForkReport[],
+  log: readonly LoggedRecord[],
 ): string[] {
   if (log.some(({ origin }) => origin?.isDisplacing || origin?.via === 'quarantine')) return []
   const outcomes = new Map<string, Place>()
@@ -105,10 +110,13 @@ export function reportFaults(
     })
     const count = (place: Place): number => own.filter(([, one]) => one === place).length
     const counts = (['resent', 'merged', 'superseded', 'quarantined'] as const)
-      .filter((place) => count(place) !== report[place]
-        + (place === 'quarantined' ? report.discarded : 0))
+      .filter((place) =>
+        count(place) !== report[place]
+            + (place === 'quarantined' ? report.discarded : 0)
+      )
       .map((place) => `${report[place]} ${place}, the log has ${count(place)}`)
-    return counts.length === 0 ? []
+    return counts.length === 0
+      ? []
       : [`the report on epoch ${report.epoch} counts ${counts.join('; ')} (GetForks)`]
   })
 }
@@ -118,7 +126,8 @@ export function reportFaults(
  * @param returned nodes that answer
  */
 export function openFaults(
-  reports: readonly ForkReport[], returned: ReadonlySet<string>,
+  reports: readonly ForkReport[],
+  returned: ReadonlySet<string>,
 ): string[] {
   return reports.filter(({ outcome, node }) => outcome === null && returned.has(node))
     .map(({ epoch, node, salvages }) => {
@@ -130,7 +139,8 @@ export function openFaults(
 
 /** True if a closed report says that writes of this epoch beyond the fork point were lost. */
 export function isAccounted(
-  answer: NonNullable<WrittenRecord['answer']>, reports: readonly ForkReport[],
+  answer: NonNullable<WrittenRecord['answer']>,
+  reports: readonly ForkReport[],
 ): boolean {
   const report = reports.find(({ epoch }) => epoch === answer.loggedEpoch)
   return report?.outcome === 'lost' && answer.sequence > report.forkPoint.sequence

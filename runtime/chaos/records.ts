@@ -5,7 +5,13 @@ import type { AckLevel } from '../../machines/protocol/messages.js'
 
 /** Places of acknowledged records. Each record is in one of them. */
 export const places = [
-  'present', 'resent', 'merged', 'superseded', 'quarantined', 'salvaged', 'lost',
+  'present',
+  'resent',
+  'merged',
+  'superseded',
+  'quarantined',
+  'salvaged',
+  'lost',
 ] as const
 export type Place = typeof places[number]
 

@@ -89,18 +89,32 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const nowMs = (): number => Math.round(performance.now() - beganAt)
   const watch = new Watch(operator, space, nowMs)
   const injector = new Injector({
-    client: operator, control: options.control, watch, space, kinds: options.kinds, nowMs,
-    random: seeded(options.seed), log: options.log,
+    client: operator,
+    control: options.control,
+    watch,
+    space,
+    kinds: options.kinds,
+    nowMs,
+    random: seeded(options.seed),
+    log: options.log,
   })
   const run = `chaos-${Date.now().toString(36)}`
   const load = new Load(options.writer, {
-    space, run, rate: options.rate, random: seeded(options.seed + 1), nowMs,
+    space,
+    run,
+    rate: options.rate,
+    random: seeded(options.seed + 1),
+    nowMs,
   })
-  const timer = setInterval(() => options.progress({
-    elapsedMs: nowMs(), written: load.records.length, acknowledged: load.answersMs.length,
-    faults: injector.done.length, primary: watch.found?.primary ?? null,
-    inSync: watch.found?.inSync ?? [],
-  }), progressMs)
+  const timer = setInterval(() =>
+    options.progress({
+      elapsedMs: nowMs(),
+      written: load.records.length,
+      acknowledged: load.answersMs.length,
+      faults: injector.done.length,
+      primary: watch.found?.primary ?? null,
+      inSync: watch.found?.inSync ?? [],
+    }), progressMs)
   try {
     const kinds = await injector.prepare(found)
     for (const { fault, why } of injector.skipped) options.log(`skipping ${fault}: ${why}`)
@@ -153,36 +167,61 @@ async function report(options: ChaosOptions, ended: Ended): Promise<ChaosReport>
   const from = found.commitSequence + 1
   const { log, fault } = await readLog(operator, space, from, run)
   const nodes = (watch.status?.nodes ?? []).filter(({ id }) =>
-    members.some(({ node }) => node === id))
+    members.some(({ node }) => node === id)
+  )
   const { salvaged, unreadable } = await readSalvages(nodes, found.uuid, run)
   options.log('asking the cluster for fates and fork reports')
   const stated = await clusterReports(options, ended, log, salvaged)
   const result = audit({
-    records: load.records, log, salvaged, unreadable, filled: injector.filled, members,
-    hasConverged, returned, reports: stated.reports, fates: stated.fates,
+    records: load.records,
+    log,
+    salvaged,
+    unreadable,
+    filled: injector.filled,
+    members,
+    hasConverged,
+    returned,
+    reports: stated.reports,
+    fates: stated.fates,
   })
   const excuses = [
-    ...injector.excuses, ...watch.stalls,
+    ...injector.excuses,
+    ...watch.stalls,
     ...nobodyInSync(watch.inSync, injector.down, ended.loadEndMs),
   ]
   const outage = outageOf(
-    load.answersMs, { fromMs: 0, toMs: ended.loadEndMs }, excuses)
+    load.answersMs,
+    { fromMs: 0, toMs: ended.loadEndMs },
+    excuses,
+  )
   const broken = [
-    ...result.broken, ...(fault === null ? [] : [fault]), ...stated.faults, ...injector.broken,
-    ...outageFault(outage), ...await deathFaults(options.control, ended),
+    ...result.broken,
+    ...(fault === null ? [] : [fault]),
+    ...stated.faults,
+    ...injector.broken,
+    ...outageFault(outage),
+    ...await deathFaults(options.control, ended),
   ]
   return {
-    ...result, broken, ok: broken.length === 0, space, seed: options.seed,
+    ...result,
+    broken,
+    ok: broken.length === 0,
+    space,
+    seed: options.seed,
     ms: Math.round(ended.loadEndMs),
-    faults: injector.done, skipped: injector.skipped,
+    faults: injector.done,
+    skipped: injector.skipped,
     promotions: epochsOf([...watch.epochs.values()], load.records, injector.done, found.epoch),
-    unavailability: { ...outage, limitMs: unavailableMaxMs, excuses }, members,
+    unavailability: { ...outage, limitMs: unavailableMaxMs, excuses },
+    members,
   }
 }
 
 /** The cluster's own fork reports, and its fates of the records. */
 async function clusterReports(
-  { operator, space }: ChaosOptions, { load, found }: Ended, log: readonly LoggedRecord[],
+  { operator, space }: ChaosOptions,
+  { load, found }: Ended,
+  log: readonly LoggedRecord[],
   salvaged: readonly SalvagedRecord[],
 ): Promise<Pick<Evidence, 'reports' | 'fates'> & { readonly faults: readonly string[] }> {
   const keys = questionable(placesOf(load.records, log, salvaged), presentAskedMax)
@@ -209,7 +248,8 @@ async function deathFaults(control: Control | null, { nowMs }: Ended): Promise<s
   const means = await control.means().catch((error: unknown) => (error as Error).message)
   if (typeof means === 'string') return [`it is not known whether nodes have died: ${means}`]
   return means.deaths.filter(({ atMs }) => atMs >= beganAt).map(({ node, pid, how }) =>
-    `${node} (pid ${pid}) ended by itself: ${how}; see its log`)
+    `${node} (pid ${pid}) ended by itself: ${how}; see its log`
+  )
 }
 
 /** The minimal standard generator (Park and Miller 1988), enough to repeat a choice of faults. */

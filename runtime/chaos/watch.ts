@@ -35,7 +35,8 @@ export class Watch {
   #polling: Promise<void>
 
   constructor(
-    private readonly client: EngramClient, private readonly space: string,
+    private readonly client: EngramClient,
+    private readonly space: string,
     private readonly nowMs: () => number,
   ) {
     this.#subscription = client.connection.subscribe(subjects.assignment(space), {

@@ -61,8 +61,9 @@ function stateOf(node: AnyStateNode): ChartState {
     initial: node.type === 'compound' ? pathOf(node.initial.target[0]) : null,
     entry: actionNames(node.entry),
     exit: actionNames(node.exit),
-    invokes: node.invoke.map(({ id, src }) =>
-      ({ id, src: typeof src === 'string' ? src : inline })),
+    invokes: node.invoke.map(({ id, src }) => ({ id,
+      src: typeof src === 'string' ? src : inline })
+    ),
     transitions: [...always, ...triggered].map(transitionOf),
     states: Object.values(node.states).map(stateOf),
   }
@@ -95,8 +96,11 @@ export const invoked = /^xstate\.(done|error)\.actor\.(.*)$/
 function triggerOf({ eventType, delay }: Definition): Pick<ChartTransition, 'trigger' | 'name'> {
   if (eventType === '') return { trigger: 'always', name: '' }
   if (eventType.startsWith('xstate.after.')) {
-    const name = typeof delay === 'number' ? `${delay} ms`
-      : typeof delay === 'string' ? delay : inline
+    const name = typeof delay === 'number'
+      ? `${delay} ms`
+      : typeof delay === 'string'
+      ? delay
+      : inline
     return { trigger: 'after', name }
   }
   if (eventType.startsWith('xstate.done.state.')) return { trigger: 'stateDone', name: '' }

@@ -97,7 +97,8 @@ function triggersOf(node: AnyStateNode): Pick<StateConfig, 'on' | 'after' | 'onD
 }
 
 function invokeConfig(
-  node: AnyStateNode, { id, src }: { readonly id: string; readonly src: unknown },
+  node: AnyStateNode,
+  { id, src }: { readonly id: string; readonly src: unknown },
 ): InvokeConfig {
   const ofActor = (how: 'done' | 'error'): TransitionConfig[] =>
     ((node.transitions.get(`xstate.${how}.actor.${id}`) ?? []) as Definition[])
@@ -132,7 +133,8 @@ function reference(of: unknown): Reference {
 
 /** Nothing where there is none: the configuration is read by people, too. */
 function some<TKey extends string, T>(
-  key: TKey, list: readonly T[],
+  key: TKey,
+  list: readonly T[],
 ): { readonly [K in TKey]?: readonly T[] } {
   return list.length === 0 ? {} : { [key]: list } as { readonly [K in TKey]: readonly T[] }
 }

@@ -27,13 +27,17 @@ export function mermaidOf(chart: Chart): string {
 function idOf(chart: Chart, path: string): string {
   const parts = path === '' ? [] : path.split('.')
   return [chart.id, ...parts].map((part) =>
-    part.replaceAll('_', '__').replace(/[^A-Za-z0-9_]/g, '_x')).join('_')
+    part.replaceAll('_', '__').replace(/[^A-Za-z0-9_]/g, '_x')
+  ).join('_')
 }
 
 const anyOf = (chart: Chart, scope: string): string => `${idOf(chart, scope)}_any_`
 
 function block(
-  chart: Chart, state: ChartState, edges: ReadonlyMap<string, Edge[]>, indent: string,
+  chart: Chart,
+  state: ChartState,
+  edges: ReadonlyMap<string, Edge[]>,
+  indent: string,
 ): string[] {
   const own = edges.get(state.path) ?? []
   const any = anyOf(chart, state.path)
@@ -46,7 +50,8 @@ function block(
   return [
     ...(own.some(({ from }) => from === any) ? [`${indent}state "any" as ${any}`] : []),
     ...state.states.flatMap((child) => declared(chart, child, edges, indent)),
-    ...(state.initial === null ? []
+    ...(state.initial === null
+      ? []
       : [`${indent}[*] --> ${idOf(chart, childToward(state.path, state.initial))}`]),
     ...own.map(({ from, to, label }) => `${indent}${from} --> ${to} : ${label}`),
     ...state.states.filter(({ kind }) => kind === 'final')
@@ -55,7 +60,10 @@ function block(
 }
 
 function declared(
-  chart: Chart, state: ChartState, edges: ReadonlyMap<string, Edge[]>, indent: string,
+  chart: Chart,
+  state: ChartState,
+  edges: ReadonlyMap<string, Edge[]>,
+  indent: string,
 ): string[] {
   const head = `${indent}state "${labelOf(state)}" as ${idOf(chart, state.path)}`
   if (state.states.length === 0) return [head]
@@ -71,7 +79,8 @@ function labelOf({ key, invokes }: ChartState): string {
 /** Edges by the path of the state whose block contains them. */
 function edgesByScope(chart: Chart): Map<string, Edge[]> {
   const parallel = new Set(
-    flatten(chart.root).filter(({ kind }) => kind === 'parallel').map(({ path }) => path))
+    flatten(chart.root).filter(({ kind }) => kind === 'parallel').map(({ path }) => path),
+  )
   const scopes = new Map<string, Edge[]>()
   for (const state of flatten(chart.root)) {
     for (const transition of state.transitions) {
@@ -91,7 +100,10 @@ function isSame(a: Edge, b: Edge): boolean {
 }
 
 function placed(
-  chart: Chart, parallel: ReadonlySet<string>, source: string, transition: ChartTransition,
+  chart: Chart,
+  parallel: ReadonlySet<string>,
+  source: string,
+  transition: ChartTransition,
   target: string,
 ): { scope: string; edge: Edge } {
   // To itself, or from within to itself: an edge from the outside.
@@ -110,8 +122,12 @@ function placed(
 
 function triggerText({ trigger, name, guard }: ChartTransition): string {
   const what = {
-    event: name, after: `after ${name}`, always: 'always', done: `${name} is done`,
-    error: `${name} has failed`, stateDone: 'done',
+    event: name,
+    after: `after ${name}`,
+    always: 'always',
+    done: `${name} is done`,
+    error: `${name} has failed`,
+    stateDone: 'done',
   }[trigger]
   return guard === null ? what : `${what} [${guard}]`
 }

@@ -19,7 +19,11 @@ export function scxmlOf(chart: Chart): string {
 }
 
 const tags = {
-  atomic: 'state', compound: 'state', parallel: 'parallel', final: 'final', history: 'history',
+  atomic: 'state',
+  compound: 'state',
+  parallel: 'parallel',
+  final: 'final',
+  history: 'history',
 } as const
 
 function element(state: ChartState, indent: string, isRoot = false): string[] {
@@ -42,14 +46,18 @@ function inner(state: ChartState, isRoot: boolean, indent: string): string[] {
     ...content('onentry', [...state.entry.map(performed), ...sends], indent),
     ...content('onexit', [...cancels, ...state.exit.map(performed)], indent),
     ...state.invokes.map(({ id, src }) =>
-      `${indent}<invoke id="${escaped(id)}" src="${escaped(src)}"/>`),
+      `${indent}<invoke id="${escaped(id)}" src="${escaped(src)}"/>`
+    ),
     ...state.transitions.flatMap((one) => transitionElement(state, one, isRoot, indent)),
     ...state.states.flatMap((child) => element(child, indent)),
   ]
 }
 
 function transitionElement(
-  state: ChartState, transition: ChartTransition, isRoot: boolean, indent: string,
+  state: ChartState,
+  transition: ChartTransition,
+  isRoot: boolean,
+  indent: string,
 ): string[] {
   const { guard, targets, reenter, actions } = transition
   const isInner = (target: string): boolean =>
@@ -70,12 +78,18 @@ function transitionElement(
 
 function eventOf(state: ChartState, { trigger, name }: ChartTransition): string | null {
   switch (trigger) {
-    case 'event': return name
-    case 'after': return delayEvent(state, name)
-    case 'always': return null
-    case 'done': return `done.invoke.${name}`
-    case 'error': return `error.platform.${name}`
-    case 'stateDone': return `done.state.${state.path}`
+    case 'event':
+      return name
+    case 'after':
+      return delayEvent(state, name)
+    case 'always':
+      return null
+    case 'done':
+      return `done.invoke.${name}`
+    case 'error':
+      return `error.platform.${name}`
+    case 'stateDone':
+      return `done.state.${state.path}`
   }
 }
 

@@ -15,9 +15,8 @@ import { readUpRecord } from '../cluster/clusterFile.js'
 import type { UpRecord } from '../cluster/clusterFile.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import { showAudit } from './chaosText.js'
-import {
-  CliError, connectionOptions, defaultData, durationOption, exit, jsonOption, usage, whole,
-} from './context.js'
+import { CliError, connectionOptions, defaultData, durationOption, exit, jsonOption, usage,
+  whole } from './context.js'
 import type { Action, Context } from './context.js'
 import { checkSpaceName } from './space.js'
 import { showCount, showMs } from './text.js'
@@ -102,10 +101,16 @@ async function chaos(context: Context, space: string, flags: ChaosFlags): Promis
     const seed = flags.seed ?? randomInt(2 ** 31 - 2)
     context.note(`injecting faults into ${space} for ${showMs(flags.for)}, seed ${seed}`)
     const report = await runChaos({
-      ...clients, space, forMs: flags.for, kinds: flags.faults ?? faultKinds,
-      rate: flags.rate, seed,
+      ...clients,
+      space,
+      forMs: flags.for,
+      kinds: flags.faults ?? faultKinds,
+      rate: flags.rate,
+      seed,
       control: await controlOf(clients.operator, record),
-      signal: interrupt.signal, log: output.line, progress: output.progress,
+      signal: interrupt.signal,
+      log: output.line,
+      progress: output.progress,
     })
     output.end()
     return print(context, report, flags.json ?? false)
@@ -121,7 +126,9 @@ async function chaos(context: Context, space: string, flags: ChaosFlags): Promis
 
 /** Address of NATS: from the flags, else from the record of --data. */
 function located(
-  context: Context, flags: ChaosFlags, record: UpRecord | null,
+  context: Context,
+  flags: ChaosFlags,
+  record: UpRecord | null,
 ): ConnectionFlags {
   const { env } = context.io
   const given = flags.nats ?? flags.config
@@ -133,7 +140,8 @@ function located(
 
 /** Two connections, since an operator may not write and a writer may not send commands. */
 async function connectAs(
-  context: Context, flags: ConnectionFlags,
+  context: Context,
+  flags: ConnectionFlags,
 ): Promise<{ operator: EngramClient; writer: EngramClient }> {
   const asOperator = context.settings(flags, 'operator').nats
   const asWriter = context.settings(flags, 'writer').nats
@@ -153,7 +161,8 @@ async function connectAs(
  * harmed. It is the one of --data, or is found beside a node's directory.
  */
 async function controlOf(
-  operator: EngramClient, record: UpRecord | null,
+  operator: EngramClient,
+  record: UpRecord | null,
 ): Promise<Control | null> {
   const { nodes } = await operator.status()
   const parents = new Set(nodes.flatMap(({ data }) => (data === null ? [] : [dirname(data)])))

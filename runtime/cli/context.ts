@@ -24,7 +24,10 @@ export interface CliIo {
 }
 
 export const processIo = (): CliIo => ({
-  stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, env: process.env,
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
   cwd: process.cwd(),
 })
 
@@ -33,7 +36,9 @@ export const exit = { ok: 0, failed: 1, usage: 2 } as const
 /** Ends the command with a message, a remedy and an exit code. */
 export class CliError extends Error {
   constructor(
-    message: string, readonly remedy: string | null = null, readonly exitCode: number = exit.failed,
+    message: string,
+    readonly remedy: string | null = null,
+    readonly exitCode: number = exit.failed,
     /** In the error that --json prints. */
     readonly code = exitCode === exit.usage ? 'USAGE' : 'FAILED',
   ) {
@@ -98,7 +103,9 @@ export class Context {
 
   /** Connects, runs, closes. The role selects the password in `--nats-auth`. */
   async withClient<T>(
-    flags: ConnectionFlags, run: (client: EngramClient) => Promise<T>, role: Role = 'operator',
+    flags: ConnectionFlags,
+    run: (client: EngramClient) => Promise<T>,
+    role: Role = 'operator',
   ): Promise<T> {
     const { nats } = this.settings(flags, role)
     const client = await connect({ ...nats, name: 'engram-cli' })
@@ -132,7 +139,8 @@ export function connectionOptions(command: Command): Command {
       continue
     }
     const otherwise = name === 'servers'
-      ? ` (default: the running \`engram up\` here, else ${defaultNatsUrl})` : ''
+      ? ` (default: the running \`engram up\` here, else ${defaultNatsUrl})`
+      : ''
     command.addOption(new Option(flag, `${doc} [${variable}]${otherwise}`)
       .helpGroup(connectionGroup))
   }
@@ -196,8 +204,11 @@ export const durationUnits = 'like 500ms, 5s or 2m; a number without a unit is m
 export function durationOption(flags: string, text: string, defaultMs?: number): Option {
   const option = new Option(flags, `${text}: ${durationUnits}`).argParser(duration)
   if (defaultMs === undefined) return option
-  const shown = defaultMs % 60_000 === 0 ? `${defaultMs / 60_000}m`
-    : defaultMs % 1000 === 0 ? `${defaultMs / 1000}s` : `${defaultMs}ms`
+  const shown = defaultMs % 60_000 === 0
+    ? `${defaultMs / 60_000}m`
+    : defaultMs % 1000 === 0
+    ? `${defaultMs / 1000}s`
+    : `${defaultMs}ms`
   return option.default(defaultMs, shown)
 }
 

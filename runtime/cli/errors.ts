@@ -3,9 +3,8 @@ import { messageOf } from '../../machines/base/thrown.js'
 import { connectRemedy } from '../bus/faults.js'
 import { shownName } from '../bus/settingNames.js'
 import { DeniedError } from '../client/denials.js'
-import {
-  AdminError, ConnectError, EngramError, ReadError, WriteOutcomeUnknownError, WriteRefusedError,
-} from '../client/errors.js'
+import { AdminError, ConnectError, EngramError, ReadError, WriteOutcomeUnknownError,
+  WriteRefusedError } from '../client/errors.js'
 import { DataInUseError } from '../cluster/clusterFile.js'
 import { natsSource } from '../config/natsSettings.js'
 import { ConfigError } from '../config/options.js'
@@ -29,7 +28,11 @@ export function endingOf(error: unknown): Ending {
   if (error instanceof RemediedError) return { ...endingOf(error.cause), remedy: error.remedy }
   const message = messageOf(error)
   const ending = {
-    message, label: message, code: codeOf(error), fields: fieldsOf(error), remedy: null,
+    message,
+    label: message,
+    code: codeOf(error),
+    fields: fieldsOf(error),
+    remedy: null,
     exitCode: exit.failed,
   }
   if (error instanceof CliError) {
@@ -38,7 +41,10 @@ export function endingOf(error: unknown): Ending {
   if (error instanceof ConfigError) {
     const text = `the ${error.source} cannot be used:\n  ${message.replaceAll('\n', '\n  ')}`
     return {
-      ...ending, message: text, label: text, exitCode: exit.usage,
+      ...ending,
+      message: text,
+      label: text,
+      exitCode: exit.usage,
       remedy: error.source === natsSource
         ? 'Correct it. Options of the connection: engram status --help'
         : 'Correct it. List of options: engram node --help-config',
@@ -114,49 +120,67 @@ function writeRemedy(error: WriteRefusedError): string | null {
     case 'INVALID_OPERATION':
       return 'An operation looks like {"type":"StoreNode","node":{"id":"n1","content":"…"}}. '
         + 'All operations: engram write --help'
-    case 'PAYLOAD_TOO_LARGE': return 'Split the request: the limit is 256 KiB.'
+    case 'PAYLOAD_TOO_LARGE':
+      return 'Split the request: the limit is 256 KiB.'
     case 'NOT_ENOUGH_IN_SYNC':
       return 'Too few members are in sync for --ack committed. Start the missing node (engram '
         + 'status), or write with --ack durable.'
-    case 'OVERLOADED': return 'Reduce the number of writes in flight: --in-flight N.'
-    case 'FORBIDDEN': return forbidden(error)
-    case 'UNKNOWN_SPACE': return unknownSpace
+    case 'OVERLOADED':
+      return 'Reduce the number of writes in flight: --in-flight N.'
+    case 'FORBIDDEN':
+      return forbidden(error)
+    case 'UNKNOWN_SPACE':
+      return unknownSpace
     case 'READ_ONLY':
       return 'The disk of the primary is full. Free space on it; then writes work again by '
         + 'themselves.'
-    default: return null
+    default:
+      return null
   }
 }
 
 function requestRemedy(error: ReadError | AdminError): string | null {
   switch (error.code) {
     case 'NO_RESPONDERS':
-    case 'TIMEOUT': return 'Check nodes and primaries: engram status'
+    case 'TIMEOUT':
+      return 'Check nodes and primaries: engram status'
     case 'NO_NODES':
       return 'Start one with `engram up` or `engram node`, or name another server with --nats.'
-    case 'NOT_PRIMARY': return 'Try again. The primary, or why there is none: engram status'
-    case 'UNKNOWN_SPACE': return unknownSpace
-    case 'FORBIDDEN': return forbidden(error)
+    case 'NOT_PRIMARY':
+      return 'Try again. The primary, or why there is none: engram status'
+    case 'UNKNOWN_SPACE':
+      return unknownSpace
+    case 'FORBIDDEN':
+      return forbidden(error)
     case 'ARBITER_REFUSED':
       return 'Fix what JetStream reports (space, limits, permissions; nats stream info KV_engram), '
         + 'then try again.'
     case 'ARBITER_UNAVAILABLE':
       return 'Check that JetStream runs and that the stream KV_engram has a leader. Spaces keep '
         + 'working meanwhile (engram status).'
-    case 'NOT_ENOUGH_IN_SYNC': return 'Check which nodes run and are in sync: engram status'
-    case 'STALE_READ': return 'Read from the primary (leave out --any), or allow more staleness.'
-    default: return null
+    case 'NOT_ENOUGH_IN_SYNC':
+      return 'Check which nodes run and are in sync: engram status'
+    case 'STALE_READ':
+      return 'Read from the primary (leave out --any), or allow more staleness.'
+    default:
+      return null
   }
 }
 
 function codeRemedy(code: unknown): string | null {
   switch (code) {
-    case 'ENOENT': return 'Check the path.'
-    case 'EISDIR': return 'Name a file, not a directory.'
-    case 'EACCES': return 'Check the permissions of the path.'
+    case 'ENOENT':
+      return 'Check the path.'
+    case 'EISDIR':
+      return 'Name a file, not a directory.'
+    case 'EACCES':
+      return 'Check the permissions of the path.'
     case 'ENOSPC':
-    case 'EDQUOT': return 'Free space on the file system of the path.'
-    case 'EROFS': return 'Mount the file system of the path read-write.'
-    default: return null
+    case 'EDQUOT':
+      return 'Free space on the file system of the path.'
+    case 'EROFS':
+      return 'Mount the file system of the path read-write.'
+    default:
+      return null
   }
 }

@@ -32,8 +32,7 @@ export function addEvents(program: Command, context: Context): void {
       + 'promotions with their steps and reasons, handovers, forks, alerts, changes of in-sync '
       + 'sets, restarts of actors, nodes lost and back.')
     .option('-f, --follow', 'show new events until Ctrl-C')
-    .option('--last <count>', 'number of past events to show', whole(0, 100_000),
-      lastDefault)
+    .option('--last <count>', 'number of past events to show', whole(0, 100_000), lastDefault)
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
@@ -45,12 +44,15 @@ Examples:
 Each node keeps its latest events over restarts: promotions, handovers, alerts, changes of in-sync
 sets, nodes lost and back. Only --follow shows steps of promotions and restarts of actors.
 Past promotions as a table: engram history`)
-    .action(context.act((space: string | undefined, flags: EventsFlags) =>
-      events(context, space, flags)))
+    .action(
+      context.act((space: string | undefined, flags: EventsFlags) => events(context, space, flags)),
+    )
 }
 
 async function events(
-  context: Context, space: string | undefined, flags: EventsFlags,
+  context: Context,
+  space: string | undefined,
+  flags: EventsFlags,
 ): Promise<void> {
   if (space !== undefined) checkSpaceName(space)
   const { nats } = context.settings(flags)
@@ -61,7 +63,8 @@ async function events(
     const events = new EventText({ emit: (line) => order.add(line, performance.now()), space })
     const end = flags.follow ? await follow(context, client, inboxPrefix(nats), events) : () => {}
     const [status, past] = await Promise.all([
-      client.status(), flags.last === 0 ? [] : pastOf(client, inboxPrefix(nats), space),
+      client.status(),
+      flags.last === 0 ? [] : pastOf(client, inboxPrefix(nats), space),
     ])
     if (status.nodes.length === 0 && !flags.follow) throw noNodes(client)
     const printAll = (lines: readonly EventLine[]): void => {
@@ -81,7 +84,9 @@ async function events(
 
 /** Events kept by the nodes that answer. */
 async function pastOf(
-  { connection }: EngramClient, inboxPrefix: string, space: string | undefined,
+  { connection }: EngramClient,
+  inboxPrefix: string,
+  space: string | undefined,
 ): Promise<RecordedEvent[]> {
   const nodes = await eventsOfNodes({ connection, inboxPrefix }, { space })
   return [...nodes.values()].flat()
@@ -89,10 +94,14 @@ async function pastOf(
 
 /** Subscribes to new events. Returns a function that ends it. */
 async function follow(
-  context: Context, { connection }: EngramClient, prefix: string, events: EventText,
+  context: Context,
+  { connection }: EngramClient,
+  prefix: string,
+  events: EventText,
 ): Promise<() => void> {
   const inspector = new Inspector({
-    connection, inboxPrefix: prefix,
+    connection,
+    inboxPrefix: prefix,
     onEnvelope: (envelope) => events.onEnvelope(envelope),
     onFault: (message) => context.note(`warning: ${message}`),
   })

@@ -40,8 +40,8 @@ Exits 0 for every fate.`)
 async function fate(context: Context, space: string, flags: FateFlags): Promise<void> {
   checkSpaceName(space)
   const query = queryOf(space, flags)
-  const { value } = await context.withClient(flags, (client) =>
-    client.read(space, query, { deadlineMs: flags.deadline }), 'reader')
+  const { value } = await context.withClient(flags,
+    (client) => client.read(space, query, { deadlineMs: flags.deadline }), 'reader')
   if (flags.json) return context.printJson({ space, ...value })
   context.print(value.reason)
   for (const [name, text] of factsOf(value)) context.print(`  ${name.padEnd(13)} ${text}`)
@@ -64,7 +64,8 @@ function queryOf(space: string, { key, epoch, sequence }: FateFlags) {
 }
 
 const ways = {
-  client: 'its client, which resent it', salvage: 'a salvage',
+  client: 'its client, which resent it',
+  salvage: 'a salvage',
   quarantine: 'an operator, from the quarantine',
 } as const
 

@@ -19,7 +19,7 @@ export function addFiles(program: Command, context: Context): void {
     .description('Reads the files of a journal without changing them.')
   directoryCommand(journal, 'verify', 'check every record',
     'Checks every record and every frame in full. Exits 1 if one is damaged. A torn last write '
-    + 'is no damage.')
+      + 'is no damage.')
     .action(context.act((dir: string, flags: JsonFlag) => verify(context, dir, flags)))
   directoryCommand(journal, 'dump', 'print the records',
     'Prints the records with their entries. With --json it prints one record per line.')
@@ -34,12 +34,18 @@ export function addFiles(program: Command, context: Context): void {
   directoryCommand(salvage, 'show', 'print the entries of a salvage file',
     'Prints the entries of a salvage file. Their {"operations":[…]} can be written again.')
     .argument('[name]', 'name as salvage list shows it (default: the only file)')
-    .action(context.act((dir: string, name: string | undefined, flags: JsonFlag) =>
-      show(context, dir, name, flags)))
+    .action(
+      context.act((dir: string, name: string | undefined, flags: JsonFlag) =>
+        show(context, dir, name, flags)
+      ),
+    )
 }
 
 function directoryCommand(
-  parent: Command, name: string, summary: string, description: string,
+  parent: Command,
+  name: string,
+  summary: string,
+  description: string,
 ): Command {
   return parent.command(name).summary(summary).description(description)
     .argument('<dir>', 'data directory of the node').addOption(jsonOption())
@@ -101,12 +107,15 @@ function nodesBelow(directory: string): string[] {
 async function salvagesIn(context: Context, directory: string): Promise<SalvageFiles> {
   checkNodeDirectory(directory)
   const [{ createSalvageFiles }, { NodeFileSystem }] = await Promise.all(
-    [import('../journal/salvage.js'), import('../system/fileSystem.js')])
+    [import('../journal/salvage.js'), import('../system/fileSystem.js')],
+  )
   const log = (fields: object, message: string): void =>
     context.note('reason' in fields ? `${message}: ${String(fields.reason)}` : message)
   const logger: Logger = { debug() {}, info() {}, warn: log, error: log }
   return createSalvageFiles({
-    directory: join(directory, 'salvage'), fileSystem: new NodeFileSystem(), logger,
+    directory: join(directory, 'salvage'),
+    fileSystem: new NodeFileSystem(),
+    logger,
   })
 }
 
@@ -123,15 +132,23 @@ async function list(context: Context, directory: string, flags: JsonFlag): Promi
   context.print(table(
     ['NAME', 'SPACE', 'ENTRIES', 'SIZE', 'AFTER', 'TO', 'JOINED EPOCH', 'SAVED'],
     salvages.map(({ name, header, entries, bytes }) => [
-      name, header.space, showCount(entries), showBytes(bytes),
+      name,
+      header.space,
+      showCount(entries),
+      showBytes(bytes),
       `(${header.common.epoch}, ${header.common.sequence})`,
-      `(${header.end.epoch}, ${header.end.sequence})`, String(header.joinedEpoch),
+      `(${header.end.epoch}, ${header.end.sequence})`,
+      String(header.joinedEpoch),
       new Date(header.savedAtMs).toISOString(),
-    ])))
+    ]),
+  ))
 }
 
 async function show(
-  context: Context, directory: string, name: string | undefined, flags: JsonFlag,
+  context: Context,
+  directory: string,
+  name: string | undefined,
+  flags: JsonFlag,
 ): Promise<void> {
   const files = await salvagesIn(context, directory)
   const chosen = name ?? await onlyOne(files, directory)

@@ -6,9 +6,8 @@ import { AdminError } from '../client/errors.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import { atRiskText, openReportOf, waitingWrites, waitText } from '../status/forks.js'
 import type { ClusterSpace, ClusterStatus } from '../status/status.js'
-import {
-  connectionOptions, durationOption, exit, jsonOption, noNodes, RemediedError, whole,
-} from './context.js'
+import { connectionOptions, durationOption, exit, jsonOption, noNodes, RemediedError,
+  whole } from './context.js'
 import type { Action, Context } from './context.js'
 import { endingOf } from './errors.js'
 import { checkSpaceName } from './space.js'
@@ -39,23 +38,30 @@ Examples:
   engram forks close demo 3         # give up the writes of epoch 3 that are missing
   engram forks reconcile demo       # merge salvages, if the space has reconcile manual
   engram forks --json | jq '.spaces[].reports[] | select(.outcome == null)'`)
-    .action(context.act((space: string | undefined, flags: ForksFlags) =>
-      show(context, space, flags)))
+    .action(
+      context.act((space: string | undefined, flags: ForksFlags) => show(context, space, flags)),
+    )
   connectionOptions(forks.command('close').argument('<space>')
     .argument('<epoch>', 'epoch that ended', whole(1, Number.MAX_SAFE_INTEGER)))
     .summary('give up a fork report')
     .description('Closes the report as dismissed. Writes of the epoch that are still missing count '
       + 'as lost. Use it if a disk is gone for good.')
     .addOption(jsonOption())
-    .action(context.act((space: string, epoch: number, _flags: CommandFlags, command: Command) =>
-      close(context, space, epoch, command.optsWithGlobals())))
+    .action(
+      context.act((space: string, epoch: number, _flags: CommandFlags, command: Command) =>
+        close(context, space, epoch, command.optsWithGlobals())
+      ),
+    )
   connectionOptions(forks.command('reconcile').argument('<space>'))
     .summary('merge salvages into the log')
     .description('Makes every node upload its salvages of the space now. For spaces with reconcile '
       + 'manual, which wait for this command.')
     .addOption(jsonOption())
-    .action(context.act((space: string, _flags: CommandFlags, command: Command) =>
-      reconcile(context, space, command.optsWithGlobals())))
+    .action(
+      context.act((space: string, _flags: CommandFlags, command: Command) =>
+        reconcile(context, space, command.optsWithGlobals())
+      ),
+    )
 }
 
 interface SpaceForks {
@@ -69,7 +75,9 @@ interface SpaceForks {
 const askedMax = 16
 
 async function show(
-  context: Context, name: string | undefined, flags: ForksFlags,
+  context: Context,
+  name: string | undefined,
+  flags: ForksFlags,
 ): Promise<Action> {
   if (name !== undefined) checkSpaceName(name)
   return await context.withClient(flags, async (client) => {
@@ -109,7 +117,10 @@ function idsOf(client: EngramClient, status: ClusterStatus): string[] {
 }
 
 function print(
-  context: Context, spaces: readonly SpaceForks[], name: string | undefined, status: ClusterStatus,
+  context: Context,
+  spaces: readonly SpaceForks[],
+  name: string | undefined,
+  status: ClusterStatus,
 ): void {
   const some = spaces.filter(({ reports, quarantined }) => reports.length > 0 || quarantined > 0)
   if (some.length === 0) {
@@ -121,8 +132,10 @@ function print(
     return [
       ...(name === undefined ? [`SPACE ${one.id}`] : []),
       ...(one.reports.length > 0 ? [reportTable(one.reports)] : []),
-      ...(one.quarantined > 0 ? [`${showCount(one.quarantined)} in quarantine: `
-        + `engram quarantine list ${one.id}`] : []),
+      ...(one.quarantined > 0
+        ? [`${showCount(one.quarantined)} in quarantine: `
+          + `engram quarantine list ${one.id}`]
+        : []),
       ...(name === undefined ? [] : waits(one, said)),
     ].join('\n')
   }).join('\n\n'))
@@ -133,13 +146,17 @@ function reportTable(reports: readonly ForkReport[]): string {
     ['EPOCH', 'PRIMARY', 'FORK POINT', 'AT RISK', 'RESENT', 'MERGED', 'SUPERSEDED', 'QUARANTINED',
       'WAITING', 'LOST', 'STATE', 'OPENED'],
     reports.map((report) => [
-      String(report.epoch), report.node,
+      String(report.epoch),
+      report.node,
       `(${report.forkPoint.epoch}, ${report.forkPoint.sequence})`,
-      atRiskText(openReportOf(report)), ...[report.resent, report.merged, report.superseded,
-        report.quarantined, waitingWrites(report)].map(showCount),
-      report.outcome === null ? '-' : lostText(report), report.outcome ?? 'open',
+      atRiskText(openReportOf(report)),
+      ...[report.resent, report.merged, report.superseded, report.quarantined,
+        waitingWrites(report)].map(showCount),
+      report.outcome === null ? '-' : lostText(report),
+      report.outcome ?? 'open',
       new Date(report.openedAtMs).toISOString(),
-    ]))
+    ]),
+  )
 }
 
 /** Zero is exact. Any other number is a lower bound. */
@@ -158,7 +175,10 @@ function waits({ id, reports }: SpaceForks, status: ClusterSpace | undefined): s
 }
 
 async function close(
-  context: Context, space: string, epoch: number, flags: CommandFlags,
+  context: Context,
+  space: string,
+  epoch: number,
+  flags: CommandFlags,
 ): Promise<void> {
   checkSpaceName(space)
   await context.withClient(flags, async (client) => {
@@ -172,7 +192,8 @@ async function close(
   })
 }
 
-type NodeAnswer = { readonly node: string; readonly started: boolean }
+type NodeAnswer =
+  | { readonly node: string; readonly started: boolean }
   | { readonly node: string; readonly fault: string }
 
 async function reconcile(context: Context, space: string, flags: CommandFlags): Promise<Action> {
@@ -198,7 +219,9 @@ async function reconcile(context: Context, space: string, flags: CommandFlags): 
 }
 
 async function reconcileAt(
-  client: EngramClient, node: string, space: string,
+  client: EngramClient,
+  node: string,
+  space: string,
 ): Promise<NodeAnswer> {
   try {
     const { started } = await client.admin({ type: 'reconcile', space }, { node })
@@ -214,6 +237,7 @@ async function reconcileAt(
 
 function answerText(answer: NodeAnswer, space: string): string {
   if ('fault' in answer) return `${answer.node}: ${answer.fault}`
-  return answer.started ? `${answer.node} uploads its salvages of ${space}`
+  return answer.started
+    ? `${answer.node} uploads its salvages of ${space}`
     : `${answer.node} has no salvages of ${space}`
 }

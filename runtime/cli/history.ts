@@ -29,12 +29,17 @@ Examples:
 INTERRUPTED: from the last sign of the former primary until writes were accepted again.
 AT RISK: lower bound of the writes that only the former primary has; - if not known.
 Their later fate: engram forks SPACE`)
-    .action(context.act((space: string | undefined, flags: HistoryFlags) =>
-      history(context, space, flags)))
+    .action(
+      context.act((space: string | undefined, flags: HistoryFlags) =>
+        history(context, space, flags)
+      ),
+    )
 }
 
 async function history(
-  context: Context, space: string | undefined, flags: HistoryFlags,
+  context: Context,
+  space: string | undefined,
+  flags: HistoryFlags,
 ): Promise<void> {
   if (space !== undefined) checkSpaceName(space)
   const prefix = inboxPrefix(context.settings(flags).nats)
@@ -51,16 +56,24 @@ async function history(
 }
 
 export function showPromotions(
-  promotions: readonly PromotionReport[], space: string | undefined,
+  promotions: readonly PromotionReport[],
+  space: string | undefined,
 ): string {
   if (promotions.length === 0) {
-    return space === undefined ? 'no promotions are known'
+    return space === undefined
+      ? 'no promotions are known'
       : `no promotions of ${space} are known`
   }
   return table(['TIME', 'SPACE', 'EPOCH', 'FROM', 'TO', 'INTERRUPTED', 'AT RISK', 'REASON'],
     promotions.map(({ atMs, space: of, epoch, from, to, ms, atRisk, reason }) => [
-      showTime(atMs), of, String(epoch), from ?? '-', to,
-      from === null ? '-' : showMs(ms), orDash(atRisk, showCount), reason,
+      showTime(atMs),
+      of,
+      String(epoch),
+      from ?? '-',
+      to,
+      from === null ? '-' : showMs(ms),
+      orDash(atRisk, showCount),
+      reason,
     ]))
 }
 

@@ -9,9 +9,8 @@ import { Inspector } from '../inspect/inspector.js'
 import { InspectionSnapshot } from '../inspect/snapshot.js'
 import { statelyEvents, statelySnapshot, stoppedEvent } from '../inspect/stately.js'
 import { defaultInspectorUrl, startStatelyServer } from '../inspect/statelyServer.js'
-import {
-  CliError, connectionOptions, exit, jsonOption, untilStopped, usage, whole,
-} from './context.js'
+import { CliError, connectionOptions, exit, jsonOption, untilStopped, usage,
+  whole } from './context.js'
 import type { Context } from './context.js'
 
 interface InspectFlags extends ConnectionFlags {
@@ -57,7 +56,9 @@ async function inspect(context: Context, flags: InspectFlags): Promise<void> {
   const { nats } = context.settings(flags)
   const snapshot = new InspectionSnapshot()
   const server = await startStatelyServer({
-    port: flags.port, inspectorUrl: flags.inspector, greeting: () => statelySnapshot(snapshot),
+    port: flags.port,
+    inspectorUrl: flags.inspector,
+    greeting: () => statelySnapshot(snapshot),
   }).catch(portInUse)
   const connection = await openConnection({ ...nats, name: 'engram inspect' })
     .catch(async (error: unknown) => {
@@ -65,7 +66,10 @@ async function inspect(context: Context, flags: InspectFlags): Promise<void> {
       throw error
     })
   const inspector = new Inspector({
-    connection, inboxPrefix: inboxPrefix(nats), node, payloads,
+    connection,
+    inboxPrefix: inboxPrefix(nats),
+    node,
+    payloads,
     onEnvelope: (envelope) => {
       const gone = snapshot.apply(envelope)
       server.send(statelyEvents(envelope, snapshot, gone))

@@ -33,8 +33,11 @@ Examples:
   engram machines export promotion --format mermaid
   engram machines export primary --format xstate > primary.json
   engram machines export | jq '.machines[].id'`)
-    .action(context.act((names: string[], flags: { format: Format }) =>
-      write(context, names, flags.format)))
+    .action(
+      context.act((names: string[], flags: { format: Format }) =>
+        write(context, names, flags.format)
+      ),
+    )
 }
 
 /** Loaded lazily, since no other client command needs the machines. */
@@ -49,8 +52,10 @@ async function list(context: Context, flags: { json?: boolean }): Promise<void> 
     return { id: chart.id, states: states.length, about }
   })
   if (flags.json) return context.printJson({ machines })
-  context.print(table(['CHART', 'STATES', 'DECIDES'],
-    machines.map(({ id, states, about }) => [id, String(states), about])))
+  context.print(
+    table(['CHART', 'STATES', 'DECIDES'],
+      machines.map(({ id, states, about }) => [id, String(states), about])),
+  )
 }
 
 async function write(context: Context, names: readonly string[], format: Format): Promise<void> {
@@ -66,10 +71,12 @@ async function write(context: Context, names: readonly string[], format: Format)
   }
   const one = format === 'mermaid' ? mermaidOf : scxmlOf
   const comment = format === 'mermaid'
-    ? (text: string) => `%% ${text}` : (text: string) => `<!-- ${text} -->`
+    ? (text: string) => `%% ${text}`
+    : (text: string) => `<!-- ${text} -->`
   // Each of several documents in one stream begins with a comment that names it.
   const texts = chosen.map(({ chart }) =>
-    chosen.length === 1 ? one(chart) : `${comment(chart.id)}\n${one(chart)}`)
+    chosen.length === 1 ? one(chart) : `${comment(chart.id)}\n${one(chart)}`
+  )
   context.print(texts.join('\n\n'))
 }
 

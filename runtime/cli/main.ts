@@ -5,7 +5,8 @@ import { listenEarly } from './signals.js'
 const args = process.argv.slice(2)
 listenEarly(args[0])
 const [{ hasJsonFlag, processIo }, { runCli }, { watchOutput, written }] = await Promise.all(
-  [import('./context.js'), import('./program.js'), import('./readers.js')])
+  [import('./context.js'), import('./program.js'), import('./readers.js')],
+)
 const io = processIo()
 watchOutput(io, hasJsonFlag(args))
 const code = await runCli(args, io)

@@ -66,7 +66,10 @@ Exit codes: 0 stopped, 1 failed (can be restarted), 2 wrong usage or options.`)
 async function runNode(context: Context, flags: NodeFlags): Promise<Action> {
   if (flags.helpConfig) return showOptions(context, flags.json ?? false)
   const settings = loadSettings(
-    { ...flags, options: parseSets(flags.set ?? []) }, context.io.env, 'node')
+    { ...flags, options: parseSets(flags.set ?? []) },
+    context.io.env,
+    'node',
+  )
   const id = flags.id ?? settings.id
   const data = flags.data ?? settings.data
   if (!id) throw usage('a node needs an id', 'Give one, such as --id n1.')
@@ -79,14 +82,20 @@ async function runNode(context: Context, flags: NodeFlags): Promise<Action> {
   const httpAddress = address === undefined ? '127.0.0.1:0' : address
   const tokenFile = flags.httpTokenFile ?? context.io.env['ENGRAM_HTTP_TOKEN_FILE']
   const options = {
-    id, data, nats: settings.nats, config: settings.config, log,
+    id,
+    data,
+    nats: settings.nats,
+    config: settings.config,
+    log,
     chaos: flags.chaos ?? context.io.env['ENGRAM_CHAOS'] === '1',
     requiresData: flags.requireData ?? context.io.env['ENGRAM_REQUIRE_DATA'] === '1',
     http: httpAddress === null ? null : {
-      address: httpAddress, token: tokenFor(httpAddress, tokenFile),
+      address: httpAddress,
+      token: tokenFor(httpAddress, tokenFile),
       inspectPayloads: flags.inspectPayloads ?? false,
     },
-    mergeRules: await loadMergeRules(settings.merge), replyPrefixes: settings.replyPrefixes,
+    mergeRules: await loadMergeRules(settings.merge),
+    replyPrefixes: settings.replyPrefixes,
   }
   outliveReaders()
   try {
@@ -118,7 +127,9 @@ const lateMs = 2000
 const lastLinesMs = 500
 
 async function superviseNode(
-  context: Context, options: Omit<NodeOptions, 'stopRequested'>, json: boolean,
+  context: Context,
+  options: Omit<NodeOptions, 'stopRequested'>,
+  json: boolean,
 ): Promise<Action> {
   const signals = endSignals('node')
   const stopRequested = stopReason(context, signals)
@@ -142,7 +153,12 @@ function printReady(context: Context, node: RunningNode, json: boolean): void {
   const { node: it } = node.status()
   if (json) {
     context.printJson({
-      ready: true, id: it.id, pid: it.pid, http: it.http, data: it.data, page: node.page,
+      ready: true,
+      id: it.id,
+      pid: it.pid,
+      http: it.http,
+      data: it.data,
+      page: node.page,
     })
   } else {
     context.print(`${it.id} is ready: pid ${it.pid}, ${node.page ?? 'no HTTP'}, data ${it.data}`)
@@ -187,14 +203,28 @@ function parseSets(sets: readonly string[]): Record<string, string> {
 function showOptions(context: Context, json: boolean): void {
   if (json) return context.printJson({ options, listOptions, fileOptions })
   const numbers = Object.entries(options).map(([name, info]) => [
-    name, String(info.default), info.unit, environmentName(name), info.doc,
+    name,
+    String(info.default),
+    info.unit,
+    environmentName(name),
+    info.doc,
   ])
   const lists = Object.entries(listOptions).map(([name, info]) => [
-    name, info.default.join(','), info.unit, environmentName(name), info.doc,
+    name,
+    info.default.join(','),
+    info.unit,
+    environmentName(name),
+    info.doc,
   ])
   const others = Object.entries(fileOptions).map(([name, info]) => [
-    name, 'none', info.unit, '(config file only)', info.doc,
+    name,
+    'none',
+    info.unit,
+    '(config file only)',
+    info.doc,
   ])
-  context.print(table(['OPTION', 'DEFAULT', 'UNIT', 'ENVIRONMENT', 'MEANING'],
-    [...numbers, ...lists, ...others]))
+  context.print(
+    table(['OPTION', 'DEFAULT', 'UNIT', 'ENVIRONMENT', 'MEANING'], [...numbers, ...lists,
+      ...others]),
+  )
 }

@@ -64,11 +64,15 @@ async function promote(context: Context, space: string, flags: PromoteFlags): Pr
     const answer = await client.admin(
       { type: 'promote', space, ...(to ? { to } : {}), ...(force ? { force } : {}) },
       // Sent to the forced node, which may be the only one that runs.
-      force && to ? { node: to } : {})
-      .catch((error: unknown) => { throw ofUnfit(error, to) })
+      force && to ? { node: to } : {},
+    )
+      .catch((error: unknown) => {
+        throw ofUnfit(error, to)
+      })
     if (flags.json) return context.printJson(answer)
     const epoch = answer.epoch === undefined ? '' : ` in epoch ${answer.epoch}`
-    context.print(answer.primary ? `${answer.primary} is primary of ${space}${epoch}`
+    context.print(answer.primary
+      ? `${answer.primary} is primary of ${space}${epoch}`
       : answer.message ?? `${space} is being handed over`)
   })
 }
@@ -84,7 +88,9 @@ async function drain(context: Context, node: string, flags: DrainFlags): Promise
   const { stop } = flags
   await context.withClient(flags, async (client) => {
     const answer = await client.admin(
-      { type: 'drain', by: requester(), ...(stop ? { stop } : {}) }, { node })
+      { type: 'drain', by: requester(), ...(stop ? { stop } : {}) },
+      { node },
+    )
     if (flags.json) context.printJson(answer)
     else context.print(answer.message ?? `${node} is drained`)
   })

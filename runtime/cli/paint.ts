@@ -7,7 +7,11 @@ export type Segment = string | readonly [text: string, colour: Colour]
 export type Line = readonly Segment[]
 
 const codes: Record<Colour, string> = {
-  bold: '\x1b[1m', dim: '\x1b[2m', red: '\x1b[31m', green: '\x1b[32m', yellow: '\x1b[33m',
+  bold: '\x1b[1m',
+  dim: '\x1b[2m',
+  red: '\x1b[31m',
+  green: '\x1b[32m',
+  yellow: '\x1b[33m',
 }
 
 export const textOf = (segment: Segment): string =>
@@ -23,7 +27,8 @@ export function fitted(line: Line, columns: number, hasColours: boolean): string
     const shown = [...printable(textOf(segment))].slice(0, Math.max(left, 0)).join('')
     left -= lengthOf(segment)
     return typeof segment === 'string' || !hasColours || shown === ''
-      ? shown : `${codes[segment[1]]}${shown}\x1b[0m`
+      ? shown
+      : `${codes[segment[1]]}${shown}\x1b[0m`
   })
   return parts.join('') + (total > columns && columns > 0 ? '…' : '')
 }
@@ -44,10 +49,13 @@ const gap = 2
 
 /** A table in at most `columns` characters. Leaves columns out and may cut the last one. */
 export function tableLines(
-  heads: readonly Column[], rows: readonly (readonly Segment[])[], columns: number,
+  heads: readonly Column[],
+  rows: readonly (readonly Segment[])[],
+  columns: number,
 ): Line[] {
   const widths = heads.map(({ head }, i) =>
-    Math.max(head.length, ...rows.map((row) => lengthOf(row[i] ?? ''))))
+    Math.max(head.length, ...rows.map((row) => lengthOf(row[i] ?? '')))
+  )
   const kept = new Set(heads.keys())
   const width = (): number => [...kept].reduce((sum, i) => sum + (widths[i] ?? 0) + gap, -gap)
   while (width() > columns && kept.size > 1) {
@@ -57,23 +65,30 @@ export function tableLines(
     if (isReadable) break
     kept.delete([...kept].toSorted((a, b) => (heads[b]?.rank ?? 0) - (heads[a]?.rank ?? 0))[0] ?? 0)
   }
-  const line = (cells: readonly Segment[]): Line => [...kept].flatMap((i, position) => {
-    const cell = cells[i] ?? ''
-    const pad = ' '.repeat(Math.max(0, (widths[i] ?? 0) - lengthOf(cell)))
-    const between = position === 0 ? '' : ' '.repeat(gap)
-    if (heads[i]?.isNumber) return [between, pad, cell]
-    return position === kept.size - 1 ? [between, cell] : [between, cell, pad]
-  })
+  const line = (cells: readonly Segment[]): Line =>
+    [...kept].flatMap((i, position) => {
+      const cell = cells[i] ?? ''
+      const pad = ' '.repeat(Math.max(0, (widths[i] ?? 0) - lengthOf(cell)))
+      const between = position === 0 ? '' : ' '.repeat(gap)
+      if (heads[i]?.isNumber) return [between, pad, cell]
+      return position === kept.size - 1 ? [between, cell] : [between, cell, pad]
+    })
   return [line(heads.map(({ head }) => [head, 'dim'] as const)), ...rows.map(line)]
 }
 
 /** The table as plain text, without columns that are empty in all rows. */
 export function tableText(
-  heads: readonly Column[], rows: readonly (readonly string[])[], columns: number,
+  heads: readonly Column[],
+  rows: readonly (readonly string[])[],
+  columns: number,
 ): string {
   const saying = [...heads.keys()].filter((i) =>
-    i === 0 || rows.some((row) => row[i] !== '-' && row[i] !== ''))
+    i === 0 || rows.some((row) => row[i] !== '-' && row[i] !== '')
+  )
   const lines = tableLines(
-    saying.map((i) => heads[i]!), rows.map((row) => saying.map((i) => row[i] ?? '')), columns)
+    saying.map((i) => heads[i]!),
+    rows.map((row) => saying.map((i) => row[i] ?? '')),
+    columns,
+  )
   return lines.map((line) => fitted(line, columns, false).trimEnd()).join('\n')
 }

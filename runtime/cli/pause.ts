@@ -28,15 +28,21 @@ export function addPause(program: Command, context: Context): void {
 Examples:
   engram pause demo
   engram pause --all && sudo systemctl restart nats-server && engram resume --all`)
-    .action(context.act((space: string | undefined, flags: PauseFlags) =>
-      change(context, 'pause', space, flags)))
+    .action(
+      context.act((space: string | undefined, flags: PauseFlags) =>
+        change(context, 'pause', space, flags)
+      ),
+    )
   connectionOptions(program.command('resume').argument('[space]'))
     .summary('make the failover of a space automatic again')
     .description('Makes failover automatic again. A space without a primary gets one at once.')
     .option('--all', 'every space')
     .addOption(jsonOption())
-    .action(context.act((space: string | undefined, flags: PauseFlags) =>
-      change(context, 'resume', space, flags)))
+    .action(
+      context.act((space: string | undefined, flags: PauseFlags) =>
+        change(context, 'resume', space, flags)
+      ),
+    )
 }
 
 /** The user of this machine, shown as the one who gave the command. */
@@ -50,7 +56,10 @@ export function requester(): string {
 }
 
 async function change(
-  context: Context, type: Kind, space: string | undefined, flags: PauseFlags,
+  context: Context,
+  type: Kind,
+  space: string | undefined,
+  flags: PauseFlags,
 ): Promise<Action> {
   if ((space === undefined) === (flags.all !== true)) {
     throw usage(`${type} needs a space or --all`,
@@ -70,7 +79,10 @@ async function change(
 
 /** Changes spaces one after the other, also after a failure. */
 async function changeAll(
-  context: Context, client: EngramClient, type: Kind, flags: PauseFlags,
+  context: Context,
+  client: EngramClient,
+  type: Kind,
+  flags: PauseFlags,
 ): Promise<Action> {
   const { spaces, unreadable } = await client.listSpaces()
   const results: object[] = []

@@ -8,9 +8,8 @@ import type { EngramClient } from '../client/client.js'
 import { AdminError } from '../client/errors.js'
 import type { AdminAnswer } from '../client/operator.js'
 import type { ConnectionFlags } from '../config/sources.js'
-import {
-  CliError, connectionOptions, durationOption, jsonOption, RemediedError, usage, whole,
-} from './context.js'
+import { CliError, connectionOptions, durationOption, jsonOption, RemediedError, usage,
+  whole } from './context.js'
 import type { Context } from './context.js'
 import { checkSpaceName } from './space.js'
 import { table } from './text.js'
@@ -57,29 +56,38 @@ Examples:
       + 'the node or edge (present).')
     .addOption(durationOption('--deadline <duration>', 'for each read', 10_000))
     .addOption(jsonOption())
-    .action(context.act((space: string, id: string, flags: QuarantineFlags) =>
-      show(context, space, id, flags)))
+    .action(
+      context.act((space: string, id: string, flags: QuarantineFlags) =>
+        show(context, space, id, flags)
+      ),
+    )
   connectionOptions(quarantine.command('apply').argument('<space>').argument('[id]'))
     .summary('let a write win after all')
     .description('Writes it as a new entry of the log. It replaces the present value.')
     .option('--all', 'apply all, in the order of the list')
     .addOption(jsonOption())
-    .action(context.act((space: string, id: string | undefined, flags: CommandFlags) =>
-      decide(context, 'applyQuarantined', space, id, flags)))
+    .action(
+      context.act((space: string, id: string | undefined, flags: CommandFlags) =>
+        decide(context, 'applyQuarantined', space, id, flags)
+      ),
+    )
   connectionOptions(quarantine.command('discard').argument('<space>').argument('[id]'))
     .summary('give up a write')
     .description('Removes the write from the quarantine. No copy is kept.')
     .option('--all', 'discard all')
     .addOption(jsonOption())
-    .action(context.act((space: string, id: string | undefined, flags: CommandFlags) =>
-      decide(context, 'discardQuarantined', space, id, flags)))
+    .action(
+      context.act((space: string, id: string | undefined, flags: CommandFlags) =>
+        decide(context, 'discardQuarantined', space, id, flags)
+      ),
+    )
 }
 
 async function list(context: Context, space: string, flags: QuarantineFlags): Promise<void> {
   checkSpaceName(space)
   if (flags.after !== '') idOf(flags.after)
-  const { items, isMore } = await context.withClient(flags, (client) =>
-    pages(client, space, flags), 'reader')
+  const { items, isMore } = await context.withClient(flags, (client) => pages(client, space, flags),
+    'reader')
   const last = items.at(-1)?.id
   if (flags.json) context.printJson({ space, items })
   else if (items.length === 0) context.note(`the quarantine of ${space} is empty`)
@@ -89,13 +97,16 @@ async function list(context: Context, space: string, flags: QuarantineFlags): Pr
 
 /** Reads page after page, since an answer may hold fewer items than were asked for. */
 async function pages(
-  client: EngramClient, space: string, { after, limit, deadline }: QuarantineFlags,
+  client: EngramClient,
+  space: string,
+  { after, limit, deadline }: QuarantineFlags,
 ): Promise<{ readonly items: QuarantineItem[]; readonly isMore: boolean }> {
   const items: QuarantineItem[] = []
   while (items.length <= limit) {
     // One item more than is shown tells whether there are more.
     const { value } = await client.read(space, {
-      type: 'GetQuarantine', after: items.at(-1)?.id ?? after,
+      type: 'GetQuarantine',
+      after: items.at(-1)?.id ?? after,
       limit: Math.min(pageMax, limit + 1 - items.length),
     }, { deadlineMs: deadline })
     if (value.length === 0) break
@@ -108,22 +119,32 @@ function itemTable(items: readonly QuarantineItem[]): string {
   return table(
     ['ID', 'WRITTEN', 'OPERATION', 'OF', 'LOST AGAINST', 'SINCE'],
     items.map(({ id, timestamp, operation, by, since }) => [
-      id, new Date(timestamp).toISOString(), operation.type, subjectOf(operation),
-      `(${by.epoch}, ${by.sequence})`, `(${since.epoch}, ${since.sequence})`,
-    ]))
+      id,
+      new Date(timestamp).toISOString(),
+      operation.type,
+      subjectOf(operation),
+      `(${by.epoch}, ${by.sequence})`,
+      `(${since.epoch}, ${since.sequence})`,
+    ]),
+  )
 }
 
 /** The node or edge of an operation, without control characters, which clients may have sent. */
 function subjectOf(operation: Operation): string {
-  const name = operation.type === 'StoreNode' ? operation.node.id
-    : operation.type === 'UpdateActivation' ? operation.nodeId
-      : `${operation.edge.source} -${operation.edge.kind}-> ${operation.edge.target}`
+  const name = operation.type === 'StoreNode'
+    ? operation.node.id
+    : operation.type === 'UpdateActivation'
+    ? operation.nodeId
+    : `${operation.edge.source} -${operation.edge.kind}-> ${operation.edge.target}`
   const line = name.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ')
   return line.length > 60 ? `${line.slice(0, 59)}…` : line
 }
 
 async function show(
-  context: Context, space: string, id: string, flags: QuarantineFlags,
+  context: Context,
+  space: string,
+  id: string,
+  flags: QuarantineFlags,
 ): Promise<void> {
   checkSpaceName(space)
   const { epoch, sequence } = idOf(id)
@@ -132,7 +153,10 @@ async function show(
     // Sequence 1 of a log is no write, so there is never an item of it.
     const after = sequence === 1 ? '' : `${epoch}-${sequence - 1}`
     const { value: [item] } = await client.read(
-      space, { type: 'GetQuarantine', after, limit: 1 }, options)
+      space,
+      { type: 'GetQuarantine', after, limit: 1 },
+      options,
+    )
     if (item?.id !== id) {
       throw new CliError(`${id} is not in the quarantine of ${space}`, listRemedy(space))
     }
@@ -152,17 +176,26 @@ interface Deadline {
 
 /** The write's present log entry. null if it has none, or if the entry is no longer kept. */
 async function entryOf(
-  client: EngramClient, space: string, { now }: FateValue, options: Deadline,
+  client: EngramClient,
+  space: string,
+  { now }: FateValue,
+  options: Deadline,
 ): Promise<LogEntry | null> {
   if (now === null) return null
   const { value: [entry] } = await client.read(
-    space, { type: 'GetEntries', from: now.sequence, limit: 1 }, options)
+    space,
+    { type: 'GetEntries', from: now.sequence, limit: 1 },
+    options,
+  )
   return entry?.sequence === now.sequence && entry.epoch === now.epoch ? entry : null
 }
 
 /** The present value, which applying the write would replace. */
 async function presentOf(
-  client: EngramClient, space: string, operation: Operation, options: Deadline,
+  client: EngramClient,
+  space: string,
+  operation: Operation,
+  options: Deadline,
 ): Promise<MemoryNode | MemoryEdge | null> {
   if (operation.type === 'StoreEdge') {
     const { source, target, kind } = operation.edge
@@ -180,7 +213,11 @@ async function presentOf(
 type CommandType = 'applyQuarantined' | 'discardQuarantined'
 
 async function decide(
-  context: Context, type: CommandType, space: string, id: string | undefined, flags: CommandFlags,
+  context: Context,
+  type: CommandType,
+  space: string,
+  id: string | undefined,
+  flags: CommandFlags,
 ): Promise<void> {
   checkSpaceName(space)
   if ((id === undefined) === (flags.all !== true)) {
@@ -192,12 +229,16 @@ async function decide(
     const answer = await decideOne(client, type, space, id)
     if (flags.json) context.printJson(answer)
     else context.print(answer.message ?? (type === 'applyQuarantined'
-      ? `${id} has taken effect in ${space}` : `${id} of ${space} has been discarded`))
+        ? `${id} has taken effect in ${space}`
+        : `${id} of ${space} has been discarded`))
   })
 }
 
 async function decideOne(
-  client: EngramClient, type: CommandType, space: string, id: string,
+  client: EngramClient,
+  type: CommandType,
+  space: string,
+  id: string,
 ): Promise<AdminAnswer> {
   return await client.adminAtPrimary({ type, space, id }).catch((error: unknown) => {
     if (!isGone(error)) throw error
@@ -207,12 +248,19 @@ async function decideOne(
 
 /** Decides one by one, since each is a log entry. Skips items that were decided meanwhile. */
 async function decideAll(
-  context: Context, client: EngramClient, type: CommandType, space: string, flags: CommandFlags,
+  context: Context,
+  client: EngramClient,
+  type: CommandType,
+  space: string,
+  flags: CommandFlags,
 ): Promise<void> {
   let [after, count] = ['', 0]
   for (;;) {
     const { value: items } = await client.read(
-      space, { type: 'GetQuarantine', after, limit: pageMax }, { deadlineMs: 10_000 })
+      space,
+      { type: 'GetQuarantine', after, limit: pageMax },
+      { deadlineMs: 10_000 },
+    )
     if (items.length === 0) break
     for (const { id } of items) {
       after = id
@@ -233,8 +281,7 @@ async function decideAll(
 const isGone = (error: unknown): error is AdminError =>
   error instanceof AdminError && error.code === 'INVALID_OPERATION'
 
-const listRemedy = (space: string): string =>
-  `List the quarantine: engram quarantine list ${space}`
+const listRemedy = (space: string): string => `List the quarantine: engram quarantine list ${space}`
 
 /** @throws CliError (usage) */
 function idOf(id: string): { readonly epoch: number; readonly sequence: number } {

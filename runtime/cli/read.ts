@@ -38,8 +38,9 @@ export function addRead(program: Command, context: Context): void {
     .option('--committed', 'committed state only, from the primary')
     .option('--min-sequence <n>', 'with --any: state at this sequence or later',
       whole(0, Number.MAX_SAFE_INTEGER))
-    .addOption(durationOption('--max-staleness <duration>',
-      'with --any: state not older than this'))
+    .addOption(
+      durationOption('--max-staleness <duration>', 'with --any: state not older than this'),
+    )
     .addOption(new Option('--direction <d>', 'direction of edges').choices(['out', 'in', 'both'])
       .default('out'))
     .option('--after <place>', 'list: nodes after this id; edges, history: continue after this '
@@ -49,7 +50,8 @@ export function addRead(program: Command, context: Context): void {
       `number of items at most (default: list and entries ${listLimit}, edges all)`,
       whole(1, 100_000))
     .addOption(
-      durationOption('--deadline <duration>', 'for each page, over all attempts', 10_000))
+      durationOption('--deadline <duration>', 'for each page, over all attempts', 10_000),
+    )
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
@@ -58,22 +60,33 @@ Examples:
   engram read demo list --after n1 --limit 20
   engram read demo entries --from 40
   engram read demo get n1 --any --min-sequence 42 --json`)
-    .action(context.act((space: string, what: string, id: string | undefined, flags: ReadFlags) =>
-      read(context, space, what, id, flags)))
+    .action(
+      context.act((space: string, what: string, id: string | undefined, flags: ReadFlags) =>
+        read(context, space, what, id, flags)
+      ),
+    )
 }
 
 async function read(
-  context: Context, space: string, what: string, id: string | undefined, flags: ReadFlags,
+  context: Context,
+  space: string,
+  what: string,
+  id: string | undefined,
+  flags: ReadFlags,
 ): Promise<Action> {
   checkSpaceName(space)
   checkFlags(what, id, flags)
   const query = queryOf(what, id, flags)
   const options = {
-    from: flags.any ? 'any' : 'primary', committed: flags.committed,
-    minSequence: flags.minSequence, maxStalenessMs: flags.maxStaleness, deadlineMs: flags.deadline,
+    from: flags.any ? 'any' : 'primary',
+    committed: flags.committed,
+    minSequence: flags.minSequence,
+    maxStalenessMs: flags.maxStaleness,
+    deadlineMs: flags.deadline,
   } as const
   const answer = await context.withClient(flags, (client): Promise<ReadAnswer> =>
-    isList(query) ? allPages(client.pages(space, query, options))
+    isList(query)
+      ? allPages(client.pages(space, query, options))
       : client.read(space, query, options), 'reader')
   if (flags.json) context.printJson(answer)
   const missing = answer.value === null || answer.value === undefined
@@ -98,7 +111,8 @@ function checkFlags(what: string, id: string | undefined, flags: ReadFlags): voi
   }
   if (id === undefined || !['list', 'entries', 'history'].includes(what)) return
   throw usage(`read ${what} takes no id`, what === 'list'
-    ? `To list nodes after it: --after ${id}` : 'To read one node: engram read SPACE get ID')
+    ? `To list nodes after it: --after ${id}`
+    : 'To read one node: engram read SPACE get ID')
 }
 
 function isList(query: ReadQuery): query is Extract<ReadQuery, ListQuery> {
@@ -119,8 +133,9 @@ async function allPages(pages: AsyncIterable<ReadAnswer>): Promise<ReadAnswer> {
 
 function goingOn(query: ReadQuery, { after }: ReadAnswer): string {
   if (query.type === 'GetEntries') return `--from ${Number(after) + 1}`
-  return /^[\w.:-]+$/.test(String(after)) ? `--after ${after}`
-    : `--after '${String(after).replaceAll("'", String.raw`'\''`)}'`
+  return /^[\w.:-]+$/.test(String(after))
+    ? `--after ${after}`
+    : `--after '${String(after).replaceAll('\'', String.raw`'\''`)}'`
 }
 
 /** Queries of this command. Forks and fates have their own commands. */
@@ -132,40 +147,55 @@ function queryOf(what: string, id: string | undefined, flags: ReadFlags): ReadQu
     throw usage(`read ${what} needs the id of a node`, `For example: engram read demo ${what} n1`)
   }
   switch (what) {
-    case 'get': return { type: 'GetNode', nodeId: named() }
-    case 'edges': return {
-      type: 'GetEdges', nodeId: named(), direction: flags.direction,
-      ...(flags.limit && { limit: flags.limit }), ...(flags.after && { after: flags.after }),
-    }
+    case 'get':
+      return { type: 'GetNode', nodeId: named() }
+    case 'edges':
+      return {
+        type: 'GetEdges',
+        nodeId: named(),
+        direction: flags.direction,
+        ...(flags.limit && { limit: flags.limit }),
+        ...(flags.after && { after: flags.after }),
+      }
     case 'list':
       return { type: 'ListNodes', after: flags.after, limit: flags.limit ?? listLimit }
     case 'entries':
       return { type: 'GetEntries', from: flags.from, limit: flags.limit ?? listLimit }
     case 'history':
       return { type: 'GetHistory', ...(flags.after && { after: Number(flags.after) }) }
-    default: throw usage(`unknown kind of read: ${what}`,
-      'Use get, edges, list, entries or history.')
+    default:
+      throw usage(`unknown kind of read: ${what}`, 'Use get, edges, list, entries or history.')
   }
 }
 
 function show(query: ReadQuery, value: unknown): string {
   switch (query.type) {
-    case 'GetNode': return JSON.stringify(value, null, 2)
+    case 'GetNode':
+      return JSON.stringify(value, null, 2)
     case 'GetEdges':
       return table(['SOURCE', 'TARGET', 'KIND', 'WEIGHT'], (value as MemoryEdge[]).map(
-        (edge) => [edge.source, edge.target, edge.kind, showNumber(edge.weight)]))
+        (edge) => [edge.source, edge.target, edge.kind, showNumber(edge.weight)],
+      ))
     case 'ListNodes':
       return table(['ID', 'ACTIVATION', 'CONFIDENCE', 'CONTENT'], (value as MemoryNode[]).map(
-        (node) => [node.id, showNumber(node.activation), showNumber(node.confidence),
-          brief(node.content ?? '')]))
+        (
+          node,
+        ) => [node.id, showNumber(node.activation), showNumber(node.confidence),
+          brief(node.content ?? '')],
+      ))
     case 'GetEntries':
       return table(['SEQUENCE', 'EPOCH', 'TIME', 'OPERATION'], (value as LogEntry[]).map(
-        (entry) => [String(entry.sequence), String(entry.epoch),
-          new Date(entry.timestamp).toISOString(), brief(JSON.stringify(entry.operation))]))
+        (
+          entry,
+        ) => [String(entry.sequence), String(entry.epoch), new Date(entry.timestamp).toISOString(),
+          brief(JSON.stringify(entry.operation))],
+      ))
     case 'GetHistory': {
       const { history, safeSequence } = value as HistoryValue
-      const spans = table(['EPOCH', 'FIRST', 'LAST'], history.map(({ epoch, last }, n) =>
-        [epoch, (history[n - 1]?.last ?? 0) + 1, last].map(String)))
+      const spans = table(['EPOCH', 'FIRST', 'LAST'],
+        history.map(({ epoch, last }, n) =>
+          [epoch, (history[n - 1]?.last ?? 0) + 1, last].map(String)
+        ))
       return `${spans}\nSafe up to ${safeSequence}.`
     }
   }

@@ -18,7 +18,8 @@ export function outliveReaders(): void {
  * when its output cannot be written. Errors of stderr are ignored.
  */
 export function watchOutput(
-  { stdout, stderr }: { stdout: Writable; stderr: Writable }, json: boolean,
+  { stdout, stderr }: { stdout: Writable; stderr: Writable },
+  json: boolean,
 ): void {
   stderr.on('error', () => {})
   stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -31,9 +32,11 @@ export function watchOutput(
 
 /** Resolves when pending output is written or has failed. Output to a pipe is asynchronous. */
 export async function written(...streams: readonly Writable[]): Promise<void> {
-  const all = Promise.all(streams.map((stream) => new Promise<void>((resolve) => {
-    stream.write('', () => resolve())
-  })))
+  const all = Promise.all(streams.map((stream) =>
+    new Promise<void>((resolve) => {
+      stream.write('', () => resolve())
+    })
+  ))
   if (!isServer) return void await all
   let timer: NodeJS.Timeout | undefined
   await Promise.race([all, new Promise((resolve) => (timer = setTimeout(resolve, lastOutputMs)))])

@@ -54,7 +54,8 @@ export class Screen {
     if (!this.#isOpen) return
     const { columns, rows } = this.size
     const shown = lines.slice(0, rows).map((line) =>
-      `${fitted(line, columns, this.options.hasColours)}\x1b[K`)
+      `${fitted(line, columns, this.options.hasColours)}\x1b[K`
+    )
     this.out.write(`\x1b[H${shown.join('\r\n')}\x1b[J`)
   }
 

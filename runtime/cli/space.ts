@@ -8,9 +8,8 @@ import { nameFault } from '../../machines/protocol/subjects.js'
 import { AdminError } from '../client/errors.js'
 import { lookUpSpace } from '../client/lookup.js'
 import type { ConnectionFlags } from '../config/sources.js'
-import {
-  connectionOptions, durationUnits, jsonOption, RemediedError, usage, whole, wholeDuration,
-} from './context.js'
+import { connectionOptions, durationUnits, jsonOption, RemediedError, usage, whole,
+  wholeDuration } from './context.js'
 import type { Context } from './context.js'
 import { table } from './text.js'
 
@@ -41,8 +40,7 @@ export function addSpace(program: Command, context: Context): Command {
       + 'settings changes nothing and succeeds.')
     .option('--replicas <n>', 'number of members besides the primary', whole(0, 15), 2)
     .addOption(ackOption('default ack level of writes').default('durable'))
-    .option('--min-in-sync <n>',
-      'refuse committed writes while fewer than N members are in sync '
+    .option('--min-in-sync <n>', 'refuse committed writes while fewer than N members are in sync '
       + '(default: 2, or 1 without replicas)', whole(1, 16))
     .option('--max-loss-entries <n>', 'delay acknowledgements while N or more '
       + 'acknowledged entries exist on one member only', whole(1, Number.MAX_SAFE_INTEGER))
@@ -106,14 +104,18 @@ async function create(context: Context, name: string, flags: CreateFlags): Promi
     }
     const { whenUnderReplicated, reconcile } = flags
     const settings = {
-      replicas, ack, minInSync,
+      replicas,
+      ack,
+      minInSync,
       ...(Object.keys(maxLoss).length > 0 && { maxLoss }),
       ...(whenUnderReplicated && { whenUnderReplicated }),
       ...(reconcile && { reconcile }),
       ...(Object.keys(keys).length > 0 && { keys }),
     }
     const answer = await client.admin({ type: 'createSpace', space: name, ...settings })
-      .catch((error: unknown) => { throw otherSettings(error, name, { ...flags, minInSync }) })
+      .catch((error: unknown) => {
+        throw otherSettings(error, name, { ...flags, minInSync })
+      })
     if (flags.json) context.printJson(answer)
     else if (answer.created === false) context.print(`space ${name} exists with these settings`)
     else context.print(`space ${name} created: ${showSettings(settings)}`)
@@ -133,12 +135,20 @@ function otherSettings(error: unknown, name: string, flags: CreateFlags): unknow
 
 /** Settings that `engram space set` changes. */
 const changeable: ReadonlySet<string> = new Set([
-  'ack', 'minInSync', 'maxLossEntries', 'maxLossBytes', 'maxLossMs', 'keysMs', 'keysCount',
-  'whenUnderReplicated', 'reconcile',
+  'ack',
+  'minInSync',
+  'maxLossEntries',
+  'maxLossBytes',
+  'maxLossMs',
+  'keysMs',
+  'keysCount',
+  'whenUnderReplicated',
+  'reconcile',
 ])
 
 async function list(
-  context: Context, flags: ConnectionFlags & { json?: boolean },
+  context: Context,
+  flags: ConnectionFlags & { json?: boolean },
 ): Promise<void> {
   await context.withClient(flags, async (client) => {
     const { spaces, unreadable } = await client.listSpaces()
@@ -150,9 +160,15 @@ async function list(
     context.print(table(
       ['SPACE', 'STATE', 'EPOCH', 'PRIMARY', 'MEMBERS', 'IN SYNC', 'ACK', 'MIN IN SYNC'],
       spaces.map((space) => [
-        space.space, space.state, String(space.epoch), space.primary ?? 'none',
-        space.members.join(' '), space.inSync.join(' '), space.settings.ack,
+        space.space,
+        space.state,
+        String(space.epoch),
+        space.primary ?? 'none',
+        space.members.join(' '),
+        space.inSync.join(' '),
+        space.settings.ack,
         String(space.settings.minInSync),
-      ])))
+      ]),
+    ))
   })
 }

@@ -6,9 +6,8 @@ import { showSettings } from '../../machines/protocol/spaceSettings.js'
 import type { SettingsChange } from '../client/operator.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import type { Reconcile } from '../status/status.js'
-import {
-  connectionOptions, durationUnits, jsonOption, usage, whole, wholeDuration,
-} from './context.js'
+import { connectionOptions, durationUnits, jsonOption, usage, whole,
+  wholeDuration } from './context.js'
 import type { Context } from './context.js'
 import { ackOption, checkSpaceName } from './space.js'
 
@@ -69,8 +68,9 @@ async function set(context: Context, name: string, flags: SetFlags): Promise<voi
   await context.withClient(flags, async (client) => {
     const answer = await client.adminAtPrimary({ type: 'setSpace', space: name, settings })
     if (flags.json) context.printJson(answer)
-    else context.print(answer.settings ? `space ${name}: ${showSettings(answer.settings)}`
-      : answer.message ?? `space ${name} was changed`)
+    else context.print(answer.settings
+        ? `space ${name}: ${showSettings(answer.settings)}`
+        : answer.message ?? `space ${name} was changed`)
   })
 }
 
@@ -78,12 +78,16 @@ async function set(context: Context, name: string, flags: SetFlags): Promise<voi
 function changeOf(flags: SetFlags): SettingsChange {
   const { ack, minInSync, whenUnderReplicated, reconcile } = flags
   const maxLoss = given({
-    entries: valueOf(flags.maxLossEntries), bytes: valueOf(flags.maxLossBytes),
+    entries: valueOf(flags.maxLossEntries),
+    bytes: valueOf(flags.maxLossBytes),
     ms: valueOf(flags.maxLossMs),
   })
   const keys = given({ ms: valueOf(flags.keysMs), count: valueOf(flags.keysCount) })
   return given({
-    ack, minInSync, whenUnderReplicated, reconcile,
+    ack,
+    minInSync,
+    whenUnderReplicated,
+    reconcile,
     maxLoss: Object.keys(maxLoss).length > 0 ? maxLoss : undefined,
     keys: Object.keys(keys).length > 0 ? keys : undefined,
   })
@@ -108,6 +112,7 @@ function bound(text: string): Bound {
     return whole(1, Number.MAX_SAFE_INTEGER)(text)
   } catch {
     throw new InvalidArgumentError(
-      `It must be a whole number from 1 to ${Number.MAX_SAFE_INTEGER}, or none.`)
+      `It must be a whole number from 1 to ${Number.MAX_SAFE_INTEGER}, or none.`,
+    )
   }
 }

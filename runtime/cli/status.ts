@@ -5,9 +5,8 @@ import type { EngramClient } from '../client/client.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import { forkLines } from '../status/forks.js'
 import type { ClusterSpace, ClusterStatus } from '../status/status.js'
-import {
-  CliError, connectionOptions, durationOption, exit, jsonOption, noNodes,
-} from './context.js'
+import { CliError, connectionOptions, durationOption, exit, jsonOption,
+  noNodes } from './context.js'
 import type { Context } from './context.js'
 import { tableText } from './paint.js'
 import type { Column } from './paint.js'
@@ -35,8 +34,10 @@ export function addStatus(program: Command, context: Context): void {
     .option('--wide', 'all columns (default: those that fit the terminal, or 80 characters)')
     .option('-w, --watch', 'repeat until Ctrl-C: redrawn in place on a terminal, else one line '
       + 'for each space; with --json one line each time')
-    .addOption(durationOption('--interval <duration>',
-      `between two polls, at least ${intervalMinMs}ms`, 1000))
+    .addOption(
+      durationOption('--interval <duration>', `between two polls, at least ${intervalMinMs}ms`,
+        1000),
+    )
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
@@ -44,12 +45,18 @@ Examples:
   engram status demo --node n1
   engram status --watch --interval 500ms
   engram status --json | jq '.spaces[] | {id, primary, inSync, lossWindow}'`)
-    .action(context.act((spaces: string[], flags: StatusFlags) =>
-      context.withClient(flags, (client) => show(context, client, spaces, flags))))
+    .action(
+      context.act((spaces: string[], flags: StatusFlags) =>
+        context.withClient(flags, (client) => show(context, client, spaces, flags))
+      ),
+    )
 }
 
 async function show(
-  context: Context, client: EngramClient, spaces: readonly string[], flags: StatusFlags,
+  context: Context,
+  client: EngramClient,
+  spaces: readonly string[],
+  flags: StatusFlags,
 ): Promise<void> {
   const { node, json = false } = flags
   const whole = await client.status()
@@ -75,7 +82,9 @@ function columnsOf({ io: { stdout } }: Context): number {
 
 /** @throws CliError for a name that no answer contains */
 function checkNames(
-  status: ClusterStatus, spaces: readonly string[], node: string | undefined,
+  status: ClusterStatus,
+  spaces: readonly string[],
+  node: string | undefined,
 ): void {
   const known = new Set(status.spaces.map(({ id }) => id))
   const unknown = spaces.find((name) => !known.has(name))
@@ -91,30 +100,43 @@ function checkNames(
 
 /** The part of the status that was asked for. */
 function chosen(
-  status: ClusterStatus, spaces: readonly string[], node: string | undefined,
+  status: ClusterStatus,
+  spaces: readonly string[],
+  node: string | undefined,
 ): ClusterStatus {
   return {
     ...status,
     nodes: status.nodes.filter(({ id }) => node === undefined || id === node),
     spaces: status.spaces.filter(({ id, members }) =>
       (spaces.length === 0 || spaces.includes(id))
-      && (node === undefined || members.some((member) => member.node === node))),
+      && (node === undefined || members.some((member) => member.node === node))
+    ),
   }
 }
 
 /** If space is short, the column with the highest rank is left out first. */
 const nodeColumns: readonly Column[] = [
-  { head: 'NODE', rank: 0 }, { head: 'STATE', rank: 1 }, { head: 'PID', rank: 3, isNumber: true },
-  { head: 'INCARNATION', rank: 6, isNumber: true }, { head: 'UPTIME', rank: 2, isNumber: true },
-  { head: 'HTTP', rank: 4 }, { head: 'DATA', rank: 5 },
+  { head: 'NODE', rank: 0 },
+  { head: 'STATE', rank: 1 },
+  { head: 'PID', rank: 3, isNumber: true },
+  { head: 'INCARNATION', rank: 6, isNumber: true },
+  { head: 'UPTIME', rank: 2, isNumber: true },
+  { head: 'HTTP', rank: 4 },
+  { head: 'DATA', rank: 5 },
 ]
 
 const memberColumns: readonly Column[] = [
-  { head: 'MEMBER', rank: 0 }, { head: 'ROLE', rank: 1 }, { head: 'STATE', rank: 3 },
-  { head: 'IN SYNC', rank: 2 }, { head: 'EPOCH', rank: 10, isNumber: true },
-  { head: 'DURABLE', rank: 7, isNumber: true }, { head: 'APPLIED', rank: 9, isNumber: true },
-  { head: 'LAG', rank: 5, isNumber: true }, { head: 'BEHIND', rank: 4, isNumber: true },
-  { head: 'DIGEST', rank: 11 }, { head: 'SALVAGES', rank: 6, isNumber: true },
+  { head: 'MEMBER', rank: 0 },
+  { head: 'ROLE', rank: 1 },
+  { head: 'STATE', rank: 3 },
+  { head: 'IN SYNC', rank: 2 },
+  { head: 'EPOCH', rank: 10, isNumber: true },
+  { head: 'DURABLE', rank: 7, isNumber: true },
+  { head: 'APPLIED', rank: 9, isNumber: true },
+  { head: 'LAG', rank: 5, isNumber: true },
+  { head: 'BEHIND', rank: 4, isNumber: true },
+  { head: 'DIGEST', rank: 11 },
+  { head: 'SALVAGES', rank: 6, isNumber: true },
   { head: 'REASON', rank: 8 },
 ]
 
@@ -122,12 +144,15 @@ const indent = '  '
 
 /** Status in at most `columns` characters, as far as names and numbers allow. */
 export function showStatus(status: ClusterStatus, columns: number): string {
-  const nodes = tableText(nodeColumns,
-    status.nodes.map((node) => [
-      node.id, showState(node), String(node.pid ?? '-'), String(node.incarnation ?? '-'),
-      node.uptimeMs === null ? '-' : showMs(node.uptimeMs), node.http ?? '-',
-      columns === Infinity ? node.data ?? '-' : endOf(node.data ?? '-', pathColumns),
-    ]), columns)
+  const nodes = tableText(nodeColumns, status.nodes.map((node) => [
+    node.id,
+    showState(node),
+    String(node.pid ?? '-'),
+    String(node.incarnation ?? '-'),
+    node.uptimeMs === null ? '-' : showMs(node.uptimeMs),
+    node.http ?? '-',
+    columns === Infinity ? node.data ?? '-' : endOf(node.data ?? '-', pathColumns),
+  ]), columns)
   if (status.spaces.length === 0) {
     return `${nodes}\n\nno spaces; create one: engram space create NAME`
   }
@@ -144,26 +169,33 @@ function endOf(path: string, columns: number): string {
 function showSpace(space: ClusterSpace, columns: number): string {
   const { lossWindow: loss } = space
   const few = space.inSync.length < space.minInSync
-    ? `, fewer than minInSync ${space.minInSync}` : ''
+    ? `, fewer than minInSync ${space.minInSync}`
+    : ''
   const head = [
     `SPACE ${space.id}   epoch ${space.epoch}   primary ${space.primary ?? 'none'}   `
-      + `in sync ${space.inSync.join(' ') || 'none'} (${space.inSync.length} of ${space.rf}${few})`,
+    + `in sync ${space.inSync.join(' ') || 'none'} (${space.inSync.length} of ${space.rf}${few})`,
     `end ${showCount(space.endSequence)}   committed ${showCount(space.commitSequence)}   `
-      + `safe ${showCount(space.safeSequence)}   loss window ${showCount(loss.entries)} entries, `
-      + `${showBytes(loss.bytes)}, ${showMs(loss.ms)}`,
+    + `safe ${showCount(space.safeSequence)}   loss window ${showCount(loss.entries)} entries, `
+    + `${showBytes(loss.bytes)}, ${showMs(loss.ms)}`,
     ...(space.throttled
-      ? ['THROTTLED: the loss window has reached its limit, acknowledgements are delayed'] : []),
+      ? ['THROTTLED: the loss window has reached its limit, acknowledgements are delayed']
+      : []),
     ...(space.blocked ? [blockedLine(space.blocked)] : []),
     ...troubleLines(space),
     ...forkLines(space),
   ]
   const rows = space.members.map((member) => [
-    member.node, member.role, member.state, member.inSync ? 'yes' : 'no',
+    member.node,
+    member.role,
+    member.state,
+    member.inSync ? 'yes' : 'no',
     orDash(member.epoch, String),
-    orDash(member.durableSequence, showCount), orDash(member.appliedSequence, showCount),
+    orDash(member.durableSequence, showCount),
+    orDash(member.appliedSequence, showCount),
     member.role === 'primary' ? '-' : orDash(member.lagBytes, showBytes),
     member.role === 'primary' ? '-' : orDash(member.lagMs, showMs),
-    member.digest.slice(0, 12) || '-', member.salvages > 0 ? String(member.salvages) : '-',
+    member.digest.slice(0, 12) || '-',
+    member.salvages > 0 ? String(member.salvages) : '-',
     member.reason,
   ])
   const members = tableText(memberColumns, rows, columns - indent.length)

@@ -28,7 +28,9 @@ export function alertEvent(subject: string, data: Uint8Array, nowMs: number): Wa
 
 /** Changes of primaries and nodes between two polls. */
 export function changesBetween(
-  before: ClusterStatus, after: ClusterStatus, atMs: number,
+  before: ClusterStatus,
+  after: ClusterStatus,
+  atMs: number,
 ): WatchEvent[] {
   const events: WatchEvent[] = []
   const add = (subject: string, text: string): void => void events.push({ atMs, subject, text })

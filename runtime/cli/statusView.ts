@@ -33,8 +33,9 @@ export function viewLines(view: View, size: Size): Line[] {
   const nodes = [[], ...nodeLines(view.status.nodes, size.columns)]
   // Some of the latest events stay visible, however many spaces there are.
   const eventRows = Math.min(view.events.length, size.rows >= 20 ? 5 : 2)
-  const events: Line[] = eventRows === 0 ? [] : [[], [['EVENTS', 'dim']],
-    ...view.events.slice(-eventRows).map(eventLine)]
+  const events: Line[] = eventRows === 0
+    ? []
+    : [[], [['EVENTS', 'dim']], ...view.events.slice(-eventRows).map(eventLine)]
   const left = size.rows - head.length - nodes.length - events.length
   const spaces = spaceLines(view.status.spaces, { columns: size.columns, rows: left })
   return [...head, ...nodes, ...spaces, ...events].slice(0, size.rows)
@@ -42,8 +43,10 @@ export function viewLines(view: View, size: Size): Line[] {
 
 function headLines({ atMs, server, intervalMs, silentSinceMs }: View): Line[] {
   const title: Line = [
-    ['engram status', 'bold'], `  ${timeOf(atMs)}  every ${showMs(intervalMs)}  `,
-    ['Ctrl-C ends', 'dim'], `  ${server}`,
+    ['engram status', 'bold'],
+    `  ${timeOf(atMs)}  every ${showMs(intervalMs)}  `,
+    ['Ctrl-C ends', 'dim'],
+    `  ${server}`,
   ]
   if (silentSinceMs === null) return [title]
   const warning = `no node has answered since ${timeOf(silentSinceMs)}; the status below is old`
@@ -57,17 +60,24 @@ function eventLine({ atMs, subject, text }: WatchEvent): Line {
 }
 
 const nodeColumns: readonly Column[] = [
-  { head: 'NODE', rank: 0 }, { head: 'STATE', rank: 1 },
-  { head: 'UPTIME', rank: 2, isNumber: true }, { head: 'PID', rank: 4, isNumber: true },
-  { head: 'INCARNATION', rank: 5, isNumber: true }, { head: 'HTTP', rank: 3 },
+  { head: 'NODE', rank: 0 },
+  { head: 'STATE', rank: 1 },
+  { head: 'UPTIME', rank: 2, isNumber: true },
+  { head: 'PID', rank: 4, isNumber: true },
+  { head: 'INCARNATION', rank: 5, isNumber: true },
+  { head: 'HTTP', rank: 3 },
   { head: 'DATA', rank: 6 },
 ]
 
 function nodeLines(nodes: readonly ClusterNode[], columns: number): Line[] {
   return tableLines(nodeColumns, nodes.map((node) => [
-    node.id, [showState(node), nodeColour(node)] as const,
-    node.uptimeMs === null ? '-' : showMs(node.uptimeMs), String(node.pid ?? '-'),
-    String(node.incarnation ?? '-'), node.http ?? '-', node.data ?? '-',
+    node.id,
+    [showState(node), nodeColour(node)] as const,
+    node.uptimeMs === null ? '-' : showMs(node.uptimeMs),
+    String(node.pid ?? '-'),
+    String(node.incarnation ?? '-'),
+    node.http ?? '-',
+    node.data ?? '-',
   ]), columns)
 }
 
@@ -108,9 +118,12 @@ function spaceHead(space: ClusterSpace): Line {
   const { inSync, rf, minInSync } = space
   const colour = inSync.length >= rf ? 'green' : inSync.length < minInSync ? 'red' : 'yellow'
   return [
-    [space.id, 'bold'], `  epoch ${space.epoch}  primary `,
+    [space.id, 'bold'],
+    `  epoch ${space.epoch}  primary `,
     space.primary === null ? ['none', 'red'] : [space.primary, 'green'],
-    '  in sync ', [`${inSync.length} of ${rf}`, colour], ` ${inSync.join(' ')}`,
+    '  in sync ',
+    [`${inSync.length} of ${rf}`, colour],
+    ` ${inSync.join(' ')}`,
     `  committed ${showCount(space.commitSequence)}`,
   ]
 }
@@ -130,20 +143,30 @@ export function lossSentence(space: ClusterSpace): string {
 }
 
 const memberColumns: readonly Column[] = [
-  { head: '  MEMBER', rank: 0 }, { head: 'ROLE', rank: 1 }, { head: 'IN SYNC', rank: 4 },
-  { head: 'LAG', rank: 3 }, { head: 'BEHIND', rank: 2, isNumber: true },
-  { head: 'BYTES', rank: 6, isNumber: true }, { head: 'DURABLE', rank: 5, isNumber: true },
-  { head: 'APPLIED', rank: 8, isNumber: true }, { head: 'STATE', rank: 7 },
+  { head: '  MEMBER', rank: 0 },
+  { head: 'ROLE', rank: 1 },
+  { head: 'IN SYNC', rank: 4 },
+  { head: 'LAG', rank: 3 },
+  { head: 'BEHIND', rank: 2, isNumber: true },
+  { head: 'BYTES', rank: 6, isNumber: true },
+  { head: 'DURABLE', rank: 5, isNumber: true },
+  { head: 'APPLIED', rank: 8, isNumber: true },
+  { head: 'STATE', rank: 7 },
   { head: 'REASON', rank: 9 },
 ]
 
 function spaceInFull(space: ClusterSpace, columns: number): Line[] {
   const rows = space.members.map((member): Segment[] => [
-    `  ${member.node}`, roleSegment(member), member.inSync ? 'yes' : ['no', 'yellow'],
-    lagBar(member), isFollower(member) ? orDash(member.lagMs, showMs) : '',
+    `  ${member.node}`,
+    roleSegment(member),
+    member.inSync ? 'yes' : ['no', 'yellow'],
+    lagBar(member),
+    isFollower(member) ? orDash(member.lagMs, showMs) : '',
     isFollower(member) ? orDash(member.lagBytes, showBytes) : '',
-    orDash(member.durableSequence, showCount), orDash(member.appliedSequence, showCount),
-    member.state, member.reason,
+    orDash(member.durableSequence, showCount),
+    orDash(member.appliedSequence, showCount),
+    member.state,
+    member.reason,
   ])
   return [
     spaceHead(space),
@@ -194,13 +217,18 @@ export function plainLines(status: ClusterStatus, atMs: number): string[] {
   if (status.spaces.length === 0) return [`${time} no spaces`]
   return status.spaces.map((space) => {
     const behind = space.members.filter(isFollower).map(({ node, lagMs, state }) =>
-      lagMs === null ? `${node} ${state}` : `${node} ${showMs(lagMs)} behind`)
+      lagMs === null ? `${node} ${state}` : `${node} ${showMs(lagMs)} behind`
+    )
     return [
-      `${time} ${space.id} epoch ${space.epoch}`, `primary ${space.primary ?? 'none'}`,
+      `${time} ${space.id} epoch ${space.epoch}`,
+      `primary ${space.primary ?? 'none'}`,
       `in sync ${space.inSync.join(' ') || 'none'} (${space.inSync.length} of ${space.rf})`,
-      `committed ${space.commitSequence}`, lossSentence(space), ...behind,
+      `committed ${space.commitSequence}`,
+      lossSentence(space),
+      ...behind,
       ...(space.blocked === null ? [] : [blockedLine(space.blocked)]),
-      ...troubleLines(space), ...forkLines(space),
+      ...troubleLines(space),
+      ...forkLines(space),
     ].join(', ')
   })
 }

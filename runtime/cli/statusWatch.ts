@@ -27,7 +27,9 @@ const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /** Returns after a signal or the end of stdout's reader, with the terminal restored. */
 export async function watchStatus(
-  context: Context, client: EngramClient, choose: (status: ClusterStatus) => ClusterStatus,
+  context: Context,
+  client: EngramClient,
+  choose: (status: ClusterStatus) => ClusterStatus,
   options: WatchOptions,
 ): Promise<void> {
   const out = context.io.stdout as WriteStream
@@ -83,15 +85,22 @@ function displayOf(context: Context, client: EngramClient, options: WatchOptions
 function screenDisplay(context: Context, client: EngramClient, intervalMs: number): Display {
   const { env } = context.io
   const screen = new Screen(context.io.stdout as WriteStream, {
-    hasColours: !env['NO_COLOR'] && env['TERM'] !== 'dumb', redraw: () => draw(),
+    hasColours: !env['NO_COLOR'] && env['TERM'] !== 'dumb',
+    redraw: () => draw(),
   })
   const events: WatchEvent[] = []
   let status: ClusterStatus | null = null
   let atMs = Date.now()
   let silentSinceMs: number | null = null
-  const draw = (): void => screen.draw(viewLines({
-    status, atMs, silentSinceMs, server: client.connection.getServer(), intervalMs, events,
-  }, screen.size))
+  const draw = (): void =>
+    screen.draw(viewLines({
+      status,
+      atMs,
+      silentSinceMs,
+      server: client.connection.getServer(),
+      intervalMs,
+      events,
+    }, screen.size))
   screen.open()
   draw()
   return {

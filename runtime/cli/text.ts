@@ -4,12 +4,14 @@
 export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = heads.map((head, i) => Math.max(head.length, ...rows.map((r) => width(r[i]))))
   const right = heads.map((_, i) =>
-    rows.length > 0 && rows.every((row) => /^(-|[0-9][0-9.,]*( [a-zA-Z]+)?)$/.test(row[i] ?? '')))
-  const line = (cells: readonly string[]): string => cells.map((cell, i) => {
-    const pad = ' '.repeat(Math.max(0, (widths[i] ?? 0) - width(cell)))
-    if (right[i]) return pad + cell
-    return i === cells.length - 1 ? cell : cell + pad
-  }).join('  ').trimEnd()
+    rows.length > 0 && rows.every((row) => /^(-|[0-9][0-9.,]*( [a-zA-Z]+)?)$/.test(row[i] ?? ''))
+  )
+  const line = (cells: readonly string[]): string =>
+    cells.map((cell, i) => {
+      const pad = ' '.repeat(Math.max(0, (widths[i] ?? 0) - width(cell)))
+      if (right[i]) return pad + cell
+      return i === cells.length - 1 ? cell : cell + pad
+    }).join('  ').trimEnd()
   return [heads, ...rows].map(line).join('\n')
 }
 

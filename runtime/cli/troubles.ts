@@ -3,8 +3,10 @@ import type { ClusterNode, ClusterSpace } from '../status/status.js'
 
 export function troubleLines({ id, paused, arbiterReason }: ClusterSpace): string[] {
   return [
-    ...(paused ? [`PAUSED since ${paused.since} by ${paused.by}: no other member takes over until `
-      + `engram resume ${id}`] : []),
+    ...(paused
+      ? [`PAUSED since ${paused.since} by ${paused.by}: no other member takes over until `
+        + `engram resume ${id}`]
+      : []),
     ...(arbiterReason ? [`ARBITER: ${arbiterReason}`] : []),
   ]
 }

@@ -15,9 +15,8 @@ import type { ConnectionFlags, Environment, Settings } from '../config/sources.j
 import { parseAddress } from '../http/server.js'
 import { tokenFor } from '../http/token.js'
 import type { ClusterSpace } from '../status/status.js'
-import {
-  CliError, connectionOptions, defaultData, exit, jsonOption, usage, whole,
-} from './context.js'
+import { CliError, connectionOptions, defaultData, exit, jsonOption, usage,
+  whole } from './context.js'
 import type { Action, Context } from './context.js'
 import { outliveReaders } from './readers.js'
 import { endSignals } from './signals.js'
@@ -54,15 +53,15 @@ export function addUp(program: Command, context: Context): void {
       + 'process. Ctrl-C hands over and stops them all; a second Ctrl-C stops them at once.')
     .option('--nodes <n>', 'number of nodes, named n1, n2 …', whole(1, 15), 3)
     .option('--space <name>', 'space to create', 'demo')
-    .option('--replicas <n>', 'number of members of that space besides the primary',
-      whole(0, 14), 2)
+    .option('--replicas <n>', 'number of members of that space besides the primary', whole(0, 14),
+      2)
     .option('--data <dir>', 'directory for all data and logs', defaultData)
     .addOption(new Option('--nats-port <port>', 'port of the private nats-server; if the '
       + 'default port is busy, the next free one is used')
       .argParser(whole(0, 65_535)).default(defaultNatsPort).conflicts('nats'))
     .option('--http <host:port>', 'address of the page and status of the cluster; if the default '
       + 'port is busy, the next free one is used; a token protects any address but loopback',
-    defaultHttp)
+      defaultHttp)
     .option('--http-token-file <file>', 'file with the token of the page (default: a new token)')
     .option('--playground', 'allow the page to write, to kill and pause nodes, to kill actors '
       + 'and to hand over')
@@ -87,11 +86,13 @@ Examples:
   engram up
   engram up --nodes 5 --replicas 2 --data /tmp/engram
   engram up --nats nats://10.0.0.5:4222     # nodes on an existing NATS server`)
-  up.action(context.act((flags: UpFlags) => run(context, flags, {
-    natsPort: up.getOptionValueSource('natsPort') !== 'default',
-    http: up.getOptionValueSource('http') !== 'default',
-    space: up.getOptionValueSource('space') !== 'default',
-  })))
+  up.action(context.act((flags: UpFlags) =>
+    run(context, flags, {
+      natsPort: up.getOptionValueSource('natsPort') !== 'default',
+      http: up.getOptionValueSource('http') !== 'default',
+      space: up.getOptionValueSource('space') !== 'default',
+    })
+  ))
 }
 
 /** True for options that were given on the command line. */
@@ -108,7 +109,8 @@ async function run(context: Context, flags: UpFlags, chosen: Chosen): Promise<Ac
   const data = resolve(context.io.cwd, flags.data)
   const env = withoutNats(context.io.env)
   // Also checks the options in file and environment, before anything is started.
-  const settings = flags.nats === undefined ? loadSettings(flags, env, 'operator')
+  const settings = flags.nats === undefined
+    ? loadSettings(flags, env, 'operator')
     : context.settings(flags, 'operator')
   if (flags.nats === undefined) refuseNatsOf(settings, flags.config ?? env['ENGRAM_CONFIG'])
   const token = tokenFor(flags.http, flags.httpTokenFile)
@@ -116,13 +118,18 @@ async function run(context: Context, flags: UpFlags, chosen: Chosen): Promise<Ac
   try {
     await takeData(data)
     const cluster = await Cluster.start({
-      nodes: Array.from({ length: flags.nodes }, (_, i) => `n${i + 1}`), data,
+      nodes: Array.from({ length: flags.nodes }, (_, i) => `n${i + 1}`),
+      data,
       nats: flags.nats === undefined ? null : {
-        operator: settings.nats, node: context.settings(flags, 'node').nats,
+        operator: settings.nats,
+        node: context.settings(flags, 'node').nats,
         flags: flagWords(flags),
       },
-      natsPort: flags.natsPort, stepOver: !chosen.natsPort, auth: flags.auth ?? false,
-      restart: flags.restart ?? false, chaos: flags.chaos ?? false,
+      natsPort: flags.natsPort,
+      stepOver: !chosen.natsPort,
+      auth: flags.auth ?? false,
+      restart: flags.restart ?? false,
+      chaos: flags.chaos ?? false,
       config: flags.config && resolve(flags.config),
       env: { ...env, ...(flags.playground ? { ENGRAM_CHAOS: '1' } : {}) },
       tell: (line) => context.note(line),
@@ -139,17 +146,22 @@ async function run(context: Context, flags: UpFlags, chosen: Chosen): Promise<Ac
 
 /** The environment without connection settings, which are not meant for the nodes' server. */
 function withoutNats(env: Environment): Environment {
-  return Object.fromEntries(Object.entries(env).filter(([name]) =>
-    !name.startsWith('ENGRAM_NATS_') || name === 'ENGRAM_NATS_SERVER'))
+  return Object.fromEntries(
+    Object.entries(env).filter(([name]) =>
+      !name.startsWith('ENGRAM_NATS_') || name === 'ENGRAM_NATS_SERVER'
+    ),
+  )
 }
 
 /** A cluster is only joined on purpose, since that cannot be undone. */
 function noteIgnored(context: Context, flags: UpFlags, { nats }: Settings): void {
   if (flags.nats !== undefined) return
   const named = context.io.env['ENGRAM_NATS_URL']
-  const ignored = named ? { what: 'ENGRAM_NATS_URL', url: named }
-    : nats.servers === defaultNatsUrl ? null
-      : { what: 'The NATS server of the config file', url: nats.servers }
+  const ignored = named
+    ? { what: 'ENGRAM_NATS_URL', url: named }
+    : nats.servers === defaultNatsUrl
+    ? null
+    : { what: 'The NATS server of the config file', url: nats.servers }
   if (ignored === null) return
   const servers = ignored.url.replaceAll(/\/\/[^@/,]*@/g, '//')
   context.note(`${ignored.what} is ignored: engram up runs its own NATS server. To start `
@@ -202,13 +214,16 @@ async function lead(up: Lead): Promise<Action> {
   let control: ControlServer | null = null
   try {
     const made = await Promise.race([
-      spaceOf(up).then((space) => ({ space })), signals.first.then(() => null),
+      spaceOf(up).then((space) => ({ space })),
+      signals.first.then(() => null),
     ])
     if (made) {
       page = await startPage(up)
       control = await startControl(cluster)
       publishUp(data, {
-        nats: cluster.broker.url, auth: cluster.broker.authFile, http: page.url,
+        nats: cluster.broker.url,
+        auth: cluster.broker.authFile,
+        http: page.url,
         control: control.address,
       })
       if (flags.json) printReadyJson(context, cluster, page)
@@ -249,17 +264,25 @@ async function startPage({ context, flags, chosen, settings, token, cluster }: L
   if (free !== port) context.note(`Port ${port} is in use; HTTP listens on ${free}.`)
   const shown = host.includes(':') ? `[${host}]` : host
   return startUpPage({
-    address: `${shown}:${free}`, token, cluster, config: settings.config,
-    playground: flags.playground ?? false, payloads: flags.inspectPayloads ?? false,
+    address: `${shown}:${free}`,
+    token,
+    cluster,
+    config: settings.config,
+    playground: flags.playground ?? false,
+    payloads: flags.inspectPayloads ?? false,
     note: (line) => context.note(line),
   })
 }
 
 function printReadyJson(context: Context, cluster: Cluster, page: UpPage): void {
   context.printJson({
-    ready: true, nats: cluster.broker.url, http: page.url,
+    ready: true,
+    nats: cluster.broker.url,
+    http: page.url,
     nodes: cluster.nodes.map(({ id, pid, http }) => ({ id, pid, http })),
-    auth: cluster.broker.authFile, data: cluster.options.data, page: page.open,
+    auth: cluster.broker.authFile,
+    data: cluster.options.data,
+    page: page.open,
   })
 }
 
@@ -267,12 +290,14 @@ function printReady(up: Lead, page: UpPage, space: ClusterSpace | null): void {
   const { context, data, cluster } = up
   const { url, authFile } = cluster.broker
   const nodes = cluster.nodes.map((node) =>
-    `  ${node.id}   pid ${node.pid}   ${node.http ?? 'no HTTP'}   log ${here(node.log)}`)
+    `  ${node.id}   pid ${node.pid}   ${node.http ?? 'no HTTP'}   log ${here(node.log)}`
+  )
   context.print([
     `Ready: NATS ${url}, status ${page.url}/status, data ${here(data)}`,
     ...nodes,
     ...(authFile ? [`  passwords: ${here(authFile)}`] : []),
-    ...(space ? [`Space ${space.id}: primary ${space.primary}, in sync ${space.inSync.join(' ')}`]
+    ...(space
+      ? [`Space ${space.id}: primary ${space.primary}, in sync ${space.inSync.join(' ')}`]
       : []),
     '',
     `Watch the cluster: open ${page.open} in a browser.`,
@@ -293,10 +318,11 @@ function whatToTry({ context, flags, data, cluster }: Lead, space: ClusterSpace)
   return [
     'Try in another terminal:',
     `  npx engram write ${space.id}${to} `
-      + '\'{"type":"StoreNode","node":{"id":"n1","content":"hello"}}\'',
+    + '\'{"type":"StoreNode","node":{"id":"n1","content":"hello"}}\'',
     `  npx engram read ${space.id} get n1${to}`,
     `  npx engram status --watch${to}`,
-    ...(flagsOfNats.length > 0 ? []
+    ...(flagsOfNats.length > 0
+      ? []
       : [`  nats --server ${url} request engram.v1.write.${space.id} `
         + `'{"type":"UpdateActivation","nodeId":"n1","activation":0.8}'`]),
     '',

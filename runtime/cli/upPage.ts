@@ -40,19 +40,26 @@ export async function startUpPage(options: UpPageOptions): Promise<UpPage> {
   const { address, token, cluster, config, playground, payloads, note } = options
   const hub = new PageHub({
     start: { source: 'up', node: null, playground, payloads, ...limitsOf(config) },
-    link: (feed) => new ClusterLink({
-      nats: cluster.broker.nats, payloads, feed, onFault: (fault) => note(`page: ${fault}`),
-    }),
+    link: (feed) =>
+      new ClusterLink({
+        nats: cluster.broker.nats,
+        payloads,
+        feed,
+        onFault: (fault) => note(`page: ${fault}`),
+      }),
   })
   const writer = new Writer(cluster)
   const commands = new Playground({
-    cluster: playgroundOf(cluster, writer), idleMs: () => hub.idleMs,
+    cluster: playgroundOf(cluster, writer),
+    idleMs: () => hub.idleMs,
   })
   let isOver = false
   const server = await startHttpServer({
     address,
     ...pageRoutes({
-      hub, payloads, routes: routesOf(cluster),
+      hub,
+      payloads,
+      routes: routesOf(cluster),
       perform: !playground ? null : async (command) => {
         if (isOver) return { ok: false, message: 'the cluster is being stopped' }
         const answer = await commands.perform(command)

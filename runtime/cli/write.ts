@@ -13,9 +13,8 @@ import type { EngramClient } from '../client/client.js'
 import { EngramError, WriteOutcomeUnknownError } from '../client/errors.js'
 import { wideIntegerIn } from '../codec/wideIntegers.js'
 import type { ConnectionFlags } from '../config/sources.js'
-import {
-  CliError, connectionOptions, durationOption, exit, jsonOption, usage, whole,
-} from './context.js'
+import { CliError, connectionOptions, durationOption, exit, jsonOption, usage,
+  whole } from './context.js'
 import type { Action, Context } from './context.js'
 import { endingOf, showEnding } from './errors.js'
 import { linesOf } from './lines.js'
@@ -35,8 +34,10 @@ interface WriteFlags extends ConnectionFlags {
 const example = '{"type":"StoreNode","node":{"id":"n1","content":"hello"}}'
 
 export function addWrite(program: Command, context: Context): void {
-  connectionOptions(program.command('write').argument('<space>').argument('[json]',
-    'an operation, an array of operations, {"operations":[…]}, or - to read lines from stdin'))
+  connectionOptions(
+    program.command('write').argument('<space>').argument('[json]',
+      'an operation, an array of operations, {"operations":[…]}, or - to read lines from stdin'),
+  )
     .summary('write one operation or a file of them')
     .description('Writes and waits for the answer. A write without a definite answer is repeated '
       + 'with the same idempotency key, so that it takes effect at most once.')
@@ -44,8 +45,7 @@ export function addWrite(program: Command, context: Context): void {
     .addOption(ackOption('ack level (default: that of the space)'))
     .option('--key <key>', 'idempotency key; for a file KEY-1, KEY-2 … by line, so that an '
       + 'interrupted file can be written again')
-    .addOption(durationOption('--deadline <duration>',
-      'for each write, over all attempts', 10_000))
+    .addOption(durationOption('--deadline <duration>', 'for each write, over all attempts', 10_000))
     .option('--in-flight <n>', 'number of lines waiting for an answer; 1 guarantees their order',
       whole(1, 65_536), 256)
     .option('--keep-going', 'continue after a line that fails')
@@ -60,12 +60,18 @@ Examples:
   engram write demo '${example}'
   engram write demo --file ops.ndjson --key import-7
   generate | engram write demo -`)
-    .action(context.act((space: string, json: string | undefined, flags: WriteFlags) =>
-      write(context, space, json, flags)))
+    .action(
+      context.act((space: string, json: string | undefined, flags: WriteFlags) =>
+        write(context, space, json, flags)
+      ),
+    )
 }
 
 async function write(
-  context: Context, space: string, json: string | undefined, flags: WriteFlags,
+  context: Context,
+  space: string,
+  json: string | undefined,
+  flags: WriteFlags,
 ): Promise<Action> {
   checkSpaceName(space)
   if (json !== undefined && flags.file !== undefined) {
@@ -89,7 +95,10 @@ function checkKey(key: string | undefined, suffix: string): void {
 }
 
 async function writeOne(
-  context: Context, space: string, json: string, flags: WriteFlags,
+  context: Context,
+  space: string,
+  json: string,
+  flags: WriteFlags,
 ): Promise<void> {
   const request = isArgumentIllFormed(json) ? 'the argument is not UTF-8' : parseRequest(json)
   if (typeof request === 'string') throw usage(request, `For example: '${example}'`)
@@ -103,7 +112,8 @@ async function writeOne(
 }
 
 function showAnswer(answer: WriteAnswer): string {
-  const safe = answer.safeSequence >= answer.sequence ? 'safe'
+  const safe = answer.safeSequence >= answer.sequence
+    ? 'safe'
     : `safe so far: ${answer.safeSequence}`
   return `${answer.duplicate ? 'already written' : 'written'}: ${answer.space} sequence `
     + `${answer.sequence}, epoch ${answer.epoch}, ${answer.ack} at ${answer.node} (${safe})`
@@ -163,11 +173,22 @@ interface Tally {
 }
 
 async function writeLines(
-  context: Context, client: EngramClient, space: string, source: Source, flags: WriteFlags,
+  context: Context,
+  client: EngramClient,
+  space: string,
+  source: Source,
+  flags: WriteFlags,
 ): Promise<Action> {
   const tally: Tally = {
-    lines: 0, written: 0, operations: 0, duplicates: 0, refused: 0, unknown: 0,
-    firstSequence: null, lastSequence: null, epoch: null,
+    lines: 0,
+    written: 0,
+    operations: 0,
+    duplicates: 0,
+    refused: 0,
+    unknown: 0,
+    firstSequence: null,
+    lastSequence: null,
+    epoch: null,
   }
   const startedAt = performance.now()
   const bar = progressBar(context, source)
@@ -219,7 +240,10 @@ function note(tally: Tally, answer: WriteAnswer): void {
 }
 
 function report(
-  context: Context, tally: Tally & { readonly unsafe: number }, ms: number, json: boolean,
+  context: Context,
+  tally: Tally & { readonly unsafe: number },
+  ms: number,
+  json: boolean,
 ): void {
   const perSecond = ms > 0 ? Math.round(tally.operations / ms * 1000) : 0
   const whole = tally.refused + tally.unknown === 0
@@ -227,9 +251,11 @@ function report(
     context.printJson({ ok: whole, ...tally, ms: Math.round(ms), operationsPerSecond: perSecond })
     return
   }
-  const range = tally.lastSequence === null ? ''
+  const range = tally.lastSequence === null
+    ? ''
     : `, sequences ${tally.firstSequence} to ${tally.lastSequence}`
-  const twice = tally.duplicates === 0 ? ''
+  const twice = tally.duplicates === 0
+    ? ''
     : `, ${showCount(tally.duplicates)} already written before`
   context.print(`${showCount(tally.operations)} operations written${range}${twice} `
     + `(${showCount(perSecond)}/s)`)
@@ -284,8 +310,12 @@ function progressBar(context: Context, source: Source): Progress {
   if (!stderr.isTTY || !long) return { read() {}, show() {}, stop() {} }
   const known = source.bytes !== null
   const bar = new SingleBar({
-    stream: stderr, clearOnComplete: true, hideCursor: true, fps: 10,
-    format: known ? '{bar} {percentage} %  {operations} operations  {eta_formatted} left'
+    stream: stderr,
+    clearOnComplete: true,
+    hideCursor: true,
+    fps: 10,
+    format: known
+      ? '{bar} {percentage} %  {operations} operations  {eta_formatted} left'
       : '{operations} operations  {duration_formatted}',
   })
   let bytes = 0

@@ -2,9 +2,8 @@
 import { randomUUID } from 'node:crypto'
 import { decode as unpack, encode as pack } from '@msgpack/msgpack'
 import type { NatsConnection } from 'nats'
-import type {
-  ErrorAnswer, FateValue, HistoryValue, Query, ReadAnswer, WriteAnswer,
-} from '../../actors/ports/clientApi.js'
+import type { ErrorAnswer, FateValue, HistoryValue, Query, ReadAnswer,
+  WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { MemoryEdge, MemoryNode, Operation } from '../../machines/graph/graph.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import type { ForkReport, QuarantineItem } from '../../machines/log/forkNotes.js'
@@ -78,15 +77,14 @@ export interface ReadOptions {
 }
 
 /** Value of a query: null for a node that does not exist. */
-export type QueryValue<Q extends Query> =
-  Q['type'] extends 'GetNode' ? MemoryNode | null
-    : Q['type'] extends 'GetEdges' ? MemoryEdge[]
-      : Q['type'] extends 'ListNodes' ? MemoryNode[]
-        : Q['type'] extends 'GetHistory' ? HistoryValue
-          : Q['type'] extends 'GetForks' ? ForkReport[]
-            : Q['type'] extends 'GetQuarantine' ? QuarantineItem[]
-              : Q['type'] extends 'GetFate' ? FateValue
-                : LogEntry[]
+export type QueryValue<Q extends Query> = Q['type'] extends 'GetNode' ? MemoryNode | null
+  : Q['type'] extends 'GetEdges' ? MemoryEdge[]
+  : Q['type'] extends 'ListNodes' ? MemoryNode[]
+  : Q['type'] extends 'GetHistory' ? HistoryValue
+  : Q['type'] extends 'GetForks' ? ForkReport[]
+  : Q['type'] extends 'GetQuarantine' ? QuarantineItem[]
+  : Q['type'] extends 'GetFate' ? FateValue
+  : LogEntry[]
 
 export type ReadResult<Q extends Query> = Omit<ReadAnswer, 'value'> & { value: QueryValue<Q> }
 
@@ -123,13 +121,13 @@ export class EngramClient {
   ) {
     this.#options = options
     this.#contentType = options.encoding === 'msgpack'
-      ? [['Content-Type', 'application/msgpack']] : []
+      ? [['Content-Type', 'application/msgpack']]
+      : []
     const inbox = inboxPrefix({ servers: '', ...options })
     this.#requests = new Requests(connection, inbox, options.inFlightMax ?? defaultInFlightMax)
     this.#resends = new Requests(connection, inbox, Infinity)
     this.#epochs = new EpochWatch(connection, {
-      historyHeard: (space, epoch, history) =>
-        this.#outbox?.historyHeard(space, epoch, history),
+      historyHeard: (space, epoch, history) => this.#outbox?.historyHeard(space, epoch, history),
       opened: (space) => this.#requests.resend(space),
       renewed: (space) => this.#outbox?.renewed(space),
     })
@@ -144,13 +142,19 @@ export class EngramClient {
   #protect(): Outbox {
     const { unsafeBytesMax = defaultUnsafeBytesMax, onResent, onResendRefused } = this.#options
     return new Outbox({
-      connection: this.connection, unsafeBytesMax, writes: this.#requests, own: this.#resends,
-      epochs: this.#epochs, decode: this.#decode, request: this.#value,
+      connection: this.connection,
+      unsafeBytesMax,
+      writes: this.#requests,
+      own: this.#resends,
+      epochs: this.#epochs,
+      decode: this.#decode,
+      request: this.#value,
       contentType: this.#contentType,
       encodeQuery: (query) => this.#encode(query),
       // Called in turns of their own, so that an error thrown by one does not end up here.
       onResent: (resent) => onResent && queueMicrotask(() => onResent(resent)),
-      onResendRefused: (refused) => onResendRefused
+      onResendRefused: (refused) =>
+        onResendRefused
         && queueMicrotask(() => onResendRefused(refused)),
     })
   }
@@ -163,7 +167,9 @@ export class EngramClient {
    * @throws WriteOutcomeUnknownError it may have taken effect; `key` finds out
    */
   write(
-    space: string, operations: Operation | readonly Operation[], options: WriteOptions = {},
+    space: string,
+    operations: Operation | readonly Operation[],
+    options: WriteOptions = {},
   ): Promise<WriteAnswer> {
     const key = options.key ?? `${this.#keyPrefix}.${(this.#writes++).toString(36)}`
     const fault = nameFault(space) ?? keyFault(key)
@@ -184,12 +190,15 @@ export class EngramClient {
       heard: (of, epoch) => outbox?.heard(of, epoch),
     }
     return this.#requests.call<WriteAnswer>({
-      subject: subjects.write(space), data, group: space,
+      subject: subjects.write(space),
+      data,
+      group: space,
       headers: () => {
         const fence = outbox?.fence(space) ?? null
         return encodedHeaders(fence === null ? headers : [...headers, ['Engram-Epoch', `${fence}`]])
       },
-      deadlineMs: this.#deadline(options), signal: options.signal,
+      deadlineMs: this.#deadline(options),
+      signal: options.signal,
       judge: (answer) => {
         const verdict = judgeWrite(answer, this.#decode, space, key, this.#epochs, listener)
         if (verdict.kind === 'reject') end()
@@ -209,17 +218,23 @@ export class EngramClient {
    * @throws ReadError
    */
   read<const Q extends Query>(
-    space: string, query: Q, options: ReadOptions = {},
+    space: string,
+    query: Q,
+    options: ReadOptions = {},
   ): Promise<ReadResult<Q>> {
     const fault = nameFault(space)
     if (fault) return Promise.reject(new ReadError('UNKNOWN_SPACE', fault, false))
     const any = options.from === 'any'
     const headers = encodedHeaders(
-      [...readHeaders(options, this.#atLeast(space, options)), ...this.#contentType])
+      [...readHeaders(options, this.#atLeast(space, options)), ...this.#contentType],
+    )
     return this.#requests.call<ReadAnswer>({
       subject: any ? subjects.readAny(space) : subjects.read(space),
-      data: this.#encode(query), headers: () => headers, group: readsOf(space),
-      deadlineMs: this.#deadline(options), signal: options.signal,
+      data: this.#encode(query),
+      headers: () => headers,
+      group: readsOf(space),
+      deadlineMs: this.#deadline(options),
+      signal: options.signal,
       judge: (answer) => judgeRead(answer, this.#decode, any ? null : this.#epochs, space),
       onUnserved: (since) => this.#lookup.unserved(space, since),
       giveUp: (end) => readGivenUp(end, space, { unserved: () => this.#lookup.why(space) }),
@@ -237,14 +252,18 @@ export class EngramClient {
    * @throws ReadError
    */
   pages<const Q extends ListQuery>(
-    space: string, query: Q, options: ReadOptions = {},
+    space: string,
+    query: Q,
+    options: ReadOptions = {},
   ): AsyncGenerator<ReadResult<Q>, undefined> {
     return pagesOf(query, (page) => this.read(space, page, options) as Promise<ReadResult<Q>>)
   }
 
   /** The same, all pages together. For lists that fit into memory. */
   async readAll<const Q extends ListQuery>(
-    space: string, query: Q, options: ReadOptions = {},
+    space: string,
+    query: Q,
+    options: ReadOptions = {},
   ): Promise<QueryValue<Q>> {
     const all: unknown[] = []
     for await (const { value } of this.pages(space, query, options)) {
@@ -271,7 +290,8 @@ export class EngramClient {
    * @throws AdminError
    */
   admin(
-    request: AdminRequest, options?: { node?: string; timeoutMs?: number },
+    request: AdminRequest,
+    options?: { node?: string; timeoutMs?: number },
   ): Promise<AdminAnswer> {
     return this.#operator.admin(request, options)
   }
@@ -282,7 +302,8 @@ export class EngramClient {
    * @throws AdminError
    */
   adminAtPrimary(
-    request: SpaceCommand, options?: { timeoutMs?: number; deadlineMs?: number },
+    request: SpaceCommand,
+    options?: { timeoutMs?: number; deadlineMs?: number },
   ): Promise<AdminAnswer> {
     return this.#operator.adminAtPrimary(request, options)
   }

@@ -42,7 +42,8 @@ interface Greeted {
 }
 
 async function firstThatGreets(
-  options: NatsOptions, servers: readonly string[],
+  options: NatsOptions,
+  servers: readonly string[],
 ): Promise<Greeted> {
   let last: unknown = new TypeError('no NATS server is given')
   for (const first of servers) {
@@ -59,14 +60,20 @@ async function firstThatGreets(
 
 /** The package tries other servers after the first, and reports the last that failed. */
 async function connectError(
-  options: NatsOptions, server: string, info: ServerInfo | null, error: unknown,
+  options: NatsOptions,
+  server: string,
+  info: ServerInfo | null,
+  error: unknown,
 ): Promise<ConnectError> {
-  const cause = error instanceof NatsConnectError || info === null ? error
+  const cause = error instanceof NatsConnectError || info === null
+    ? error
     : await dial(options, server).then((connection) => connection.close(), (fault: Error) => fault)
       ?? error
-  const fault: ConnectFault = cause instanceof NatsConnectError ? cause.fault
+  const fault: ConnectFault = cause instanceof NatsConnectError
+    ? cause.fault
     : faultOf(cause, options, info)
-  const at = cause instanceof NatsConnectError ? cause.server
+  const at = cause instanceof NatsConnectError
+    ? cause.server
     : options.servers.replaceAll(/\/\/[^@/,]*@/g, '//***@')
   return new ConnectError(`cannot connect to NATS at ${at}: ${fault.what}`, fault,
     connectRemedy(fault, (setting) => optionNames[setting]), cause)
@@ -74,7 +81,15 @@ async function connectError(
 
 /** Names of the settings as a program gives them. */
 const optionNames = {
-  servers: 'servers', user: 'user', password: 'password', token: 'token', credsFile: 'credsFile',
-  nkeySeedFile: 'nkeySeedFile', caFile: 'tls.caFile', certFile: 'tls.certFile',
-  keyFile: 'tls.keyFile', tlsFirst: 'tls.handshakeFirst', inboxPrefix: 'inboxPrefix',
+  servers: 'servers',
+  user: 'user',
+  password: 'password',
+  token: 'token',
+  credsFile: 'credsFile',
+  nkeySeedFile: 'nkeySeedFile',
+  caFile: 'tls.caFile',
+  certFile: 'tls.certFile',
+  keyFile: 'tls.keyFile',
+  tlsFirst: 'tls.handshakeFirst',
+  inboxPrefix: 'inboxPrefix',
 }

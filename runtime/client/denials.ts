@@ -8,7 +8,8 @@ import type { NatsConnection, NatsError } from 'nats'
 /** The cause of an error with the code FORBIDDEN. */
 export class DeniedError extends Error {
   constructor(readonly operation: 'publish' | 'subscription', readonly subject: string) {
-    super(operation === 'publish' ? `these NATS credentials may not publish to ${subject}`
+    super(operation === 'publish'
+      ? `these NATS credentials may not publish to ${subject}`
       : `these NATS credentials may not subscribe to ${subject}, where answers would arrive`)
     this.name = 'DeniedError'
   }
@@ -33,7 +34,7 @@ export function onDenial(connection: NatsConnection, listener: Listener): () => 
 async function read(connection: NatsConnection, listeners: ReadonlySet<Listener>): Promise<void> {
   for await (const { type, permissionContext } of connection.status()) {
     const denied = type === 'error' ? deniedError(permissionContext) : null
-    if (denied) for (const listener of listeners) listener(denied)
+    if (denied) { for (const listener of listeners) listener(denied) }
   }
 }
 

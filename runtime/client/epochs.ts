@@ -92,7 +92,8 @@ interface Announced {
 
 function readAnnouncement(data: Uint8Array): Announced | null {
   try {
-    const value: unknown = data[0] === 0x7b ? JSON.parse(Buffer.from(data).toString())
+    const value: unknown = data[0] === 0x7b
+      ? JSON.parse(Buffer.from(data).toString())
       : decode(data)
     const message = value as {
       kind?: unknown
@@ -102,7 +103,9 @@ function readAnnouncement(data: Uint8Array): Announced | null {
     const { epoch, uuid, state } = message?.assignment ?? {}
     if (!Number.isSafeInteger(epoch) || typeof uuid !== 'string') return null
     return {
-      epoch: epoch as number, uuid, open: message?.kind === 'changed' && state === 'open',
+      epoch: epoch as number,
+      uuid,
+      open: message?.kind === 'changed' && state === 'open',
       history: historyOf(message?.history),
     }
   } catch {
@@ -115,6 +118,7 @@ export function historyOf(value: unknown): readonly EpochSpan[] {
   if (!Array.isArray(value)) return []
   const spans = value as readonly EpochSpan[]
   const areNumbers = spans.every((span) =>
-    Number.isSafeInteger(span?.epoch) && Number.isSafeInteger(span.last))
+    Number.isSafeInteger(span?.epoch) && Number.isSafeInteger(span.last)
+  )
   return areNumbers && historyFault(spans) === null ? spans : []
 }

@@ -26,7 +26,11 @@ export class WriteRefusedError extends EngramError {
   readonly outcome = 'notTaken'
   readonly sequence = undefined
   constructor(
-    code: string, message: string, retryable: boolean, readonly key: string, cause?: unknown,
+    code: string,
+    message: string,
+    retryable: boolean,
+    readonly key: string,
+    cause?: unknown,
   ) {
     super(code, message, retryable, cause)
     this.name = 'WriteRefusedError'
@@ -41,7 +45,9 @@ export class WriteRefusedError extends EngramError {
 export class WriteOutcomeUnknownError extends EngramError {
   readonly outcome = 'unknown'
   constructor(
-    code: string, message: string, readonly key: string,
+    code: string,
+    message: string,
+    readonly key: string,
     /** Its place in the log, if the server gave it (ACK_TIMEOUT). */
     readonly sequence: number | undefined,
     cause?: unknown,
@@ -58,8 +64,10 @@ export class WriteOutcomeUnknownError extends EngramError {
  */
 export class NotSafeError extends EngramError {
   constructor(
-    code: 'NOT_SAFE' | 'CLOSED' | 'UNPROTECTED', message: string,
-    readonly writes: number, readonly bytes: number,
+    code: 'NOT_SAFE' | 'CLOSED' | 'UNPROTECTED',
+    message: string,
+    readonly writes: number,
+    readonly bytes: number,
   ) {
     super(code, message, code === 'NOT_SAFE')
     this.name = 'NotSafeError'
@@ -81,7 +89,11 @@ export class ReadError extends EngramError {
  */
 export class AdminError extends EngramError {
   constructor(
-    code: string, message: string, retryable: boolean, cause?: unknown, readonly reason?: string,
+    code: string,
+    message: string,
+    retryable: boolean,
+    cause?: unknown,
+    readonly reason?: string,
   ) {
     super(code, message, retryable, cause)
     this.name = 'AdminError'
@@ -95,7 +107,10 @@ export class AdminError extends EngramError {
 export class ConnectError extends EngramError {
   readonly reason: ConnectReason
   constructor(
-    message: string, readonly fault: ConnectFault, readonly remedy: string, cause?: unknown,
+    message: string,
+    readonly fault: ConnectFault,
+    readonly remedy: string,
+    cause?: unknown,
   ) {
     super('CONNECT', message, connectReasons[fault.reason].retryable, cause)
     this.name = 'ConnectError'

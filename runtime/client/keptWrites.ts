@@ -131,7 +131,13 @@ export class KeptWrites {
     const { number, key, data, bytes } = write
     this.#bytes += bytes
     this.#held.push({
-      number, key, data, bytes, level: taken.ack, keptAtMs: nowMs, position,
+      number,
+      key,
+      data,
+      bytes,
+      level: taken.ack,
+      keptAtMs: nowMs,
+      position,
       origin: position.epoch > 0 ? position : { ...position, epoch: taken.epoch },
     })
     return true

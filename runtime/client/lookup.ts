@@ -55,11 +55,15 @@ export class SpaceLookup {
   /** For an error: why nobody takes the call, as far as known. */
   why(space: string): string | undefined {
     switch (this.#spaces.get(space)?.known) {
-      case 'there': return 'the space has no primary that serves now'
-      case 'silent': return `no node answers ${subjects.lookup(space)} either`
-      case 'forbidden': return 'the space has no primary now, or does not exist; these '
-        + `credentials may not ask which (${subjects.lookup(space)})`
-      default: return undefined
+      case 'there':
+        return 'the space has no primary that serves now'
+      case 'silent':
+        return `no node answers ${subjects.lookup(space)} either`
+      case 'forbidden':
+        return 'the space has no primary now, or does not exist; these '
+          + `credentials may not ask which (${subjects.lookup(space)})`
+      default:
+        return undefined
     }
   }
 
@@ -73,7 +77,11 @@ export class SpaceLookup {
       }
     }
     const asked: Asked = {
-      known: 'unsure', isUnderWay: false, at: -Infinity, nextAt: 0, pauseMs: pauseFirstMs,
+      known: 'unsure',
+      isUnderWay: false,
+      at: -Infinity,
+      nextAt: 0,
+      pauseMs: pauseFirstMs,
     }
     this.#spaces.set(space, asked)
     return asked
@@ -102,7 +110,10 @@ export class SpaceLookup {
 export async function lookUpSpace(connection: NatsConnection, space: string): Promise<Known> {
   try {
     const { data } = await connection.request(
-      subjects.lookup(space), new Uint8Array(), { timeout: timeoutMs })
+      subjects.lookup(space),
+      new Uint8Array(),
+      { timeout: timeoutMs },
+    )
     const said = JSON.parse(Buffer.from(data).toString()) as { ok?: unknown; code?: unknown }
     return said.ok === true ? 'there' : said.code === 'UNKNOWN_SPACE' ? 'absent' : 'unsure'
   } catch (error) {

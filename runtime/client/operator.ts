@@ -65,7 +65,9 @@ export type SpaceCommand =
 
 /** The settings to change; null removes a bound. */
 export interface SettingsChange extends Partial<Pick<
-  SpaceSettings, 'ack' | 'minInSync' | 'whenUnderReplicated' | 'reconcile'>> {
+  SpaceSettings,
+  'ack' | 'minInSync' | 'whenUnderReplicated' | 'reconcile'
+>> {
   readonly maxLoss?: Bounds<NonNullable<SpaceSettings['maxLoss']>>
   readonly keys?: Bounds<NonNullable<SpaceSettings['keys']>>
 }
@@ -145,8 +147,9 @@ export class Operator {
    */
   async reports(of: StatusOf = {}): Promise<NodeStatusReport[]> {
     const found = await this.#find()
-    const reports = await Promise.all([...found].map(([id, seen]) =>
-      seen.report ?? this.#report(id, of)))
+    const reports = await Promise.all(
+      [...found].map(([id, seen]) => seen.report ?? this.#report(id, of)),
+    )
     return reports.filter((report) => report !== null)
   }
 
@@ -161,7 +164,9 @@ export class Operator {
     let after: string | undefined
     do {
       const page = await this.admin(
-        { type: 'listSpaces', ...(after !== undefined && { after }) }, { node })
+        { type: 'listSpaces', ...(after !== undefined && { after }) },
+        { node },
+      )
       spaces.push(...page.spaces ?? [])
       unreadable.push(...page.unreadable ?? [])
       after = page.more ? String(page.after) : undefined
@@ -209,7 +214,10 @@ export class Operator {
       const leftMs = endMs - performance.now()
       if (leftMs <= 0) return null
       const answer = await this.connection.request(
-        subjects.status(id), question, { timeout: leftMs }).catch(() => null)
+        subjects.status(id),
+        question,
+        { timeout: leftMs },
+      ).catch(() => null)
       if (answer === null) return null
       const said = jsonOrNull(answer.data)
       const isBusy = (said as { code?: unknown } | null)?.code === 'OVERLOADED'
@@ -220,12 +228,17 @@ export class Operator {
 
   /** @throws AdminError */
   async admin(
-    request: AdminRequest, options: { node?: string; timeoutMs?: number } = {},
+    request: AdminRequest,
+    options: { node?: string; timeoutMs?: number } = {},
   ): Promise<AdminAnswer> {
     const node = options.node ?? await this.#anyNode()
     const answer = jsonOrNull(await this.#request(node, request, options.timeoutMs ?? 15_000))
     const said = answer as AdminAnswer | {
-      ok: false; code?: string; message?: string; retryable?: boolean; reason?: string
+      ok: false
+      code?: string
+      message?: string
+      retryable?: boolean
+      reason?: string
     } | null
     if (said?.ok === true) return said
     throw new AdminError(said?.code ?? 'INTERNAL',
@@ -238,7 +251,8 @@ export class Operator {
    * @throws AdminError
    */
   async adminAtPrimary(
-    request: SpaceCommand, options: { timeoutMs?: number; deadlineMs?: number } = {},
+    request: SpaceCommand,
+    options: { timeoutMs?: number; deadlineMs?: number } = {},
   ): Promise<AdminAnswer> {
     const endMs = performance.now() + (options.deadlineMs ?? primaryDeadlineMs)
     for (;;) {
@@ -264,7 +278,8 @@ export class Operator {
     if (!found) {
       // Nodes report only the spaces that they hold.
       const isThere = await lookUpSpace(this.connection, space) === 'there'
-      throw isThere ? new AdminError('NOT_PRIMARY', `no member of ${space} answers`, true)
+      throw isThere
+        ? new AdminError('NOT_PRIMARY', `no member of ${space} answers`, true)
         : new AdminError('UNKNOWN_SPACE', `no node knows the space ${space}`, false)
     }
     throw new AdminError('NOT_PRIMARY',
@@ -274,7 +289,10 @@ export class Operator {
   async #request(node: string, request: AdminRequest, timeoutMs: number): Promise<Uint8Array> {
     try {
       const message = await this.connection.request(
-        subjects.admin(node), Buffer.from(JSON.stringify(request)), { timeout: timeoutMs })
+        subjects.admin(node),
+        Buffer.from(JSON.stringify(request)),
+        { timeout: timeoutMs },
+      )
       return message.data
     } catch (error) {
       const denied = denialIn(error)
@@ -329,7 +347,9 @@ function allAnswered(found: ReadonlyMap<string, Seen>): boolean {
  * these credentials may not listen for them.
  */
 async function gather(
-  connection: NatsConnection, inbox: string, take: (data: Uint8Array) => boolean,
+  connection: NatsConnection,
+  inbox: string,
+  take: (data: Uint8Array) => boolean,
 ): Promise<Error | null> {
   return await new Promise((resolve) => {
     let quiet: NodeJS.Timeout | undefined

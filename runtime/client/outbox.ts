@@ -146,8 +146,11 @@ export class Outbox {
         end()
       }
       const flush: Flush = {
-        outbox: space === undefined ? null : outboxes[0] ?? null, before: this.#next, left,
-        resolve: () => ended(resolve), reject: (error) => ended(() => reject(error)),
+        outbox: space === undefined ? null : outboxes[0] ?? null,
+        before: this.#next,
+        left,
+        resolve: () => ended(resolve),
+        reject: (error) => ended(() => reject(error)),
       }
       this.#flushes.add(flush)
       this.#arm()
@@ -172,7 +175,9 @@ export class Outbox {
     const known = this.#outboxes.get(space)
     if (known) return known
     const outbox: SpaceOutbox = new SpaceOutbox({
-      ...this.options, space, onSafe: ({ number, bytes }) => this.#settle(outbox, number, bytes),
+      ...this.options,
+      space,
+      onSafe: ({ number, bytes }) => this.#settle(outbox, number, bytes),
     })
     this.#outboxes.set(space, outbox)
     return outbox
@@ -181,7 +186,8 @@ export class Outbox {
   #notSafe(code: 'NOT_SAFE' | 'CLOSED', space?: string): NotSafeError {
     const { writes, bytes } = this.unsafe(space)
     const what = `${writes} acknowledged writes (${bytes} bytes) are not yet on a second disk`
-    const text = code === 'CLOSED' ? `the client was closed: ${what}`
+    const text = code === 'CLOSED'
+      ? `the client was closed: ${what}`
       : `${what}; others may be in flight. Check that enough members are in sync: engram status`
     return new NotSafeError(code, text, writes, bytes)
   }

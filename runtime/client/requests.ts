@@ -153,12 +153,22 @@ export class Requests {
       const id = this.#next++
       const { signal } = spec
       const call: Call = {
-        id, flow: this.#flow(spec.group), spec: spec as CallSpec<unknown>,
-        since: now, deadlineAt: now + spec.deadlineMs,
-        resolve: resolve as (value: unknown) => void, reject,
+        id,
+        flow: this.#flow(spec.group),
+        spec: spec as CallSpec<unknown>,
+        since: now,
+        deadlineAt: now + spec.deadlineMs,
+        resolve: resolve as (value: unknown) => void,
+        reject,
         onAbort: signal && (() => this.#end(call, 'aborted', signal.reason)),
-        attempts: 0, waiting: false, sentAt: now, dueAt: now, last: null, maybeTaken: false,
-        isUnserved: true, sequence: undefined,
+        attempts: 0,
+        waiting: false,
+        sentAt: now,
+        dueAt: now,
+        last: null,
+        maybeTaken: false,
+        isUnserved: true,
+        sequence: undefined,
       }
       if (signal && call.onAbort) signal.addEventListener('abort', call.onAbort, { once: true })
       this.#calls.set(id, call)
@@ -233,7 +243,7 @@ export class Requests {
   /** No answer can arrive: this user may not subscribe below its inbox prefix. */
   #deafened(denied: DeniedError | null): void {
     this.#deaf = denied
-    if (denied) for (const call of this.#calls.values()) this.#end(call, 'forbidden', denied)
+    if (denied) { for (const call of this.#calls.values()) this.#end(call, 'forbidden', denied) }
   }
 
   /** Final: the package dials again until it is closed, or refused twice. */
@@ -274,7 +284,8 @@ export class Requests {
     flow.answerMs += (flow.heardAt - call.sentAt - flow.answerMs) / 16
     const none = message.data.length === 0 && message.headers?.code === 503
     const verdict = call.spec.judge(
-      none ? { kind: 'noResponders' } : { kind: 'message', data: message.data })
+      none ? { kind: 'noResponders' } : { kind: 'message', data: message.data },
+    )
     if (verdict.kind === 'retry') {
       this.#failed(call, verdict.failure)
       if (none) call.spec.onUnserved?.(call.since)
@@ -356,7 +367,8 @@ function isOverdue(call: Call, now: number): boolean {
 }
 
 const heldBack: Failure = {
-  code: 'DEADLINE', notTaken: true,
+  code: 'DEADLINE',
+  notTaken: true,
   message: 'earlier writes to the space, left behind by a failover, are not accepted again yet',
 }
 

@@ -1,7 +1,6 @@
 /** Kept writes of one space; those that a new epoch lacks are sent again. */
-import type {
-  ErrorAnswer, HistoryValue, Query, ReadAnswer, WriteAnswer,
-} from '../../actors/ports/clientApi.js'
+import type { ErrorAnswer, HistoryValue, Query, ReadAnswer,
+  WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { EpochSpan, Position } from '../../machines/base/ids.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import { historyOf } from './epochs.js'
@@ -172,14 +171,23 @@ export class SpaceOutbox {
     const { key, data, level, origin } = write
     // For this epoch only: in another one, other writes may have to go first.
     const headers = encodedHeaders([
-      ['Nats-Msg-Id', key], ['Engram-Ack', level], ['Engram-Epoch', String(this.kept.epoch)],
-      ['Engram-Origin', `${origin.epoch}/${origin.sequence}`], ...contentType,
+      ['Nats-Msg-Id', key],
+      ['Engram-Ack', level],
+      ['Engram-Epoch', String(this.kept.epoch)],
+      ['Engram-Origin', `${origin.epoch}/${origin.sequence}`],
+      ...contentType,
     ])
     return own.call<WriteAnswer>({
-      subject: subjects.write(space), data, headers: () => headers, group, deadlineMs: Infinity,
-      judge: (answer) => judgeWrite(answer, decode, space, key, epochs, {
-        took, heard: (_, epoch) => this.heard(epoch),
-      }),
+      subject: subjects.write(space),
+      data,
+      headers: () => headers,
+      group,
+      deadlineMs: Infinity,
+      judge: (answer) =>
+        judgeWrite(answer, decode, space, key, epochs, {
+          took,
+          heard: (_, epoch) => this.heard(epoch),
+        }),
       giveUp: (end) => writeGivenUp(end, space, key),
     })
   }
@@ -211,8 +219,11 @@ export class SpaceOutbox {
     this.#isLookingUp = true
     const { space, own, epochs, decode, contentType, encodeQuery } = this.options
     own.call<ReadAnswer>({
-      subject: subjects.read(space), data: encodeQuery({ type: 'GetHistory' }),
-      headers: () => encodedHeaders(contentType), group: this.#lookUps, deadlineMs: Infinity,
+      subject: subjects.read(space),
+      data: encodeQuery({ type: 'GetHistory' }),
+      headers: () => encodedHeaders(contentType),
+      group: this.#lookUps,
+      deadlineMs: Infinity,
       judge: (answer) => judgeRead(answer, decode, epochs, space),
       giveUp: (end) => readGivenUp(end, space),
     }).then((answer) => this.#lookedUp(answer), (error: unknown) => this.#notLookedUp(error))

@@ -10,7 +10,9 @@ type Decode = (data: Uint8Array) => WriteAnswer | ReadAnswer | ErrorAnswer | nul
 const retry = <T>(failure: Failure): Verdict<T> => ({ kind: 'retry', failure })
 
 const notUnderstood: Failure = {
-  code: 'INTERNAL', message: 'the answer cannot be understood', notTaken: false,
+  code: 'INTERNAL',
+  message: 'the answer cannot be understood',
+  notTaken: false,
 }
 
 /** Any primary refuses the same request in the same way: earlier attempts were refused, too. */
@@ -24,7 +26,11 @@ export interface WriteListener {
 }
 
 export function judgeWrite(
-  answer: Answer, decode: Decode, space: string, key: string, epochs: EpochWatch,
+  answer: Answer,
+  decode: Decode,
+  space: string,
+  key: string,
+  epochs: EpochWatch,
   listener: WriteListener,
 ): Verdict<WriteAnswer> {
   if (answer.kind === 'noResponders') return retry(noResponders('write', false))
@@ -43,7 +49,10 @@ export function judgeWrite(
 }
 
 export function judgeRead(
-  answer: Answer, decode: Decode, epochs: EpochWatch | null, space: string,
+  answer: Answer,
+  decode: Decode,
+  epochs: EpochWatch | null,
+  space: string,
 ): Verdict<ReadAnswer> {
   if (answer.kind === 'noResponders') return retry(noResponders('read', true))
   const said = decode(answer.data) as ReadAnswer | ErrorAnswer | null
@@ -58,8 +67,11 @@ export function judgeRead(
 
 function failureOf(said: ErrorAnswer): Failure {
   return {
-    code: said.code, message: said.message, notTaken: said.outcome === 'notTaken',
-    sequence: said.sequence, retryAfterMs: said.retryAfterMs,
+    code: said.code,
+    message: said.message,
+    notTaken: said.outcome === 'notTaken',
+    sequence: said.sequence,
+    retryAfterMs: said.retryAfterMs,
   }
 }
 
@@ -73,7 +85,8 @@ function noResponders(what: string, notTaken: boolean): Failure {
 
 function staleEpoch(said: { readonly epoch: number; readonly node: string }): Failure {
   return {
-    code: 'STALE_EPOCH', notTaken: false,
+    code: 'STALE_EPOCH',
+    notTaken: false,
     message: `${said.node} answered for epoch ${said.epoch}, but is no longer primary`,
   }
 }
@@ -93,7 +106,10 @@ const absent = (space: string): string => `there is no space ${space}`
 const unsure = 'the space has no primary now, or does not exist'
 
 export function writeGivenUp(
-  end: CallEnd, space: string, key: string, { unserved, more = '' }: Circumstances = {},
+  end: CallEnd,
+  space: string,
+  key: string,
+  { unserved, more = '' }: Circumstances = {},
 ): Error {
   if (end.why === 'absent') {
     return new WriteRefusedError('UNKNOWN_SPACE', absent(space), false, key)
@@ -113,7 +129,9 @@ export function writeGivenUp(
 }
 
 export function readGivenUp(
-  end: CallEnd, space: string, { unserved }: Circumstances = {},
+  end: CallEnd,
+  space: string,
+  { unserved }: Circumstances = {},
 ): Error {
   if (end.why === 'absent') return new ReadError('UNKNOWN_SPACE', absent(space), false)
   const text = `${describe(end, unserved)} (read of ${space}, ${attempts(end)})`
@@ -126,25 +144,39 @@ function retryable(end: CallEnd): boolean {
 
 function codeOf(end: CallEnd): string {
   switch (end.why) {
-    case 'aborted': return 'ABORTED'
-    case 'closed': return 'CLOSED'
-    case 'full': return 'OVERLOADED'
-    case 'forbidden': return 'FORBIDDEN'
-    case 'unsendable': return 'INTERNAL'
-    case 'absent': return 'UNKNOWN_SPACE'
-    case 'deadline': return end.last?.code ?? 'DEADLINE'
+    case 'aborted':
+      return 'ABORTED'
+    case 'closed':
+      return 'CLOSED'
+    case 'full':
+      return 'OVERLOADED'
+    case 'forbidden':
+      return 'FORBIDDEN'
+    case 'unsendable':
+      return 'INTERNAL'
+    case 'absent':
+      return 'UNKNOWN_SPACE'
+    case 'deadline':
+      return end.last?.code ?? 'DEADLINE'
   }
 }
 
 function describe(end: CallEnd, unserved: Circumstances['unserved']): string {
   switch (end.why) {
-    case 'aborted': return 'aborted by the caller'
-    case 'closed': return end.cause === undefined ? 'the client is closed'
-      : `the NATS connection is closed for good: ${textOf(end.cause)}`
-    case 'full': return 'too many calls in flight; await some, or raise inFlightMax'
-    case 'unsendable': return 'cannot be sent'
-    case 'forbidden': return textOf(end.cause)
-    case 'absent': return 'there is no such space'
+    case 'aborted':
+      return 'aborted by the caller'
+    case 'closed':
+      return end.cause === undefined
+        ? 'the client is closed'
+        : `the NATS connection is closed for good: ${textOf(end.cause)}`
+    case 'full':
+      return 'too many calls in flight; await some, or raise inFlightMax'
+    case 'unsendable':
+      return 'cannot be sent'
+    case 'forbidden':
+      return textOf(end.cause)
+    case 'absent':
+      return 'there is no such space'
     case 'deadline': {
       const { code, message = 'not connected to NATS' } = end.last ?? {}
       const why = code === 'NO_RESPONDERS' ? `: ${unserved?.() ?? unsure}` : ''

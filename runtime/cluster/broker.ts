@@ -53,11 +53,14 @@ export async function startBroker(options: ClusterOptions): Promise<Broker> {
   const authFile = options.auth ? passwordFile(options.data) : null
   const passwords = authFile ? passwordsIn(authFile) : {}
   const storeDir = join(options.data, 'nats')
-  const launch = (at: number): Promise<NatsServer> => startNatsServer({
-    port: at, storeDir, env: { ...options.env, ...passwords },
-    config: natsServerConfig({ auth: options.auth, port: at, storeDir }),
-    logFile: join(options.data, 'logs', 'nats.log'),
-  })
+  const launch = (at: number): Promise<NatsServer> =>
+    startNatsServer({
+      port: at,
+      storeDir,
+      env: { ...options.env, ...passwords },
+      config: natsServerConfig({ auth: options.auth, port: at, storeDir }),
+      logFile: join(options.data, 'logs', 'nats.log'),
+    })
   const server = await launch(port)
   if (server.port !== wanted && wanted !== 0) {
     options.tell(`Port ${wanted} is in use: NATS listens on ${server.port}.`)
@@ -84,7 +87,8 @@ class PrivateBroker implements Broker {
     this.url = url
     this.nats = { servers: url, ...(authFile ? readAuthFile(authFile, 'operator') : {}) }
     this.env = natsEnvironment(
-      { servers: url, ...(authFile ? readAuthFile(authFile, 'node') : {}) })
+      { servers: url, ...(authFile ? readAuthFile(authFile, 'node') : {}) },
+    )
     this.flags = authFile ? ['--nats-auth', here(authFile)] : []
     this.exited = new Promise((resolve) => (this.#ended = resolve))
     this.#watch()
@@ -147,10 +151,17 @@ class PrivateBroker implements Broker {
 
 function foreignBroker({ operator, node, flags }: ForeignBroker): Broker {
   return {
-    url: operator.servers, nats: operator, env: natsEnvironment(node), flags, pid: null,
-    authFile: null, logFile: null, exited: null,
+    url: operator.servers,
+    nats: operator,
+    env: natsEnvironment(node),
+    flags,
+    pid: null,
+    authFile: null,
+    logFile: null,
+    exited: null,
     bounce: () => Promise.reject(new Error('this NATS server was not started here')),
-    stop: async () => {}, kill: async () => {},
+    stop: async () => {},
+    kill: async () => {},
   }
 }
 
@@ -159,7 +170,8 @@ function passwordFile(data: string): string {
   const path = join(data, 'nats.env')
   if (!existsSync(path)) {
     const lines = roles.map((role) =>
-      `${passwordVariable(role)}=${randomBytes(24).toString('base64url')}\n`)
+      `${passwordVariable(role)}=${randomBytes(24).toString('base64url')}\n`
+    )
     writeFileSync(path, lines.join(''), { mode: 0o600, flag: 'wx' })
   }
   return path

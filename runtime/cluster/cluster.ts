@@ -106,11 +106,17 @@ export class Cluster {
     const links = await linksOf(options, broker)
     const chaos = options.chaos || broker.pid !== null
     const env = { ...options.env, ...broker.env, ...(chaos ? { ENGRAM_CHAOS: '1' } : {}) }
-    const nodes = options.nodes.map((id) => new NodeProcess({
-      id, data: join(options.data, id), log: join(options.data, 'logs', `${id}.log`),
-      url: links.get(id)?.url ?? broker.url, env, config: options.config,
-      natsFlags: broker.flags,
-    }))
+    const nodes = options.nodes.map((id) =>
+      new NodeProcess({
+        id,
+        data: join(options.data, id),
+        log: join(options.data, 'logs', `${id}.log`),
+        url: links.get(id)?.url ?? broker.url,
+        env,
+        config: options.config,
+        natsFlags: broker.flags,
+      })
+    )
     const cluster = new Cluster({ options, broker, client, nodes, links })
     void broker.exited?.then((how) => cluster.#brokerDied(how))
     try {
@@ -138,8 +144,10 @@ export class Cluster {
   async ensureSpace(space: string, replicas: number): Promise<ClusterSpace> {
     await this.#createSpace(space, replicas)
     const named = (status: ClusterStatus): ClusterSpace | undefined =>
-      status.spaces.find((found) => found.id === space && found.primary !== null
-        && found.members.some((m) => m.role === 'primary'))
+      status.spaces.find((found) =>
+        found.id === space && found.primary !== null
+        && found.members.some((m) => m.role === 'primary')
+      )
     const found = await this.#poll(primaryMs, named)
     if (!found) {
       throw new ClusterStartError(`the space ${space} has no primary after ${primaryMs / 1000} s; `
@@ -154,10 +162,11 @@ export class Cluster {
   /** Tries again while running nodes have not heard of each other yet. */
   async #createSpace(space: string, replicas: number): Promise<void> {
     const minInSync = Math.min(2, replicas + 1)
-    for (const giveUpAt = performance.now() + primaryMs; ;) {
+    for (const giveUpAt = performance.now() + primaryMs;;) {
       try {
         await this.client.admin(
-          { type: 'createSpace', space, replicas, ack: 'durable', minInSync })
+          { type: 'createSpace', space, replicas, ack: 'durable', minInSync },
+        )
         return
       } catch (error) {
         const again = error instanceof AdminError && error.retryable && performance.now() < giveUpAt
@@ -272,10 +281,12 @@ export class Cluster {
     // Ended on request (drain, SIGTERM): nobody wants it started again.
     const isRequested = death.how === 'exit code 0'
     const who = `${node.id} (pid ${death.pid})`
-    tell(isRequested ? `${who} has stopped, as requested.`
+    tell(isRequested
+      ? `${who} has stopped, as requested.`
       // The cause is unknown for a process that is no child; its log is not here either.
-      : death.how === 'ended' ? `${who} has ended.`
-        : `${who} has died: ${death.how}. Its log: ${node.log}`)
+      : death.how === 'ended'
+      ? `${who} has ended.`
+      : `${who} has died: ${death.how}. Its log: ${node.log}`)
     if (isRequested || !restart) {
       tell(`It stays down. Start it again with:\n  ${node.command}`)
       return
@@ -341,16 +352,19 @@ async function directoriesFree(options: ClusterOptions): Promise<void> {
   for (;;) {
     goOn(options)
     const owners = await Promise.all(
-      options.nodes.map((id) => ownerOf(join(options.data, id))))
+      options.nodes.map((id) => ownerOf(join(options.data, id))),
+    )
     const taken = owners.filter((owner) => owner !== null)
     if (taken.length === 0) return
     if (performance.now() > giveUpAt) {
       const which = taken.map(({ directory, owner }) =>
-        `  ${here(directory)}: process ${owner?.pid ?? 'unknown'}`).join('\n')
+        `  ${here(directory)}: process ${owner?.pid ?? 'unknown'}`
+      ).join('\n')
       const pids = taken.flatMap(({ owner }) => owner?.pid ?? [])
       throw new ClusterStartError(
         `nodes run already on data directories of this cluster:\n${which}`,
-        `Stop them first: kill ${pids.join(' ')}\n  Or choose another --data DIR.`)
+        `Stop them first: kill ${pids.join(' ')}\n  Or choose another --data DIR.`,
+      )
     }
     await new Promise((resolve) => setTimeout(resolve, pollMs))
   }
@@ -369,7 +383,8 @@ async function namesFree({ nodes }: ClusterOptions, client: EngramClient): Promi
     `${living.join(', ')} ${living.length === 1 ? 'runs' : 'run'} on that NATS server already, `
       + `and engram up names its nodes ${nodes.join(', ')}`,
     'Stop them first; or start further nodes one by one: engram node --id NAME --nats URL '
-      + '--data DIR')
+      + '--data DIR',
+  )
 }
 
 /** Only the private broker is known to be one server, without TLS, on this machine. */

@@ -78,7 +78,8 @@ export async function takeData(data: string): Promise<void> {
 
 /** Publishes where the cluster is. */
 export function publishUp(
-  data: string, found: Pick<UpRecord, 'nats' | 'auth' | 'http' | 'control'>,
+  data: string,
+  found: Pick<UpRecord, 'nats' | 'auth' | 'http' | 'control'>,
 ): void {
   const temporary = `${fileOf(data)}.new`
   rmSync(temporary, { force: true })
@@ -93,7 +94,11 @@ export function releaseData(data: string): void {
 
 function own(): UpRecord {
   return {
-    pid: process.pid, started: startedAt(process.pid), nats: null, auth: null, http: null,
+    pid: process.pid,
+    started: startedAt(process.pid),
+    nats: null,
+    auth: null,
+    http: null,
     control: null,
   }
 }

@@ -56,7 +56,9 @@ export function lastWords(file: string): string {
 function warningIn(line: string): string[] {
   try {
     const { level, msg, error } = JSON.parse(line) as {
-      level: number; msg: string; error?: unknown
+      level: number
+      msg: string
+      error?: unknown
     }
     if (level < warning) return []
     return [typeof error === 'string' ? `${msg}: ${error}` : msg]

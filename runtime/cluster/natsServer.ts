@@ -2,9 +2,8 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import {
-  accessSync, closeSync, constants, mkdirSync, openSync, readFileSync, writeFileSync,
-} from 'node:fs'
+import { accessSync, closeSync, constants, mkdirSync, openSync, readFileSync,
+  writeFileSync } from 'node:fs'
 import { createConnection, createServer } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { passwordVariable, roles } from '../bus/roles.js'
@@ -90,7 +89,8 @@ export function findNatsServer(
 
 /** The command that installs it on this system. */
 export function installHint(
-  platform: NodeJS.Platform = process.platform, release: string = osRelease(),
+  platform: NodeJS.Platform = process.platform,
+  release: string = osRelease(),
 ): string {
   if (platform === 'darwin') return 'Install it with: brew install nats-server.'
   if (platform === 'linux' && /^ID(_LIKE)?=.*(debian|ubuntu)/m.test(release)) {
@@ -131,12 +131,18 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
 }
 
 function launch(
-  command: string, configFile: string, port: number, logFile: string, options: NatsServerOptions,
+  command: string,
+  configFile: string,
+  port: number,
+  logFile: string,
+  options: NatsServerOptions,
 ): NatsServer {
   const log = openSync(logFile, 'a', 0o600)
   const args = ['-c', configFile, '-a', '127.0.0.1', '-p', String(port)]
   const child = spawn(command, args, {
-    env: environment(options), stdio: ['ignore', log, log], detached: true,
+    env: environment(options),
+    stdio: ['ignore', log, log],
+    detached: true,
   })
   closeSync(log)
   const watcher = watch(child.pid)
@@ -149,11 +155,17 @@ function launch(
       resolve(text)
     }
     child.once('error', (error) => end(`nats-server could not be started: ${error.message}`))
-    child.once('exit', (code, by) => end(
-      `nats-server ended ${by ? `by ${by}` : `with code ${code}`}`))
+    child.once('exit', (code, by) =>
+      end(
+        `nats-server ended ${by ? `by ${by}` : `with code ${code}`}`,
+      ))
   })
   return {
-    url: `nats://127.0.0.1:${port}`, port, pid: child.pid ?? -1, logFile, exited,
+    url: `nats://127.0.0.1:${port}`,
+    port,
+    pid: child.pid ?? -1,
+    logFile,
+    exited,
     kill: (name) => signal(child, name),
     stop: () => stop(child, exited),
   }
@@ -178,7 +190,8 @@ function watch(pid: number | undefined): ChildProcess | null {
   const script = 'while read -r _; do :; done; kill -TERM "$1"; kill -CONT "$1"; '
     + 'for i in 1 2 3 4 5; do sleep 1; kill -0 "$1" || exit; done; kill -KILL "$1"'
   const watcher = spawn('sh', ['-c', script, 'engram-nats-watch', String(pid)], {
-    stdio: ['pipe', 'ignore', 'ignore'], detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
   })
   watcher.on('error', () => {})
   watcher.stdin?.on('error', () => {})
@@ -210,7 +223,9 @@ function unquoted(text: string): string {
 
 async function ready(server: NatsServer, timeoutMs: number): Promise<void> {
   let ended: string | null = null
-  void server.exited.then((text) => { ended = text })
+  void server.exited.then((text) => {
+    ended = text
+  })
   for (const end = performance.now() + timeoutMs; performance.now() < end;) {
     if (ended !== null) throw failure(`${String(ended)}`, server)
     if (await greets(server.port)) return

@@ -147,7 +147,17 @@ export class NodeProcess {
 function child({ id, url, data, config, env, log }: NodeProcessOptions, http: string): Life {
   const out = opened(log)
   const process_ = spawn(process.execPath, [
-    ...process.execArgv, main, 'node', '--id', id, '--nats', url, '--data', data, '--http', http,
+    ...process.execArgv,
+    main,
+    'node',
+    '--id',
+    id,
+    '--nats',
+    url,
+    '--data',
+    data,
+    '--http',
+    http,
     ...(config ? ['--config', config] : []),
   ], {
     // Nothing is written to the pipe: it ends when this process does, however that happens.
@@ -208,5 +218,5 @@ export function here(path: string): string {
 }
 
 export function shellWord(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll('\'', `'\\''`)}'`
 }

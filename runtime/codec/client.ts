@@ -3,20 +3,17 @@
  * error that names the field. Inside, values are trusted.
  */
 import { Encoder } from '@msgpack/msgpack'
-import type {
-  ClientCodec, Encoding, ErrorAnswer, ErrorCode, Validated, Query, ReadAnswer, WriteAnswer,
-} from '../../actors/ports/clientApi.js'
+import type { ClientCodec, Encoding, ErrorAnswer, ErrorCode, Validated, Query, ReadAnswer,
+  WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { Decoded } from '../../actors/ports/controlCodec.js'
 import type { AcceptedRequest } from '../../actors/ports/frames.js'
 import type { Operation } from '../../machines/graph/graph.js'
-import {
-  decodeRequest, encodingOf, isDeclaredMessagePack, roundedReason, short, withoutMark,
-} from './decodeRequest.js'
+import { decodeRequest, encodingOf, isDeclaredMessagePack, roundedReason, short,
+  withoutMark } from './decodeRequest.js'
 import { createList } from './list.js'
 import { encodeOperation, JSON_TAG, MSGPACK_TAG, tagged } from './operation.js'
-import {
-  isFields, keyFault, metadataSeen, operationFault, operationReason, unknownField, type Fields,
-} from './validateOperation.js'
+import { isFields, keyFault, metadataSeen, operationFault, operationReason, unknownField,
+  type Fields } from './validateOperation.js'
 import { queryOf } from './validateQuery.js'
 
 export const REQUEST_BYTES_MAX = 256 * 1024
@@ -35,12 +32,20 @@ type Refused = Validated<never>
 
 export function createClientCodec(): ClientCodec {
   return {
-    write, query, operation, encodingOf, list: createList, encodeWriteAnswer, encode,
+    write,
+    query,
+    operation,
+    encodingOf,
+    list: createList,
+    encodeWriteAnswer,
+    encode,
   }
 }
 
 function write(
-  data: Uint8Array, contentType: string | undefined, key: string | undefined,
+  data: Uint8Array,
+  contentType: string | undefined,
+  key: string | undefined,
 ): Validated<AcceptedRequest> {
   const encoding = encodingOf(data, contentType)
   const decoded = decodeChecked(data, encoding, contentType, REQUEST_BYTES_MAX)
@@ -60,7 +65,10 @@ function write(
 }
 
 function requestOf(
-  value: unknown, bytes: Uint8Array, encoding: Encoding, key: string | null,
+  value: unknown,
+  bytes: Uint8Array,
+  encoding: Encoding,
+  key: string | null,
 ): Validated<AcceptedRequest> {
   if (isFields(value) && 'operations' in value) return batch(value, encoding, key)
   const reason = operationFault(value)
@@ -69,7 +77,8 @@ function requestOf(
   // for example, a key that occurs twice has its last value in both.
   const encoded = tagged(encoding === 'json' ? JSON_TAG : MSGPACK_TAG, bytes)
   return {
-    ok: true, encoding,
+    ok: true,
+    encoding,
     value: { operations: [value as Operation], encoded: [encoded], key },
   }
 }
@@ -92,8 +101,8 @@ function batch(value: Fields, encoding: Encoding, key: string | null): Validated
   let loggedBytes = 0
   for (const bytes of encoded) loggedBytes += bytes.length
   if (loggedBytes > LOGGED_BYTES_MAX) {
-    const message = `the operations take ${loggedBytes} bytes in the log, more than ` +
-      `${LOGGED_BYTES_MAX}: send them in several requests`
+    const message = `the operations take ${loggedBytes} bytes in the log, more than `
+      + `${LOGGED_BYTES_MAX}: send them in several requests`
     return refused(encoding, 'PAYLOAD_TOO_LARGE', message)
   }
   return { ok: true, encoding, value: { operations: accepted, encoded, key } }
@@ -105,7 +114,8 @@ function query(data: Uint8Array, contentType: string | undefined): Validated<Que
   if ('ok' in decoded) return decoded
   const value = queryOf(decoded.value)
   return typeof value === 'string'
-    ? refused(encoding, 'INVALID_OPERATION', value) : { ok: true, encoding, value }
+    ? refused(encoding, 'INVALID_OPERATION', value)
+    : { ok: true, encoding, value }
 }
 
 /** A copy, made before the check, so that the checked value cannot change any more. */
@@ -121,7 +131,10 @@ function operation(value: unknown): Decoded<Operation> {
 }
 
 function decodeChecked(
-  data: Uint8Array, encoding: Encoding, contentType: string | undefined, bytesMax: number,
+  data: Uint8Array,
+  encoding: Encoding,
+  contentType: string | undefined,
+  bytesMax: number,
 ): Refused | { readonly value: unknown; readonly bytes: Uint8Array } {
   if (data.length > bytesMax) {
     const message = `the request has ${data.length} bytes, more than ${bytesMax}`
@@ -146,12 +159,12 @@ function encodeWriteAnswer(answer: WriteAnswer, encoding: Encoding): Uint8Array 
   const { space, epoch, sequence, count, ack, safeSequence, node, duplicate } = answer
   const { loggedEpoch, quarantined, mismatch } = answer
   return Buffer.from(
-    `{"ok":true,"space":${quoted(space)},"epoch":${epoch},"sequence":${sequence}` +
-    `,"count":${count},"ack":"${ack}","safeSequence":${safeSequence}` +
-    `,"node":${quoted(node)},"duplicate":${duplicate}` +
-    (loggedEpoch === undefined ? '' : `,"loggedEpoch":${loggedEpoch}`) +
-    (mismatch === undefined ? '' : ',"mismatch":true') +
-    (quarantined === undefined ? '}' : `,"quarantined":${quarantined}}`),
+    `{"ok":true,"space":${quoted(space)},"epoch":${epoch},"sequence":${sequence}`
+      + `,"count":${count},"ack":"${ack}","safeSequence":${safeSequence}`
+      + `,"node":${quoted(node)},"duplicate":${duplicate}`
+      + (loggedEpoch === undefined ? '' : `,"loggedEpoch":${loggedEpoch}`)
+      + (mismatch === undefined ? '' : ',"mismatch":true')
+      + (quarantined === undefined ? '}' : `,"quarantined":${quarantined}}`),
   )
 }
 

@@ -26,7 +26,9 @@ interface Limits {
 const limits: Limits = { bytes: bounds.messageBytes, depth: 8, mapEntries: bounds.peers }
 /** Limits of a slice: it holds operations, with metadata, which may be nested 8 deep. */
 const sliceLimits: Limits = {
-  bytes: bounds.sliceBytes, depth: 16, mapEntries: bounds.metadataEntries,
+  bytes: bounds.sliceBytes,
+  depth: 16,
+  mapEntries: bounds.metadataEntries,
 }
 
 /**

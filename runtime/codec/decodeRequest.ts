@@ -32,8 +32,11 @@ export function isDeclaredMessagePack(contentType: string | undefined): boolean 
 
 function encodingNamed(contentType: string): Encoding | undefined {
   switch (contentType) {
-    case 'application/json': return 'json'
-    case 'application/msgpack': case 'application/x-msgpack': return 'msgpack'
+    case 'application/json':
+      return 'json'
+    case 'application/msgpack':
+    case 'application/x-msgpack':
+      return 'msgpack'
   }
   const bare = contentType.split(';', 1)[0]!.trim().toLowerCase()
   return bare === contentType ? undefined : encodingNamed(bare)
@@ -52,7 +55,8 @@ export function roundedReason(bytes: Uint8Array): string | null {
 
 /** The value, or the fault found. Decoding the same bytes again gives an equal value. */
 export function decodeRequest(
-  data: Uint8Array, encoding: Encoding,
+  data: Uint8Array,
+  encoding: Encoding,
 ): { readonly value: unknown } | { readonly reason: string } {
   if (encoding === 'json') {
     if (!isUtf8(data)) return { reason: 'not valid JSON: the text is not UTF-8' }

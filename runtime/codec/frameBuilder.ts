@@ -1,12 +1,10 @@
 import { crc32c } from '@node-rs/crc32'
-import type {
-  AcceptedRequest, Frame, FrameBuilder, FrameOrigin,
-} from '../../actors/ports/frames.js'
+import type { AcceptedRequest, Frame, FrameBuilder,
+  FrameOrigin } from '../../actors/ports/frames.js'
 import { asBuffer, isSafe, writeSafe, writeUuid } from './frameBytes.js'
-import {
-  encodeOrigin, ENTRY_HEADER_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_MAGIC,
-  FRAME_VERSION_FORK, FRAME_VERSION_PLAIN, KIND_ENTRIES, KIND_EPOCH_START, NO_KEY, refusePlace,
-} from './frameLayout.js'
+import { encodeOrigin, ENTRY_HEADER_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_MAGIC,
+  FRAME_VERSION_FORK, FRAME_VERSION_PLAIN, KIND_ENTRIES, KIND_EPOCH_START, NO_KEY,
+  refusePlace } from './frameLayout.js'
 import { FORK_TAG } from './operation.js'
 
 /**
@@ -101,8 +99,13 @@ export class EntryBuffer implements FrameBuilder {
     frame.set(map, FRAME_HEADER_BYTES)
     frame.writeUInt32LE(crc32c(frame.subarray(8)), 4)
     return {
-      bytes: frame, kind: this.kind === KIND_EPOCH_START ? 'epochStart' : 'entries',
-      uuid, epoch, first, last: first + this.#count - 1, previousEpoch,
+      bytes: frame,
+      kind: this.kind === KIND_EPOCH_START ? 'epochStart' : 'entries',
+      uuid,
+      epoch,
+      first,
+      last: first + this.#count - 1,
+      previousEpoch,
     }
   }
 

@@ -50,8 +50,9 @@ export function readUuid(from: Buffer, offset: number): string {
   const known = texts.get(word)
   if (known && from.compare(known.bytes, 0, 16, offset, offset + 16) === 0) return known.text
   const hex = from.toString('hex', offset, offset + 16)
-  const text = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${
-    hex.slice(16, 20)}-${hex.slice(20)}`
+  const text = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${
+    hex.slice(20)
+  }`
   if (texts.size >= TEXTS_MAX) texts.clear()
   texts.set(word, { bytes: Buffer.from(from.subarray(offset, offset + 16)), text })
   return text

@@ -59,8 +59,11 @@ export interface Origin {
 const encoder = new Encoder()
 // Bounds come before memory: a length in hostile bytes never sizes an allocation.
 const decoder = new Decoder({
-  maxStrLength: NODE_BYTES_MAX, maxMapLength: CLOCK_NODES_MAX,
-  maxArrayLength: 0, maxBinLength: 0, maxExtLength: 0,
+  maxStrLength: NODE_BYTES_MAX,
+  maxMapLength: CLOCK_NODES_MAX,
+  maxArrayLength: 0,
+  maxBinLength: 0,
+  maxExtLength: 0,
 })
 
 export function encodeOrigin(origin: Origin): Uint8Array {
@@ -125,14 +128,23 @@ export function peekFrame(bytes: Uint8Array): Frame | string {
   const reason = refusePlace(kind, epoch, first, previousEpoch, count)
   if (reason) return reason
   return {
-    bytes, kind: kind === KIND_EPOCH_START ? 'epochStart' : 'entries',
-    uuid: readUuid(b, 16), epoch, first, last: first + count - 1, previousEpoch,
+    bytes,
+    kind: kind === KIND_EPOCH_START ? 'epochStart' : 'entries',
+    uuid: readUuid(b, 16),
+    epoch,
+    first,
+    last: first + count - 1,
+    previousEpoch,
   }
 }
 
 /** Checks a frame's place in the log; shared by sealing and parsing. */
 export function refusePlace(
-  kind: number, epoch: number, first: number, previousEpoch: number, count: number,
+  kind: number,
+  epoch: number,
+  first: number,
+  previousEpoch: number,
+  count: number,
 ): string | null {
   if (!isSafe(epoch) || epoch < 1) return 'epoch is not a positive safe integer'
   if (!isSafe(first) || first < 1) return 'first sequence is not a positive safe integer'

@@ -6,13 +6,10 @@ import type { EpochStart, LogEntry } from '../../machines/log/entries.js'
 import type { WalHeader } from '../../machines/protocol/messages.js'
 import { EntryBuffer, entriesBuilder } from './frameBuilder.js'
 import { asBuffer, readSafe, writeSafe } from './frameBytes.js'
-import {
-  componentOf, decodeOrigin, ENTRY_HEADER_BYTES, FRAME_HEADER_BYTES, KIND_EPOCH_START, NO_KEY,
-  peekFrame, refuseBody, type Origin,
-} from './frameLayout.js'
-import {
-  FORK_TAG, decodeForkEntryAt, decodeOperationAt, encodeEntry, MSGPACK_TAG, tagged,
-} from './operation.js'
+import { componentOf, decodeOrigin, ENTRY_HEADER_BYTES, FRAME_HEADER_BYTES, KIND_EPOCH_START,
+  NO_KEY, peekFrame, refuseBody, type Origin } from './frameLayout.js'
+import { FORK_TAG, decodeForkEntryAt, decodeOperationAt, encodeEntry, MSGPACK_TAG,
+  tagged } from './operation.js'
 
 const WAL_MAGIC = 0x4c574745
 const WAL_VERSION = 1
@@ -24,8 +21,14 @@ export const WAL_HEADER_BYTES = 60
 
 export function createFrameCodec(): FrameCodec {
   return {
-    builder: entriesBuilder, epochStart, encodeEntry, parse: parseFrame, entries: frameEntries,
-    clockAfter, encodeWal, decodeWal,
+    builder: entriesBuilder,
+    epochStart,
+    encodeEntry,
+    parse: parseFrame,
+    entries: frameEntries,
+    clockAfter,
+    encodeWal,
+    decodeWal,
   }
 }
 
@@ -85,7 +88,11 @@ export function frameEntries(frame: Frame, from = frame.first, to = frame.last):
       entries.push({ sequence, epoch: frame.epoch, timestamp, vectorClock, writeId, ...fork })
     } else {
       entries.push({
-        sequence, epoch: frame.epoch, timestamp, vectorClock, writeId,
+        sequence,
+        epoch: frame.epoch,
+        timestamp,
+        vectorClock,
+        writeId,
         operation: decodeOperationAt(b, operation, end),
       })
     }
@@ -148,8 +155,12 @@ export function decodeWal(
   const crc = crc32c(b.subarray(0, WAL_CHECKED_BYTES))
   if (b.readUInt32LE(WAL_CHECKED_BYTES) !== crc) return 'bad checksum of the WAL header'
   const header: WalHeader = {
-    session: readSafe(b, 8), epoch: readSafe(b, 16), commitSequence: readSafe(b, 24),
-    safeSequence: readSafe(b, 32), endSequence: readSafe(b, 40), sentAtMs: readSafe(b, 48),
+    session: readSafe(b, 8),
+    epoch: readSafe(b, 16),
+    commitSequence: readSafe(b, 24),
+    safeSequence: readSafe(b, 32),
+    endSequence: readSafe(b, 40),
+    sentAtMs: readSafe(b, 48),
   }
   for (const [name, value] of Object.entries(header)) {
     if (value < 0) return `${name} is not a safe integer`

@@ -62,8 +62,11 @@ class MessagePackList implements ListEncoder {
     return Buffer.concat([
       // A map of up to 15 fields: these are 9 at most.
       Buffer.of(0x80 + 2 + fields.length),
-      encoder.encode('ok'), encoder.encode(ok),
-      encoder.encode('value'), arrayHead(this.count), ...this.items,
+      encoder.encode('ok'),
+      encoder.encode(ok),
+      encoder.encode('value'),
+      arrayHead(this.count),
+      ...this.items,
       ...fields.flatMap(([name, value]) => [encoder.encode(name), encoder.encode(value)]),
     ])
   }

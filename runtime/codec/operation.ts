@@ -36,7 +36,8 @@ export function encodeOperation(operation: Operation): Uint8Array {
  * usual, so that members of the previous version can read it.
  */
 export function encodeEntry(
-  operation: Operation | ForkNote, reconciliation: Reconciliation | null,
+  operation: Operation | ForkNote,
+  reconciliation: Reconciliation | null,
 ): Uint8Array {
   if (operation.type !== 'ForkNote' && reconciliation === null) return encodeOperation(operation)
   const entry = reconciliation === null ? { operation } : { operation, reconciliation }

@@ -36,7 +36,8 @@ class Scan {
 
   /** `path`: place of the walk, if it is kept. */
   constructor(
-    private readonly data: Uint8Array, private readonly path: (string | number)[] | null,
+    private readonly data: Uint8Array,
+    private readonly path: (string | number)[] | null,
   ) {}
 
   value(depth: number): string | null {
@@ -47,22 +48,53 @@ class Scan {
     if (head < 0x90) return this.map(1, head & 0x0f, depth)
     if (head < 0xa0) return this.array(1, head & 0x0f, depth)
     switch (head) {
-      case 0xc0: case 0xc2: case 0xc3: return this.skip(1)
-      case 0xc4: case 0xc5: case 0xc6: return this.sized(2 ** (head - 0xc4), 0)
-      case 0xc7: case 0xc8: case 0xc9: return this.sized(2 ** (head - 0xc7), 1)
-      case 0xca: return this.skip(5)
-      case 0xcb: return this.skip(9)
-      case 0xcc: case 0xcd: case 0xce: return this.skip(1 + 2 ** (head - 0xcc))
-      case 0xcf: case 0xd3: return this.wideInteger(head === 0xd3)
-      case 0xd0: case 0xd1: case 0xd2: return this.skip(1 + 2 ** (head - 0xd0))
-      case 0xd4: case 0xd5: case 0xd6: case 0xd7: case 0xd8:
+      case 0xc0:
+      case 0xc2:
+      case 0xc3:
+        return this.skip(1)
+      case 0xc4:
+      case 0xc5:
+      case 0xc6:
+        return this.sized(2 ** (head - 0xc4), 0)
+      case 0xc7:
+      case 0xc8:
+      case 0xc9:
+        return this.sized(2 ** (head - 0xc7), 1)
+      case 0xca:
+        return this.skip(5)
+      case 0xcb:
+        return this.skip(9)
+      case 0xcc:
+      case 0xcd:
+      case 0xce:
+        return this.skip(1 + 2 ** (head - 0xcc))
+      case 0xcf:
+      case 0xd3:
+        return this.wideInteger(head === 0xd3)
+      case 0xd0:
+      case 0xd1:
+      case 0xd2:
+        return this.skip(1 + 2 ** (head - 0xd0))
+      case 0xd4:
+      case 0xd5:
+      case 0xd6:
+      case 0xd7:
+      case 0xd8:
         return this.skip(2 + 2 ** (head - 0xd4))
-      case 0xd9: case 0xda: case 0xdb: return this.sizedText(2 ** (head - 0xd9))
-      case 0xdc: return this.array(3, this.unsigned(2), depth)
-      case 0xdd: return this.array(5, this.unsigned(4), depth)
-      case 0xde: return this.map(3, this.unsigned(2), depth)
-      case 0xdf: return this.map(5, this.unsigned(4), depth)
-      default: return 'no such type'
+      case 0xd9:
+      case 0xda:
+      case 0xdb:
+        return this.sizedText(2 ** (head - 0xd9))
+      case 0xdc:
+        return this.array(3, this.unsigned(2), depth)
+      case 0xdd:
+        return this.array(5, this.unsigned(4), depth)
+      case 0xde:
+        return this.map(3, this.unsigned(2), depth)
+      case 0xdf:
+        return this.map(5, this.unsigned(4), depth)
+      default:
+        return 'no such type'
     }
   }
 

@@ -7,11 +7,9 @@ import { vacancies } from '../../machines/election/vacancy.js'
 import type { Operation } from '../../machines/graph/graph.js'
 import { epochsMax } from '../../machines/log/positions.js'
 import type { PromotionReport } from '../../machines/protocol/events.js'
-import type {
-  Ack, AckMessage, Announcement, Assignment, Heartbeat, JoinAnswer, NodeIdentity, PingAnswer,
-  PingRequest, PingRequestAnswer, ReconcileAnswer, SalvageOffer, SalvageSlice, SurveyAnswer,
-  SurveyRequest,
-} from '../../machines/protocol/messages.js'
+import type { Ack, AckMessage, Announcement, Assignment, Heartbeat, JoinAnswer, NodeIdentity,
+  PingAnswer, PingRequest, PingRequestAnswer, ReconcileAnswer, SalvageOffer, SalvageSlice,
+  SurveyAnswer, SurveyRequest } from '../../machines/protocol/messages.js'
 import { nameFault } from '../../machines/protocol/subjects.js'
 import { keyFault, operationFault } from './validateOperation.js'
 
@@ -56,8 +54,9 @@ function grows(spans: readonly { readonly epoch: number; readonly last: number }
 }
 
 const heard = z.tuple([count, count, count]).rest(z.unknown())
-  .transform(([incarnation, connection, number]): [number, number, number] =>
-    [incarnation, connection, number])
+  .transform((
+    [incarnation, connection, number],
+  ): [number, number, number] => [incarnation, connection, number])
 
 export const heartbeat: z.ZodType<Heartbeat> = z.object({
   ...life,
@@ -77,7 +76,10 @@ export const heartbeat: z.ZodType<Heartbeat> = z.object({
 })
 
 export const pingAnswer: z.ZodType<PingAnswer> = z.object({
-  ...life, node: name, disk: name, server: token,
+  ...life,
+  node: name,
+  disk: name,
+  server: token,
 })
 
 export const pingRequest: z.ZodType<PingRequest> = z.object({ ...life, target: name })
@@ -87,7 +89,11 @@ export const pingRequestAnswer: z.ZodType<PingRequestAnswer> = z.object({
 })
 
 export const surveyRequest: z.ZodType<SurveyRequest> = z.object({
-  space: name, uuid: name, candidate: name, epoch: count, confirm: z.boolean().exactOptional(),
+  space: name,
+  uuid: name,
+  candidate: name,
+  epoch: count,
+  confirm: z.boolean().exactOptional(),
 })
 
 export const surveyAnswer: z.ZodType<SurveyAnswer> = z.object({
@@ -177,7 +183,9 @@ const slice: z.ZodType<SalvageSlice> = z.object({
   salvage: fileName,
   writes: z.array(z.object({
     origin: z.object({
-      epoch: count.min(1), sequence: count.min(1), node: z.literal('').or(name),
+      epoch: count.min(1),
+      sequence: count.min(1),
+      node: z.literal('').or(name),
     }),
     copy: z.object({ epoch: count.min(1), sequence: count.min(1) }).exactOptional(),
     timestamp: count,
@@ -189,7 +197,11 @@ const slice: z.ZodType<SalvageSlice> = z.object({
 
 /** By `kind`. Acks come by the thousand, so the kind is read before any schema is used. */
 export const ackMessages: Readonly<Record<AckMessage['kind'], z.ZodType<AckMessage>>> = {
-  ack, nack, join, offer, slice,
+  ack,
+  nack,
+  join,
+  offer,
+  slice,
 }
 
 export const joinAnswer: z.ZodType<JoinAnswer> = z.object({
@@ -232,7 +244,9 @@ export const assignment: z.ZodType<Assignment> = z.object({
     ack: z.enum(['memory', 'durable', 'committed']),
     minInSync: count.max(bounds.members),
     maxLoss: z.object({
-      entries: count.optional(), bytes: count.optional(), ms: count.optional(),
+      entries: count.optional(),
+      bytes: count.optional(),
+      ms: count.optional(),
     }).optional(),
     whenUnderReplicated: z.enum(['accept', 'wait', 'refuse']).optional(),
     reconcile: z.enum(['automatic', 'manual', 'off']).optional(),
@@ -241,7 +255,11 @@ export const assignment: z.ZodType<Assignment> = z.object({
   forced: z.boolean(),
   start: position.optional(),
   ended: z.array(z.object({
-    node: name, disk: name, epoch: count, start: position, last: count.exactOptional(),
+    node: name,
+    disk: name,
+    epoch: count,
+    start: position,
+    last: count.exactOptional(),
     atMost: count.nullable().exactOptional(),
   })).max(bounds.ended).optional(),
   paused: z.object({ since: z.string().max(40), by: z.string().max(128) }).nullable().optional(),
@@ -273,8 +291,15 @@ function membershipFault(
 export const vacancy = z.enum(vacancies)
 
 export const promotionReport: z.ZodType<PromotionReport> = z.object({
-  atMs: z.number(), space: name, epoch: count, from: name.nullable(), to: name, vacancy, reason,
-  ms: count, atRisk: count.nullable(),
+  atMs: z.number(),
+  space: name,
+  epoch: count,
+  from: name.nullable(),
+  to: name,
+  vacancy,
+  reason,
+  ms: count,
+  atRisk: count.nullable(),
 })
 
 export const announcement: z.ZodType<Announcement> = z.object({

@@ -46,18 +46,50 @@ export function isSliceAhead(bytes: Uint8Array): boolean {
 
 /** In MessagePack: strings of four and of five bytes. */
 const sliceAhead = Uint8Array.of(
-  0xa4, 0x6b, 0x69, 0x6e, 0x64, 0xa5, 0x73, 0x6c, 0x69, 0x63, 0x65)
+  0xa4,
+  0x6b,
+  0x69,
+  0x6e,
+  0x64,
+  0xa5,
+  0x73,
+  0x6c,
+  0x69,
+  0x63,
+  0x65,
+)
 
 /** Bytes after the head byte that hold a length or a number; -1: binary, extensions, reserved. */
 function lengthOfHead(head: number): number {
   if (head < 0xc0 || head >= 0xe0) return 0
   switch (head) {
-    case 0xc0: case 0xc2: case 0xc3: return 0
-    case 0xcc: case 0xd0: case 0xd9: return 1
-    case 0xcd: case 0xd1: case 0xda: case 0xdc: case 0xde: return 2
-    case 0xca: case 0xce: case 0xd2: case 0xdb: case 0xdd: case 0xdf: return 4
-    case 0xcb: case 0xcf: case 0xd3: return 8
-    default: return -1
+    case 0xc0:
+    case 0xc2:
+    case 0xc3:
+      return 0
+    case 0xcc:
+    case 0xd0:
+    case 0xd9:
+      return 1
+    case 0xcd:
+    case 0xd1:
+    case 0xda:
+    case 0xdc:
+    case 0xde:
+      return 2
+    case 0xca:
+    case 0xce:
+    case 0xd2:
+    case 0xdb:
+    case 0xdd:
+    case 0xdf:
+      return 4
+    case 0xcb:
+    case 0xcf:
+    case 0xd3:
+      return 8
+    default:
+      return -1
   }
 }
 
@@ -67,13 +99,21 @@ function contents(head: number, view: DataView, at: number): { body: number; ite
   if (head >= 0x90 && head < 0xa0) return { body: 0, items: head & 0x0f }
   if (head >= 0xa0 && head < 0xc0) return { body: head & 0x1f, items: 0 }
   switch (head) {
-    case 0xd9: return { body: view.getUint8(at), items: 0 }
-    case 0xda: return { body: view.getUint16(at), items: 0 }
-    case 0xdb: return { body: view.getUint32(at), items: 0 }
-    case 0xdc: return { body: 0, items: view.getUint16(at) }
-    case 0xdd: return { body: 0, items: view.getUint32(at) }
-    case 0xde: return { body: 0, items: 2 * view.getUint16(at) }
-    case 0xdf: return { body: 0, items: 2 * view.getUint32(at) }
-    default: return { body: 0, items: 0 }
+    case 0xd9:
+      return { body: view.getUint8(at), items: 0 }
+    case 0xda:
+      return { body: view.getUint16(at), items: 0 }
+    case 0xdb:
+      return { body: view.getUint32(at), items: 0 }
+    case 0xdc:
+      return { body: 0, items: view.getUint16(at) }
+    case 0xdd:
+      return { body: 0, items: view.getUint32(at) }
+    case 0xde:
+      return { body: 0, items: 2 * view.getUint16(at) }
+    case 0xdf:
+      return { body: 0, items: 2 * view.getUint32(at) }
+    default:
+      return { body: 0, items: 0 }
   }
 }

@@ -27,7 +27,9 @@ const MAX_SAFE = Number.MAX_SAFE_INTEGER
 export type Fields = { readonly [field: string]: unknown }
 
 // Node has it since version 20, but TypeScript's ES2023 library has not.
-interface WellFormed { isWellFormed(): boolean }
+interface WellFormed {
+  isWellFormed(): boolean
+}
 
 export function isWellFormed(text: string): boolean {
   return (text as unknown as WellFormed).isWellFormed()
@@ -35,8 +37,8 @@ export function isWellFormed(text: string): boolean {
 
 /** An object as the decoders make it: not an array, Date, bytes or an extension. */
 export function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null &&
-    Object.getPrototypeOf(value) === Object.prototype
+  return typeof value === 'object' && value !== null
+    && Object.getPrototypeOf(value) === Object.prototype
 }
 
 export function unknownField(field: string): string {
@@ -54,7 +56,8 @@ export function operationFault(value: unknown): string | null {
 /** Rules of idempotency keys, which NATS carries in a header: the same bytes in every parser. */
 export function keyFault(key: unknown): string | null {
   return typeof key === 'string' && key.length <= KEY_BYTES_MAX && PRINTABLE.test(key)
-    ? null : `must have 1 to ${KEY_BYTES_MAX} printable ASCII characters`
+    ? null
+    : `must have 1 to ${KEY_BYTES_MAX} printable ASCII characters`
 }
 
 /** The operation at `path` ('' for a request of one). */
@@ -66,15 +69,21 @@ export function operationReason(operation: unknown, path: string): string | null
 
 function fieldsReason(operation: Fields): string | null {
   switch (operation.type) {
-    case 'StoreNode': return partReason(operation, 'node', nodeReason)
-    case 'StoreEdge': return partReason(operation, 'edge', edgeReason)
-    case 'UpdateActivation': return activationReason(operation)
-    default: return 'type must be StoreNode, UpdateActivation or StoreEdge'
+    case 'StoreNode':
+      return partReason(operation, 'node', nodeReason)
+    case 'StoreEdge':
+      return partReason(operation, 'edge', edgeReason)
+    case 'UpdateActivation':
+      return activationReason(operation)
+    default:
+      return 'type must be StoreNode, UpdateActivation or StoreEdge'
   }
 }
 
 function partReason(
-  operation: Fields, part: 'node' | 'edge', check: (value: Fields) => string | null,
+  operation: Fields,
+  part: 'node' | 'edge',
+  check: (value: Fields) => string | null,
 ): string | null {
   for (const field in operation) {
     if (field !== 'type' && field !== part) return unknownField(field)
@@ -99,12 +108,24 @@ function nodeReason(node: Fields): string | null {
     const value = node[field]
     let reason: string | null
     switch (field) {
-      case 'id': reason = null; break
-      case 'content': reason = contentReason(value); break
-      case 'activation': case 'confidence': reason = unitReason(value, field); break
-      case 'embedding': reason = embeddingReason(value); break
-      case 'metadata': reason = metadataReason(value); break
-      default: return unknownField(field)
+      case 'id':
+        reason = null
+        break
+      case 'content':
+        reason = contentReason(value)
+        break
+      case 'activation':
+      case 'confidence':
+        reason = unitReason(value, field)
+        break
+      case 'embedding':
+        reason = embeddingReason(value)
+        break
+      case 'metadata':
+        reason = metadataReason(value)
+        break
+      default:
+        return unknownField(field)
     }
     if (reason !== null) return reason
   }
@@ -114,17 +135,21 @@ function nodeReason(node: Fields): string | null {
 function edgeReason(edge: Fields): string | null {
   for (const field in edge) {
     switch (field) {
-      case 'source': case 'target': case 'kind': break
+      case 'source':
+      case 'target':
+      case 'kind':
+        break
       case 'weight': {
         const reason = unitReason(edge.weight, 'weight')
         if (reason !== null) return reason
         break
       }
-      default: return unknownField(field)
+      default:
+        return unknownField(field)
     }
   }
-  return idReason(edge.source, 'source') ?? idReason(edge.target, 'target') ??
-    idReason(edge.kind, 'kind')
+  return idReason(edge.source, 'source') ?? idReason(edge.target, 'target')
+    ?? idReason(edge.kind, 'kind')
 }
 
 /** Also for the kind of an edge, and for the node that a query names. */
@@ -149,7 +174,8 @@ function exceeds(text: string, bytesMax: number): boolean {
 
 function unitReason(value: unknown, field: string): string | null {
   return typeof value === 'number' && value >= 0 && value <= 1
-    ? null : `${field} must be a finite number in [0, 1]`
+    ? null
+    : `${field} must be a finite number in [0, 1]`
 }
 
 function embeddingReason(value: unknown): string | null {
@@ -168,8 +194,9 @@ function metadataReason(value: unknown): string | null {
   const reason = walk.object(value, 1)
   if (reason !== null) return reason
   // The bound usually suffices; only otherwise is the metadata written as JSON to be measured.
-  if (walk.bytesBound > METADATA_BYTES_MAX &&
-    Buffer.byteLength(JSON.stringify(value)) > METADATA_BYTES_MAX) {
+  if (walk.bytesBound > METADATA_BYTES_MAX
+    && Buffer.byteLength(JSON.stringify(value)) > METADATA_BYTES_MAX)
+  {
     return `metadata must have at most ${METADATA_BYTES_MAX} bytes as JSON`
   }
   return null

@@ -41,11 +41,21 @@ export function wideIntegerIn(json: string): string | null {
   for (const [text] of json.matchAll(token)) {
     const level = levels.at(-1)
     switch (text) {
-      case '{': levels.push({ isArray: false, part: '', isKeyNext: true }); break
-      case '[': levels.push({ isArray: true, part: 0, isKeyNext: false }); break
-      case '}': case ']': levels.pop(); break
-      case ':': break
-      case ',': if (level) next(level); break
+      case '{':
+        levels.push({ isArray: false, part: '', isKeyNext: true })
+        break
+      case '[':
+        levels.push({ isArray: true, part: 0, isKeyNext: false })
+        break
+      case '}':
+      case ']':
+        levels.pop()
+        break
+      case ':':
+        break
+      case ',':
+        if (level) next(level)
+        break
       default: {
         if (level?.isKeyNext) {
           level.part = JSON.parse(text) as string

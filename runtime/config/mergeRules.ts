@@ -76,7 +76,8 @@ export function mergeModules(merge: unknown, configFile: string): readonly Merge
  * @throws ConfigError naming every module that cannot be used
  */
 export async function loadMergeRules(
-  modules: readonly MergeModule[], withinMs = mergeLoadMs,
+  modules: readonly MergeModule[],
+  withinMs = mergeLoadMs,
 ): Promise<MergeRules> {
   const loaded = await Promise.all(modules.map((module) => load(module, withinMs)))
   const faults = loaded.flatMap((found, index): ConfigFault[] => {

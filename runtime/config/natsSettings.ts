@@ -58,7 +58,10 @@ export function nameCredentials(flags: NatsFlags): boolean {
  * @throws ConfigError
  */
 export function natsOptions(
-  flags: NatsFlags, env: Environment, file: Said, role: Role,
+  flags: NatsFlags,
+  env: Environment,
+  file: Said,
+  role: Role,
 ): NatsOptions {
   if (flags.nats !== undefined) refuseSecretInUrl(flags.nats)
   const sources = [saidByFlags(flags), saidBy(env), file]
@@ -82,7 +85,11 @@ export function natsEnvironment(options: NatsOptions): Record<string, string> {
   const { servers: _, tls, ...rest } = options
   const { caFile, certFile, keyFile, handshakeFirst } = tls ?? {}
   const said: Said = {
-    ...rest, caFile, certFile, keyFile, ...(handshakeFirst ? { tlsFirst: '1' } : {}),
+    ...rest,
+    caFile,
+    certFile,
+    keyFile,
+    ...(handshakeFirst ? { tlsFirst: '1' } : {}),
   } as Said
   return Object.fromEntries(names.filter((name) => name !== 'servers')
     .map((name) => [natsSettings[name].variable, said[name] ?? '']))
@@ -120,10 +127,14 @@ function saidBy(env: Environment): Said {
 }
 
 type Credentials = Pick<
-  NatsOptions, 'user' | 'password' | 'token' | 'credsFile' | 'nkeySeedFile'>
+  NatsOptions,
+  'user' | 'password' | 'token' | 'credsFile' | 'nkeySeedFile'
+>
 
 function credentials(
-  sources: readonly Said[], inUrl: (source: Said) => Credentials, role: Role,
+  sources: readonly Said[],
+  inUrl: (source: Said) => Credentials,
+  role: Role,
 ): Credentials {
   for (const source of sources) {
     const url = inUrl(source)
@@ -131,7 +142,8 @@ function credentials(
     const said = ways.filter((way) => given[way])
     if (said.length > 1) {
       throw new ConfigError([{
-        field: said.map(shownName).join(' and '), value: 'both',
+        field: said.map(shownName).join(' and '),
+        value: 'both',
         rule: 'are two ways to authenticate; give one of them',
       }], natsSource)
     }
@@ -139,10 +151,14 @@ function credentials(
     const value = way && given[way]
     if (!way || !value) continue
     switch (way) {
-      case 'user': return { user: value, password: passwordOf(given, source, sources) }
-      case 'tokenFile': return { token: readSecret(value, 'tokenFile') }
-      case 'authFile': return readAuthFile(value, role)
-      default: return { [way]: value }
+      case 'user':
+        return { user: value, password: passwordOf(given, source, sources) }
+      case 'tokenFile':
+        return { token: readSecret(value, 'tokenFile') }
+      case 'authFile':
+        return readAuthFile(value, role)
+      default:
+        return { [way]: value }
     }
   }
   return {}
@@ -156,20 +172,23 @@ function passwordOf(given: Said, source: Said, sources: readonly Said[]): string
 }
 
 function tlsOptions(
-  sources: readonly Said[], nearest: (name: NatsSettingName) => string | undefined,
+  sources: readonly Said[],
+  nearest: (name: NatsSettingName) => string | undefined,
 ): NonNullable<NatsOptions['tls']> {
   const caFile = nearest('caFile')
   const { certFile, keyFile } = sources.find((source) => source.certFile ?? source.keyFile) ?? {}
   if (!certFile !== !keyFile) {
     const given = certFile ? 'certFile' : 'keyFile'
     throw new ConfigError([{
-      field: shownName(given), value: certFile ?? keyFile,
+      field: shownName(given),
+      value: certFile ?? keyFile,
       rule: `needs ${shownName(certFile ? 'keyFile' : 'certFile')} beside it`,
     }], natsSource)
   }
   const tlsFirst = /^(1|true|yes)$/i.test(nearest('tlsFirst') ?? '')
   return {
-    ...(caFile ? { caFile } : {}), ...(certFile ? { certFile, keyFile } : {}),
+    ...(caFile ? { caFile } : {}),
+    ...(certFile ? { certFile, keyFile } : {}),
     ...(tlsFirst ? { handshakeFirst: true } : {}),
   }
 }
@@ -178,7 +197,8 @@ function tlsOptions(
 function checkInboxPrefix(prefix: string): void {
   if (/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(prefix)) return
   throw new ConfigError([{
-    field: shownName('inboxPrefix'), value: prefix,
+    field: shownName('inboxPrefix'),
+    value: prefix,
     rule: 'must be tokens of A-Z a-z 0-9 _ -, separated by dots, such as _INBOX.team',
   }], natsSource)
 }
@@ -186,7 +206,8 @@ function checkInboxPrefix(prefix: string): void {
 function refuseSecretInUrl(url: string): void {
   if (!/^[^?#]*@/.test(url)) return
   throw new ConfigError([{
-    field: '--nats', value: url.replace(/\/\/[^@]*@/g, '//***@'),
+    field: '--nats',
+    value: url.replace(/\/\/[^@]*@/g, '//***@'),
     rule: 'must not hold credentials, since ps shows them to every user; '
       + 'use ENGRAM_NATS_URL, ENGRAM_NATS_USER and ENGRAM_NATS_PASSWORD, or --nats-creds FILE',
   }], 'flags')
@@ -200,7 +221,8 @@ export function splitUrl(urls: string): { servers: string } & Credentials {
     if (!match) return url
     const [, scheme = '', secret = '', rest = ''] = match
     const [user = '', ...password] = secret.split(':')
-    const parts = password.length === 0 ? { token: decodeURIComponent(user) }
+    const parts = password.length === 0
+      ? { token: decodeURIComponent(user) }
       : { user: decodeURIComponent(user), password: decodeURIComponent(password.join(':')) }
     found = Object.keys(found).length === 0 ? parts : found
     return scheme + rest

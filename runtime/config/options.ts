@@ -22,30 +22,35 @@ const MiB = 1024 * KiB
 const GiB = 1024 * MiB
 const hour = 3_600_000
 
-const ms = (doc: string, value: number, min: number, max: number): OptionInfo =>
-  ({ doc, unit: 'ms', default: value, min, max })
-const bytes = (doc: string, value: number, min: number, max: number): OptionInfo =>
-  ({ doc, unit: 'bytes', default: value, min, max })
+const ms = (doc: string, value: number, min: number, max: number): OptionInfo => ({ doc, unit: 'ms',
+  default: value, min, max })
+const bytes = (doc: string, value: number, min: number, max: number): OptionInfo => ({ doc,
+  unit: 'bytes', default: value, min, max })
 
 /** Half of the memory limit of the process: the lower of its heap limit and its cgroup limit. */
 const defaultMemoryBytes = Math.floor(Math.min(
-  getHeapStatistics().heap_size_limit, process.constrainedMemory() || Infinity) / 2)
+  getHeapStatistics().heap_size_limit,
+  process.constrainedMemory() || Infinity,
+) / 2)
 
 /** The options by name, as `engram node --help-config` prints them. */
 export const options = {
   heartbeatMs: ms('Interval between heartbeats.', own.heartbeatMs, 10, 10_000),
   probeMs: ms('Interval and timeout of the probes of a suspected node.', own.probeMs, 5, 10_000),
-  grantMs: ms('Duration of the lease that a heartbeat grants its receiver.',
-    own.grantMs, 100, 600_000),
+  grantMs: ms('Duration of the lease that a heartbeat grants its receiver.', own.grantMs, 100,
+    600_000),
   grantMargin: {
     doc: 'The granter waits grantMs x this before it takes over. Allows for clock rates '
       + 'that differ by up to 10 %.',
-    unit: 'factor', default: own.grantMargin, min: 1.1, max: 3,
+    unit: 'factor',
+    default: own.grantMargin,
+    min: 1.1,
+    max: 3,
   },
   surveyMs: ms('How long a candidate waits for the other members to report their positions.',
     own.surveyMs, 10, 10_000),
-  standByMs: ms('How long a candidate waits for a better-placed one to be promoted.',
-    own.standByMs, 10, 60_000),
+  standByMs: ms('How long a candidate waits for a better-placed one to be promoted.', own.standByMs,
+    10, 60_000),
   inSyncLagMs: ms('A replica that is further behind is removed from the in-sync set.',
     own.inSyncLagMs, 100, 600_000),
   stallMs: ms('After a longer stall of its event loop a node declares no other node dead (tilt).',
@@ -53,37 +58,34 @@ export const options = {
   casTimeoutMs: ms('Timeout of one request to the arbiter.', own.casTimeoutMs, 50, 60_000),
   arbiterReplicas: {
     doc: 'Copies of the arbiter bucket in JetStream. Use 3 on a NATS cluster.',
-    unit: 'count', default: 1, min: 1, max: 5,
+    unit: 'count',
+    default: 1,
+    min: 1,
+    max: 5,
   },
-  flushBytes: bytes('A batch of this size is flushed at once.',
-    own.flushBytesMax, 4 * KiB, 64 * MiB),
+  flushBytes: bytes('A batch of this size is flushed at once.', own.flushBytesMax, 4 * KiB,
+    64 * MiB),
   frameBytesMax: bytes('Size limit of a frame, on disk and on the wire. A request is never split '
-    + 'over two frames.',
-    own.frameBytesMax, 512 * KiB, 1000 * KiB),
+    + 'over two frames.', own.frameBytesMax, 512 * KiB, 1000 * KiB),
   streamWindowBytes: bytes('Limit of the bytes in flight to one replica. Beyond it, the stream is '
-    + 'read from the journal.',
-    own.windowBytes, 64 * KiB, 1 * GiB),
+    + 'read from the journal.', own.windowBytes, 64 * KiB, 1 * GiB),
   unflushedBytesMax: bytes('Limit of accepted writes that are not yet flushed to disk. Beyond it, '
-    + 'writes get OVERLOADED.',
-    own.unflushedBytesMax, 1 * MiB, 8 * GiB),
+    + 'writes get OVERLOADED.', own.unflushedBytesMax, 1 * MiB, 8 * GiB),
   overlayBytesMax: bytes('Limit of durable writes that are not yet applied to the store. Beyond '
-    + 'it, writes get OVERLOADED.',
-    own.overlayBytesMax, 1 * MiB, 16 * GiB),
-  lagAlertBytes: bytes('Raise an alert when a replica is further behind.',
-    own.lagAlertBytes, 1 * KiB, 1e12),
-  lagAlertMs: ms('Raise an alert when a replica is further behind.',
-    own.lagAlertMs, 50, 24 * hour),
+    + 'it, writes get OVERLOADED.', own.overlayBytesMax, 1 * MiB, 16 * GiB),
+  lagAlertBytes: bytes('Raise an alert when a replica is further behind.', own.lagAlertBytes,
+    1 * KiB, 1e12),
+  lagAlertMs: ms('Raise an alert when a replica is further behind.', own.lagAlertMs, 50, 24 * hour),
   ackTimeoutMs: ms('A write that has not reached its ack level in this time gets ACK_TIMEOUT.',
     own.ackTimeoutMs, 50, 600_000),
   readWaitMs: ms('How long a replica waits to reach Engram-Min-Sequence before it refuses a read.',
     own.readWaitMs, 0, 60_000),
   readQueueBytes: bytes('Limit of the reads that wait at this node; each counts its payload and '
     + '512 bytes. Beyond it, reads get OVERLOADED.', own.readQueueBytes, 64 * KiB, 1 * GiB),
-  readQueueMs: ms('A read that has waited longer for its turn gets OVERLOADED.',
-    own.readQueueMs, 100, 60_000),
+  readQueueMs: ms('A read that has waited longer for its turn gets OVERLOADED.', own.readQueueMs,
+    100, 60_000),
   handoverHoldBytes: bytes('Limit of the writes held during a handover. Beyond it, writes get '
-    + 'SHUTTING_DOWN.',
-    own.heldBytesMax, 64 * KiB, 1 * GiB),
+    + 'SHUTTING_DOWN.', own.heldBytesMax, 64 * KiB, 1 * GiB),
   memoryBytes: bytes('Memory budget of buffers, caches and indexes. Beyond three quarters of it, '
     + 'writes get OVERLOADED. The default is half of what the process may use.',
     Math.max(defaultMemoryBytes, 64 * MiB), 64 * MiB, 2 ** 44),
@@ -112,7 +114,8 @@ export const listOptions = {
   replyPrefixes: {
     doc: 'Clients are answered only on subjects below these prefixes, since an answer is published '
       + 'with the permissions of the node. Add the inbox prefixes of your clients.',
-    unit: 'subjects', default: ['_INBOX'],
+    unit: 'subjects',
+    default: ['_INBOX'],
   },
 } as const
 
@@ -141,7 +144,8 @@ function show(value: unknown): string {
 }
 
 const shape = Object.fromEntries(Object.entries(options).map(([name, info]) => [
-  name, numberOf(info).default(info.default).meta({ description: info.doc, unit: info.unit }),
+  name,
+  numberOf(info).default(info.default).meta({ description: info.doc, unit: info.unit }),
 ])) as Record<OptionName, z.ZodDefault<z.ZodNumber>>
 
 function numberOf(info: OptionInfo): z.ZodNumber {
@@ -166,47 +170,58 @@ export const wireOverheadBytes = 4 * KiB
 /** Each rule names the option that an operator would change first. */
 export const relations: readonly Relation[] = [
   {
-    field: 'grantMs', rule: 'must be at least 10 x heartbeatMs',
+    field: 'grantMs',
+    rule: 'must be at least 10 x heartbeatMs',
     holds: (c) => c.grantMs >= 10 * c.heartbeatMs,
   },
   {
-    field: 'probeMs', rule: 'must not exceed heartbeatMs',
+    field: 'probeMs',
+    rule: 'must not exceed heartbeatMs',
     holds: (c) => c.probeMs <= c.heartbeatMs,
   },
   {
-    field: 'surveyMs', rule: 'must be less than grantMs',
+    field: 'surveyMs',
+    rule: 'must be less than grantMs',
     holds: (c) => c.surveyMs < c.grantMs,
   },
   {
-    field: 'standByMs', rule: 'must be at least surveyMs: a better candidate surveys first',
+    field: 'standByMs',
+    rule: 'must be at least surveyMs: a better candidate surveys first',
     holds: (c) => c.standByMs >= c.surveyMs,
   },
   {
-    field: 'stallMs', rule: 'must exceed 3 x heartbeatMs: less than that suspects nobody',
+    field: 'stallMs',
+    rule: 'must exceed 3 x heartbeatMs: less than that suspects nobody',
     holds: (c) => c.stallMs > 3 * c.heartbeatMs,
   },
   {
-    field: 'stallMs', rule: 'must be less than grantMs',
+    field: 'stallMs',
+    rule: 'must be less than grantMs',
     holds: (c) => c.stallMs < c.grantMs,
   },
   {
-    field: 'inSyncLagMs', rule: 'must exceed grantMs / 2: that much silence ends a place in sync',
+    field: 'inSyncLagMs',
+    rule: 'must exceed grantMs / 2: that much silence ends a place in sync',
     holds: (c) => c.inSyncLagMs > c.grantMs / 2,
   },
   {
-    field: 'streamWindowBytes', rule: 'must be at least 2 x frameBytesMax',
+    field: 'streamWindowBytes',
+    rule: 'must be at least 2 x frameBytesMax',
     holds: (c) => c.streamWindowBytes >= 2 * c.frameBytesMax,
   },
   {
-    field: 'segmentBytes', rule: 'must be at least frameBytesMax + 4096: a frame is never split',
+    field: 'segmentBytes',
+    rule: 'must be at least frameBytesMax + 4096: a frame is never split',
     holds: (c) => c.segmentBytes >= c.frameBytesMax + wireOverheadBytes,
   },
   {
-    field: 'unflushedBytesMax', rule: 'must be at least 2 x flushBytes',
+    field: 'unflushedBytesMax',
+    rule: 'must be at least 2 x flushBytes',
     holds: (c) => c.unflushedBytesMax >= 2 * c.flushBytes,
   },
   {
-    field: 'overlayBytesMax', rule: 'must be at least unflushedBytesMax',
+    field: 'overlayBytesMax',
+    rule: 'must be at least unflushedBytesMax',
     holds: (c) => c.overlayBytesMax >= c.unflushedBytesMax,
   },
 ]
@@ -222,7 +237,9 @@ export function checkConfig(given: Readonly<Record<string, unknown>>, source?: s
   const broken = relations.filter((relation) => !relation.holds(config))
   if (broken.length === 0) return Object.freeze(config)
   throw new ConfigError(broken.map(({ field, rule }) => ({
-    field, value: config[field], rule: `${rule} (${operands(field, rule, config)})`,
+    field,
+    value: config[field],
+    rule: `${rule} (${operands(field, rule, config)})`,
   })), source)
 }
 
@@ -253,7 +270,8 @@ function unknownRule(key: string): string {
 /** Returns the candidate that is a typing error away, if there is one. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   const scored = candidates.map((candidate) => ({
-    candidate, distance: editDistance(word.toLowerCase(), candidate.toLowerCase()),
+    candidate,
+    distance: editDistance(word.toLowerCase(), candidate.toLowerCase()),
   })).toSorted((a, b) => a.distance - b.distance)
   const best = scored[0]
   return best && best.distance <= Math.max(2, word.length / 4) ? best.candidate : undefined
@@ -279,7 +297,8 @@ function editDistance(a: string, b: string): number {
 export function checkAgainstServer(config: Config, maxPayload: number): void {
   if (config.frameBytesMax + wireOverheadBytes <= maxPayload) return
   throw new ConfigError([{
-    field: 'frameBytesMax', value: config.frameBytesMax,
+    field: 'frameBytesMax',
+    value: config.frameBytesMax,
     rule: `must be at most max_payload - ${wireOverheadBytes} of the NATS server `
       + `(max_payload = ${maxPayload}); lower it, or raise max_payload in nats.conf`,
   }])

@@ -26,8 +26,10 @@ export interface ConnectionFlags extends NatsFlags {
 
 /** All fields are strings, except `tlsFirst`, which is a boolean. */
 const natsFile = z.strictObject(Object.fromEntries(Object.keys(natsSettings).map((name) => [
-  name, name === 'tlsFirst'
-    ? z.boolean().optional().transform((on) => on ? '1' : undefined) : z.string().optional(),
+  name,
+  name === 'tlsFirst'
+    ? z.boolean().optional().transform((on) => on ? '1' : undefined)
+    : z.string().optional(),
 ])) as Record<NatsSettingName, z.ZodOptional<z.ZodString>>)
 
 const nodeFile = z.object({
@@ -69,14 +71,16 @@ export function loadSettings(
   const given = { ...fromFile, ...fromEnvironment(env), ...flags.options }
   return {
     config: checkConfig(Object.fromEntries(Object.entries(given).map(
-      ([name, value]) => [name, name in options ? quantity(name as OptionName, value) : value]))),
+      ([name, value]) => [name, name in options ? quantity(name as OptionName, value) : value],
+    ))),
     nats: natsOptions(flags, env, node.nats ?? {}, role),
     id: env['ENGRAM_ID'] ?? node.id,
     data: env['ENGRAM_DATA'] ?? node.data,
     http: httpSetting(env['ENGRAM_HTTP']) ?? node.http,
     merge,
     replyPrefixes: checkedPrefixes(
-      (flags.replyPrefixes ?? env['ENGRAM_REPLY_PREFIXES'])?.split(',') ?? node.replyPrefixes),
+      (flags.replyPrefixes ?? env['ENGRAM_REPLY_PREFIXES'])?.split(',') ?? node.replyPrefixes,
+    ),
   }
 }
 
@@ -128,14 +132,17 @@ function readConfigFile(path: string): ConfigFile {
   const { merge, ...others } = json as Record<string, unknown>
   const rest = Object.entries(others).filter(([name]) => !(name in nodeFile.shape))
   return {
-    node: parsed.data, merge: mergeModules(merge, path), options: Object.fromEntries(rest),
+    node: parsed.data,
+    merge: mergeModules(merge, path),
+    options: Object.fromEntries(rest),
   }
 }
 
 function refuseReadableSecret(path: string): void {
   if (process.platform === 'win32' || (statSync(path).mode & 0o077) === 0) return
   throw new ConfigError([{
-    field: 'config', value: path,
+    field: 'config',
+    value: path,
     rule: `holds a secret and can be read by others; run: chmod 600 ${path}`,
   }], path)
 }
@@ -147,11 +154,23 @@ export function environmentName(option: string): string {
 
 /** Variables that are not options of a node but that some command uses. */
 const otherVariables = [
-  'ENGRAM_CONFIG', 'ENGRAM_ID', 'ENGRAM_DATA', 'ENGRAM_HTTP', 'ENGRAM_HTTP_TOKEN_FILE',
+  'ENGRAM_CONFIG',
+  'ENGRAM_ID',
+  'ENGRAM_DATA',
+  'ENGRAM_HTTP',
+  'ENGRAM_HTTP_TOKEN_FILE',
   ...Object.values(natsSettings).map(({ variable }) => variable),
-  'ENGRAM_NATS_PORT', 'ENGRAM_LOG_LEVEL', 'ENGRAM_LIFELINE', 'ENGRAM_NATS_SERVER',
-  'ENGRAM_NATS_STORE', 'ENGRAM_CHAOS', 'ENGRAM_NODE_PASSWORD', 'ENGRAM_WRITER_PASSWORD',
-  'ENGRAM_READER_PASSWORD', 'ENGRAM_OPERATOR_PASSWORD', 'ENGRAM_REPLY_PREFIXES',
+  'ENGRAM_NATS_PORT',
+  'ENGRAM_LOG_LEVEL',
+  'ENGRAM_LIFELINE',
+  'ENGRAM_NATS_SERVER',
+  'ENGRAM_NATS_STORE',
+  'ENGRAM_CHAOS',
+  'ENGRAM_NODE_PASSWORD',
+  'ENGRAM_WRITER_PASSWORD',
+  'ENGRAM_READER_PASSWORD',
+  'ENGRAM_OPERATOR_PASSWORD',
+  'ENGRAM_REPLY_PREFIXES',
 ]
 
 function fromEnvironment(env: Environment): Record<string, string> {
@@ -175,9 +194,18 @@ export function suspectVariables(env: Environment = process.env): string[] {
 }
 
 const factors: Readonly<Record<string, readonly [unit: Unit, factor: number]>> = {
-  ms: ['ms', 1], s: ['ms', 1000], m: ['ms', 60_000], min: ['ms', 60_000], h: ['ms', 3_600_000],
-  b: ['bytes', 1], kb: ['bytes', 1e3], mb: ['bytes', 1e6], gb: ['bytes', 1e9],
-  kib: ['bytes', 1024], mib: ['bytes', 1024 ** 2], gib: ['bytes', 1024 ** 3],
+  ms: ['ms', 1],
+  s: ['ms', 1000],
+  m: ['ms', 60_000],
+  min: ['ms', 60_000],
+  h: ['ms', 3_600_000],
+  b: ['bytes', 1],
+  kb: ['bytes', 1e3],
+  mb: ['bytes', 1e6],
+  gb: ['bytes', 1e9],
+  kib: ['bytes', 1024],
+  mib: ['bytes', 1024 ** 2],
+  gib: ['bytes', 1024 ** 3],
 }
 
 /** "5s", "64MiB" or a plain number, in the unit of the option. Other values pass unchanged. */

@@ -44,15 +44,17 @@ export class Asks {
 
   /** The event is to be sent with the returned `replyTo`; null: too many wait already. */
   begin(
-    node: string, actor: string, timeoutMs: number,
+    node: string,
+    actor: string,
+    timeoutMs: number,
   ): { readonly replyTo: ReplyTo; readonly answer: Promise<unknown> } | null {
     if (this.pending.size >= asksMax) return null
     const { clock, node: own } = this.options
     const ask = (this.last += 1)
     const life = this.options.life()
     const timer = clock.setTimeout(() => {
-      this.fail(ask, new AskError('timeout',
-        `actor ${actor} of ${node} gave no answer within ${timeoutMs} ms`))
+      this.fail(ask,
+        new AskError('timeout', `actor ${actor} of ${node} gave no answer within ${timeoutMs} ms`))
     }, timeoutMs)
     const answer = new Promise<unknown>((resolve, reject) => {
       this.pending.set(ask, { node, actor, life, timer, resolve, reject })

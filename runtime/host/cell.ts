@@ -10,9 +10,8 @@ import { defaultMailbox, Mailbox } from './mailbox.js'
 import type { Letter } from './mailbox.js'
 import { RestartBudget } from './supervisor.js'
 import { ActorKilledError, MailboxOverflowError } from './types.js'
-import type {
-  ActorReport, DeadLetter, DeadLetterReason, HostEvent, Reply, Sender,
-} from './types.js'
+import type { ActorReport, DeadLetter, DeadLetterReason, HostEvent, Reply,
+  Sender } from './types.js'
 import { ChildGuard, dispose, disposeChildren, isBusy, snapshotOf, wasIgnored } from './xstate.js'
 
 export type AnySpec = ActorSpec<AnyActorLogic> & Escalating
@@ -110,8 +109,8 @@ export class Cell {
   }
 
   private isIdle(): boolean {
-    return this.state === 'running' && !this.isInTurn && this.life !== null &&
-      !isBusy(this.life.actor)
+    return this.state === 'running' && !this.isInTurn && this.life !== null
+      && !isBusy(this.life.actor)
   }
 
   private post(letter: Letter): void {

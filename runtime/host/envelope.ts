@@ -56,7 +56,9 @@ export type WatchBody =
 
 export type EnvelopeBody =
   | { readonly kind: 'event'; readonly event: AnyEventObject }
-  | AnswerBody | UndeliveredBody | WatchBody
+  | AnswerBody
+  | UndeliveredBody
+  | WatchBody
 
 export interface Envelope {
   readonly head: EnvelopeHead
@@ -161,8 +163,8 @@ function isCount(value: unknown): value is number {
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) &&
-    Object.getPrototypeOf(value) === Object.prototype
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    && Object.getPrototypeOf(value) === Object.prototype
 }
 
 /**
@@ -212,16 +214,32 @@ function headerAt(view: DataView, at: number): Header | null {
   if (fixed !== undefined) return { bytes: fixed, values: 0 }
   const sized = sizedBytes[tag]
   if (sized === undefined || at + 1 + sized.width > view.byteLength) return null
-  const size = sized.width === 1 ? view.getUint8(at + 1)
-    : sized.width === 2 ? view.getUint16(at + 1) : view.getUint32(at + 1)
+  const size = sized.width === 1
+    ? view.getUint8(at + 1)
+    : sized.width === 2
+    ? view.getUint16(at + 1)
+    : view.getUint32(at + 1)
   if (sized.values > 0) return { bytes: 1 + sized.width, values: size * sized.values }
   return { bytes: 1 + sized.width + sized.extra + size, values: 0 }
 }
 
 /** Tags of values of fixed length: floats, integers, fixext (MessagePack specification). */
 const fixedBytes: Readonly<Record<number, number>> = {
-  0xca: 5, 0xcb: 9, 0xcc: 2, 0xcd: 3, 0xce: 5, 0xcf: 9, 0xd0: 2, 0xd1: 3, 0xd2: 5, 0xd3: 9,
-  0xd4: 3, 0xd5: 4, 0xd6: 6, 0xd7: 10, 0xd8: 18,
+  0xca: 5,
+  0xcb: 9,
+  0xcc: 2,
+  0xcd: 3,
+  0xce: 5,
+  0xcf: 9,
+  0xd0: 2,
+  0xd1: 3,
+  0xd2: 5,
+  0xd3: 9,
+  0xd4: 3,
+  0xd5: 4,
+  0xd6: 6,
+  0xd7: 10,
+  0xd8: 18,
 }
 
 interface Sized {

@@ -13,10 +13,8 @@ import type { AnswerBody } from './envelope.js'
 import { Inspection } from './inspection.js'
 import { Remote } from './remote.js'
 import { ActorFailedError } from './types.js'
-import type {
-  ActorHostOptions, ActorHostRuntime, DeadLetter, ExitKind, HostEvent, HostReport,
-  InspectionObserver, RemoteExit, RemoteRef, Reply, Sender,
-} from './types.js'
+import type { ActorHostOptions, ActorHostRuntime, DeadLetter, ExitKind, HostEvent, HostReport,
+  InspectionObserver, RemoteExit, RemoteRef, Reply, Sender } from './types.js'
 
 type OnDeath = (exit: { id: string; kind: ExitKind | 'unknown' }) => void
 
@@ -183,7 +181,8 @@ class Host implements ActorHostRuntime, CellHost {
     this.escalations += 1
     this.telemetry?.count('engram_host_escalations_total')
     this.tell(
-      { type: 'engram.escalation', to: parent?.id ?? null, error: messageOf(cause) }, id,
+      { type: 'engram.escalation', to: parent?.id ?? null, error: messageOf(cause) },
+      id,
     )
     if (parent !== undefined) parent.failBy(error)
     else this.options.onEscalation(error)
@@ -202,12 +201,16 @@ class Host implements ActorHostRuntime, CellHost {
 
   ref<TEvent extends EventObject>(node: string, id: string, from?: string): RemoteRef<TEvent> {
     const actor = from ?? null
-    const send = node !== this.node ? this.remote.sender(node, id, actor)
+    const send = node !== this.node
+      ? this.remote.sender(node, id, actor)
       : (event: EventObject) => this.deliver(id, event, { node, actor })
     return {
-      node, id, send,
+      node,
+      id,
+      send,
       ask: async <TAnswer = unknown>(
-        event: TEvent, { timeoutMs = askMsDefault }: { readonly timeoutMs?: number } = {},
+        event: TEvent,
+        { timeoutMs = askMsDefault }: { readonly timeoutMs?: number } = {},
       ): Promise<TAnswer> => {
         const asked = this.asks.begin(node, id, timeoutMs)
         if (asked === null) throw new AskError('tooMany', 'too many asks wait for their answers')

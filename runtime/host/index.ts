@@ -4,8 +4,6 @@ export { ActorFailedError, ActorKilledError, MailboxOverflowError } from './type
 export { AskError, reply } from './asks.js'
 export type { AskFailure } from './asks.js'
 export { defaultMailbox } from './mailbox.js'
-export type {
-  ActorHostOptions, ActorHostRuntime, ActorReport, DeadLetter, DeadLetterReason, ExitKind,
-  HostEvent, HostReport, InspectionObserver, InspectionSource, RemoteExit, RemoteRef, Reply,
-  ReplyTo, Sender,
-} from './types.js'
+export type { ActorHostOptions, ActorHostRuntime, ActorReport, DeadLetter, DeadLetterReason,
+  ExitKind, HostEvent, HostReport, InspectionObserver, InspectionSource, RemoteExit, RemoteRef,
+  Reply, ReplyTo, Sender } from './types.js'

@@ -67,13 +67,18 @@ export class Inspection {
   }
 
   private introduce(
-    actorRef: AnyActorRef, rootId: string, actorId: string, observer: InspectionObserver,
+    actorRef: AnyActorRef,
+    rootId: string,
+    actorId: string,
+    observer: InspectionObserver,
   ): void {
     const snapshot = actorRef.getSnapshot()
     const event = { type: 'xstate.init' }
     this.callObserver(observer, { type: '@xstate.actor', actorRef, rootId }, actorId)
     this.callObserver(
-      observer, { type: '@xstate.snapshot', actorRef, rootId, event, snapshot }, actorId,
+      observer,
+      { type: '@xstate.snapshot', actorRef, rootId, event, snapshot },
+      actorId,
     )
     for (const child of Object.values(snapshotOf(actorRef).children ?? {})) {
       if (child !== undefined) this.introduce(child, rootId, actorId, observer)
@@ -82,7 +87,9 @@ export class Inspection {
 
   // XState does not catch errors of its inspectors: they would fail the transition.
   private callObserver(
-    observer: InspectionObserver, event: InspectionEvent | HostEvent, actor: string,
+    observer: InspectionObserver,
+    event: InspectionEvent | HostEvent,
+    actor: string,
   ): void {
     try {
       observer(event, { node: this.node, actor })

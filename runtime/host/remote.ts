@@ -24,7 +24,8 @@ export interface RemoteOptions {
 
 /** Why a message of another node reached nobody, as far as that node is to know. */
 const returned: ReadonlySet<DeadLetterReason> = new Set(
-  ['noSuchActor', 'actorOver', 'overflow', 'refused'])
+  ['noSuchActor', 'actorOver', 'overflow', 'refused'],
+)
 /** Notices of it in a second: they must not double a flood. */
 const noticesPerSecond = 1_000
 
@@ -91,7 +92,9 @@ export class Remote {
 
   /** Throws RangeError for a node or id that cannot be part of a subject: a bug of the caller. */
   sender(
-    node: string, id: string, from: string | null,
+    node: string,
+    id: string,
+    from: string | null,
   ): (event: EventObject) => void {
     const fault = nameFault(node)
     if (fault !== null) throw new RangeError(`node: ${fault}`)
@@ -122,7 +125,11 @@ export class Remote {
     this.notices.count += 1
     if (this.notices.count > noticesPerSecond) return
     this.send(from.node, hostActor, null, {
-      kind: 'undelivered', actor: to.actor, from: from.actor, type: event?.type ?? '', reason,
+      kind: 'undelivered',
+      actor: to.actor,
+      from: from.actor,
+      type: event?.type ?? '',
+      reason,
       detail: detail.slice(0, detailLengthMax),
     })
   }
@@ -138,14 +145,21 @@ export class Remote {
       if (body.kind !== 'event') return
       const sender = { node: this.options.host.node, actor: from }
       this.options.deadLetters.add({
-        reason, detail, to: { node, actor }, from: sender, event: body.event,
+        reason,
+        detail,
+        to: { node, actor },
+        from: sender,
+        event: body.event,
       })
     }
     const { connection } = this
     if (connection === null || connection.isClosed) return bury('detached', 'no bus connection')
     const number = (this.sent.get(node) ?? this.forgottenMax) + 1
     const head = {
-      node: this.options.host.node, actor: from, incarnation: this.options.incarnation(), number,
+      node: this.options.host.node,
+      actor: from,
+      incarnation: this.options.incarnation(),
+      number,
     }
     let bytes: Uint8Array
     try {
@@ -156,8 +170,8 @@ export class Remote {
     const bytesMax = Math.min(this.bytesMax, connection.maxPayload)
     if (bytes.length > bytesMax) return bury('tooLarge', `${bytes.length} of ${bytesMax} bytes`)
     try {
-      connection.publish(subjects.actor(node, actor), bytes, this.replyOf(connection, node, actor,
-        from, body))
+      connection.publish(subjects.actor(node, actor), bytes,
+        this.replyOf(connection, node, actor, from, body))
     } catch (error) {
       return bury('detached', messageOf(error))
     }
@@ -167,13 +181,21 @@ export class Remote {
 
   /** Watches are renewed, and an answer has nobody to be returned to: events only. */
   private replyOf(
-    connection: BusConnection, node: string, actor: string, from: string | null, body: EnvelopeBody,
+    connection: BusConnection,
+    node: string,
+    actor: string,
+    from: string | null,
+    body: EnvelopeBody,
   ): { readonly reply: string } | undefined {
     if (body.kind !== 'event') return undefined
     const { type, replyTo } = body.event as { type: string; replyTo?: unknown }
     const sender = { node: this.options.host.node, actor: from }
     return { reply: this.sentEvents.replySubject(connection, {
-      node, actor, from: sender, type, replyTo,
+      node,
+      actor,
+      from: sender,
+      type,
+      replyTo,
     }) }
   }
 
@@ -181,7 +203,8 @@ export class Remote {
     this.options.deadLetters.add({
       reason: 'noSuchNode',
       detail: `no host ${node} is connected${sent ? '' : '; too many events to say which one'}`,
-      to: { node, actor: sent?.actor ?? '' }, from: sent?.from ?? null,
+      to: { node, actor: sent?.actor ?? '' },
+      from: sent?.from ?? null,
       event: sent ? { type: sent.type, replyTo: sent.replyTo } : undefined,
     })
   }
@@ -190,7 +213,8 @@ export class Remote {
     const prefix = subjects.actor(this.options.host.node, '')
     const actor = subject.slice(prefix.length)
     const envelope = data.length > this.bytesMax
-      ? `${data.length} of ${this.bytesMax} bytes` : decodeEnvelope(data)
+      ? `${data.length} of ${this.bytesMax} bytes`
+      : decodeEnvelope(data)
     if (typeof envelope === 'string') {
       const reason = data.length > this.bytesMax ? 'tooLarge' : 'malformed'
       return this.buryIncoming(actor, reason, envelope, null)
@@ -207,14 +231,17 @@ export class Remote {
   }
 
   private receiveForHost(
-    head: EnvelopeHead, body: Exclude<EnvelopeBody, { kind: 'event' }>,
+    head: EnvelopeHead,
+    body: Exclude<EnvelopeBody, { kind: 'event' }>,
   ): void {
     if (body.kind === 'answer') return this.options.onAnswer(body)
     if (body.kind !== 'undelivered') return this.watches.receive(head, body)
     const { reason, detail, actor, from, type } = body
     this.options.deadLetters.add({
-      reason, detail: `${head.node} could not deliver it: ${detail}`,
-      to: { node: head.node, actor }, from: { node: this.options.host.node, actor: from },
+      reason,
+      detail: `${head.node} could not deliver it: ${detail}`,
+      to: { node: head.node, actor },
+      from: { node: this.options.host.node, actor: from },
       event: { type },
     })
   }
@@ -238,7 +265,10 @@ export class Remote {
   }
 
   private buryIncoming(
-    actor: string, reason: DeadLetterReason, detail: string, envelope: Envelope | null,
+    actor: string,
+    reason: DeadLetterReason,
+    detail: string,
+    envelope: Envelope | null,
   ): void {
     const from = envelope && { node: envelope.head.node, actor: envelope.head.actor }
     const event = envelope?.body.kind === 'event' ? envelope.body.event : undefined

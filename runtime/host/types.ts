@@ -7,8 +7,17 @@ import { messageOf } from '../../machines/base/thrown.js'
 
 /** Why an event reached nobody. Stable: part of the counters' names. */
 export const deadLetterReasons = [
-  'noSuchActor', 'actorOver', 'overflow', 'reservedEvent', 'refused', 'stale', 'malformed',
-  'tooLarge', 'unencodable', 'detached', 'noSuchNode',
+  'noSuchActor',
+  'actorOver',
+  'overflow',
+  'reservedEvent',
+  'refused',
+  'stale',
+  'malformed',
+  'tooLarge',
+  'unencodable',
+  'detached',
+  'noSuchNode',
 ] as const
 export type DeadLetterReason = (typeof deadLetterReasons)[number]
 
@@ -53,7 +62,8 @@ export interface InspectionSource {
 }
 
 export type InspectionObserver = (
-  event: InspectionEvent | HostEvent, source: InspectionSource,
+  event: InspectionEvent | HostEvent,
+  source: InspectionSource,
 ) => void
 
 export interface ActorHostOptions {
@@ -142,7 +152,9 @@ export interface ActorHostRuntime extends ActorHost {
   readonly node: string
   /** A reference to a local or remote actor; local ones do not use the bus. */
   ref<TEvent extends EventObject = AnyEventObject>(
-    node: string, id: string, from?: string,
+    node: string,
+    id: string,
+    from?: string,
   ): RemoteRef<TEvent>
   /** For code that is no actor; an actor emits what `reply` returns. */
   reply(answer: Reply): void

@@ -3,7 +3,8 @@ import type { EnvelopeHead, WatchBody } from './envelope.js'
 import type { ExitKind, RemoteExit } from './types.js'
 
 export type LocalWatch = (
-  id: string, onDeath: (exit: { id: string; kind: ExitKind | 'unknown' }) => void,
+  id: string,
+  onDeath: (exit: { id: string; kind: ExitKind | 'unknown' }) => void,
 ) => () => void
 
 export interface WatchesOptions {
@@ -58,7 +59,11 @@ export class Watches {
     this.lastNumber += 1
     const number = this.lastNumber
     this.outgoing.set(number, {
-      node, id, onDeath, incarnation: null, heardAtMs: this.options.clock.monotonicMs(),
+      node,
+      id,
+      onDeath,
+      incarnation: null,
+      heardAtMs: this.options.clock.monotonicMs(),
     })
     this.options.send(node, { kind: 'watch', watch: number, id })
     this.schedule()

@@ -35,7 +35,9 @@ export function isBusy(actor: AnyActorRef): boolean {
  * (`on: { ping: {} }`) is the author's decision to ignore, and counts as handled.
  */
 export function wasIgnored(
-  before: SnapshotLike, after: SnapshotLike, event: AnyEventObject,
+  before: SnapshotLike,
+  after: SnapshotLike,
+  event: AnyEventObject,
 ): boolean {
   if (before !== after || before.machine === undefined || before.status !== 'active') return false
   const enabled = before.machine.getTransitionData(before, event)

@@ -47,7 +47,8 @@ export class EventStream {
   private waitingMax = waitingBytesMax
 
   constructor(
-    private readonly response: ServerResponse, private readonly options: EventStreamOptions,
+    private readonly response: ServerResponse,
+    private readonly options: EventStreamOptions,
   ) {
     response.writeHead(200, eventStreamHeaders)
     response.write('retry: 1000\n\n')

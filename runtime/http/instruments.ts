@@ -12,10 +12,10 @@ export interface Instrument {
   readonly labels: readonly string[]
 }
 
-const counter = (name: string, help: string, labels: readonly string[] = []): Instrument =>
-  ({ name, kind: 'counter', help, labels })
-const distribution = (name: string, help: string): Instrument =>
-  ({ name, kind: 'distribution', help, labels: [] })
+const counter = (name: string, help: string, labels: readonly string[] = []): Instrument => ({ name,
+  kind: 'counter', help, labels })
+const distribution = (name: string, help: string): Instrument => ({ name, kind: 'distribution',
+  help, labels: [] })
 
 export const instruments: readonly Instrument[] = [
   counter('writes', 'Entries that became durable on this node as the primary of their space.'),
@@ -37,8 +37,11 @@ export const instruments: readonly Instrument[] = [
   counter('promotions', 'Promotions that this member won.', ['space']),
   distribution('promotionMs', 'From the vacancy noticed to the first write accepted.'),
   counter('forks', 'Forks that this member truncated; each is kept in a salvage file.', ['space']),
-  counter('reconciledWrites', 'Writes of forks that this primary settled, by outcome and source.',
-    ['space', 'outcome', 'via']),
+  counter('reconciledWrites', 'Writes of forks that this primary settled, by outcome and source.', [
+    'space',
+    'outcome',
+    'via',
+  ]),
   counter('divergences',
     'Acks of a member whose digest differs from the primary\'s at the same sequence.', ['space']),
   counter('entriesLost', 'Joins of members in sync that lack what they had acknowledged, or what '

@@ -58,7 +58,8 @@ const memberGauges: readonly (readonly [string, string, Read<MemberStatus>])[] =
   ['engram_damaged', '1 while the log of this member cannot be trusted.',
     (m) => Number(m.role === 'damaged')],
   ['engram_arbiter_reachable', '1 while the arbiter answers with the record of the space.',
-    (m) => (m.arbiter === 'unknown' ? null
+    (m) => (m.arbiter === 'unknown'
+      ? null
       : Number(m.arbiter === 'reachable' || m.arbiter === 'refuses'))],
   ['engram_arbiter_refuses', '1 while the arbiter stores no change of the record.',
     (m) => Number(m.arbiter === 'refuses')],
@@ -75,15 +76,13 @@ const nodeGauges: readonly (readonly [string, string, Read<NodeStatusReport>])[]
   ['engram_node_connected', '1 while the node is on NATS.',
     (r) => Number(r.node.natsServer !== null)],
   ['engram_node_uptime_seconds', 'Time since this life began.', (r) => r.node.uptimeMs / 1000],
-  ['engram_node_loop_delay_seconds', 'Delay of the event loop.',
-    (r) => r.node.loopDelayMs / 1000],
+  ['engram_node_loop_delay_seconds', 'Delay of the event loop.', (r) => r.node.loopDelayMs / 1000],
   ['engram_node_drained', '1 while an operator keeps the node from being primary.',
     (r) => Number(r.node.drained ?? false)],
   ['engram_clock_offset_seconds', 'How far the clock is behind (positive) those of the peers.',
     (r) => (r.node.clock?.offsetMs == null ? null : r.node.clock.offsetMs / 1000)],
   ['engram_journal_bytes', 'Size of the journal.', (r) => r.node.journal?.bytes ?? null],
-  ['engram_journal_segments', 'Segments of the journal.',
-    (r) => r.node.journal?.segments ?? null],
+  ['engram_journal_segments', 'Segments of the journal.', (r) => r.node.journal?.segments ?? null],
   ['engram_journal_flush_number', 'Number of the last flush, over all lives of the node.',
     (r) => r.node.journal?.flush ?? null],
   ['engram_journal_read_only', '1 while the disk refuses writes.',
@@ -175,23 +174,31 @@ function statusGauges(
     new Gauge({ name, help, labelNames, registers: [registry] })
   const ofNode = nodeGauges.map(([name, help, read]) => ({ gauge: gauge(name, help, []), read }))
   const ofMember = memberGauges.map(
-    ([name, help, read]) => ({ gauge: gauge(name, help, ['space']), read }))
+    ([name, help, read]) => ({ gauge: gauge(name, help, ['space']), read }),
+  )
   const lagBytes = gauge('engram_replication_lag_bytes',
     'Bytes of log that the replica lacks, as its primary sees it.', ['space', 'replica'])
   const lagSeconds = gauge('engram_replication_lag_seconds',
-    'Age of the oldest entry that the replica lacks, as its primary sees it.',
-    ['space', 'replica'])
-  const silence = gauge('engram_peer_silence_seconds', 'Time since the last heartbeat of a peer.',
-    ['peer'])
+    'Age of the oldest entry that the replica lacks, as its primary sees it.', ['space', 'replica'])
+  const silence = gauge('engram_peer_silence_seconds', 'Time since the last heartbeat of a peer.', [
+    'peer',
+  ])
   const alive = gauge('engram_peer_alive', '1 while heartbeats of a peer arrive.', ['peer'])
-  const left = gauge('engram_peer_left',
-    '1 while a peer is away that was stopped, and said so.', ['peer'])
-  const memory = gauge('engram_budget_used_bytes',
-    'Memory of buffers, caches and indexes, by use.', ['use'])
-  const info = gauge('engram_node_info', 'Always 1: the labels identify the node.',
-    ['node', 'version', 'state'])
+  const left = gauge('engram_peer_left', '1 while a peer is away that was stopped, and said so.', [
+    'peer',
+  ])
+  const memory = gauge('engram_budget_used_bytes', 'Memory of buffers, caches and indexes, by use.',
+    ['use'])
+  const info = gauge('engram_node_info', 'Always 1: the labels identify the node.', ['node',
+    'version', 'state'])
   const all = [
-    info, alive, left, memory, ...ofMember.map((entry) => entry.gauge), lagBytes, lagSeconds,
+    info,
+    alive,
+    left,
+    memory,
+    ...ofMember.map((entry) => entry.gauge),
+    lagBytes,
+    lagSeconds,
     silence,
   ]
   return async (report, slices) => {

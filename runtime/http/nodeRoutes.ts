@@ -8,7 +8,13 @@ import type { Route } from './server.js'
 
 /** States in which the process works properly, even if the node does not serve everything. */
 const healthy = [
-  'starting', 'owning', 'connecting', 'identifying', 'recovering', 'running', 'isolated',
+  'starting',
+  'owning',
+  'connecting',
+  'identifying',
+  'recovering',
+  'running',
+  'isolated',
   'draining',
 ]
 
@@ -25,7 +31,9 @@ export interface NodeState {
  * `/readyz?verbose` shows every space.
  */
 export function nodeRoutes(
-  status: StatusSource, metrics: Pick<Metrics, 'contentType' | 'bytes'>, node: () => NodeState,
+  status: StatusSource,
+  metrics: Pick<Metrics, 'contentType' | 'bytes'>,
+  node: () => NodeState,
 ): Readonly<Record<string, Route>> {
   const statusBytes = shared(async () => await encoded(await status()), 0)
   return {
@@ -41,10 +49,14 @@ export function nodeRoutes(
       return text(isReady ? 200 : 503, readinessPage(checks, isVerbose))
     },
     '/metrics': async () => ({
-      status: 200, type: metrics.contentType, body: await metrics.bytes(),
+      status: 200,
+      type: metrics.contentType,
+      body: await metrics.bytes(),
     }),
     '/status': async () => ({
-      status: 200, type: 'application/json', body: await statusBytes(),
+      status: 200,
+      type: 'application/json',
+      body: await statusBytes(),
     }),
   }
 }

@@ -24,7 +24,8 @@ export function readiness({ node, spaces }: NodeStatusReport): Check[] {
     { name: 'node', missing: missingOfNode(node) },
     ...unheld.map(([space, missing]) => ({ name: `space ${space}`, missing })),
     ...spaces.map((member) => ({
-      name: `space ${member.space}`, missing: missingOf(member, node.id),
+      name: `space ${member.space}`,
+      missing: missingOf(member, node.id),
     })),
   ]
 }
@@ -49,13 +50,16 @@ function missingOf(member: MemberStatus, self: string): string | null {
 /** Without `verbose`, only what is missing; with it, every check, marked `[+]` or `[-]`. */
 export function readinessPage(checks: readonly Check[], isVerbose: boolean): string {
   const missing = checks.filter((check) => check.missing !== null)
-  const shown = isVerbose ? [...missing, ...checks.filter((check) => check.missing === null)]
+  const shown = isVerbose
+    ? [...missing, ...checks.filter((check) => check.missing === null)]
     : missing
   const lines = shown.slice(0, linesMax).map((check) => (isVerbose
     ? `[${check.missing === null ? '+' : '-'}] ${check.name}: ${check.missing ?? 'ok'}`
-    : `${check.name}: ${check.missing}`))
+    : `${check.name}: ${check.missing}`)
+  )
   if (shown.length > linesMax) lines.push(`and ${shown.length - linesMax} more`)
-  const head = missing.length === 0 ? 'ready'
+  const head = missing.length === 0
+    ? 'ready'
     : `not ready: ${missing.length} of ${checks.length} checks`
   return [head, ...lines].join('\n')
 }

@@ -20,7 +20,8 @@ export interface Page {
 
 /** Makes the page of a path. Returns null if it answers by itself (a stream). */
 export type Route = (
-  request: IncomingMessage, response: ServerResponse,
+  request: IncomingMessage,
+  response: ServerResponse,
 ) => Page | null | Promise<Page | null>
 
 export interface HttpServerOptions {
@@ -57,8 +58,9 @@ export interface HttpServer {
 /** The address cannot be used. Codes of the system: EADDRINUSE, EACCES, EADDRNOTAVAIL … */
 export class HttpListenError extends Error {
   constructor(readonly code: string, address: string, cause: unknown) {
-    super(code === 'EADDRINUSE' ? `${address} is in use` : `cannot listen on ${address}: ${code}`,
-      { cause })
+    super(code === 'EADDRINUSE' ? `${address} is in use` : `cannot listen on ${address}: ${code}`, {
+      cause,
+    })
     this.name = 'HttpListenError'
   }
 }
@@ -85,7 +87,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   const { host, port } = parseAddress(options.address)
   const loopback = isLoopback(host)
   const server = createServer(
-    oneByOne((request, response) => answer(request, response, options, loopback)))
+    oneByOne((request, response) => answer(request, response, options, loopback)),
+  )
   server.headersTimeout = 10_000
   server.requestTimeout = 15_000
   server.maxHeadersCount = 64
@@ -96,10 +99,11 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   return {
     url: `http://${shown}:${chosen}`,
     port: chosen,
-    close: () => new Promise((resolve) => {
-      server.close(() => resolve())
-      server.closeAllConnections()
-    }),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
   }
 }
 
@@ -152,7 +156,9 @@ function listen(server: Server, host: string, port: number, address: string): Pr
 
 /** Without a listener Node treats an upgrade as a plain request. */
 function upgrade(
-  server: Server, { onUpgrade, guard }: HttpServerOptions, loopback: boolean,
+  server: Server,
+  { onUpgrade, guard }: HttpServerOptions,
+  loopback: boolean,
 ): void {
   if (!onUpgrade) return
   server.on('upgrade', (request, socket, head) => {
@@ -179,7 +185,9 @@ function namesLoopback(header: string | undefined): boolean {
 }
 
 async function answer(
-  request: IncomingMessage, response: ServerResponse, options: HttpServerOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: HttpServerOptions,
   loopback: boolean,
 ): Promise<void> {
   const path = pathOf(request)
@@ -199,7 +207,9 @@ async function answer(
 }
 
 function routeOf(
-  method: string | undefined, path: string, { routes, posts = {}, fallback }: HttpServerOptions,
+  method: string | undefined,
+  path: string,
+  { routes, posts = {}, fallback }: HttpServerOptions,
 ): Route {
   const own = (of: Readonly<Record<string, Route>>): Route | undefined =>
     Object.hasOwn(of, path) ? of[path] : undefined

@@ -7,7 +7,22 @@ import { instruments } from './instruments.js'
 import type { Instrument } from './instruments.js'
 
 const secondBuckets = [
-  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+  0.0001,
+  0.00025,
+  0.0005,
+  0.001,
+  0.0025,
+  0.005,
+  0.01,
+  0.025,
+  0.05,
+  0.1,
+  0.25,
+  0.5,
+  1,
+  2.5,
+  5,
+  10,
 ]
 const sizeBuckets = Array.from({ length: 13 }, (_, i) => 256 * 4 ** i)
 const countBuckets = Array.from({ length: 16 }, (_, i) => 2 ** i)
@@ -31,10 +46,15 @@ export interface PromTelemetry {
 export function promTelemetry(registry: Registry): PromTelemetry {
   const counters = new Map<string, { counter: Counter; labels: readonly string[] }>()
   const histograms = new Map<
-    string, { histogram: Histogram; labels: readonly string[]; scale: number }>()
+    string,
+    { histogram: Histogram; labels: readonly string[]; scale: number }
+  >()
   const addCounter = ({ name, help, labels }: Omit<Instrument, 'kind'>) => {
     const counter = new Counter({
-      name: counterName(name), help, labelNames: labels, registers: [registry],
+      name: counterName(name),
+      help,
+      labelNames: labels,
+      registers: [registry],
     })
     const entry = { counter, labels }
     counters.set(name, entry)
@@ -43,7 +63,11 @@ export function promTelemetry(registry: Registry): PromTelemetry {
   const addHistogram = ({ name, help, labels }: Omit<Instrument, 'kind'>) => {
     const { metric, scale, buckets } = distribution(name)
     const histogram = new Histogram({
-      name: metric, help, labelNames: labels, buckets, registers: [registry],
+      name: metric,
+      help,
+      labelNames: labels,
+      buckets,
+      registers: [registry],
     })
     const entry = { histogram, labels, scale }
     histograms.set(name, entry)
@@ -55,14 +79,18 @@ export function promTelemetry(registry: Registry): PromTelemetry {
     telemetry: {
       count(name, by = 1, labels = {}) {
         const entry = counters.get(name) ?? addCounter({
-          name, help: `Number of ${words(name)}.`, labels: Object.keys(labels),
+          name,
+          help: `Number of ${words(name)}.`,
+          labels: Object.keys(labels),
         })
         if (entry.labels.length === 0) entry.counter.inc(by)
         else entry.counter.inc(fitted(labels, entry.labels), by)
       },
       observe(name, value, labels = {}) {
         const entry = histograms.get(name) ?? addHistogram({
-          name, help: `Distribution of ${words(name)}.`, labels: Object.keys(labels),
+          name,
+          help: `Distribution of ${words(name)}.`,
+          labels: Object.keys(labels),
         })
         const scaled = value * entry.scale
         if (entry.labels.length === 0) entry.histogram.observe(scaled)
@@ -87,7 +115,9 @@ export function promTelemetry(registry: Registry): PromTelemetry {
 }
 
 async function dropOthers(
-  counter: Counter, spaces: ReadonlySet<string>, slices: Slices,
+  counter: Counter,
+  spaces: ReadonlySet<string>,
+  slices: Slices,
 ): Promise<void> {
   for (const { labels } of (await counter.get()).values) {
     if (!spaces.has(String(labels['space']))) counter.remove(labels)
@@ -96,7 +126,8 @@ async function dropOthers(
 }
 
 function fitted(
-  labels: Record<string, string>, names: readonly string[],
+  labels: Record<string, string>,
+  names: readonly string[],
 ): Record<string, string> {
   return Object.fromEntries(names.map((name) => [name, labels[name] ?? '']))
 }

@@ -37,8 +37,10 @@ function tokenIn(file: string): string {
   try {
     token = readFileSync(file, 'utf8').split('\n')[0]?.trim() ?? ''
   } catch (error) {
-    throw new TokenFileError(`--http-token-file ${file} cannot be read: ${
-      (error as Error).message}`, error)
+    throw new TokenFileError(
+      `--http-token-file ${file} cannot be read: ${(error as Error).message}`,
+      error,
+    )
   }
   if (/^[A-Za-z0-9_.~-]+$/.test(token) && token.length >= lengthMin) return token
   throw new TokenFileError(`--http-token-file ${file}: its first line must be a token of at least `
@@ -47,7 +49,8 @@ function tokenIn(file: string): string {
 
 /** For `guard` of the server: refuses requests without the token. */
 export function tokenGuard(
-  token: string, port: () => number,
+  token: string,
+  port: () => number,
 ): (request: IncomingMessage, path: string) => Page | null {
   // Cookies ignore ports: two nodes of one machine must not overwrite each other's.
   const cookie = (): string => `engram_${port()}`
@@ -66,7 +69,8 @@ function taken(cookie: string): Page {
     ...text(303, 'the token is accepted'),
     headers: {
       'Set-Cookie': `${cookie}; HttpOnly; SameSite=Strict; Path=/`,
-      Location: '/', 'Referrer-Policy': 'no-referrer',
+      Location: '/',
+      'Referrer-Policy': 'no-referrer',
     },
   }
 }

@@ -67,7 +67,13 @@ export class InspectedActors {
     const path = above === undefined ? hosted : `${parent}/${actorRef.id}`
     const chart = this.chartOf(actorRef)
     const inspected: Inspected = {
-      path, parent, chart, ref: actorRef, snapshot: null, counts: new Map(), taken: [],
+      path,
+      parent,
+      chart,
+      ref: actorRef,
+      snapshot: null,
+      counts: new Map(),
+      taken: [],
     }
     this.byRef.set(ref, inspected)
     this.byPath.set(path, inspected)
@@ -110,8 +116,11 @@ export class InspectedActors {
   }
 
   stateOf({ snapshot, ref }: Inspected): {
-    status: Status; state: StateValue | null; reason: string | null
-    summary: Record<string, unknown>; timers?: RunningTimer[]
+    status: Status
+    state: StateValue | null
+    reason: string | null
+    summary: Record<string, unknown>
+    timers?: RunningTimer[]
   } {
     const context = snapshot?.context
     const reason = (context as { lastReason?: unknown } | undefined)?.lastReason
@@ -144,8 +153,8 @@ export function countEvent(counts: Map<string, number>, type: string): void {
  * as Stately's inspector expects.
  */
 function definitionOf(config: object): string {
-  return JSON.stringify({ ...config, context: undefined }, (_key, value: unknown) =>
-    typeof value === 'function' ? { type: value.name } : value)
+  return JSON.stringify({ ...config, context: undefined },
+    (_key, value: unknown) => typeof value === 'function' ? { type: value.name } : value)
 }
 
 export type XStateEvent = Extract<InspectionEvent, { type: '@xstate.actor' | '@xstate.snapshot' }>

@@ -58,8 +58,7 @@ export class EventFile {
       if (size > readBytesMax) throw new Error(`it has ${size} bytes`)
       const { events, left } = parse(await readFile(path, 'utf8'))
       if (left > 0) {
-        logger.warn({ path, lines: left },
-          'some kept events cannot be read and are left out')
+        logger.warn({ path, lines: left }, 'some kept events cannot be read and are left out')
       }
       const file = new EventFile(options, events, left === 0)
       file.bytes = size

@@ -4,10 +4,12 @@ export type EventKind =
   /** A step of a promotion, with its reason. */
   | 'promotion'
   /** A node becomes the primary or stops being it; `handover` if that was planned. */
-  | 'epoch' | 'handover'
+  | 'epoch'
+  | 'handover'
   /** A member gives up entries that the primary does not have, or their fate is known. */
   | 'fork'
-  | 'inSync' | 'alert'
+  | 'inSync'
+  | 'alert'
   /** A node is gone, back, draining, or away from NATS. */
   | 'node'
   /** An actor was killed, restarted, or gave up. */

@@ -33,7 +33,9 @@ export type EventsRequest = z.input<typeof eventsRequest>
 
 export const eventsAnswer = z.discriminatedUnion('ok', [
   z.object({
-    ok: z.literal(true), node: z.string(), events: z.array(z.unknown()),
+    ok: z.literal(true),
+    node: z.string(),
+    events: z.array(z.unknown()),
     before: z.number().nullable(),
   }),
   z.object({ ok: z.literal(false), node: z.string(), code: z.string(), message: z.string() }),
@@ -61,8 +63,11 @@ export class EventService {
   attach(connection: BusConnection | null): void {
     for (const subscription of this.subscriptions) subscription.unsubscribe()
     const all = [subjects.events(this.options.node), eventsOfAll]
-    this.subscriptions = connection === null ? [] : all.map((subject) =>
-      connection.subscribeSide(subject, (message) => this.onRequest(message)))
+    this.subscriptions = connection === null
+      ? []
+      : all.map((subject) =>
+        connection.subscribeSide(subject, (message) => this.onRequest(message))
+      )
   }
 
   private onRequest(message: BusMessage): void {

@@ -13,8 +13,7 @@ export interface EventTextOptions {
   readonly space?: string | undefined
 }
 
-type EventOf<T extends InspectionStreamEvent['type']> =
-  Extract<InspectionStreamEvent, { type: T }>
+type EventOf<T extends InspectionStreamEvent['type']> = Extract<InspectionStreamEvent, { type: T }>
 type Failure = EventOf<'kill'> | EventOf<'restart'> | EventOf<'escalation'>
 /** A change of an actor's state, by a transition or by its start. */
 interface Change {
@@ -102,9 +101,11 @@ export class EventText {
     const startedMs = this.starts.get(key) ?? atMs
     this.starts.delete(key)
     const isThis = startedMs <= atMs && atMs - startedMs < startedWithinMs
-    this.emit(eventLine(isThis ? startedMs : atMs, 'promotion',
-      `${node} starts a promotion for ${space}${because(candidacyText(reason))}`,
-      { node, space, state: to, ...given(reason) }))
+    this.emit(
+      eventLine(isThis ? startedMs : atMs, 'promotion',
+        `${node} starts a promotion for ${space}${because(candidacyText(reason))}`, { node, space,
+        state: to, ...given(reason) }),
+    )
   }
 
   private onPromotion({ node, from, to, reason, atMs }: Change, space: string): void {
@@ -113,8 +114,10 @@ export class EventText {
     const step = promotionSteps[to]
     if (step === undefined) return
     const why = to === 'won' ? '' : because(reason?.replace(/^stands by: /, '') ?? null)
-    this.emit(eventLine(atMs, 'promotion', `${node}, candidate for ${space}, ${step}${why}`,
-      { node, space, state: to, ...given(reason) }))
+    this.emit(
+      eventLine(atMs, 'promotion', `${node}, candidate for ${space}, ${step}${why}`, { node, space,
+        state: to, ...given(reason) }),
+    )
   }
 
   private onFailure(node: string, event: Failure): void {
@@ -176,7 +179,10 @@ function idOf(event: RecordedEvent): string {
 
 /** Makes a line, without control characters, which could control a terminal. */
 export function eventLine(
-  atMs: number, kind: EventKind, text: string, fields: Omit<EventLine, 'at' | 'kind' | 'text'>,
+  atMs: number,
+  kind: EventKind,
+  text: string,
+  fields: Omit<EventLine, 'at' | 'kind' | 'text'>,
 ): EventLine {
   return { at: isoTime(atMs), kind, text: text.replaceAll(/\p{Cc}+/gu, ' '), ...fields }
 }

@@ -1,7 +1,6 @@
 import type { Clock, TimerHandle } from '../../actors/ports/system.js'
-import type {
-  ActorHostRuntime, HostEvent, InspectionObserver, InspectionSource,
-} from '../host/index.js'
+import type { ActorHostRuntime, HostEvent, InspectionObserver,
+  InspectionSource } from '../host/index.js'
 import { countEvent, InspectedActors } from './actors.js'
 import type { Inspected, Snapshot } from './actors.js'
 import type { NodeRecorder } from './recorder.js'
@@ -162,7 +161,8 @@ export class Feed {
     const endTraffic = traffic.observe()
     const endInspection = host.inspect(this.observe)
     const endEvents = events.listen((event) =>
-      this.add({ type: 'recorded', atMs: event.atMs, event }))
+      this.add({ type: 'recorded', atMs: event.atMs, event })
+    )
     // Existing actors are reported by `present()`.
     this.pending = []
     this.counted.clear()
@@ -227,8 +227,13 @@ export class Feed {
       return
     }
     this.add({
-      type: 'transition', actor: inspected.path, atMs: this.now(), from: before.value ?? null,
-      event, ...this.actors.stateOf(inspected), taken: taken.map(takenOf),
+      type: 'transition',
+      actor: inspected.path,
+      atMs: this.now(),
+      from: before.value ?? null,
+      event,
+      ...this.actors.stateOf(inspected),
+      taken: taken.map(takenOf),
     })
     for (const orphan of this.actors.orphans(inspected)) this.forget(orphan, 'stopped')
   }
@@ -251,12 +256,18 @@ export class Feed {
       }
       case 'engram.escalation':
         return this.add({
-          type: 'escalation', ...head, to: event.to, error: shortened(event.error),
+          type: 'escalation',
+          ...head,
+          to: event.to,
+          error: shortened(event.error),
         })
       case 'engram.deadLetter': {
         const { reason, detail, from, event: letter } = event.letter
         return this.add({
-          type: 'deadLetter', ...head, reason, detail: shortened(detail),
+          type: 'deadLetter',
+          ...head,
+          reason,
+          detail: shortened(detail),
           from: from === null ? null : `${from.node}/${from.actor ?? ''}`,
           event: letter?.type ?? null,
         })
@@ -310,7 +321,11 @@ export class Feed {
       const counts = Object.fromEntries(inspected.counts)
       inspected.counts.clear()
       this.add({
-        type: 'progress', actor: inspected.path, atMs, counts, ...this.actors.stateOf(inspected),
+        type: 'progress',
+        actor: inspected.path,
+        atMs,
+        counts,
+        ...this.actors.stateOf(inspected),
       })
     }
     for (const count of this.options.traffic.take()) {
@@ -335,13 +350,20 @@ export class Feed {
   }
 
   private envelope(
-    events: string, number: number, dropped: number,
+    events: string,
+    number: number,
+    dropped: number,
     present: { part: number; parts: number } | null,
   ): string {
     const { node, incarnation } = this.options
     const head = JSON.stringify({
-      version: inspectionVersion, node, incarnation: incarnation(),
-      stream: `${incarnation()}.${this.streams}`, number, dropped, present,
+      version: inspectionVersion,
+      node,
+      incarnation: incarnation(),
+      stream: `${incarnation()}.${this.streams}`,
+      number,
+      dropped,
+      present,
     })
     return `${head.slice(0, -1)},"events":[${events}]}`
   }

@@ -3,9 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { createInbox } from 'nats'
 import type { Msg, NatsConnection, Subscription } from 'nats'
 import { jsonOrNull } from '../system/json.js'
-import {
-  inspectionSubjects, inspectionVersion, leaseBounds, readEnvelope, startAnswer,
-} from './schema.js'
+import { inspectionSubjects, inspectionVersion, leaseBounds, readEnvelope,
+  startAnswer } from './schema.js'
 import type { Envelope, StartRequest } from './schema.js'
 
 export interface InspectorOptions {
@@ -90,11 +89,16 @@ export class Inspector {
     const { connection, payloads } = this.options
     if (connection.isClosed()) return
     const request: StartRequest = {
-      version: inspectionVersion, inspector: this.id, leaseMs: this.leaseMs,
-      payloads: payloads ?? false, present: false, ...change,
+      version: inspectionVersion,
+      inspector: this.id,
+      leaseMs: this.leaseMs,
+      payloads: payloads ?? false,
+      present: false,
+      ...change,
     }
     const subject = node === undefined
-      ? inspectionSubjects.startAll : inspectionSubjects.start(node)
+      ? inspectionSubjects.startAll
+      : inspectionSubjects.start(node)
     connection.publish(subject, JSON.stringify(request), { reply: this.inbox })
   }
 

@@ -32,24 +32,32 @@ interface Page {
 
 /** Events kept by all nodes that answer, by node. Rejects with FORBIDDEN. */
 export async function eventsOfNodes(
-  reach: Reach, filter: EventFilter = {},
+  reach: Reach,
+  filter: EventFilter = {},
 ): Promise<ReadonlyMap<string, RecordedEvent[]>> {
   const first = await gather(reach, filter)
-  const whole = await Promise.all([...first.values()].map(async (page) =>
-    [page.node, await earlierThan(reach, filter, page)] as const))
+  const whole = await Promise.all(
+    [...first.values()].map(async (page) =>
+      [page.node, await earlierThan(reach, filter, page)] as const
+    ),
+  )
   return new Map(whole)
 }
 
 /** Events kept by one node. Rejects with the client's error if the node does not answer. */
 export async function eventsOfNode(
-  reach: Reach, node: string, filter: EventFilter = {},
+  reach: Reach,
+  node: string,
+  filter: EventFilter = {},
 ): Promise<RecordedEvent[]> {
   return await earlierThan(reach, filter, await pageOf(reach, node, { ...filter, before: null }))
 }
 
 /** Events of a page and all before it, or those that were read before the node went away. */
 async function earlierThan(
-  reach: Reach, filter: EventFilter, latest: Page,
+  reach: Reach,
+  filter: EventFilter,
+  latest: Page,
 ): Promise<RecordedEvent[]> {
   let events = [...latest.events]
   let { before } = latest
@@ -65,7 +73,10 @@ async function earlierThan(
 
 async function pageOf({ connection }: Reach, node: string, request: EventsRequest): Promise<Page> {
   const message = await connection.request(
-    subjects.events(node), JSON.stringify(request), { timeout: pageMs })
+    subjects.events(node),
+    JSON.stringify(request),
+    { timeout: pageMs },
+  )
   const page = readPage(message.data)
   if (page === null) throw new Error(`the answer of ${node} about its events is not valid`)
   return page
@@ -73,7 +84,8 @@ async function pageOf({ connection }: Reach, node: string, request: EventsReques
 
 /** The latest page of each node. */
 async function gather(
-  { connection, inboxPrefix }: Reach, filter: EventFilter,
+  { connection, inboxPrefix }: Reach,
+  filter: EventFilter,
 ): Promise<ReadonlyMap<string, Page>> {
   const found = new Map<string, Page>()
   const inbox = createInbox(inboxPrefix)

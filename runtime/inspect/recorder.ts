@@ -127,7 +127,8 @@ export class NodeRecorder implements EventRecorder {
   }
 
   page({ space, types, before, lengthMax }: PageRequest): EventsPage {
-    const isWanted = (kept: Kept): boolean => (before === null || kept.id < before)
+    const isWanted = (kept: Kept): boolean =>
+      (before === null || kept.id < before)
       && (space === undefined || kept.space === null || kept.space === space)
       && (types === undefined || types.includes(kept.type))
     const page: Kept[] = []
@@ -161,7 +162,10 @@ export class NodeRecorder implements EventRecorder {
 
   private keep(event: RecordedEvent): Kept {
     const kept = {
-      id: event.id, space: spaceOfEvent(event), type: event.type, text: JSON.stringify(event),
+      id: event.id,
+      space: spaceOfEvent(event),
+      type: event.type,
+      text: JSON.stringify(event),
     }
     const shelf = event.type === 'promoted' ? this.promotions : this.others
     shelf.add(kept)

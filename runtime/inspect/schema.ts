@@ -47,7 +47,11 @@ export type StartRequest = z.infer<typeof startRequest>
 
 export const startAnswer = z.discriminatedUnion('ok', [
   z.object({
-    ok: z.literal(true), version: z.number(), node: text, incarnation: count, leaseMs: count,
+    ok: z.literal(true),
+    version: z.number(),
+    node: text,
+    incarnation: count,
+    leaseMs: count,
     subject: text,
   }),
   z.object({ ok: z.literal(false), node: text, code: text, message: text }),
@@ -57,7 +61,8 @@ export type StartAnswer = z.infer<typeof startAnswer>
 /** A state value of XState: `streaming`, `{ serving: { ingest: 'open' } }`. */
 export type StateValue = string | { readonly [state: string]: StateValue }
 const stateValue: z.ZodType<StateValue> = z.lazy(() =>
-  z.union([text, z.record(z.string(), stateValue)]))
+  z.union([text, z.record(z.string(), stateValue)])
+)
 
 /** Summary of a context: numbers and terms of the protocol (summary.ts). */
 const summary = z.record(z.string(), z.unknown())
@@ -108,39 +113,62 @@ export const inspectionEvent = z.discriminatedUnion('type', [
   z.object({ type: z.literal('chart'), chart: text, definition: text }),
   /** An actor that has just started, or that is presented to a new inspector. */
   z.object({
-    type: z.literal('actor'), ...ofActor, parent: text.nullable(), chart: text.nullable(), ...state,
+    type: z.literal('actor'),
+    ...ofActor,
+    parent: text.nullable(),
+    chart: text.nullable(),
+    ...state,
   }),
   /** A change of state or status by an event. */
   z.object({
-    type: z.literal('transition'), ...ofActor, from: stateValue.nullable(), event: text, ...state,
+    type: z.literal('transition'),
+    ...ofActor,
+    from: stateValue.nullable(),
+    event: text,
+    ...state,
     /** In order, including those without an event (`always`). */
     taken: z.array(taken).optional(),
   }),
   /** Counts of events that changed no state, by type, since the last such message. */
   z.object({
-    type: z.literal('progress'), ...ofActor, counts: z.record(z.string(), count), ...state,
+    type: z.literal('progress'),
+    ...ofActor,
+    counts: z.record(z.string(), count),
+    ...state,
   }),
   z.object({
-    type: z.literal('exit'), ...ofActor, kind: z.enum(['done', 'stopped', 'failed']),
+    type: z.literal('exit'),
+    ...ofActor,
+    kind: z.enum(['done', 'stopped', 'failed']),
   }),
   z.object({ type: z.literal('kill'), ...ofActor, reason: text }),
   z.object({
-    type: z.literal('restart'), ...ofActor, attempt: count, delayMs: z.number(), error: text,
+    type: z.literal('restart'),
+    ...ofActor,
+    attempt: count,
+    delayMs: z.number(),
+    error: text,
   }),
   z.object({ type: z.literal('escalation'), ...ofActor, to: text.nullable(), error: text }),
   z.object({
-    type: z.literal('deadLetter'), ...ofActor, reason: text, detail: text,
-    from: text.nullable(), event: text.nullable(),
+    type: z.literal('deadLetter'),
+    ...ofActor,
+    reason: text,
+    detail: text,
+    from: text.nullable(),
+    event: text.nullable(),
   }),
   /** Counts of messages to other nodes since the last such message. */
   z.object({
-    type: z.literal('messages'), atMs: z.number(),
+    type: z.literal('messages'),
+    atMs: z.number(),
     /** Third token of the subject: wal, ack, heartbeat, survey, ping … */
     kind: text,
     space: text.nullable(),
     /** null for messages to all nodes. */
     to: text.nullable(),
-    count, bytes: count,
+    count,
+    bytes: count,
   }),
   /** A notable event as it is recorded. Earlier ones come from eventService.ts. */
   z.object({ type: z.literal('recorded'), atMs: z.number(), event: recordedEvent }),

@@ -1,9 +1,8 @@
 /** Recorded events as sentences. */
 import { msText } from '../../machines/base/units.js'
 import { handoverReason, vacancyText } from '../../machines/election/vacancy.js'
-import type {
-  ClusterEvent, PromotionReport, RecordedEvent,
-} from '../../machines/protocol/events.js'
+import type { ClusterEvent, PromotionReport,
+  RecordedEvent } from '../../machines/protocol/events.js'
 import type { EventKind, EventLine } from './eventLine.js'
 
 /** A line. Its time is set only if it differs from the event's. */
@@ -58,7 +57,8 @@ export function takeoverText(promotion: PromotionReport): string {
   if (from === null) return `${to} is the first primary of ${space}, in epoch ${epoch}`
   const again = from === to ? ' again' : ''
   const head = `${to} is the primary of ${space}${again}, in epoch ${epoch}: ${reason}`
-  return isHandover(promotion) ? `${head}. Writes waited for ${msText(ms)}`
+  return isHandover(promotion)
+    ? `${head}. Writes waited for ${msText(ms)}`
     : `${head}. Writes were interrupted for ${msText(ms)}${riskClause(promotion)}`
 }
 
@@ -105,11 +105,16 @@ function notice(event: EventOf<'notice'>): Sentence {
   const message = alert === 'forkReportClosed' ? settledText(event) : event.message
   const { epoch } = detail
   const fields = {
-    node, space, ...(typeof epoch === 'number' ? { epoch } : {}), alert, detail,
+    node,
+    space,
+    ...(typeof epoch === 'number' ? { epoch } : {}),
+    alert,
+    detail,
   }
   const found = progress.get(alert)
   if (found) return { kind: found.kind, text: `${space}: ${found.begins}${message}`, ...fields }
-  const text = isAlert ? `ALERT ${alert}: ${space}: ${message} (reported by ${node})`
+  const text = isAlert
+    ? `ALERT ${alert}: ${space}: ${message} (reported by ${node})`
     : `${space}: ${message}`
   return { kind: 'alert', text, ...fields }
 }
@@ -119,14 +124,20 @@ function settledText({ message, detail }: EventOf<'notice'>): string {
   const { epoch, outcome, lost, formerPrimary, reason } = detail
   const node = typeof formerPrimary === 'string' ? formerPrimary : 'its primary'
   const former = `${node} (epoch ${epoch})`
-  const loss = typeof lost !== 'number' || lost === 0 ? 'no write is lost'
+  const loss = typeof lost !== 'number' || lost === 0
+    ? 'no write is lost'
     : `at least ${writesText(lost)} ${lost === 1 ? 'is' : 'are'} lost`
   switch (outcome) {
-    case 'level': return `settled: ${former} had no write that the others lack; ${loss}`
-    case 'reconciled': return `settled: the writes that only ${former} had were merged; ${loss}`
-    case 'lost': return `settled for ${former}: ${reason}; ${loss}`
-    case 'dismissed': return `an operator closed the report on ${former}`
-    default: return message
+    case 'level':
+      return `settled: ${former} had no write that the others lack; ${loss}`
+    case 'reconciled':
+      return `settled: the writes that only ${former} had were merged; ${loss}`
+    case 'lost':
+      return `settled for ${former}: ${reason}; ${loss}`
+    case 'dismissed':
+      return `an operator closed the report on ${former}`
+    default:
+      return message
   }
 }
 
@@ -138,7 +149,11 @@ function peer({ node, peer: other, state, vacancy, reason }: EventOf<'peer'>): S
     back: `${other} is back, reported by ${node}`,
   }[state]
   return {
-    kind: 'node', text, node, peer: other, reason,
+    kind: 'node',
+    text,
+    node,
+    peer: other,
+    reason,
     state: state === 'gone' ? 'dead' : state === 'back' ? 'alive' : state,
   }
 }

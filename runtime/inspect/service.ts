@@ -5,9 +5,8 @@ import type { Serving } from './eventService.js'
 import { Feed } from './feed.js'
 import type { FeedOptions } from './feed.js'
 import type { NodeRecorder } from './recorder.js'
-import {
-  faultOf, inspectionSubjects, inspectionVersion, leaseBounds, startRequest,
-} from './schema.js'
+import { faultOf, inspectionSubjects, inspectionVersion, leaseBounds,
+  startRequest } from './schema.js'
 import type { StartAnswer, StartRequest } from './schema.js'
 
 export interface InspectionServiceOptions extends Omit<FeedOptions, 'payloads'> {
@@ -76,10 +75,12 @@ export class InspectionService {
     this.past.attach(connection)
     if (connection === null) return
     const subjects = [
-      inspectionSubjects.start(this.options.node), inspectionSubjects.startAll,
+      inspectionSubjects.start(this.options.node),
+      inspectionSubjects.startAll,
     ]
     this.subscriptions = subjects.map((subject) =>
-      connection.subscribeSide(subject, (message) => this.onStart(message)))
+      connection.subscribeSide(subject, (message) => this.onStart(message))
+    )
   }
 
   private all(): Edition[] {
@@ -134,7 +135,11 @@ export class InspectionService {
     }
     const leaseMs = this.grant(edition, request, isNew)
     return {
-      ok: true, version: inspectionVersion, node, incarnation: incarnation(), leaseMs,
+      ok: true,
+      version: inspectionVersion,
+      node,
+      incarnation: incarnation(),
+      leaseMs,
       subject: inspectionSubjects.stream(node, request.payloads),
     }
   }

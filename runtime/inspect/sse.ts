@@ -31,7 +31,9 @@ export function eventsRoute(feed: Feed, options: EventsOptions = {}): Route {
     readers += 1
     const present = (): void => feed.presentTo((envelope) => stream.sendAll([envelope]))
     const stream = new EventStream(response, {
-      ...options, event: 'inspection', onResumed: present,
+      ...options,
+      event: 'inspection',
+      onResumed: present,
     })
     const cease = feed.listen((envelope, dropped) => {
       // Later, not while the feed calls its listeners.

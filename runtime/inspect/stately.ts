@@ -9,8 +9,7 @@ import type { Envelope, InspectionStreamEvent } from './schema.js'
 /** Version of the protocol, by which the inspector recognises these events. */
 export const statelyVersion = '0.7.2'
 
-type EventOf<T extends InspectionStreamEvent['type']> =
-  Extract<InspectionStreamEvent, { type: T }>
+type EventOf<T extends InspectionStreamEvent['type']> = Extract<InspectionStreamEvent, { type: T }>
 
 /** Session of an actor. */
 export const sessionId = (node: string, actor: string): string => `${node}/${actor}`
@@ -21,7 +20,9 @@ export const sessionId = (node: string, actor: string): string => `${node}/${act
  * @param gone actors that applying it returned
  */
 export function statelyEvents(
-  envelope: Envelope, snapshot: InspectionSnapshot, gone: readonly ActorShown[],
+  envelope: Envelope,
+  snapshot: InspectionSnapshot,
+  gone: readonly ActorShown[],
 ): StatelyInspectionEvent[] {
   const { node } = envelope
   const stopped = gone
@@ -33,7 +34,8 @@ export function statelyEvents(
 /** The whole snapshot, for an inspector that connects later. */
 export function statelySnapshot(snapshot: InspectionSnapshot): StatelyInspectionEvent[] {
   return [...snapshot.nodes].flatMap(([node, { actors }]) =>
-    [...actors.values()].map((actor) => actorEvent(node, actor, snapshot)))
+    [...actors.values()].map((actor) => actorEvent(node, actor, snapshot))
+  )
 }
 
 /** The event that shows an actor as stopped. */
@@ -42,7 +44,9 @@ export function stoppedEvent(node: string, actor: ActorShown): StatelyInspection
 }
 
 function translated(
-  node: string, event: InspectionStreamEvent, snapshot: InspectionSnapshot,
+  node: string,
+  event: InspectionStreamEvent,
+  snapshot: InspectionSnapshot,
 ): StatelyInspectionEvent[] {
   switch (event.type) {
     case 'actor':
@@ -85,11 +89,14 @@ function head(node: string, atMs: number) {
 }
 
 function actorEvent(
-  node: string, actor: ActorShown, snapshot: InspectionSnapshot,
+  node: string,
+  actor: ActorShown,
+  snapshot: InspectionSnapshot,
 ): StatelyInspectionEvent {
   const { parent, chart } = actor
   return {
-    type: '@xstate.actor', ...head(node, actor.atMs),
+    type: '@xstate.actor',
+    ...head(node, actor.atMs),
     name: sessionId(node, actor.actor),
     sessionId: sessionId(node, actor.actor),
     parentId: parent === null ? undefined : sessionId(node, parent),
@@ -106,10 +113,14 @@ function snapshotOf({ status, state, summary }: Shown) {
 }
 
 function snapshotEvent(
-  node: string, shown: Shown, event: { type: string } & Record<string, unknown>,
+  node: string,
+  shown: Shown,
+  event: { type: string } & Record<string, unknown>,
 ): StatelyInspectionEvent {
   return {
-    type: '@xstate.snapshot', ...head(node, shown.atMs), sessionId: sessionId(node, shown.actor),
+    type: '@xstate.snapshot',
+    ...head(node, shown.atMs),
+    sessionId: sessionId(node, shown.actor),
     event,
     // Its type is Snapshot<unknown>, which lacks value and context.
     snapshot: snapshotOf(shown) as never,
@@ -117,12 +128,18 @@ function snapshotEvent(
 }
 
 function eventEvent(
-  node: string, actor: string, atMs: number, event: { type: string } & Record<string, unknown>,
+  node: string,
+  actor: string,
+  atMs: number,
+  event: { type: string } & Record<string, unknown>,
   source?: string,
 ): StatelyInspectionEvent {
   return {
-    type: '@xstate.event', ...head(node, atMs), sessionId: sessionId(node, actor),
-    sourceId: source, event,
+    type: '@xstate.event',
+    ...head(node, atMs),
+    sessionId: sessionId(node, actor),
+    sourceId: source,
+    event,
   }
 }
 
@@ -130,7 +147,12 @@ const statusAtExit = { done: 'done', stopped: 'stopped', failed: 'error' } as co
 
 function exitEvent(node: string, { actor, atMs, kind }: EventOf<'exit'>): StatelyInspectionEvent {
   return snapshotEvent(node, {
-    actor, atMs, status: statusAtExit[kind], state: null, reason: null, summary: {},
+    actor,
+    atMs,
+    status: statusAtExit[kind],
+    state: null,
+    reason: null,
+    summary: {},
   }, { type: 'engram.exit', kind })
 }
 
@@ -144,7 +166,9 @@ const ends: Readonly<Record<string, (space: string, from: string) => [string, st
 }
 
 function messageEvents(
-  node: string, message: EventOf<'messages'>, snapshot: InspectionSnapshot,
+  node: string,
+  message: EventOf<'messages'>,
+  snapshot: InspectionSnapshot,
 ): StatelyInspectionEvent[] {
   const { kind, space, to, atMs, count, bytes } = message
   const receivers = to === null ? [...snapshot.nodes.keys()].filter((id) => id !== node) : [to]
@@ -152,7 +176,9 @@ function messageEvents(
     const [source, target] = ends[kind]?.(space ?? '', kind === 'ping' ? receiver : node)
       ?? ['', '']
     if (snapshot.actor(receiver, target) === undefined) return []
-    return [eventEvent(receiver, target, atMs, { type: `engram.${kind}`, count, bytes },
-      sessionId(node, source))]
+    return [
+      eventEvent(receiver, target, atMs, { type: `engram.${kind}`, count, bytes },
+        sessionId(node, source)),
+    ]
   })
 }

@@ -45,9 +45,12 @@ export function statelyPage(inspectorUrl: string, nonce: string): string {
 /** Allows the page to load the inspector's frame and the server's own WebSocket only. */
 export function contentSecurityPolicy(inspectorUrl: string, port: number, nonce: string): string {
   return [
-    `default-src 'none'`, `frame-src ${new URL(inspectorUrl).origin}`,
-    `script-src 'nonce-${nonce}'`, `style-src 'nonce-${nonce}'`,
+    `default-src 'none'`,
+    `frame-src ${new URL(inspectorUrl).origin}`,
+    `script-src 'nonce-${nonce}'`,
+    `style-src 'nonce-${nonce}'`,
     `connect-src ws://127.0.0.1:${port} ws://localhost:${port} ws://[::1]:${port}`,
-    `base-uri 'none'`, `frame-ancestors 'none'`,
+    `base-uri 'none'`,
+    `frame-ancestors 'none'`,
   ].join('; ')
 }

@@ -80,8 +80,12 @@ export async function startStatelyServer(options: StatelyServerOptions): Promise
   return {
     url: http.url,
     webSocketUrl: http.url.replace('http:', 'ws:'),
-    get readers() { return readers.size },
-    get skipped() { return skipped },
+    get readers() {
+      return readers.size
+    },
+    get skipped() {
+      return skipped
+    },
     send: (events) => {
       if (readers.size === 0 || events.length === 0) return
       const texts = events.map((event) => JSON.stringify(event))
@@ -103,7 +107,8 @@ class Reader {
   private stuckSinceMs: number | null = null
 
   constructor(
-    private readonly socket: WebSocket, private readonly limits: Limits,
+    private readonly socket: WebSocket,
+    private readonly limits: Limits,
     private readonly greeting: () => StatelyInspectionEvent[],
     private readonly onSkipped: (count: number) => void,
   ) {

@@ -5,7 +5,8 @@ import { eventLine } from './eventText.js'
 /** The present state in sentences. @param space if set, only this space */
 export function summaryText(status: ClusterStatus, atMs: number, space?: string): EventLine[] {
   const nodes = status.nodes.map(({ id, state }) =>
-    eventLine(atMs, 'situation', `${id} is ${state}`, { node: id, state }))
+    eventLine(atMs, 'situation', `${id} is ${state}`, { node: id, state })
+  )
   const spaces = status.spaces
     .filter(({ id }) => space === undefined || id === space)
     .flatMap((shown) => spaceLines(shown, atMs))
@@ -20,7 +21,10 @@ function spaceLines(space: ClusterSpace, atMs: number): EventLine[] {
     : `${primary} is the primary of ${id}, in epoch ${epoch}; in sync: ${inSync.join(', ')} `
       + `(${inSync.length} of ${rf}); loss window ${lossWindow.entries} entries`
   const salvages = space.members.filter((member) => member.salvages > 0).map((member) =>
-    eventLine(atMs, 'situation', `${member.node} keeps ${member.salvages} salvages of ${id}`,
-      { node: member.node, space: id }))
+    eventLine(atMs, 'situation', `${member.node} keeps ${member.salvages} salvages of ${id}`, {
+      node: member.node,
+      space: id,
+    })
+  )
   return [eventLine(atMs, 'situation', held, fields), ...salvages]
 }

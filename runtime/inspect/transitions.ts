@@ -24,7 +24,11 @@ export function takenOf(definition: TakenDefinition): TakenTransition {
   if (found !== undefined) return found
   const { trigger, name, guard, targets } = transitionOf(definition)
   const taken = {
-    source: pathOf(definition.source), trigger, name, guard, targets: [...targets],
+    source: pathOf(definition.source),
+    trigger,
+    name,
+    guard,
+    targets: [...targets],
   }
   translated.set(definition, taken)
   return taken

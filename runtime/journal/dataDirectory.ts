@@ -2,9 +2,8 @@
 import { join } from 'node:path'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Journal } from '../../actors/ports/journal.js'
-import type {
-  NodeDirectory, DirectoryNumbers, Recovered,
-} from '../../actors/ports/nodeDirectory.js'
+import type { NodeDirectory, DirectoryNumbers,
+  Recovered } from '../../actors/ports/nodeDirectory.js'
 import type { Store } from '../../actors/ports/store.js'
 import type { Logger, Random } from '../../actors/ports/system.js'
 import type { DirectoryIdentity } from '../../machines/protocol/dataDirectoryVerdict.js'
@@ -39,8 +38,11 @@ export interface DataDirectoryOptions {
 export class JournalMissingError extends Error {
   readonly code = 'JOURNAL_MISSING'
   constructor(directory: string) {
-    super(`the journal of ${directory} is gone, or another one's: restore ${join(directory,
-      'journal')}, or move the whole data directory away to join with an empty one`)
+    super(
+      `the journal of ${directory} is gone, or another one's: restore ${
+        join(directory, 'journal')
+      }, or move the whole data directory away to join with an empty one`,
+    )
     this.name = 'JournalMissingError'
   }
 }
@@ -104,14 +106,22 @@ export class DataDirectory implements NodeDirectory {
     const { directory, fileSystem, random, logger, segmentBytes, nowMs } = this.options
     await this.options.beforeRecovery?.()
     await this.expectJournal()
-    const journal = await this.withReserve(() => openJournal({
-      directory: join(directory, 'journal'), fileSystem, random, logger,
-      ...(segmentBytes !== undefined && { segmentBytes }), ...(nowMs && { nowMs }),
-    }))
+    const journal = await this.withReserve(() =>
+      openJournal({
+        directory: join(directory, 'journal'),
+        fileSystem,
+        random,
+        logger,
+        ...(segmentBytes !== undefined && { segmentBytes }),
+        ...(nowMs && { nowMs }),
+      })
+    )
     await this.adopt(journal)
     const store = await this.openStore(journal)
     const salvages = createSalvageFiles({
-      directory: join(directory, 'salvage'), fileSystem, logger,
+      directory: join(directory, 'salvage'),
+      fileSystem,
+      logger,
     })
     this.recovered = { journal, store, salvages }
     return this.recovered

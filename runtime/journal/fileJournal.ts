@@ -2,20 +2,15 @@
 import { crc32c } from '@node-rs/crc32'
 import { FileSystemError, type FileHandle, type FileSystem } from '../../actors/ports/fileSystem.js'
 import { type Frame } from '../../actors/ports/frames.js'
-import {
-  JournalFullError, SyncFailedError, type Journal, type JournalLog, type JournalRecord,
-  type RecoveryReport,
-} from '../../actors/ports/journal.js'
+import { JournalFullError, SyncFailedError, type Journal, type JournalLog, type JournalRecord,
+  type RecoveryReport } from '../../actors/ports/journal.js'
 import { peekFrame } from '../codec/frameLayout.js'
 import type { Place } from './index.js'
 import type { Logs } from './logs.js'
-import {
-  encodeFlush, flushScratch, partOf, readRecordHeader, recordBytes, RECORD_HEADER_BYTES,
-  type RecordPart,
-} from './record.js'
-import {
-  createSegment, SegmentNotCreatedError, SegmentReaders, SEGMENT_HEAD_BYTES, type NewSegment,
-} from './segment.js'
+import { encodeFlush, flushScratch, partOf, readRecordHeader, recordBytes, RECORD_HEADER_BYTES,
+  type RecordPart } from './record.js'
+import { createSegment, SegmentNotCreatedError, SegmentReaders, SEGMENT_HEAD_BYTES,
+  type NewSegment } from './segment.js'
 
 /** Number of flushes between two checks of the segment's length. */
 const LOOK_FLUSHES = 64
@@ -63,8 +58,10 @@ export class FileJournal implements Journal {
   #closed = false
 
   constructor(
-    private readonly fileSystem: FileSystem, private readonly directory: string,
-    private readonly segmentBytes: number, opened: OpenedJournal,
+    private readonly fileSystem: FileSystem,
+    private readonly directory: string,
+    private readonly segmentBytes: number,
+    opened: OpenedJournal,
   ) {
     this.id = opened.id
     this.recovery = opened.recovery
@@ -131,7 +128,9 @@ export class FileJournal implements Journal {
 
   stats(): { segments: number; bytes: number; flush: number; indexBytes: number } {
     return {
-      segments: this.#segments, bytes: this.#closedBytes + this.#end, flush: this.#flush,
+      segments: this.#segments,
+      bytes: this.#closedBytes + this.#end,
+      flush: this.#flush,
       indexBytes: this.#logs.indexBytes,
     }
   }
@@ -145,7 +144,10 @@ export class FileJournal implements Journal {
 
   async #append(parts: readonly RecordPart[]): Promise<void> {
     const place = {
-      journal: this.id, segment: this.#segment, offset: this.#end, flush: this.#flush + 1,
+      journal: this.id,
+      segment: this.#segment,
+      offset: this.#end,
+      flush: this.#flush + 1,
       syncedFlush: this.#syncedFlush,
     }
     this.#scratch ??= flushScratch()
@@ -191,7 +193,8 @@ export class FileJournal implements Journal {
     const size = await this.#handle.size()
     if (size === this.#end) return
     throw this.#fail('another process has changed the journal', new Error(
-      `segment ${this.#segment} has ${size} bytes, and was left with ${this.#end}`))
+      `segment ${this.#segment} has ${size} bytes, and was left with ${this.#end}`,
+    ))
   }
 
   /** The old segment is durable before the new one exists: only the last one can end torn. */
@@ -199,7 +202,9 @@ export class FileJournal implements Journal {
     if (this.#syncedFlush < this.#flush) await this.#datasync()
     await this.#checkLength()
     const place = {
-      journal: this.id, segment: this.#segment + 1, flush: this.#flush + 1,
+      journal: this.id,
+      segment: this.#segment + 1,
+      flush: this.#flush + 1,
       syncedFlush: this.#flush,
     }
     let next: NewSegment

@@ -29,7 +29,8 @@ const FILE_BYTES_MAX = 4096
  * IdentityDamagedError, FileSystemError.
  */
 export async function readIdentity(
-  directory: string, fileSystem: FileSystem,
+  directory: string,
+  fileSystem: FileSystem,
 ): Promise<StoredIdentity | null> {
   const path = join(directory, FILE)
   let handle
@@ -50,7 +51,9 @@ export async function readIdentity(
 
 /** Durable when it resolves: the old file or the new one, never a mix. Throws FileSystemError. */
 export async function writeIdentity(
-  directory: string, identity: StoredIdentity, fileSystem: FileSystem,
+  directory: string,
+  identity: StoredIdentity,
+  fileSystem: FileSystem,
 ): Promise<void> {
   await fileSystem.makeDirectory(directory)
   const path = join(directory, FILE)

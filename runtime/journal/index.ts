@@ -36,8 +36,10 @@ export class PlaceIndex {
 
   at(i: number): Place {
     return {
-      first: this.#firsts[i]!, segment: this.#places[i * 3]!,
-      offset: this.#places[i * 3 + 1]!, bytes: this.#places[i * 3 + 2]!,
+      first: this.#firsts[i]!,
+      segment: this.#places[i * 3]!,
+      offset: this.#places[i * 3 + 1]!,
+      bytes: this.#places[i * 3 + 2]!,
     }
   }
 
@@ -66,7 +68,8 @@ export class PlaceIndex {
 
   /** Updates the place of the frame that was at (segment, offset). */
   move(first: number, from: { segment: number; offset: number }, to: {
-    segment: number; offset: number
+    segment: number
+    offset: number
   }): void {
     const i = this.find(first)
     if (i < 0 || this.#firsts[i] !== first) return

@@ -9,9 +9,8 @@ import { peekFrame } from '../codec/frameLayout.js'
 import { frameEntries, parseFrame } from '../codec/frames.js'
 import { NodeFileSystem } from '../system/fileSystem.js'
 import { readTruncation } from './record.js'
-import {
-  readSegment, scanJournal, surveySegments, type Damage, type SegmentExtent, type Torn,
-} from './recovery.js'
+import { readSegment, scanJournal, surveySegments, type Damage, type SegmentExtent,
+  type Torn } from './recovery.js'
 import { scanSegment, type ScanItem } from './scan.js'
 import { listSegments } from './segment.js'
 
@@ -40,7 +39,10 @@ export class NoJournalError extends Error {
 }
 
 const silent: Logger = {
-  debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined,
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
 }
 
 /**
@@ -49,7 +51,8 @@ const silent: Logger = {
  * NoJournalError, JournalUnreadableError, JournalVersionError, FileSystemError.
  */
 export async function verifyJournal(
-  directory: string, fileSystem: FileSystem = new NodeFileSystem(),
+  directory: string,
+  fileSystem: FileSystem = new NodeFileSystem(),
 ): Promise<VerifyReport> {
   const where = await journalIn(directory, fileSystem)
   const warnings: string[] = []
@@ -70,9 +73,16 @@ export async function verifyJournal(
   const damaged = [...scan.damaged, ...frames]
   const logDamaged = scan.logs.all().some((log) => log.damage !== null)
   return {
-    directory: where, ok: damaged.length === 0 && !logDamaged, journal: scan.id,
-    segments: scan.segments, records: scan.records, bytes: scan.bytes, torn: scan.torn,
-    damaged, warnings, logs: scan.logs.all(),
+    directory: where,
+    ok: damaged.length === 0 && !logDamaged,
+    journal: scan.id,
+    segments: scan.segments,
+    records: scan.records,
+    bytes: scan.bytes,
+    torn: scan.torn,
+    damaged,
+    warnings,
+    logs: scan.logs.all(),
   }
 }
 
@@ -102,7 +112,8 @@ export interface DumpedRecord {
 
 /** Records in order, void ones omitted; with `entries` decoded too. Errors as verifyJournal. */
 export async function* dumpJournal(
-  directory: string, options: { readonly entries?: boolean; readonly fileSystem?: FileSystem } = {},
+  directory: string,
+  options: { readonly entries?: boolean; readonly fileSystem?: FileSystem } = {},
 ): AsyncGenerator<DumpedRecord, void, undefined> {
   const fileSystem = options.fileSystem ?? new NodeFileSystem()
   const where = await journalIn(directory, fileSystem)
@@ -119,8 +130,12 @@ export async function* dumpJournal(
 function describe(segment: number, item: ScanItem, withEntries: boolean): DumpedRecord {
   const { header, offset, end } = item
   const base = {
-    segment, offset, bytes: end - offset, type: item.kind === 'bad' ? 'bad' : item.header.type,
-    flush: header?.flush ?? null, space: header?.space ?? null,
+    segment,
+    offset,
+    bytes: end - offset,
+    type: item.kind === 'bad' ? 'bad' : item.header.type,
+    flush: header?.flush ?? null,
+    space: header?.space ?? null,
   }
   if (item.kind === 'bad') return { ...base, reason: item.reason }
   if (item.header.type === 'truncate') {

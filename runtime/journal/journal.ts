@@ -9,9 +9,8 @@ import { FileJournal, type OpenedJournal } from './fileJournal.js'
 import { Logs } from './logs.js'
 import { recordBytes } from './record.js'
 import { scanJournal, type JournalScan } from './recovery.js'
-import {
-  createSegment, removeTemporary, segmentName, SEGMENT_HEAD_BYTES, type NewSegment,
-} from './segment.js'
+import { createSegment, removeTemporary, segmentName, SEGMENT_HEAD_BYTES,
+  type NewSegment } from './segment.js'
 
 export interface JournalOptions {
   /** Directory of the segments; created if it does not exist. One process only: see owner.ts. */
@@ -59,13 +58,20 @@ async function begin(options: JournalOptions, elapsedMs: () => number): Promise<
   const place = { journal: id, segment: 1, flush: 1, syncedFlush: 0 }
   const current = await createSegment(options.fileSystem, options.directory, place, 0, [])
   const recovery: RecoveryReport = {
-    segments: 0, bytes: 0, records: 0, ms: elapsedMs(), torn: null, damaged: [],
+    segments: 0,
+    bytes: 0,
+    records: 0,
+    ms: elapsedMs(),
+    torn: null,
+    damaged: [],
   }
   return { id, logs: new Logs(), recovery, current, segments: 1, closedBytes: 0, flush: 1 }
 }
 
 async function resume(
-  options: JournalOptions, scan: JournalScan, elapsedMs: () => number,
+  options: JournalOptions,
+  scan: JournalScan,
+  elapsedMs: () => number,
 ): Promise<OpenedJournal> {
   const { fileSystem, directory, logger } = options
   for (const reason of scan.harmless) {
@@ -89,13 +95,22 @@ async function resume(
     .map((extent) => (extent === last ? { ...extent, end: scan.durableEnd } : extent))
     .filter((extent) => extent.segment !== current.segment)
   const recovery: RecoveryReport = {
-    segments: scan.segments.length, bytes: scan.bytes, records: scan.records,
-    ms: elapsedMs(), torn: scan.torn, damaged: scan.damaged,
+    segments: scan.segments.length,
+    bytes: scan.bytes,
+    records: scan.records,
+    ms: elapsedMs(),
+    torn: scan.torn,
+    damaged: scan.damaged,
   }
   logger.info({ ...recovery, damaged: scan.damaged.length }, 'the journal is recovered')
   return {
-    id: scan.id, logs: scan.logs, recovery, current, flush,
-    segments: closed.length + 1, closedBytes: closed.reduce((sum, { end }) => sum + end, 0),
+    id: scan.id,
+    logs: scan.logs,
+    recovery,
+    current,
+    flush,
+    segments: closed.length + 1,
+    closedBytes: closed.reduce((sum, { end }) => sum + end, 0),
   }
 }
 
@@ -105,13 +120,18 @@ async function resume(
  * recover from fsync failures?", 2020). So they are written again, to a new file.
  */
 async function restate(
-  options: JournalOptions, scan: JournalScan, flush: number,
+  options: JournalOptions,
+  scan: JournalScan,
+  flush: number,
 ): Promise<NewSegment> {
   const { fileSystem, directory, logger } = options
   const last = scan.segments.at(-1)!
   const tail = scan.tail.filter((record) => record.type !== 'confirm' || record.payload.length > 0)
   const place = {
-    journal: scan.id, segment: last.segment + 1, flush, syncedFlush: flush - 1,
+    journal: scan.id,
+    segment: last.segment + 1,
+    flush,
+    syncedFlush: flush - 1,
   }
   const current = await createSegment(fileSystem, directory, place, scan.durableEnd, tail)
   let offset = SEGMENT_HEAD_BYTES

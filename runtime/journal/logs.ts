@@ -1,8 +1,8 @@
 /** The journal's knowledge of its spaces' logs: built by recovery, updated by every write. */
 import type { Frame } from '../../actors/ports/frames.js'
 import type { CommitFloor, JournalLog, JournalRecord } from '../../actors/ports/journal.js'
-import { comparePositions, endOf, epochAt, extendHistory, origin, showPosition, truncateHistory }
-  from '../../machines/log/positions.js'
+import { comparePositions, endOf, epochAt, extendHistory, origin, showPosition,
+  truncateHistory } from '../../machines/log/positions.js'
 import type { EpochSpan, Position } from '../../machines/base/ids.js'
 import { PlaceIndex } from './index.js'
 
@@ -200,7 +200,9 @@ export class Logs {
 }
 
 function refuseStagedTruncation(
-  log: SpaceLog | undefined, staged: Position | undefined, to: Position,
+  log: SpaceLog | undefined,
+  staged: Position | undefined,
+  to: Position,
 ): string | null {
   if (staged) {
     return comparePositions(staged, to) === 0

@@ -31,9 +31,11 @@ export interface OwnerInfo {
 export class DirectoryOwnedError extends Error {
   readonly code = 'DIRECTORY_OWNED'
   constructor(readonly directory: string, readonly owner: OwnerInfo | null, why = '') {
-    super(`${directory} is in use by ${owner
-      ? `process ${owner.pid} on ${owner.host} (since ${owner.since})`
-      : `another process${why === '' ? ' that does not identify itself' : `: ${why}`}`}. `
+    super(`${directory} is in use by ${
+      owner
+        ? `process ${owner.pid} on ${owner.host} (since ${owner.since})`
+        : `another process${why === '' ? ' that does not identify itself' : `: ${why}`}`
+    }. `
       + 'Stop that process first, or use another data directory.')
     this.name = 'DirectoryOwnedError'
   }
@@ -101,7 +103,8 @@ class Claim implements DirectoryOwner {
   #name: string | null = null
 
   constructor(
-    private readonly directory: string, private readonly node: string,
+    private readonly directory: string,
+    private readonly node: string,
     private former: Server | null,
   ) {}
 
@@ -181,8 +184,10 @@ class Claim implements DirectoryOwner {
    * it were removed here, that would remove the socket of the next owner of the name.
    */
   async #sweep(): Promise<void> {
-    const sockets = (await readdir(this.directory)).filter((name) => name !== this.#name
-      && /^owner\.(\d{1,15}\.sock|[0-9a-f-]{36}\.new)$/.test(name))
+    const sockets = (await readdir(this.directory)).filter((name) =>
+      name !== this.#name
+      && /^owner\.(\d{1,15}\.sock|[0-9a-f-]{36}\.new)$/.test(name)
+    )
     await within(this.directory, async (short) => {
       for (const name of sockets) {
         if (await ask(join(short, name)) !== 'dead') continue
@@ -247,7 +252,11 @@ export function unusable(directory: string, error: unknown): DirectoryUnusableEr
   if (error instanceof DirectoryUnusableError) return error
   const { message } = error as Error
   return new DirectoryUnusableError(
-    directory, message, remedies[codeOf(error)] ?? remedyOfOthers, error)
+    directory,
+    message,
+    remedies[codeOf(error)] ?? remedyOfOthers,
+    error,
+  )
 }
 
 function codeOf(error: unknown): string {
@@ -257,13 +266,17 @@ function codeOf(error: unknown): string {
 // f_type of statfs(2): file systems that other hosts may have mounted, too.
 const networkTypes: ReadonlySet<number> = new Set([
   0x6969, // NFS
-  0x517b, 0xff534d42, 0xfe534d42, // SMB, CIFS, SMB2
+  0x517b,
+  0xff534d42,
+  0xfe534d42, // SMB, CIFS, SMB2
   0x00c36400, // Ceph
   0x65735546, // FUSE: sshfs, GlusterFS and others
   0x01021997, // 9p
-  0x5346414f, 0x6b414653, // AFS
+  0x5346414f,
+  0x6b414653, // AFS
   0x0bd00bd0, // Lustre
-  0x01161970, 0x7461636f, // GFS2, OCFS2
+  0x01161970,
+  0x7461636f, // GFS2, OCFS2
   0x47504653, // GPFS
   0x19830326, // BeeGFS
 ])

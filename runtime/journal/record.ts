@@ -36,8 +36,14 @@ const NO_SPACE = '00000000-0000-0000-0000-000000000000'
 
 /** Types on disk. `checkpoint` and `snapshotInstalled` are reserved and not written yet. */
 export const RecordType = {
-  segment: 1, entries: 2, epochStart: 3, truncate: 4, checkpoint: 5, confirm: 6,
-  snapshotInstalled: 7, spaceDropped: 8,
+  segment: 1,
+  entries: 2,
+  epochStart: 3,
+  truncate: 4,
+  checkpoint: 5,
+  confirm: 6,
+  snapshotInstalled: 7,
+  spaceDropped: 8,
 } as const
 export type RecordTypeName = keyof typeof RecordType
 
@@ -110,7 +116,12 @@ export function recordBytes(part: RecordPart): number {
 
 /** Writes the header of one record; `offset` is its place in the segment. */
 export function writeRecordHeader(
-  into: Buffer, at: number, part: RecordPart, place: FlushPlace, offset: number, last: boolean,
+  into: Buffer,
+  at: number,
+  part: RecordPart,
+  place: FlushPlace,
+  offset: number,
+  last: boolean,
 ): void {
   RECORD_MAGIC.copy(into, at)
   into[at + 4] = RECORD_VERSION
@@ -135,7 +146,9 @@ const COALESCE_BYTES_MAX = 256 * 1024
  * next call; otherwise payloads are not copied.
  */
 export function encodeFlush(
-  parts: readonly RecordPart[], place: FlushPlace, scratch?: Buffer,
+  parts: readonly RecordPart[],
+  place: FlushPlace,
+  scratch?: Buffer,
 ): { buffers: Uint8Array[]; bytes: number } {
   let bytes = 0
   for (const part of parts) bytes += recordBytes(part)
@@ -164,7 +177,11 @@ export function flushScratch(): Buffer {
  * JournalVersionError for a sound header of a later version. `journal` null: any journal.
  */
 export function readRecordHeader(
-  b: Buffer, at: number, journal: string | null, segment: number, offset: number,
+  b: Buffer,
+  at: number,
+  journal: string | null,
+  segment: number,
+  offset: number,
 ): RecordHeader | string {
   if (at + RECORD_HEADER_BYTES > b.length) return 'the record header is cut off'
   if (b.compare(RECORD_MAGIC, 0, 4, at, at + 4) !== 0) return 'no record magic'
@@ -186,10 +203,15 @@ export function readRecordHeader(
   if (flush < 1 || syncedFlush < 0 || syncedFlush >= flush) return 'impossible flush numbers'
   const space = readUuid(b, at + 24)
   return {
-    type, segment, offset, flush, syncedFlush,
+    type,
+    segment,
+    offset,
+    flush,
+    syncedFlush,
     lastOfFlush: (b.readUInt16LE(at + 6) & LAST_OF_FLUSH) !== 0,
     space: space === NO_SPACE ? null : space,
-    payloadBytes: b.readUInt32LE(at + 44), payloadCrc: b.readUInt32LE(at + 72),
+    payloadBytes: b.readUInt32LE(at + 44),
+    payloadCrc: b.readUInt32LE(at + 72),
   }
 }
 

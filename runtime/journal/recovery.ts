@@ -15,14 +15,11 @@ import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Logger } from '../../actors/ports/system.js'
 import { peekFrame } from '../codec/frameLayout.js'
 import { Logs } from './logs.js'
-import {
-  journalOfHeader, readFloors, readRecordHeader, readTruncation, RECORD_MAGIC, type RecordHeader,
-  type RecordPart,
-} from './record.js'
+import { journalOfHeader, readFloors, readRecordHeader, readTruncation, RECORD_MAGIC,
+  type RecordHeader, type RecordPart } from './record.js'
 import { highestSynced, NOBODY, scanSegment, spaceOfStretch, type ScanItem } from './scan.js'
-import {
-  listSegments, readSegmentHead, SEGMENT_HEAD_BYTES, segmentName, type SegmentHead,
-} from './segment.js'
+import { listSegments, readSegmentHead, SEGMENT_HEAD_BYTES, segmentName,
+  type SegmentHead } from './segment.js'
 
 /** Not one sound record in the segments: a wrong directory, or a wiped disk. */
 export class JournalUnreadableError extends Error {
@@ -91,7 +88,8 @@ export interface SegmentFile {
 
 /** Null when there is no segment at all. Throws JournalUnreadableError, JournalVersionError. */
 export async function surveySegments(
-  fileSystem: FileSystem, directory: string,
+  fileSystem: FileSystem,
+  directory: string,
 ): Promise<{ id: string; files: SegmentFile[] } | null> {
   const files: SegmentFile[] = []
   for (const segment of await listSegments(fileSystem, directory)) {
@@ -111,7 +109,10 @@ export async function surveySegments(
 
 /** As `surveySegments`; faults within the segments are in the result. */
 export async function scanJournal(
-  fileSystem: FileSystem, directory: string, logger: Logger, visit?: ScanVisitor,
+  fileSystem: FileSystem,
+  directory: string,
+  logger: Logger,
+  visit?: ScanVisitor,
 ): Promise<JournalScan | null> {
   const survey = await surveySegments(fileSystem, directory)
   if (!survey) return null
@@ -130,7 +131,10 @@ const READ_BYTES = 4 * 1024 * 1024
 
 /** The first `end` bytes of a segment, or all there are. */
 export async function readSegment(
-  fileSystem: FileSystem, directory: string, segment: number, end: number,
+  fileSystem: FileSystem,
+  directory: string,
+  segment: number,
+  end: number,
 ): Promise<{ bytes: Buffer; size: number }> {
   const handle = await fileSystem.open(join(directory, segmentName(segment)), 'read')
   try {
@@ -149,7 +153,9 @@ export async function readSegment(
 }
 
 async function findJournalId(
-  fileSystem: FileSystem, directory: string, files: readonly SegmentFile[],
+  fileSystem: FileSystem,
+  directory: string,
+  files: readonly SegmentFile[],
 ): Promise<string> {
   for (const { segment, size } of files) {
     const { bytes } = await readSegment(fileSystem, directory, segment, size)
@@ -183,7 +189,8 @@ class Walk {
   #lookedAhead = false
 
   constructor(
-    private readonly id: string, private readonly logger: Logger,
+    private readonly id: string,
+    private readonly logger: Logger,
     private readonly visit?: ScanVisitor,
   ) {}
 
@@ -221,11 +228,19 @@ class Walk {
 
   result(): JournalScan {
     return {
-      id: this.id, logs: this.#logs, segments: this.#segments, tail: this.#tail, torn: this.#torn,
-      damaged: this.#damaged, harmless: this.#harmless, highestFlush: this.#highest,
-      syncedFlush: this.#synced, records: this.#records,
+      id: this.id,
+      logs: this.#logs,
+      segments: this.#segments,
+      tail: this.#tail,
+      torn: this.#torn,
+      damaged: this.#damaged,
+      harmless: this.#harmless,
+      highestFlush: this.#highest,
+      syncedFlush: this.#synced,
+      records: this.#records,
       bytes: this.#segments.reduce((sum, segment) => sum + segment.end, 0),
-      lastSegmentBroken: this.#broken, durableEnd: this.#durableEnd,
+      lastSegmentBroken: this.#broken,
+      durableEnd: this.#durableEnd,
     }
   }
 
@@ -237,7 +252,11 @@ class Walk {
     if (last && header.flush > this.#synced) {
       if (this.#tail.length === 0) this.#tailStart = offset
       this.#tail.push({
-        type: header.type, space: header.space, payload, segment, offset,
+        type: header.type,
+        space: header.space,
+        payload,
+        segment,
+        offset,
       })
       this.#tailFlushes.push(header.flush)
     }
@@ -316,8 +335,11 @@ class Walk {
       return
     }
     const isConfirm = item.header?.type === 'confirm'
-    const space = isConfirm ? NOBODY
-      : item.header ? item.header.space : spaceOfStretch(bytes, item.offset, item.end)
+    const space = isConfirm
+      ? NOBODY
+      : item.header
+      ? item.header.space
+      : spaceOfStretch(bytes, item.offset, item.end)
     if (space === NOBODY) this.#harmless.push(reason)
     else this.#damage(space, reason)
   }

@@ -12,7 +12,9 @@ const CHUNK = new Uint8Array(256 * 1024)
 
 /** Fills the reserve as far as the disk has room; false: there is too little. Never rejects. */
 export async function keepReserve(
-  directory: string, fileSystem: FileSystem, reserveBytes: number,
+  directory: string,
+  fileSystem: FileSystem,
+  reserveBytes: number,
 ): Promise<boolean> {
   const path = join(directory, FILE)
   try {

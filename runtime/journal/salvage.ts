@@ -8,9 +8,8 @@ import { join } from 'node:path'
 import { crc32c } from '@node-rs/crc32'
 import { FileSystemError, type FileHandle, type FileSystem } from '../../actors/ports/fileSystem.js'
 import { type Frame } from '../../actors/ports/frames.js'
-import {
-  type OpenSalvage, type SalvageFiles, type SalvageHeader,
-} from '../../actors/ports/journal.js'
+import { type OpenSalvage, type SalvageFiles,
+  type SalvageHeader } from '../../actors/ports/journal.js'
 import { type Logger } from '../../actors/ports/system.js'
 import { messageOf } from '../../machines/base/thrown.js'
 import type { LogEntry } from '../../machines/log/entries.js'
@@ -72,7 +71,9 @@ function nameOf(header: SalvageHeader): string {
  * and `header.end`: a salvage has no holes (I6).
  */
 async function save(
-  fileSystem: FileSystem, directory: string, header: SalvageHeader,
+  fileSystem: FileSystem,
+  directory: string,
+  header: SalvageHeader,
   frames: AsyncIterable<readonly Frame[]>,
 ): Promise<string> {
   const name = nameOf(header)
@@ -96,7 +97,9 @@ async function save(
 }
 
 async function writeAll(
-  handle: FileHandle, header: SalvageHeader, frames: AsyncIterable<readonly Frame[]>,
+  handle: FileHandle,
+  header: SalvageHeader,
+  frames: AsyncIterable<readonly Frame[]>,
 ): Promise<void> {
   const json = Buffer.from(JSON.stringify(header))
   const start = Buffer.alloc(START_BYTES)
@@ -137,7 +140,9 @@ async function names(fileSystem: FileSystem, directory: string): Promise<string[
 
 /** Logs and omits a file that cannot be read, so that it does not hide the others. */
 async function list(
-  fileSystem: FileSystem, directory: string, logger: Logger,
+  fileSystem: FileSystem,
+  directory: string,
+  logger: Logger,
 ): Promise<{ name: string; header: SalvageHeader; bytes: number; entries: number }[]> {
   const found = []
   for (const name of await names(fileSystem, directory)) {
@@ -161,7 +166,9 @@ async function list(
 
 /** `name` comes from a command line: it must not lead out of the directory. */
 async function openSalvage(
-  fileSystem: FileSystem, directory: string, name: string,
+  fileSystem: FileSystem,
+  directory: string,
+  name: string,
 ): Promise<FileHandle> {
   if (!NAME.test(name)) throw new SalvageNotFoundError(name)
   try {
@@ -180,7 +187,8 @@ async function remove(fileSystem: FileSystem, directory: string, name: string): 
 }
 
 async function readHeader(
-  handle: FileHandle, name: string,
+  handle: FileHandle,
+  name: string,
 ): Promise<{ header: SalvageHeader; end: number }> {
   const start = await readExactly(handle, name, 0, START_BYTES)
   if (start.compare(MAGIC, 0, 4, 0, 4) !== 0) throw new SalvageDamagedError(name, 'wrong magic')
@@ -212,7 +220,9 @@ export async function* entriesOf(files: SalvageFiles, name: string): AsyncGenera
 }
 
 async function open(
-  fileSystem: FileSystem, directory: string, name: string,
+  fileSystem: FileSystem,
+  directory: string,
+  name: string,
 ): Promise<OpenSalvage> {
   const handle = await openSalvage(fileSystem, directory, name)
   try {
@@ -230,10 +240,13 @@ async function open(
 }
 
 async function* framesOf(
-  handle: FileHandle, name: string, header: SalvageHeader, begin: number,
+  handle: FileHandle,
+  name: string,
+  header: SalvageHeader,
+  begin: number,
 ): AsyncGenerator<Frame, undefined> {
   let next = header.common.sequence + 1
-  for (let at = begin; ;) {
+  for (let at = begin;;) {
     const length = (await readExactly(handle, name, at, 4)).readUInt32LE(0)
     if (length === 0) break
     if (length > FRAME_BYTES_MAX) throw new SalvageDamagedError(name, 'impossible frame length')
@@ -250,7 +263,10 @@ async function* framesOf(
 }
 
 async function readExactly(
-  handle: FileHandle, name: string, offset: number, length: number,
+  handle: FileHandle,
+  name: string,
+  offset: number,
+  length: number,
 ): Promise<Buffer> {
   const bytes = Buffer.alloc(length)
   if (await handle.read(bytes, offset) < length) {

@@ -2,9 +2,8 @@
 import { crc32c } from '@node-rs/crc32'
 import { asBuffer } from '../codec/frameBytes.js'
 import { parseFrame } from '../codec/frames.js'
-import {
-  readFloors, readRecordHeader, RECORD_HEADER_BYTES, RECORD_MAGIC, type RecordHeader,
-} from './record.js'
+import { readFloors, readRecordHeader, RECORD_HEADER_BYTES, RECORD_MAGIC,
+  type RecordHeader } from './record.js'
 
 export type ScanItem =
   | {
@@ -31,7 +30,10 @@ export type ScanItem =
  * on behind it. Throws only JournalVersionError.
  */
 export function* scanSegment(
-  bytes: Buffer, journal: string, segment: number, start = 0,
+  bytes: Buffer,
+  journal: string,
+  segment: number,
+  start = 0,
 ): Generator<ScanItem, void, undefined> {
   let offset = start
   while (offset < bytes.length) {
@@ -61,7 +63,8 @@ function scanOne(bytes: Buffer, journal: string, segment: number, offset: number
 /** Offset of the next sound record header; the end of the bytes if there is none. */
 function resynchronise(bytes: Buffer, journal: string, segment: number, from: number): number {
   for (let at = bytes.indexOf(RECORD_MAGIC, from); at >= 0;
-    at = bytes.indexOf(RECORD_MAGIC, at + 1)) {
+    at = bytes.indexOf(RECORD_MAGIC, at + 1))
+  {
     if (typeof readRecordHeader(bytes, at, journal, segment, at) !== 'string') return at
   }
   return bytes.length
@@ -69,7 +72,10 @@ function resynchronise(bytes: Buffer, journal: string, segment: number, from: nu
 
 /** The highest flush that a record from `start` on says is durable. */
 export function highestSynced(
-  bytes: Buffer, journal: string, segment: number, start: number,
+  bytes: Buffer,
+  journal: string,
+  segment: number,
+  start: number,
 ): number {
   let highest = 0
   for (const { header } of scanSegment(bytes, journal, segment, start)) {

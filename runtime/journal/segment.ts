@@ -8,9 +8,8 @@ import { crc32c } from '@node-rs/crc32'
 import { FileSystemError } from '../../actors/ports/fileSystem.js'
 import type { FileHandle, FileSystem } from '../../actors/ports/fileSystem.js'
 import { readSafe, writeSafe } from '../codec/frameBytes.js'
-import {
-  encodeFlush, readRecordHeader, RECORD_HEADER_BYTES, type FlushPlace, type RecordPart,
-} from './record.js'
+import { encodeFlush, readRecordHeader, RECORD_HEADER_BYTES, type FlushPlace,
+  type RecordPart } from './record.js'
 
 const HEAD_PAYLOAD_BYTES = 16
 export const SEGMENT_HEAD_BYTES = RECORD_HEADER_BYTES + HEAD_PAYLOAD_BYTES
@@ -59,7 +58,9 @@ export function readSegmentHead(bytes: Buffer, segment: number): SegmentHead | n
   }
   return {
     journal: bytes.toString('hex', 8, 24).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-'),
-    flush: header.flush, previousSegment: readSafe(payload, 0), previousEnd: readSafe(payload, 8),
+    flush: header.flush,
+    previousSegment: readSafe(payload, 0),
+    previousEnd: readSafe(payload, 8),
   }
 }
 
@@ -92,8 +93,11 @@ export class SegmentNotCreatedError extends Error {
  * error comes from a sync or rename: what is durable is unknown.
  */
 export async function createSegment(
-  fileSystem: FileSystem, directory: string, place: Omit<FlushPlace, 'offset'>,
-  previousEnd: number, restated: readonly RecordPart[],
+  fileSystem: FileSystem,
+  directory: string,
+  place: Omit<FlushPlace, 'offset'>,
+  previousEnd: number,
+  restated: readonly RecordPart[],
 ): Promise<NewSegment> {
   const path = join(directory, segmentName(place.segment))
   const parts = [headPart(previousEnd > 0 ? place.segment - 1 : 0, previousEnd), ...restated]
@@ -107,7 +111,9 @@ export async function createSegment(
     await handle?.close().catch(() => undefined)
     await fileSystem.remove(path + TEMPORARY).catch(() => undefined)
     throw new SegmentNotCreatedError(
-      `cannot create segment ${path}: ${(error as Error).message}`, error)
+      `cannot create segment ${path}: ${(error as Error).message}`,
+      error,
+    )
   }
   try {
     await handle.datasync()
@@ -135,7 +141,8 @@ export class SegmentReaders {
 
   async use<T>(segment: number, run: (handle: FileHandle) => Promise<T>): Promise<T> {
     const reader = this.#open.get(segment) ?? {
-      handle: this.fileSystem.open(join(this.directory, segmentName(segment)), 'read'), users: 0,
+      handle: this.fileSystem.open(join(this.directory, segmentName(segment)), 'read'),
+      users: 0,
     }
     // Last in the map: used last.
     this.#open.delete(segment)

@@ -104,8 +104,13 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const [clock, random] = [new SystemClock(), new SystemRandom()]
   let http: HttpServer | null = null
   const report = new Report({
-    actor: () => node, id, data, version, http: () => http?.url ?? null,
-    startedAtMs: clock.monotonicMs(), nowMs: () => clock.monotonicMs(),
+    actor: () => node,
+    id,
+    data,
+    version,
+    http: () => http?.url ?? null,
+    startedAtMs: clock.monotonicMs(),
+    nowMs: () => clock.monotonicMs(),
   })
   // Shared by all requests within that time.
   const whole = shared(() => report.whole(), statusEveryMs)
@@ -114,31 +119,50 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   sink.onDropped = (lines) => telemetry.count('logLinesDropped', lines)
   const [finished, running] = [deferred<number>(), deferred<void>()]
   const host = createActorHost({
-    node: id, clock, logger, telemetry,
+    node: id,
+    clock,
+    logger,
+    telemetry,
     incarnation: () => node.context?.self.incarnation ?? 0,
     onEscalation: (error) => node.fatal(error),
   })
   const traffic = new Traffic()
   const events = new NodeRecorder({ node: id, clock })
   const inspection = new InspectionService({
-    node: id, clock, logger, host, traffic, events,
-    incarnation: () => node.context?.wire.life.incarnation ?? 0, serving: () => node.context,
+    node: id,
+    clock,
+    logger,
+    host,
+    traffic,
+    events,
+    incarnation: () => node.context?.wire.life.incarnation ?? 0,
+    serving: () => node.context,
   })
   const node: NodeActor = new NodeActor({
     process: { node: id, pid: process.pid, hostname: hostname(), data, version },
-    cleanStopMs: config.stopMs, allowsChaos: options.chaos,
+    cleanStopMs: config.stopMs,
+    allowsChaos: options.chaos,
     settings: settingsOf(config),
     ports: {
-      clock, random, logger, telemetry, host, events,
+      clock,
+      random,
+      logger,
+      telemetry,
+      host,
+      events,
       bus: traffic.over(
-        checkedBus(natsBus({ ...options.nats, name: `engram ${id}` }, logger), config)),
+        checkedBus(natsBus({ ...options.nats, name: `engram ${id}` }, logger), config),
+      ),
       openArbiter: arbiterOf(config),
-      frames: createFrameCodec(), clients: createClientCodec(), control: controlCodec(),
+      frames: createFrameCodec(),
+      clients: createClientCodec(),
+      control: controlCodec(),
       mergeRules: options.mergeRules,
     },
     requiresData: options.requiresData,
     boot: directoryOf(options, data, random, events, (error) => node.fatal(error)),
-    status: report, replyPrefixes: options.replyPrefixes,
+    status: report,
+    replyPrefixes: options.replyPrefixes,
     program: {
       onRunning: () => running.resolve(),
       onExit: (code, reason) => {
@@ -155,8 +179,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   if (options.http !== null) {
     const bytes = shared(() => metrics.bytes(), metricsEveryMs)
     http = await listen(options, options.http, {
-      ...nodeRoutes(whole, { ...metrics, bytes }, () =>
-        ({ state: node.state, reason: node.stateReason })),
+      ...nodeRoutes(whole, { ...metrics, bytes },
+        () => ({ state: node.state, reason: node.stateReason })),
       '/events': eventsRoute(inspection.feed),
     }, telemetry)
     node.servesHttp(http.url)
@@ -170,16 +194,25 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
 }
 
 function directoryOf(
-  { id, config, log: { logger } }: NodeOptions, directory: string, random: Random,
+  { id, config, log: { logger } }: NodeOptions,
+  directory: string,
+  random: Random,
   events: NodeRecorder,
   onDamage: (error: Error) => void,
 ): DataDirectory {
   return new DataDirectory({
-    beforeRecovery: async () => events.begin(await EventFile.open({
-      path: join(directory, 'events.ndjson'), logger, nowMs: () => performance.now(),
-    })),
+    beforeRecovery: async () =>
+      events.begin(await EventFile.open({
+        path: join(directory, 'events.ndjson'),
+        logger,
+        nowMs: () => performance.now(),
+      })),
     beforeClose: () => events.close(),
-    directory, node: id, fileSystem: new NodeFileSystem(), random, logger,
+    directory,
+    node: id,
+    fileSystem: new NodeFileSystem(),
+    random,
+    logger,
     segmentBytes: config.segmentBytes,
     own: () => ownDirectory(directory, id),
     openStore: async (path) => {
@@ -207,7 +240,9 @@ function deferred<T>() {
 
 /** Starts the HTTP server: page (read-only), status, metrics, health. */
 async function listen(
-  options: NodeOptions, http: NodeHttpOptions, routes: PageOptions['routes'],
+  options: NodeOptions,
+  http: NodeHttpOptions,
+  routes: PageOptions['routes'],
   telemetry: Telemetry,
 ): Promise<HttpServer> {
   const { id, config, log: { logger }, nats } = options
@@ -215,10 +250,13 @@ async function listen(
   const hub = new PageHub({
     start: { source: 'node', node: id, playground: false, payloads, ...limitsOf(config) },
     onSkipped: () => telemetry.count('pageFramesSkipped'),
-    link: (feed) => new ClusterLink({
-      nats: { ...nats, name: `engram page of ${id}` }, payloads, feed,
-      onFault: (fault) => logger.warn({ fault }, 'the page cannot show everything'),
-    }),
+    link: (feed) =>
+      new ClusterLink({
+        nats: { ...nats, name: `engram page of ${id}` },
+        payloads,
+        feed,
+        onFault: (fault) => logger.warn({ fault }, 'the page cannot show everything'),
+      }),
   })
   const server = await startHttpServer({
     address,

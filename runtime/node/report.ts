@@ -31,7 +31,12 @@ export class Report implements StatusTeller {
     const { id, state, incarnation, http, peers } = this.node()
     const alive = Object.entries(peers).filter(([, peer]) => peer.state === 'alive')
     return {
-      format: 1, type: 'who', id, state, incarnation, http,
+      format: 1,
+      type: 'who',
+      id,
+      state,
+      incarnation,
+      http,
       spaces: this.options.actor().spaces.size,
       alive: alive.map(([peer]) => peer),
     }
@@ -68,14 +73,21 @@ export class Report implements StatusTeller {
         fault: context?.peers.ownClock.fault ?? null,
       },
       arbiterFaults: context?.records.faults ?? [],
-      journal: stats ? {
-        segments: stats.segments, bytes: stats.bytes, flush: stats.flush,
-        readOnly: context?.commits.isFull ?? false,
-      } : null,
-      memory: context ? {
-        bytesMax: context.budget.bytesMax, usedBytes: context.budget.usedBytes,
-        used: context.budget.uses(),
-      } : null,
+      journal: stats
+        ? {
+          segments: stats.segments,
+          bytes: stats.bytes,
+          flush: stats.flush,
+          readOnly: context?.commits.isFull ?? false,
+        }
+        : null,
+      memory: context
+        ? {
+          bytesMax: context.budget.bytesMax,
+          usedBytes: context.budget.usedBytes,
+          used: context.budget.uses(),
+        }
+        : null,
     }
   }
 
@@ -108,15 +120,17 @@ function roundedOrNull(ms: number | null | undefined): number | null {
 
 /** The lease of a primary and its grants; without in-sync replicas it has no end. */
 function leaseOf({ member }: SpaceActor, node: NodeActor): Pick<
-  MemberStatus, 'leaseLeftMs' | 'grants'
+  MemberStatus,
+  'leaseLeftMs' | 'grants'
 > {
   const peers = node.context?.peers
   const others = member.known.record?.assignment.inSync.filter((id) => id !== member.self) ?? []
   if (!peers || others.length === 0) return { leaseLeftMs: null, grants: {} }
   return {
     leaseLeftMs: Math.round(member.own.lease?.leftMs() ?? 0),
-    grants: Object.fromEntries(others.map((id) =>
-      [id, Math.max(0, Math.round(peers.grantLeftMs(id)))])),
+    grants: Object.fromEntries(
+      others.map((id) => [id, Math.max(0, Math.round(peers.grantLeftMs(id)))]),
+    ),
   }
 }
 

@@ -117,14 +117,16 @@ export interface GapFrame extends At {
   readonly frames: number
 }
 
-export type Frame =
-  | StartFrame | ChartsFrame | InspectionFrame | StatusFrame | FlowFrame | StoryFrame
-  | HistoryFrame | BrokerFrame | OrderFrame | GapFrame
+export type Frame = StartFrame | ChartsFrame | InspectionFrame | StatusFrame | FlowFrame
+  | StoryFrame | HistoryFrame | BrokerFrame | OrderFrame | GapFrame
 
 /** Commands of the playground. */
 export type PageCommand =
   | {
-    readonly type: 'write'; readonly space: string; readonly id: string; readonly content: string
+    readonly type: 'write'
+    readonly space: string
+    readonly id: string
+    readonly content: string
   }
   /** A writer in the server, at most 1,000 writes a second. 0 stops it. */
   | { readonly type: 'steady'; readonly space: string; readonly perSecond: number }

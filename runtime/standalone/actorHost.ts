@@ -43,8 +43,13 @@ export function createActorHost(settings: ActorHostSettings): StandaloneActorHos
   const bornAtMs = Math.floor(clock.wallMs())
   const incarnation = given.incarnation ?? (() => bornAtMs)
   const host = createHost({
-    nodeSilentMs, refuseRemote: refuseUnknown, onEscalation: endProcess, ...given,
-    clock, logger, incarnation,
+    nodeSilentMs,
+    refuseRemote: refuseUnknown,
+    onEscalation: endProcess,
+    ...given,
+    clock,
+    logger,
+    incarnation,
   })
   if (nats === undefined) {
     return Object.assign(host, {
@@ -54,12 +59,19 @@ export function createActorHost(settings: ActorHostSettings): StandaloneActorHos
   }
   const traffic = new Traffic()
   const inspection = new HostInspection({
-    ...given, clock, logger, incarnation, host, traffic, telemetry: given.telemetry,
+    ...given,
+    clock,
+    logger,
+    incarnation,
+    host,
+    traffic,
+    telemetry: given.telemetry,
   })
   const servers = typeof nats.servers === 'string' ? nats.servers : nats.servers.join(',')
   const connector = new Connector({
     bus: traffic.over(natsBus({ name: `actors of ${given.node}`, ...nats, servers }, logger)),
-    clock, logger,
+    clock,
+    logger,
     onConnection: (connection: BusConnection | null) => {
       if (connection === null) host.detachBus()
       else host.attachBus(connection)
@@ -86,8 +98,10 @@ function endProcess(error: Error): void {
 function refuseUnknown({ type }: AnyEventObject, logic: AnyActorLogic): string | null {
   const events = eventsOf(logic)
   if (events === null) return null
-  const isKnown = events.some((known) => known === type || known === '*'
-    || (known.endsWith('.*') && `${type}.`.startsWith(known.slice(0, -1))))
+  const isKnown = events.some((known) =>
+    known === type || known === '*'
+    || (known.endsWith('.*') && `${type}.`.startsWith(known.slice(0, -1)))
+  )
   return isKnown ? null : `its machine knows no event ${type}`
 }
 

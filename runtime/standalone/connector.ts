@@ -83,7 +83,9 @@ export class Connector {
     onConnection(connection)
     // The server knows the host's subscriptions then: events sent to it arrive.
     void connection.flush().then(
-      () => this.settle(({ resolve }) => resolve()), () => undefined)
+      () => this.settle(({ resolve }) => resolve()),
+      () => undefined,
+    )
     const reason = await connection.closed
     this.connection = null
     onConnection(null)

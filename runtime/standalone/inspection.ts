@@ -39,15 +39,23 @@ export class HostInspection {
       logger.error({ error }, 'a step of the inspection failed')
     this.wire = new NodeConnection(options.incarnation(), logger, onFailed)
     const answers = new Answers({
-      wire: this.wire, clients: createClientCodec(), clock, logger, telemetry,
+      wire: this.wire,
+      clients: createClientCodec(),
+      clock,
+      logger,
+      telemetry,
       replyPrefixes: [natsDefaults.inboxPrefix],
     })
     const queue = new WorkQueue({
-      clock, sliceMs, isCongested: () => this.wire.bufferedBytes > bufferedBytesMax, onFailed,
+      clock,
+      sliceMs,
+      isCongested: () => this.wire.bufferedBytes > bufferedBytesMax,
+      onFailed,
     })
     const status = queue.lane({ bytesMax: requestBytesMax, openMax: 1 })
     this.service = new InspectionService({
-      ...options, events: new NodeRecorder({ node, clock }),
+      ...options,
+      events: new NodeRecorder({ node, clock }),
       serving: () => ({ answers, lanes: { status } }),
     })
   }

@@ -16,10 +16,12 @@ export function forksStatusOf(
   const { openReportCount, quarantineCount } = store
   if (!openReportCount && !quarantineCount) return null
   const open = openReportCount ? store.reports().filter(({ outcome }) => outcome === null) : []
-  const salvages = new Set(open.flatMap((report) =>
-    waitingIn(report).map(({ node, name }) => `${node} ${name}`)))
+  const salvages = new Set(
+    open.flatMap((report) => waitingIn(report).map(({ node, name }) => `${node} ${name}`)),
+  )
   return {
-    open: openReportCount, quarantined: quarantineCount,
+    open: openReportCount,
+    quarantined: quarantineCount,
     waiting: open.reduce((sum, report) => sum + waitingWrites(report), 0),
     salvagesWaiting: salvages.size,
     reports: open.slice(-openReportsMax).map((report) => openReportOf(report)),
@@ -29,8 +31,16 @@ export function forksStatusOf(
 export function openReportOf(report: ForkReport): OpenReport {
   const { epoch, node, atMost, resent, merged, superseded, quarantined, openedAtMs } = report
   return {
-    epoch, node, atLeast: atLeast(report), atMost, resent, merged, superseded, quarantined,
-    waiting: waitingWrites(report), openedAtMs,
+    epoch,
+    node,
+    atLeast: atLeast(report),
+    atMost,
+    resent,
+    merged,
+    superseded,
+    quarantined,
+    waiting: waitingWrites(report),
+    openedAtMs,
     waitsOn: [...new Set(waitingIn(report).map((salvage) => salvage.node))],
   }
 }
@@ -49,8 +59,10 @@ function waitingIn({ salvages }: ForkReport): ForkReport['salvages'] {
  * that one has, since they kept beginnings of one log. Some may be reconciled already.
  */
 export function waitingWrites(report: ForkReport): number {
-  return Math.max(0, ...waitingIn(report).map(({ spans }) => spans
-    .reduce((sum, span) => sum + (span.epoch === report.epoch ? span.writes : 0), 0)))
+  return Math.max(0, ...waitingIn(report).map(({ spans }) =>
+    spans
+      .reduce((sum, span) => sum + (span.epoch === report.epoch ? span.writes : 0), 0)
+  ))
 }
 
 /** `at least 10`, `at least 10, at most 100`: entries, including the first one of an epoch. */
@@ -65,8 +77,11 @@ export function atRiskText(
 export function reportText(report: OpenReport): string {
   const { epoch, node, atLeast: least, resent, merged, superseded, quarantined, waiting } = report
   const found = ([
-    [resent, 'sent again'], [merged, 'merged'], [superseded, 'superseded'],
-    [quarantined, 'quarantined'], [waiting, 'waiting in salvages'],
+    [resent, 'sent again'],
+    [merged, 'merged'],
+    [superseded, 'superseded'],
+    [quarantined, 'quarantined'],
+    [waiting, 'waiting in salvages'],
   ] as const).filter(([count]) => count > 0)
     .map(([count, what]) => `${countText(count)} ${what}`)
   const head = `Epoch ${epoch}, primary ${node}:`
@@ -102,7 +117,8 @@ export function waitText(report: OpenReport, space: Told): string {
     }
     return `${where}, being reconciled`
   }
-  return isHere(node) ? `${node} is here, but has not reported all its salvages yet`
+  return isHere(node)
+    ? `${node} is here, but has not reported all its salvages yet`
     : `${node} has to come back, or: ${close}`
 }
 

@@ -1,10 +1,8 @@
 /** Merges the status of nodes into one of the cluster. */
 import type { NodeId, SpaceId } from '../../machines/base/ids.js'
 import { byName } from './names.js'
-import type {
-  ForkStatus, ClusterMember, ClusterNode, ClusterSpace, ClusterStatus, ForkCounts, MemberStatus,
-  NodeStatus, NodeStatusReport,
-} from './status.js'
+import type { ForkStatus, ClusterMember, ClusterNode, ClusterSpace, ClusterStatus, ForkCounts,
+  MemberStatus, NodeStatus, NodeStatusReport } from './status.js'
 
 /**
  * One report of the cluster from those of its nodes. The facts about a space come from its primary,
@@ -43,7 +41,15 @@ interface MemberView {
 function answeredNode(node: NodeStatus): ClusterNode {
   const { id, state, pid, incarnation, natsServer, http, data, version, uptimeMs, drained } = node
   return {
-    id, state, pid, incarnation, natsServer, http, data, version, uptimeMs,
+    id,
+    state,
+    pid,
+    incarnation,
+    natsServer,
+    http,
+    data,
+    version,
+    uptimeMs,
     drained: drained ?? false,
   }
 }
@@ -51,12 +57,21 @@ function answeredNode(node: NodeStatus): ClusterNode {
 function silentNode(id: NodeId, reports: readonly NodeStatusReport[]): ClusterNode {
   const views = reports.flatMap((report) => report.node.peers[id] ?? [])
   const latest = views.toSorted(
-    (a, b) => (a.silenceMs ?? Infinity) - (b.silenceMs ?? Infinity))[0]
+    (a, b) => (a.silenceMs ?? Infinity) - (b.silenceMs ?? Infinity),
+  )[0]
   // "alive" would be a contradiction: the node has not answered.
   const state = !latest || latest.state === 'alive' ? 'unreachable' : latest.state
   return {
-    id, state, pid: null, incarnation: null, natsServer: null, http: null, data: null,
-    version: null, uptimeMs: null, drained: false,
+    id,
+    state,
+    pid: null,
+    incarnation: null,
+    natsServer: null,
+    http: null,
+    data: null,
+    version: null,
+    uptimeMs: null,
+    drained: false,
   }
 }
 
@@ -64,27 +79,38 @@ function mergeSpace(id: SpaceId, views: readonly MemberView[]): ClusterSpace {
   const lead = views.toSorted((a, b) =>
     b.member.epoch - a.member.epoch
     || Number(b.member.role === 'primary') - Number(a.member.role === 'primary')
-    || b.member.endSequence - a.member.endSequence)[0]
+    || b.member.endSequence - a.member.endSequence
+  )[0]
   if (!lead) throw new Error(`no node reported the space ${id}`)
   const said = lead.member
   const isPrimary = said.role === 'primary'
   const own = new Map(views.map((view) => [view.node, view.member]))
   const names = new Set([...said.members, ...own.keys()])
   return {
-    id, uuid: said.uuid, epoch: said.epoch,
+    id,
+    uuid: said.uuid,
+    epoch: said.epoch,
     primary: isPrimary ? lead.node : primaryName(said.primary, own),
-    inSync: said.inSync, minInSync: said.minInSync, rf: said.rf, ack: said.ack,
-    endSequence: said.endSequence, commitSequence: said.commitSequence,
-    safeSequence: said.safeSequence, lossWindow: said.lossWindow,
-    maxLoss: said.maxLoss, throttled: said.throttled,
-    blocked: isPrimary ? null
+    inSync: said.inSync,
+    minInSync: said.minInSync,
+    rf: said.rf,
+    ack: said.ack,
+    endSequence: said.endSequence,
+    commitSequence: said.commitSequence,
+    safeSequence: said.safeSequence,
+    lossWindow: said.lossWindow,
+    maxLoss: said.maxLoss,
+    throttled: said.throttled,
+    blocked: isPrimary
+      ? null
       : views.map((view) => view.member.blocked).find((b) => b) ?? null,
     paused: said.paused ?? null,
     arbiterReason: views.map(({ member }) => member.arbiterReason).find(Boolean) ?? null,
     lastPromotionMs: said.lastPromotionMs,
     leaseLeftMs: isPrimary ? said.leaseLeftMs ?? null : null,
     grants: isPrimary ? said.grants ?? {} : {},
-    reconcile: said.reconcile ?? 'automatic', ...mergedForks(said.books),
+    reconcile: said.reconcile ?? 'automatic',
+    ...mergedForks(said.books),
     members: [...names].toSorted(byName).map((name) => mergeMember(name, own.get(name), said)),
   }
 }
@@ -102,13 +128,16 @@ const noForks: ForkCounts = { open: 0, quarantined: 0, waiting: 0 }
 
 /** A member that answered and is not primary is none; one that did not answer may well be. */
 function primaryName(
-  named: NodeId | null, own: ReadonlyMap<NodeId, MemberStatus>,
+  named: NodeId | null,
+  own: ReadonlyMap<NodeId, MemberStatus>,
 ): NodeId | null {
   return named !== null && !own.has(named) ? named : null
 }
 
 function mergeMember(
-  node: NodeId, own: MemberStatus | undefined, lead: MemberStatus,
+  node: NodeId,
+  own: MemberStatus | undefined,
+  lead: MemberStatus,
 ): ClusterMember {
   const seen = lead.lag[node]
   // A primary lacks nothing of its own log.

@@ -16,7 +16,10 @@ export interface WhoAnswer {
 }
 
 const whoSchema = z.looseObject({
-  format: z.literal(1), type: z.literal('who'), id: z.string(), state: z.string(),
+  format: z.literal(1),
+  type: z.literal('who'),
+  id: z.string(),
+  state: z.string(),
   alive: z.array(z.string()),
 })
 

@@ -3,10 +3,8 @@
  * within a batch are read, encoded, hashed and written once.
  */
 import type { EdgeState, NodeState } from '../../actors/ports/store.js'
-import {
-  concernsForks, displacedEdge, displacedNode, foldForks, isDisplacing, isEffective,
-  type Displaced,
-} from '../../machines/forks/forkReports.js'
+import { concernsForks, displacedEdge, displacedNode, foldForks, isDisplacing, isEffective,
+  type Displaced } from '../../machines/forks/forkReports.js'
 import type { MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import type { ForkReport, Version } from '../../machines/log/forkNotes.js'
@@ -15,10 +13,8 @@ import { ForkBatch, type Reports, type StoredRecords } from './forkBatch.js'
 import { HashSum } from './hashSum.js'
 import type { SpaceHeader } from './header.js'
 import { Table, textKey, tupleKey } from './keys.js'
-import {
-  canonicalEdge, canonicalNode, decodeEdgeState, decodeNodeState, encodeEdge, encodeNode,
-  withActivation,
-} from './record.js'
+import { canonicalEdge, canonicalNode, decodeEdgeState, decodeNodeState, encodeEdge, encodeNode,
+  withActivation } from './record.js'
 import { Slab } from './slab.js'
 
 export interface Changes {
@@ -95,9 +91,14 @@ export class ChangeSet {
     this.writeEdges(puts, counts)
     const ofForks = this.forks?.write(this.hashes, puts, removes)
     const header: SpaceHeader = {
-      ...this.header, ...ofForks,
-      epoch: last.epoch, sequence: last.sequence, digest: this.hashes.addTo(digest),
-      nodes: counts.nodes, edges: counts.edges, ignored: this.ignored,
+      ...this.header,
+      ...ofForks,
+      epoch: last.epoch,
+      sequence: last.sequence,
+      digest: this.hashes.addTo(digest),
+      nodes: counts.nodes,
+      edges: counts.edges,
+      ignored: this.ignored,
     }
     const reports = this.forks === undefined ? this.reports : byEpoch(this.forks.reports())
     return { header, reports, puts, removes }
@@ -137,7 +138,9 @@ export class ChangeSet {
     const { record, node, stored, activation, activated } = touched
     const state = node !== undefined
       ? { node: canonicalNode(node), stored: stored, activated: undefined }
-      : record !== undefined ? decodeNodeState(record) : nothing
+      : record !== undefined
+      ? decodeNodeState(record)
+      : nothing
     if (state.node === undefined || activated === undefined) return state
     return { node: { ...state.node, activation: activation! }, stored: state.stored, activated }
   }
@@ -257,7 +260,8 @@ function copyOf(record: Buffer): Buffer {
 
 /** Throws if the entries do not continue the position: a bug of the caller. */
 export function assertContinues(
-  position: { readonly epoch: number; readonly sequence: number }, entries: readonly LogEntry[],
+  position: { readonly epoch: number; readonly sequence: number },
+  entries: readonly LogEntry[],
 ): void {
   let { epoch, sequence } = position
   for (const entry of entries) {

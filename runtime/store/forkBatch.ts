@@ -48,8 +48,10 @@ export class ForkBatch implements ForkReports {
   private straysNow: number
 
   constructor(
-    private readonly space: number, private readonly stored: StoredRecords,
-    reports: Reports, private readonly header: SpaceHeader,
+    private readonly space: number,
+    private readonly stored: StoredRecords,
+    reports: Reports,
+    private readonly header: SpaceHeader,
   ) {
     this.current = new Map(reports)
     this.quarantined = header.quarantined
@@ -163,7 +165,9 @@ export class ForkBatch implements ForkReports {
 
   /** Adds the changes of the batch; returns the fields of the header that depend on them. */
   write(
-    hashes: HashSum, puts: Buffer[], removes: Buffer[],
+    hashes: HashSum,
+    puts: Buffer[],
+    removes: Buffer[],
   ): Pick<SpaceHeader, 'openReports' | 'quarantined' | 'strays' | 'forgotten'> {
     const put = (key: Buffer, record: Buffer | null): void => {
       const old = this.stored.get(key)
@@ -184,7 +188,9 @@ export class ForkBatch implements ForkReports {
     this.writeOrigins(puts, removes)
     const open = this.reports().filter(({ outcome }) => outcome === null)
     return {
-      openReports: open.length, quarantined: this.quarantined, strays: this.straysNow,
+      openReports: open.length,
+      quarantined: this.quarantined,
+      strays: this.straysNow,
       forgotten: this.header.forgotten + this.forgotten.length,
     }
   }
@@ -213,7 +219,8 @@ export class ForkBatch implements ForkReports {
  * one of a report is among them.
  */
 export function forgottenOrigins(
-  space: number, stored: StoredRecords,
+  space: number,
+  stored: StoredRecords,
 ): { removes: Buffer[]; ended: number } {
   const removes: Buffer[] = []
   const start = tableKey(space, Table.forgotten)

@@ -48,8 +48,11 @@ export async function fileFault(path: string): Promise<string | null> {
     if (!isMeta(0) || pageBytes < META_BYTES || pageBytes > PAGE_BYTES_MAX) return noStore
     if (bytesRead < pageBytes + META_BYTES) return tooShort
     if (!isMeta(pageBytes)) return noStore
-    const [latest = 0] = [0, pageBytes].toSorted((a, b) => Number(
-      head.readBigUInt64LE(b + place.transaction) - head.readBigUInt64LE(a + place.transaction)))
+    const [latest = 0] = [0, pageBytes].toSorted((a, b) =>
+      Number(
+        head.readBigUInt64LE(b + place.transaction) - head.readBigUInt64LE(a + place.transaction),
+      )
+    )
     const wanted = (head.readBigUInt64LE(latest + place.lastPage) + 1n) * BigInt(pageBytes)
     return wanted > BigInt(size) ? `it has ${size} bytes, and had ${wanted}` : null
   } finally {
@@ -95,7 +98,7 @@ export class GraphFile {
   }
 
   /** Values are valid until the next step. */
-  * range(options: RangeOptions): Generator<{ key: Buffer; value: Buffer }> {
+  *range(options: RangeOptions): Generator<{ key: Buffer; value: Buffer }> {
     try {
       yield* this.records.getRange(options)
     } catch (error) {
@@ -104,7 +107,7 @@ export class GraphFile {
   }
 
   /** Copies: lmdb may use a key's memory again. */
-  * keys(options: RangeOptions): Generator<Buffer> {
+  *keys(options: RangeOptions): Generator<Buffer> {
     try {
       for (const key of this.records.getKeys(options)) yield Buffer.from(key)
     } catch (error) {

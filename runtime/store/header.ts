@@ -28,8 +28,20 @@ export interface SpaceHeader {
 }
 
 export const emptyHeader: SpaceHeader = {
-  epoch: 0, sequence: 0, digest: 0n, nodes: 0, edges: 0, ignored: 0, keys: 0, keysFrom: 0,
-  openReports: 0, quarantined: 0, strays: 0, forgotten: 0, timestamp: 0, keysNow: 0,
+  epoch: 0,
+  sequence: 0,
+  digest: 0n,
+  nodes: 0,
+  edges: 0,
+  ignored: 0,
+  keys: 0,
+  keysFrom: 0,
+  openReports: 0,
+  quarantined: 0,
+  strays: 0,
+  forgotten: 0,
+  timestamp: 0,
+  keysNow: 0,
 }
 
 const FIELD_BYTES = 8
@@ -45,8 +57,19 @@ export function encodeHeader(header: SpaceHeader): Buffer {
   const { epoch, sequence, nodes, edges, ignored, keys } = header
   const { openReports, quarantined, strays, forgotten, keysFrom, timestamp, keysNow } = header
   for (const field of [
-    epoch, sequence, nodes, edges, ignored, keys, openReports, quarantined, strays, forgotten,
-    keysFrom, timestamp, keysNow,
+    epoch,
+    sequence,
+    nodes,
+    edges,
+    ignored,
+    keys,
+    openReports,
+    quarantined,
+    strays,
+    forgotten,
+    keysFrom,
+    timestamp,
+    keysNow,
   ]) {
     at = record.writeDoubleLE(field, at)
   }
@@ -56,12 +79,23 @@ export function encodeHeader(header: SpaceHeader): Buffer {
 export function decodeHeader(record: Buffer): SpaceHeader {
   const fields = record.length / FIELD_BYTES
   if (fields < FIELDS_BEFORE) throw new RangeError(`bug: a header of ${record.length} bytes`)
-  const field = (index: number): number =>
-    (index < fields ? record.readDoubleLE(index * FIELD_BYTES) : 0)
+  const field = (
+    index: number,
+  ): number => (index < fields ? record.readDoubleLE(index * FIELD_BYTES) : 0)
   return {
     digest: record.readBigUInt64LE(0),
-    epoch: field(1), sequence: field(2), nodes: field(3), edges: field(4), ignored: field(5),
-    keys: field(6), openReports: field(7), quarantined: field(8), strays: field(9),
-    forgotten: field(10), keysFrom: field(11), timestamp: field(12), keysNow: field(13),
+    epoch: field(1),
+    sequence: field(2),
+    nodes: field(3),
+    edges: field(4),
+    ignored: field(5),
+    keys: field(6),
+    openReports: field(7),
+    quarantined: field(8),
+    strays: field(9),
+    forgotten: field(10),
+    keysFrom: field(11),
+    timestamp: field(12),
+    keysNow: field(13),
   }
 }

@@ -88,7 +88,8 @@ export class GroupWriter {
     // At most 3 bytes of UTF-8 to a unit of UTF-16.
     const fits = this.at > 0 && this.at + ENTRY_BYTES + 3 * key.length <= GROUP_BYTES_MAX
     if (!fits || epoch !== this.epoch || sequence - this.first > U32_MAX
-      || timestamp < this.timestamp || timestamp - this.timestamp > U32_MAX) {
+      || timestamp < this.timestamp || timestamp - this.timestamp > U32_MAX)
+    {
       this.begin(epoch, sequence, timestamp, key)
     }
     const { bytes, at } = this

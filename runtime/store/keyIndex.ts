@@ -89,8 +89,12 @@ function newTable(keys: number): HashTable {
   // At most half full, or chains of taken places grow long.
   const places = 2 ** Math.ceil(Math.log2(2 * keys))
   return {
-    slots: new Uint32Array(2 * places), mask: places - 1, keysMax: places / 2, groups: [],
-    count: 0, lastSequence: 0,
+    slots: new Uint32Array(2 * places),
+    mask: places - 1,
+    keysMax: places / 2,
+    groups: [],
+    count: 0,
+    lastSequence: 0,
   }
 }
 

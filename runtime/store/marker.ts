@@ -52,9 +52,12 @@ export async function readMarker(directory: string): Promise<Marker | undefined>
     const { version, boot, clean, file, opening, damage } = JSON.parse(text) as Partial<Marker>
     if (typeof version !== 'number') throw new Error('no version')
     return {
-      version, boot: typeof boot === 'string' ? boot : null, clean: clean === true,
+      version,
+      boot: typeof boot === 'string' ? boot : null,
+      clean: clean === true,
       file: file ?? null,
-      ...(opening === true && { opening }), ...(damage !== undefined && { damage: String(damage) }),
+      ...(opening === true && { opening }),
+      ...(damage !== undefined && { damage: String(damage) }),
     }
   } catch {
     return { version: STORE_VERSION, boot: null, clean: false, file: null }
@@ -115,7 +118,9 @@ export async function placeOf(path: string): Promise<Omit<FileMark, 'nonce'> | n
 
 /** Why the file cannot be trusted, or null. `place`: where it is now. */
 export function distrust(
-  marker: Marker, boot: string | null, place: Omit<FileMark, 'nonce'> | null,
+  marker: Marker,
+  boot: string | null,
+  place: Omit<FileMark, 'nonce'> | null,
 ): string | null {
   const { file } = marker
   if (marker.version < STORE_VERSION) return `it has format ${marker.version}`

@@ -50,18 +50,21 @@ const UTF8_FACTOR = 3
  * is fixed by ECMAScript.
  */
 export function encodeNode(
-  slab: Slab, node: MemoryNode, stored: Version, activated: Version | undefined,
+  slab: Slab,
+  node: MemoryNode,
+  stored: Version,
+  activated: Version | undefined,
 ): Buffer {
   const { id, content, activation, confidence, embedding } = node
   const metadata = node.metadata === undefined ? '' : canonicalJson(node.metadata)
-  const limit = 128 + (id.length + (content?.length ?? 0) + metadata.length) * UTF8_FACTOR +
-    (embedding?.length ?? 0) * DOUBLE_BYTES
+  const limit = 128 + (id.length + (content?.length ?? 0) + metadata.length) * UTF8_FACTOR
+    + (embedding?.length ?? 0) * DOUBLE_BYTES
   const start = slab.reserve(limit)
   const bytes = slab.bytes
   bytes[start + HASH_BYTES] = NODE_DOMAIN
   let at = writeString(bytes, id, start + HASH_BYTES + 1)
-  bytes[at] = flagsOf(node) | (isApart(stored) ? STORED_APART : 0) |
-    (activated === undefined ? 0 : activatedFlags(activated))
+  bytes[at] = flagsOf(node) | (isApart(stored) ? STORED_APART : 0)
+    | (activated === undefined ? 0 : activatedFlags(activated))
   at = bytes.writeDoubleLE((activation ?? 0) + 0, at + 1)
   at = bytes.writeDoubleLE((confidence ?? 0) + 0, at)
   at = writeVersion(slab, stored, at)
@@ -86,16 +89,19 @@ function activatedFlags(activated: Version): number {
 }
 
 function flagsOf(node: MemoryNode): number {
-  return (node.content === undefined ? 0 : HAS_CONTENT) |
-    (node.activation === undefined ? 0 : HAS_ACTIVATION) |
-    (node.confidence === undefined ? 0 : HAS_CONFIDENCE) |
-    (node.embedding === undefined ? 0 : HAS_EMBEDDING) |
-    (node.metadata === undefined ? 0 : HAS_METADATA)
+  return (node.content === undefined ? 0 : HAS_CONTENT)
+    | (node.activation === undefined ? 0 : HAS_ACTIVATION)
+    | (node.confidence === undefined ? 0 : HAS_CONFIDENCE)
+    | (node.embedding === undefined ? 0 : HAS_EMBEDDING)
+    | (node.metadata === undefined ? 0 : HAS_METADATA)
 }
 
 /** A copy of a node's record with another activation, set by `activated`. */
 export function withActivation(
-  slab: Slab, record: Buffer, activation: number, activated: Version,
+  slab: Slab,
+  record: Buffer,
+  activation: number,
+  activated: Version,
 ): Buffer {
   const flagsInRecord = stringEnd(record, HASH_BYTES + 1)
   const flags = record[flagsInRecord]!
@@ -154,7 +160,8 @@ export function decodeNodeState(record: Buffer): NodeState {
     node: decodeNode(record),
     stored: readVersion(record, at, (flags & STORED_APART) !== 0),
     activated: flags & HAS_ACTIVATED
-      ? readVersion(record, at + storedBytes(flags), (flags & ACTIVATED_APART) !== 0) : undefined,
+      ? readVersion(record, at + storedBytes(flags), (flags & ACTIVATED_APART) !== 0)
+      : undefined,
   }
 }
 
@@ -231,7 +238,8 @@ export function canonicalJson(value: Json): string {
 
 /** Plain JSON is canonical then: it keeps the order of the keys, and has no white space. */
 function isFlatAndSorted(
-  object: { readonly [key: string]: Json }, keys: readonly string[],
+  object: { readonly [key: string]: Json },
+  keys: readonly string[],
 ): boolean {
   for (let index = 0; index < keys.length; index += 1) {
     if (typeof object[keys[index]!] === 'object') return false
@@ -272,7 +280,8 @@ function writeVersion({ view }: Slab, version: Version, at: number): number {
 function readVersion(record: Buffer, at: number, isApartHere: boolean): Version {
   const sequence = record.readDoubleLE(at + DOUBLE_BYTES)
   return {
-    epoch: record.readDoubleLE(at), sequence,
+    epoch: record.readDoubleLE(at),
+    sequence,
     timestamp: record.readDoubleLE(at + 2 * DOUBLE_BYTES),
     at: isApartHere ? record.readDoubleLE(at + VERSION_BYTES) : sequence,
   }

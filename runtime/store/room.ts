@@ -29,7 +29,8 @@ export class Room {
 
   /** `free` reads the bytes that are free; `nowMs`: monotonic. */
   constructor(
-    private readonly free: () => Promise<number>, private readonly nowMs = () => performance.now(),
+    private readonly free: () => Promise<number>,
+    private readonly nowMs = () => performance.now(),
   ) {}
 
   static of(directory: string): Room {

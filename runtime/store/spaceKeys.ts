@@ -5,9 +5,8 @@ import { keyTimeAfter } from '../../machines/log/keyClock.js'
 import type { KeyTime } from '../../machines/log/keyClock.js'
 import type { GraphFile } from './graphFile.js'
 import type { SpaceHeader } from './header.js'
-import {
-  GROUP_BYTES_MAX, GroupCursor, GroupWriter, type KeyGroup, type KeyRun,
-} from './keyGroup.js'
+import { GROUP_BYTES_MAX, GroupCursor, GroupWriter, type KeyGroup,
+  type KeyRun } from './keyGroup.js'
 import { hashOfKey, KeyIndex } from './keyIndex.js'
 import { numberIn, sequenceKey, Table, tableEnd, tableKey } from './keys.js'
 import { writeText } from './text.js'
@@ -49,7 +48,9 @@ export class SpaceKeys {
 
   /** `isRead`: the index has all keys that the store has; at first, that there are none. */
   constructor(
-    private readonly records: GraphFile, private readonly space: number, public isRead: boolean,
+    private readonly records: GraphFile,
+    private readonly space: number,
+    public isRead: boolean,
   ) {}
 
   /** Memory of the index, bytes. */

@@ -14,9 +14,8 @@ import { assertContinues, byEpoch, ChangeSet, type Changes } from './changes.js'
 import { type GraphFile, StoreDamagedError } from './graphFile.js'
 import { decodeHeader, emptyHeader, encodeHeader, type SpaceHeader } from './header.js'
 import type { KeyReading } from './keyReading.js'
-import {
-  keyAfter, numbersKey, prefixEnd, Table, tableEnd, tableKey, textKey, tupleKey,
-} from './keys.js'
+import { keyAfter, numbersKey, prefixEnd, Table, tableEnd, tableKey, textKey,
+  tupleKey } from './keys.js'
 import { decodeEdge, decodeEdgeState, decodeNode, decodeNodeState, digestText } from './record.js'
 import type { Room } from './room.js'
 import { type KeyChanges, SpaceKeys } from './spaceKeys.js'
@@ -128,7 +127,9 @@ export class LmdbSpace implements SpaceStore {
   }
 
   *edges(
-    nodeId: string, direction: EdgeDirection, after: EdgePlace | null = null,
+    nodeId: string,
+    direction: EdgeDirection,
+    after: EdgePlace | null = null,
   ): Iterable<MemoryEdge> {
     if (direction !== 'in' && after?.side !== 'in') {
       yield* this.edgesWithin(this.edgesAfter(Table.edgeBySource, nodeId, after),
@@ -136,7 +137,10 @@ export class LmdbSpace implements SpaceStore {
     }
     if (direction === 'out') return
     const start = this.edgesAfter(
-      Table.edgeByTarget, nodeId, after?.side === 'in' ? after : null)
+      Table.edgeByTarget,
+      nodeId,
+      after?.side === 'in' ? after : null,
+    )
     const end = prefixEnd(tupleKey(this.number, Table.edgeByTarget, nodeId))
     if (direction === 'in') {
       yield* this.edgesWithin(start, end)
@@ -227,7 +231,8 @@ export class LmdbSpace implements SpaceStore {
     if (entries.length === 0) return
     const { number: space, header, committed } = this
     const folded = new ChangeSet(
-      { space, header, committed, reports: this.reportMap() }, entries.length,
+      { space, header, committed, reports: this.reportMap() },
+      entries.length,
     ).fold(entries)
     const ofKeys = this.keys.fold(entries, this.header, keys)
     const changes = this.withoutForgotten(withKeys(folded, ofKeys))
@@ -251,7 +256,8 @@ export class LmdbSpace implements SpaceStore {
     const { header } = changes
     const { removes, ended } = forgottenOrigins(this.number, this.committed)
     return {
-      ...changes, header: { ...header, forgotten: header.forgotten - ended },
+      ...changes,
+      header: { ...header, forgotten: header.forgotten - ended },
       removes: [...changes.removes, ...removes],
     }
   }
@@ -280,7 +286,8 @@ export class LmdbSpace implements SpaceStore {
     } catch (failure) {
       if (failure instanceof StoreDamagedError) throw failure
       throw new StoreWriteError(
-        `the store could not write up to sequence ${header.sequence}`, await causeOf(failure),
+        `the store could not write up to sequence ${header.sequence}`,
+        await causeOf(failure),
       )
     }
   }
@@ -297,11 +304,13 @@ export class LmdbSpace implements SpaceStore {
 }
 
 function withKeys(
-  changes: Changes, { keys, keysFrom, time, puts, removes }: KeyChanges,
+  changes: Changes,
+  { keys, keysFrom, time, puts, removes }: KeyChanges,
 ): Changes {
   const { timestamp, now: keysNow } = time
   return {
-    ...changes, header: { ...changes.header, keys, keysFrom, timestamp, keysNow },
+    ...changes,
+    header: { ...changes.header, keys, keysFrom, timestamp, keysNow },
     puts: puts.length === 0 ? changes.puts : [...changes.puts, ...puts],
     removes: removes.length === 0 ? changes.removes : [...changes.removes, ...removes],
   }

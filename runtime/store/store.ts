@@ -24,9 +24,8 @@ import type { RememberedRecord, SpaceStore, Store } from '../../actors/ports/sto
 import { damageIn, fileFault, GraphFile, StoreDamagedError } from './graphFile.js'
 import { KeyReading } from './keyReading.js'
 import { Table, tableEnd, tableKey } from './keys.js'
-import {
-  bootId, distrust, placeOf, readMarker, STORE_VERSION, syncPath, writeMarker, writeMarkerSync,
-} from './marker.js'
+import { bootId, distrust, placeOf, readMarker, STORE_VERSION, syncPath, writeMarker,
+  writeMarkerSync } from './marker.js'
 import type { Marker } from './marker.js'
 import { NoRoomError, Room } from './room.js'
 import { LmdbSpace } from './spaceStore.js'
@@ -45,7 +44,6 @@ export class StoreVersionError extends Error {
   }
 }
 
-
 /** A store that reports what was done with its file. */
 export interface OpenedStore extends Store {
   /** Why the graphs were discarded at this opening (they start at (0, 0)), or null. */
@@ -63,7 +61,8 @@ export interface StoreOptions {
  * StoreVersionError, and with errors of the file system.
  */
 export async function openStore(
-  directory: string, { onDamage = () => undefined }: StoreOptions = {},
+  directory: string,
+  { onDamage = () => undefined }: StoreOptions = {},
 ): Promise<OpenedStore> {
   await mkdir(directory, { recursive: true })
   const marker = await readMarker(directory)
@@ -83,7 +82,15 @@ export async function openStore(
   const { writeback, stop } = await watchWriteback(join(directory, 'graph', 'data.mdb'), damaged)
   const graph = new GraphFile(records, damaged, () => writeback.wrote())
   return new LmdbStore({
-    directory, room, boot, nonce, discarded, records, graph, seen: remembered, stopWriteback: stop,
+    directory,
+    room,
+    boot,
+    nonce,
+    discarded,
+    records,
+    graph,
+    seen: remembered,
+    stopWriteback: stop,
   })
 }
 
@@ -91,11 +98,14 @@ const writebackTickMs = 60_000
 
 /** Uses a descriptor of its own, which gets errors since its opening. */
 async function watchWriteback(
-  path: string, onFailed: (reason: string) => void,
+  path: string,
+  onFailed: (reason: string) => void,
 ): Promise<{ writeback: Writeback; stop: () => Promise<void> }> {
   const file = await open(path, 'r')
   const writeback = new Writeback({
-    sync: () => file.datasync(), nowMs: () => performance.now(), onFailed,
+    sync: () => file.datasync(),
+    nowMs: () => performance.now(),
+    onFailed,
   })
   let ticking: Promise<void> = Promise.resolve()
   const timer = setInterval(() => {
@@ -117,16 +127,23 @@ interface OpenedGraph {
 
 /** The file of the graphs; a new one if the old cannot be trusted. */
 async function openGraph(
-  directory: string, marker: Marker | undefined, boot: string | null,
+  directory: string,
+  marker: Marker | undefined,
+  boot: string | null,
 ): Promise<OpenedGraph> {
   const path = join(directory, 'graph')
   const file = join(path, 'data.mdb')
   // A file without a marker is not trusted either: it was never written through here.
-  let discarded = marker === undefined ? null
+  let discarded = marker === undefined
+    ? null
     : distrust(marker, boot, await placeOf(file)) ?? await fileFault(file)
   if (marker === undefined || discarded !== null) await discard(directory)
   await writeMarker(directory, {
-    version: STORE_VERSION, boot, clean: false, file: null, opening: true,
+    version: STORE_VERSION,
+    boot,
+    clean: false,
+    file: null,
+    opening: true,
   })
   const tryOpen = async (): Promise<OpenedGraph | string> => {
     try {
@@ -156,8 +173,16 @@ function openRecords(path: string): RootDatabase<Buffer, Buffer> {
   // Without eventTurnBatching: it makes a promise for each turn that nobody handles, and a full
   // disk would end the process. A transaction consists of what one `batch` call puts.
   return openLmdb<Buffer, Buffer>({
-    path, encoding: 'binary', keyEncoding: 'binary', mapSize: MAP_BYTES, maxDbs: 1,
-    noSync: true, overlappingSync: false, noMemInit: true, cache: false, eventTurnBatching: false,
+    path,
+    encoding: 'binary',
+    keyEncoding: 'binary',
+    mapSize: MAP_BYTES,
+    maxDbs: 1,
+    noSync: true,
+    overlappingSync: false,
+    noMemInit: true,
+    cache: false,
+    eventTurnBatching: false,
   })
 }
 
@@ -170,7 +195,10 @@ const nonceKey = tableKey(0, Table.nonce)
 
 /** The nonce of this opening, in the file and in the marker. */
 async function markFile(
-  directory: string, room: Room, records: RootDatabase<Buffer, Buffer>, boot: string | null,
+  directory: string,
+  room: Room,
+  records: RootDatabase<Buffer, Buffer>,
+  boot: string | null,
 ): Promise<string> {
   let nonce: string = randomUUID()
   try {
@@ -183,7 +211,10 @@ async function markFile(
   }
   const place = await placeOf(join(directory, 'graph', 'data.mdb'))
   await writeMarker(directory, {
-    version: STORE_VERSION, boot, clean: false, file: place && { ...place, nonce },
+    version: STORE_VERSION,
+    boot,
+    clean: false,
+    file: place && { ...place, nonce },
   })
   return nonce
 }
@@ -194,8 +225,14 @@ async function openRemembered(directory: string): Promise<RootDatabase<Buffer, s
   const fault = await fileFault(join(path, 'data.mdb'))
   if (fault !== null) await rm(path, { recursive: true, force: true })
   return openLmdb<Buffer, string>({
-    path, encoding: 'binary', mapSize: REMEMBERED_MAP_BYTES,
-    noSync: false, overlappingSync: false, cache: false, eventTurnBatching: false, maxDbs: 1,
+    path,
+    encoding: 'binary',
+    mapSize: REMEMBERED_MAP_BYTES,
+    noSync: false,
+    overlappingSync: false,
+    cache: false,
+    eventTurnBatching: false,
+    maxDbs: 1,
   })
 }
 
@@ -243,7 +280,12 @@ class LmdbStore implements OpenedStore {
       const { graph: records, room } = this.parts
       const { keyReading: reading } = this
       space = new LmdbSpace({
-        records, uuid, number, registered: known !== undefined, room, reading,
+        records,
+        uuid,
+        number,
+        registered: known !== undefined,
+        room,
+        reading,
       })
       this.spaces.set(uuid, space)
     }
@@ -302,7 +344,10 @@ class LmdbStore implements OpenedStore {
     await syncPath(join(directory, 'graph'))
     const place = await placeOf(file)
     await writeMarker(directory, {
-      version: STORE_VERSION, boot, clean: true, file: place && { ...place, nonce },
+      version: STORE_VERSION,
+      boot,
+      clean: true,
+      file: place && { ...place, nonce },
     })
   }
 }

@@ -42,10 +42,10 @@ class NodeFileHandle implements FileHandle {
       const written = bytesOf(some) <= SYNC_BYTES_MAX
         ? this.#writeNow(some, at)
         : await call<number>('write to', this.path, (done) => {
-        this.#assertOpen()
-        if (some.length === 1) fs.write(this.fd, some[0]!, 0, some[0]!.length, at, done)
-        else fs.writev(this.fd, some, at, done)
-      })
+          this.#assertOpen()
+          if (some.length === 1) fs.write(this.fd, some[0]!, 0, some[0]!.length, at, done)
+          else fs.writev(this.fd, some, at, done)
+        })
       if (written === 0) {
         throw new FileSystemError('EIO', `cannot write to ${this.path}: no progress`)
       }

@@ -21,7 +21,9 @@ export interface LogSinkOptions {
 }
 
 type Write = (
-  fd: number, data: Buffer, offset: number,
+  fd: number,
+  data: Buffer,
+  offset: number,
   done: (error: NodeJS.ErrnoException | null, bytes: number) => void,
 ) => void
 
@@ -124,7 +126,8 @@ export class LogSink {
     const told = this.#untold
     this.#untold = 0
     const lead = Buffer.from(
-      (this.#isTorn ? '\n' : '') + (told === 0 ? '' : this.options.notice(told)))
+      (this.#isTorn ? '\n' : '') + (told === 0 ? '' : this.options.notice(told)),
+    )
     const data = Buffer.concat([lead, Buffer.from(lines.join(''))])
     return { data, lead: lead.length, told, written: 0 }
   }

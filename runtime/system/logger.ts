@@ -25,7 +25,8 @@ export function openLog({ level, fields = {} }: LogOptions): Log {
     base: { ...fields },
     // Errors are under `error` and under pino's own `err`, alone or as a cause.
     serializers: {
-      error: pino.stdSerializers.errWithCause, cause: pino.stdSerializers.errWithCause,
+      error: pino.stdSerializers.errWithCause,
+      cause: pino.stdSerializers.errWithCause,
     },
     timestamp: pino.stdTimeFunctions.isoTime,
   }
@@ -33,10 +34,16 @@ export function openLog({ level, fields = {} }: LogOptions): Log {
   // Named here as well, since Node makes the descriptor of a socket non-blocking.
   const sink = new LogSink({
     fd: process.stderr.fd,
-    notice: (dropped) => `${JSON.stringify({
-      level: warning, time: new Date().toISOString(), ...fields, dropped,
-      msg: `${dropped} log lines were dropped: they could not be written`,
-    })}\n`,
+    notice: (dropped) =>
+      `${
+        JSON.stringify({
+          level: warning,
+          time: new Date().toISOString(),
+          ...fields,
+          dropped,
+          msg: `${dropped} log lines were dropped: they could not be written`,
+        })
+      }\n`,
   })
   process.once('exit', () => sink.flushNow())
   return { logger: pino(options, sink), sink }

@@ -13,7 +13,8 @@ export function repositoryFile(name: string, from: string = import.meta.url): st
   const start = from.startsWith('file:') ? dirname(fileURLToPath(from)) : from
   const above = [...parents(start)]
   const root = above.find((directory) => packageAt(directory) === packageName)
-  const holder = root !== undefined && existsSync(join(root, name)) ? root
+  const holder = root !== undefined && existsSync(join(root, name))
+    ? root
     : above.find((directory) => existsSync(join(directory, name)))
   if (holder === undefined) throw new Error(`${name} was not found in or above ${start}`)
   return join(holder, name)
@@ -31,7 +32,7 @@ export function commandFile(): string {
 }
 
 function* parents(start: string): Generator<string> {
-  for (let directory = start; ; directory = dirname(directory)) {
+  for (let directory = start;; directory = dirname(directory)) {
     yield directory
     if (dirname(directory) === directory) return
   }

@@ -11,23 +11,31 @@ const test = suite('account')
 
 /** The threads of a Node process: main, six of V8's and the inspector's, four of the pool. */
 function nodeThreads(
-  mainNs: number, otherNs: number, poolNs: number, wakes: number,
+  mainNs: number,
+  otherNs: number,
+  poolNs: number,
+  wakes: number,
 ): ThreadSample[] {
   return Array.from({ length: 11 }, (_, n) => ({
-    tid: 100 + n, name: 'node', startTicks: n, voluntary: n === 0 ? wakes : n > 6 ? 2 * wakes : 0,
+    tid: 100 + n,
+    name: 'node',
+    startTicks: n,
+    voluntary: n === 0 ? wakes : n > 6 ? 2 * wakes : 0,
     cpuNs: n === 0 ? mainNs : n > 6 ? poolNs : otherNs,
   }))
 }
 
 const before: Snapshot = {
-  atMs: 1000, threads: {
+  atMs: 1000,
+  threads: {
     primary: [nodeThreads(0, 0, 0, 0)],
     replicas: [nodeThreads(5e6, 0, 0, 10), nodeThreads(0, 0, 0, 0)],
     load: [nodeThreads(0, 0, 0, 0)],
   },
 }
 const after: Snapshot = {
-  atMs: 3000, threads: {
+  atMs: 3000,
+  threads: {
     primary: [nodeThreads(400e6, 10e6, 5e6, 800)],
     replicas: [nodeThreads(105e6, 0, 0, 210), nodeThreads(100e6, 0, 0, 200)],
     load: [nodeThreads(1e9, 0, 0, 0)],
@@ -70,8 +78,8 @@ test('batches: of the roles that count them', () => {
 
 test('a thread that began in between counts from nothing, one that ended does not count', () => {
   const short: Snapshot = { atMs: 1000, threads: {
-    primary: [[...nodeThreads(0, 0, 0, 0).slice(0, 7),
-      { tid: 99, name: 'node', startTicks: 8, cpuNs: 7e9, voluntary: 7 }]],
+    primary: [[...nodeThreads(0, 0, 0, 0).slice(0, 7), { tid: 99, name: 'node', startTicks: 8,
+      cpuNs: 7e9, voluntary: 7 }]],
   } }
   const all = accountBetween(short, after)
   assert.equal(all.primary, account.primary)

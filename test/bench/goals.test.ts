@@ -11,40 +11,70 @@ const test = suite('goals')
 
 function usage(processes: number, cpuMsPerSecond: number, more: Partial<Usage> = {}): Usage {
   return {
-    processes, cpuMsPerSecond, othersCpuMsPerSecond: 0, batchesPerSecond: null,
-    wakesPerSecond: { main: 0, pool: 0, others: 0 }, ...more,
+    processes,
+    cpuMsPerSecond,
+    othersCpuMsPerSecond: 0,
+    batchesPerSecond: null,
+    wakesPerSecond: { main: 0, pool: 0, others: 0 },
+    ...more,
   }
 }
 
 function measured(perSecond: number, p50Ms: number, p99Ms: number, account: Account): Measured {
   return {
-    perSecond, p50Ms, p99Ms, account, sent: 0, ok: 0, errors: {}, p999Ms: 0, maxMs: 0,
-    lateP99Ms: 0, windowMax: 0,
+    perSecond,
+    p50Ms,
+    p99Ms,
+    account,
+    sent: 0,
+    ok: 0,
+    errors: {},
+    p999Ms: 0,
+    maxMs: 0,
+    lateP99Ms: 0,
+    windowMax: 0,
   }
 }
 
 const nothing: Results = {
-  command: 'npm run bench', at: '2026-01-01', seconds: 2, repeats: 1, warmSeconds: 20,
+  command: 'npm run bench',
+  at: '2026-01-01',
+  seconds: 2,
+  repeats: 1,
+  warmSeconds: 20,
   machine: { cores: 2, model: 'x', memoryGiB: 1, node: 'v20', broker: 'nats', redis: null },
-  loads: {}, idle: {}, oneSyncWakes: null, leftOut: [], client: null, lag: null, settings: null,
-  inspection: null, failover: [], recovery: null, spaces: null,
+  loads: {},
+  idle: {},
+  oneSyncWakes: null,
+  leftOut: [],
+  client: null,
+  lag: null,
+  settings: null,
+  inspection: null,
+  failover: [],
+  recovery: null,
+  spaces: null,
 }
 
 const paced = measured(200, 1, 2, {
   primary: usage(1, 200, {
-    wakesPerSecond: { main: 510, pool: 900, others: 0 }, batchesPerSecond: 200,
+    wakesPerSecond: { main: 510, pool: 900, others: 0 },
+    batchesPerSecond: 200,
   }),
   replicas: usage(2, 200, {
-    wakesPerSecond: { main: 800, pool: 1680, others: 0 }, batchesPerSecond: 400,
+    wakesPerSecond: { main: 800, pool: 1680, others: 0 },
+    batchesPerSecond: 400,
   }),
 })
 const some: Results = {
-  ...nothing, oneSyncWakes: 4.1,
+  ...nothing,
+  oneSyncWakes: 4.1,
   loads: {
     floor: { closed: [measured(40_000, 1, 2, {})], one: [measured(1000, 0.5, 1, {})] },
     engram: {
       closed: [measured(20_000, 1, 2, { primary: usage(1, 1000), load: usage(1, 900) })],
-      one: [measured(500, 0.752, 4, {})], paced: [paced],
+      one: [measured(500, 0.752, 4, {})],
+      paced: [paced],
       keyed: [measured(15_000, 1, 2, {})],
     },
     redis: { closed: [measured(30_000, 1, 2, {})] },
@@ -53,8 +83,9 @@ const some: Results = {
   failover: [{ fault: 'kill', rounds: 3, medianMs: 190, maxMs: 300, timesMs: [] }],
 }
 
-const verdicts = (results: Results): Map<string, string> => new Map(goalsReached(results)
-  .map(({ measure, goal, now, verdict }) => [`${measure} ${goal}`, `${now} ${verdict}`]))
+const verdicts = (results: Results): Map<string, string> =>
+  new Map(goalsReached(results)
+    .map(({ measure, goal, now, verdict }) => [`${measure} ${goal}`, `${now} ${verdict}`]))
 
 test('reached, missed, and not measured', () => {
   const found = verdicts(some)
@@ -82,7 +113,8 @@ test('reached, missed, and not measured', () => {
 test('a ratio is that of one repeat, and the median of these', () => {
   const rate = (perSecond: number): Measured => measured(perSecond, 1, 1, {})
   const found = verdicts({
-    ...nothing, loads: {
+    ...nothing,
+    loads: {
       floor: { closed: [rate(100), rate(1000), rate(10)] },
       engram: { closed: [rate(50), rate(400), rate(6)] },
     },
@@ -101,7 +133,9 @@ test('the report: CPU by system and process, wakes, goals; a system that is left
     broker: usage(1, 10),
   }
   const text = report({
-    ...some, idle: { engram: [idle] }, leftOut: ['Redis: left out, redis-server is not installed'],
+    ...some,
+    idle: { engram: [idle] },
+    leftOut: ['Redis: left out, redis-server is not installed'],
   })
   assert.match(text, '| Redis: left out, redis-server is not installed | – |')
   assert.match(text, '| Engram | 9.0 % | 2,000 µs |')

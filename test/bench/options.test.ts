@@ -19,8 +19,8 @@ test('--only cpu measures each load once, unless it is told otherwise', () => {
 
 test('the loads of the parts: those of latency are among those of cpu', () => {
   assert.equal(loadsOf(['latency']), ['one', 'open', 'closed'])
-  assert.equal(loadsOf(['cpu', 'latency']),
-    ['paced', 'one', 'open', 'closed', 'committed', 'keyed', 'apart'])
+  assert.equal(loadsOf(['cpu', 'latency']), ['paced', 'one', 'open', 'closed', 'committed', 'keyed',
+    'apart'])
   assert.equal(loadsOf(['lag']), [])
 })
 

@@ -16,7 +16,13 @@ test('the median of the ratios of pairs, not the ratio of the medians', () => {
   // The machine gets slower by the minute, and this checkout needs half as much in each of them.
   const drifting = [pair(10, 20), pair(50, 100), pair(90, 180)]
   assert.equal(ratioOf(drifting, 'x'), {
-    own: 50, other: 100, median: 0.5, low: 0.5, high: 0.5, lower: 3, pairs: 3,
+    own: 50,
+    other: 100,
+    median: 0.5,
+    low: 0.5,
+    high: 0.5,
+    lower: 3,
+    pairs: 3,
   })
   const mixed = ratioOf([pair(1, 10), pair(20, 10), pair(60, 20)], 'x')
   assert.is(mixed.median, 2)
@@ -36,7 +42,9 @@ test('pairs of which a value is unknown or zero are left out', () => {
 
 test('the table: a row for each measure of each scene', () => {
   const text = comparisonTable({
-    commit: '1a2b3c4 some change', seconds: 2, warmSeconds: 20,
+    commit: '1a2b3c4 some change',
+    seconds: 2,
+    warmSeconds: 20,
     scenes: { idle: [pair(5, 10)], paced: [pair(3000, 2000), pair(3000, 2000)] },
   })
   assert.match(text, '1a2b3c4 some change')

@@ -1,9 +1,8 @@
 /** Threads as /proc tells of them. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import {
-  childrenOf, kindsOf, parseListening, parseSchedstat, parseStat, parseVoluntary, threadsOf,
-} from '../../bench/proc.js'
+import { childrenOf, kindsOf, parseListening, parseSchedstat, parseStat, parseVoluntary,
+  threadsOf } from '../../bench/proc.js'
 
 const test = suite('proc')
 
@@ -12,8 +11,9 @@ const fieldsOf = (parent: number, user: number, system: number, start: number): 
   `S ${parent} 1 1 0 -1 4194560 9 0 0 0 ${user} ${system} 0 0 20 0 11 0 ${start} 5000`
 
 test('stat: a name with spaces and brackets, parent, both times, start', () => {
-  const { name, parent, cpuNs, startTicks } =
-    parseStat(`4711 (my (odd) name) ${fieldsOf(42, 150, 7, 987)}`)
+  const { name, parent, cpuNs, startTicks } = parseStat(
+    `4711 (my (odd) name) ${fieldsOf(42, 150, 7, 987)}`,
+  )
   assert.equal([name, parent, startTicks], ['my (odd) name', 42, 987])
   assert.is(cpuNs, 1_570_000_000)
 })
@@ -41,8 +41,8 @@ test('kinds by order, where all threads bear the name of the process', () => {
 })
 
 test('kinds by name, where threads have names of their own', () => {
-  assert.equal(kindsOf(named('node', 'libuv-worker', 'V8Worker', 'libuv-worker')),
-    ['main', 'pool', 'others', 'pool'])
+  assert.equal(kindsOf(named('node', 'libuv-worker', 'V8Worker', 'libuv-worker')), ['main', 'pool',
+    'others', 'pool'])
 })
 
 test('listening sockets: ports by inode, no connections', () => {

@@ -30,15 +30,16 @@ const profile = {
     // The same function, called from elsewhere.
     { id: 4, callFrame: frame('take', 'file:///x/dist/actors/primary/ingest.js') },
   ],
-  samples: [1, 2, 3, 4, 1], timeDeltas: [5, 600, 100, 200, 100],
+  samples: [1, 2, 3, 4, 1],
+  timeDeltas: [5, 600, 100, 200, 100],
 }
 
 test('a sample lasts until the next; idle is not busy', () => {
   const { totalUs, busyUs, topics, functions } = selfTimes(profile)
   assert.equal([totalUs, busyUs], [1000, 400])
   assert.equal([...topics], [['actors/primary', 400]])
-  assert.equal([...functions],
-    [['take primary/ingest.js:10', 200], ['flush primary/other.js:10', 200]])
+  assert.equal([...functions], [['take primary/ingest.js:10', 200], ['flush primary/other.js:10',
+    200]])
 })
 
 test('the tables: shares of busy time, a limit of rows', () => {

@@ -21,10 +21,23 @@ const tests = suite('browser: forks', 120)
 /** n2 is primary of `demo`; of n1, which is away, ten entries are missed. */
 function reports(over: Partial<MemberStatus>): NodeStatusReport[] {
   const member = {
-    primary: 'n2', members: ['n1', 'n2', 'n3'], inSync: ['n2', 'n3'], endSequence: 60,
-    durableSequence: 60, appliedSequence: 60, commitSequence: 60, safeSequence: 57,
-    lossWindow: { entries: 3, bytes: 420, ms: 4 }, minInSync: 2, rf: 3, ack: 'durable' as const,
-    state: 'serving', reason: '', digest: '', throttled: false, maxLoss: { entries: 1000, ms: 800 },
+    primary: 'n2',
+    members: ['n1', 'n2', 'n3'],
+    inSync: ['n2', 'n3'],
+    endSequence: 60,
+    durableSequence: 60,
+    appliedSequence: 60,
+    commitSequence: 60,
+    safeSequence: 57,
+    lossWindow: { entries: 3, bytes: 420, ms: 4 },
+    minInSync: 2,
+    rf: 3,
+    ack: 'durable' as const,
+    state: 'serving',
+    reason: '',
+    digest: '',
+    throttled: false,
+    maxLoss: { entries: 1000, ms: 800 },
     ...over,
   }
   return [
@@ -34,7 +47,8 @@ function reports(over: Partial<MemberStatus>): NodeStatusReport[] {
 }
 
 const books = forksStatusOf({
-  openReportCount: 2, quarantineCount: 7,
+  openReportCount: 2,
+  quarantineCount: 7,
   reports: () => [
     forkReport({ atMost: 1000, merged: 3, quarantined: 1, salvages: [salvage({ node: 'n3' })] }),
     forkReport({ epoch: 5 }),
@@ -51,7 +65,10 @@ async function setUp(stage: Stage): Promise<Shown> {
   let over: Partial<MemberStatus> = { books }
   const hub = new PageHub({
     start: {
-      source: 'up', node: null, playground: false, payloads: false,
+      source: 'up',
+      node: null,
+      playground: false,
+      payloads: false,
       thresholds: { lagAlertMs: 5_000, lagAlertBytes: 100_000_000 },
       times: { heartbeatMs: 100, grantMs: 2_000 },
     },
@@ -64,7 +81,10 @@ async function setUp(stage: Stage): Promise<Shown> {
   const server = await startHttpServer({
     address: '127.0.0.1:0',
     ...pageRoutes({
-      hub, perform: () => Promise.resolve({ ok: false, message: '' }), payloads: false, routes: {},
+      hub,
+      perform: () => Promise.resolve({ ok: false, message: '' }),
+      payloads: false,
+      routes: {},
     }),
   })
   stage.onEnd(async () => {
@@ -72,11 +92,14 @@ async function setUp(stage: Stage): Promise<Shown> {
     await server.close()
   })
   const browser = await startBrowser(stage)
-  return { browser, base: server.url, tell: (next) => { over = next } }
+  return { browser, base: server.url, tell: (next) => {
+    over = next
+  } }
 }
 
 const absent = noBrowser()
-const inBrowser: ReturnType<typeof shared<Shown>> = absent === null ? shared(tests, 'forks', setUp)
+const inBrowser: ReturnType<typeof shared<Shown>> = absent === null
+  ? shared(tests, 'forks', setUp)
   : (title) => skipped(tests, title, absent)
 
 async function go(page: Page, view: 'cluster' | 'flow'): Promise<void> {
@@ -89,7 +112,7 @@ inBrowser('open reports in plain words, with what each waits for', async ({ brow
   const first = page.locator('[data-forks=demo] [data-fork-report="3"]')
   assert.is((await first.innerText()).replaceAll(/\s+/g, ' '),
     'Epoch 3, primary n1: at least 10, at most 1,000 entries at risk; 3 merged, 1 quarantined, '
-    + '9 waiting in salvages. 9 writes in a salvage of n3, being reconciled.')
+      + '9 waiting in salvages. 9 writes in a salvage of n3, being reconciled.')
   assert.match(await page.locator('[data-fork-report="5"]').innerText(),
     /n1 has to come back, or: engram forks close demo 5$/)
   assert.match(await page.locator('[data-quarantined="7"]').innerText(),
@@ -119,7 +142,8 @@ inBrowser('axe-core finds no serious fault, light and dark, wide and narrow', as
       const faults = await seriousFaults(page)
       assert.equal(faults, [], `${view} ${JSON.stringify(options)}: ${faults.join('\n')}`)
       const overflow = await page.evaluate(
-        'document.documentElement.scrollWidth - document.documentElement.clientWidth') as number
+        'document.documentElement.scrollWidth - document.documentElement.clientWidth',
+      ) as number
       assert.ok(overflow <= 0, `${view} ${JSON.stringify(options)}: ${overflow} px too wide`)
     }
     await page.close()

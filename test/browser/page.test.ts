@@ -8,9 +8,8 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import type { Browser, Page } from 'playwright-core'
 import * as assert from 'uvu/assert'
-import {
-  noBrowser, openPage, playedCluster, seriousFaults, startBrowser,
-} from '../support/browser.js'
+import { noBrowser, openPage, playedCluster, seriousFaults,
+  startBrowser } from '../support/browser.js'
 import type { PlayedCluster, Viewed } from '../support/browser.js'
 import { root, temporaryDirectory } from '../support/environment.js'
 import { note, shared, skipped, suite } from '../support/scenario.js'
@@ -31,7 +30,8 @@ async function setUp(stage: Stage): Promise<Played> {
 }
 
 const absent = noBrowser()
-const inBrowser: ReturnType<typeof shared<Played>> = absent === null ? shared(tests, 'page', setUp)
+const inBrowser: ReturnType<typeof shared<Played>> = absent === null
+  ? shared(tests, 'page', setUp)
   : (title) => skipped(tests, title, absent)
 
 async function go(page: Page, view: (typeof views)[number], query = ''): Promise<void> {
@@ -42,8 +42,9 @@ async function go(page: Page, view: (typeof views)[number], query = ''): Promise
 /** Nodes by the role that the page shows of the space `demo`. */
 async function withRole(page: Page, role: string): Promise<string[]> {
   return await page.locator(`[data-node]:has([data-space=demo][data-role=${role}])`)
-    .evaluateAll((cards) => cards.map((card) =>
-      (card as unknown as { dataset: { node: string } }).dataset.node))
+    .evaluateAll((cards) =>
+      cards.map((card) => (card as unknown as { dataset: { node: string } }).dataset.node)
+    )
 }
 
 async function primaryShown(page: Page): Promise<string> {
@@ -64,9 +65,10 @@ inBrowser('the page loads and lists the nodes with their roles', async ({ page, 
   await page.locator('[data-node=n3]').waitFor()
   const nodes = await page.locator('[data-node] h2').allInnerTexts()
   assert.equal(nodes, ['n1', 'n2', 'n3'])
-  await waitFor('one primary and two replicas', async () =>
-    (await withRole(page, 'primary')).length === 1
-    && (await withRole(page, 'replica')).length === 2)
+  await waitFor('one primary and two replicas',
+    async () =>
+      (await withRole(page, 'primary')).length === 1
+      && (await withRole(page, 'replica')).length === 2)
   await page.locator('[data-connection=connected]').waitFor()
   assert.match(await page.locator('[data-loss]').innerText(), /second disk/)
   await page.locator('[role=meter][aria-label="Lease remaining"]').waitFor()
@@ -76,7 +78,8 @@ inBrowser('the page loads and lists the nodes with their roles', async ({ page, 
 inBrowser('the first load is small: under 120 KB of JavaScript, compressed', async (played) => {
   const { page, direct } = played
   const scripts = await page.locator('script[src]').evaluateAll((all) =>
-    all.map((one) => (one as unknown as { src: string }).src))
+    all.map((one) => (one as unknown as { src: string }).src)
+  )
   assert.ok(scripts.length > 0)
   let bytes = 0
   for (const src of scripts) {
@@ -103,7 +106,8 @@ inBrowser('the chart of the primary is drawn, with its states lit', async ({ pag
   await go(page, 'charts', `node=${primary}&actor=space.demo.primary`)
   await page.locator(`[data-chart="${primary}/space.demo.primary"]`).waitFor()
   for (const path of ['serving', 'serving.ingest', 'serving.ingest.open', 'serving.lease.valid',
-    'serving.membership.steady']) {
+    'serving.membership.steady'])
+  {
     await page.locator(`[data-state-path="${path}"][data-active=true]`).waitFor()
   }
   assert.is(await page.locator('[data-state-path=opening][data-active=true]').count(), 0)
@@ -147,8 +151,8 @@ inBrowser('killing the primary leads to a promotion within 5 s', async ({ page }
   await page.getByRole('button', { name: `Kill ${old}` }).click()
   const killedAt = performance.now()
   await go(page, 'cluster')
-  const winner = await waitFor('another primary', async () =>
-    (await withRole(page, 'primary')).find((node) => node !== old), { seconds: 10 })
+  const winner = await waitFor('another primary',
+    async () => (await withRole(page, 'primary')).find((node) => node !== old), { seconds: 10 })
   const tookMs = performance.now() - killedAt
   note(`kill in the page to the new primary in the page: ${tookMs.toFixed(0)} ms`)
   assert.ok(tookMs < 5_000, `the new primary was shown after ${tookMs.toFixed(0)} ms`)
@@ -159,8 +163,9 @@ inBrowser('killing the primary leads to a promotion within 5 s', async ({ page }
   await headline.getByText('Writes were interrupted for').waitFor()
   await headline.getByText(`This is settled when ${old} returns`).waitFor()
   await lasting(1_000)
-  const ways = await page.locator('.marks i').evaluateAll((marks) => marks.map((mark) =>
-    (mark as unknown as { dataset: { from: string; to: string } }).dataset))
+  const ways = await page.locator('.marks i').evaluateAll((marks) =>
+    marks.map((mark) => (mark as unknown as { dataset: { from: string; to: string } }).dataset)
+  )
   assert.equal(ways.filter(({ from, to }) => from === old || to === old), [],
     'nothing runs from or to a node that is gone')
 }, 60)
@@ -188,15 +193,17 @@ inBrowser('the promotion opens into its steps, with times and reasons', async ({
   await promotion.locator('button').first().click()
   const steps = promotion.locator(`tr[data-node=${past.winner}]`)
   await steps.first().waitFor()
-  const told = await steps.evaluateAll((rows) => rows.map((row) =>
-    (row as unknown as { dataset: { step: string } }).dataset.step))
+  const told = await steps.evaluateAll((rows) =>
+    rows.map((row) => (row as unknown as { dataset: { step: string } }).dataset.step)
+  )
   const wanted = ['vacancy found', 'surveyed', 'vacancy proven', 'claimed', 'opened',
     'writes subscribed']
   assert.equal(told.filter((step) => wanted.includes(step)), wanted, told.join(', '))
   assert.match(await promotion.innerText(), new RegExp(`Why ${past.winner}\\?`))
   assert.match(await promotion.innerText(), /noResponders|restarted/)
-  await waitFor('it to be announced', async () =>
-    /is the new primary of demo/.test(await page.locator('[data-announcement]').innerText()))
+  await waitFor('it to be announced',
+    async () =>
+      /is the new primary of demo/.test(await page.locator('[data-announcement]').innerText()))
 })
 
 inBrowser('the slider goes back: the charts show the state of then', async ({ page }) => {
@@ -207,12 +214,11 @@ inBrowser('the slider goes back: the charts show the state of then', async ({ pa
     range.value = String(value)
     range.dispatchEvent(new Event('input', { bubbles: true }))
   }, past.beforeMs)
-  await waitFor('the old primary', async () =>
-    (await withRole(page, 'primary')).join() === past.primary)
+  await waitFor('the old primary',
+    async () => (await withRole(page, 'primary')).join() === past.primary)
   assert.match(await page.evaluate('location.hash') as string, /at=\d+/)
   // One event after another, forwards: the candidates appear.
-  await go(page, 'charts',
-    `node=${past.winner}&actor=space.demo&at=${Math.round(past.beforeMs)}`)
+  await go(page, 'charts', `node=${past.winner}&actor=space.demo&at=${Math.round(past.beforeMs)}`)
   const lit = (path: string) => page.locator(`[data-state-path="${path}"][data-active=true]`)
   await lit('replica').waitFor()
   await waitFor('the step in which it stands', async () => {
@@ -227,7 +233,8 @@ inBrowser('the slider goes back: the charts show the state of then', async ({ pa
 
 inBrowser('a recording is saved, opened and addressed', async ({ browser, base, page }, stage) => {
   const [download] = await Promise.all(
-    [page.waitForEvent('download'), page.locator('[data-save]').click()])
+    [page.waitForEvent('download'), page.locator('[data-save]').click()],
+  )
   const file = await download.path()
   const lines = readFileSync(file, 'utf8').trimEnd().split('\n')
   assert.is((JSON.parse(lines[0] ?? '') as { kind: string }).kind, 'start')
@@ -237,12 +244,13 @@ inBrowser('a recording is saved, opened and addressed', async ({ browser, base, 
   await other.page.locator('[data-open]').setInputFiles(file)
   await other.page.locator('[data-connection=file]').waitFor()
   await go(other.page, 'cluster', `at=${Math.round(past.beforeMs)}`)
-  await waitFor('the old primary', async () =>
-    (await withRole(other.page, 'primary')).join() === past.primary)
+  await waitFor('the old primary',
+    async () => (await withRole(other.page, 'primary')).join() === past.primary)
   await go(other.page, 'timeline')
   await other.page.locator(`[data-promotion][data-winner=${past.winner}]`).waitFor()
   await other.page.locator('[data-open]').setInputFiles(
-    { name: 'no.ndjson', mimeType: 'text/plain', buffer: Buffer.from('{"a":1}') })
+    { name: 'no.ndjson', mimeType: 'text/plain', buffer: Buffer.from('{"a":1}') },
+  )
   await other.page.getByRole('alert').getByText('line 1 is not a frame').waitFor()
   assert.equal(other.errors, [])
 })
@@ -250,7 +258,11 @@ inBrowser('a recording is saved, opened and addressed', async ({ browser, base, 
 inBrowser('a recording of the simulator is opened', async ({ browser, base }, stage) => {
   const file = join(temporaryDirectory('page-sim'), 'run.ndjson')
   const { status, stderr } = spawnSync(process.execPath, [
-    join(root, 'dist', 'test', 'sim', 'main.js'), '--seed', '7', '--recording', file,
+    join(root, 'dist', 'test', 'sim', 'main.js'),
+    '--seed',
+    '7',
+    '--recording',
+    file,
   ], { encoding: 'utf8' })
   assert.is(status, 0, stderr)
   const { page, errors } = await openPage(browser, base)
@@ -272,8 +284,8 @@ inBrowser('the killed node is started from the page and is a replica again', asy
   await row.getByRole('button', { name: `Start ${past.primary}` }).click()
   await row.locator('.answer').getByText('runs again').waitFor()
   await go(page, 'cluster')
-  await waitFor('three members', async () =>
-    (await withRole(page, 'replica')).includes(past.primary))
+  await waitFor('three members',
+    async () => (await withRole(page, 'replica')).includes(past.primary))
   await page.locator('[data-headline=demo][data-state=settled]').getByText('Settled').waitFor()
 }, 60)
 
@@ -286,8 +298,8 @@ inBrowser('an actor is killed and handed over to its supervisor', async ({ page 
   await go(page, 'timeline')
   await page.locator('[data-entry=actor]').getByText('was killed').first().waitFor()
   await go(page, 'cluster')
-  await waitFor('the replica again', async () =>
-    (await withRole(page, 'replica')).includes(past.primary))
+  await waitFor('the replica again',
+    async () => (await withRole(page, 'replica')).includes(past.primary))
 })
 
 inBrowser('lag and flow are drawn', async ({ page }) => {
@@ -312,7 +324,8 @@ inBrowser('axe-core finds no serious fault, light and dark, wide and narrow', as
       const faults = await seriousFaults(page)
       assert.equal(faults, [], `${view} ${JSON.stringify(options)}: ${faults.join('\n')}`)
       const overflow = await page.evaluate(
-        'document.documentElement.scrollWidth - document.documentElement.clientWidth') as number
+        'document.documentElement.scrollWidth - document.documentElement.clientWidth',
+      ) as number
       assert.ok(overflow <= 0, `${view} ${JSON.stringify(options)}: ${overflow} px too wide`)
     }
     await page.close()

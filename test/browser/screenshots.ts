@@ -16,7 +16,9 @@ const into = folder ?? join(root, 'runtime', 'page', 'screenshots')
 
 async function order(base: string, body: object): Promise<void> {
   const response = await fetch(`${base}/api/orders`, {
-    method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body),
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify(body),
   })
   const answer = await response.json() as { ok: boolean; message: string }
   if (!answer.ok) throw new Error(answer.message)
@@ -24,8 +26,9 @@ async function order(base: string, body: object): Promise<void> {
 
 async function primaryOf(base: string, other: string | null): Promise<string> {
   return await waitFor('a primary', async () => {
-    const status = await (await fetch(`${base}/status`)).json() as
-      { spaces: { primary: string | null }[] }
+    const status = await (await fetch(`${base}/status`)).json() as {
+      spaces: { primary: string | null }[]
+    }
     const primary = status.spaces[0]?.primary ?? null
     return primary === other ? null : primary
   })

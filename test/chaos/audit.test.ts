@@ -23,11 +23,17 @@ function broken(evidence: Evidence, ...patterns: RegExp[]): Audit {
 }
 
 function taken(
-  key: string, level: AckLevel, sequence: number, more: { epoch?: number; atMs?: number } = {},
+  key: string,
+  level: AckLevel,
+  sequence: number,
+  more: { epoch?: number; atMs?: number } = {},
 ): WrittenRecord {
   const { epoch = 1, atMs = sequence * 10 } = more
   return {
-    key, sentAtMs: atMs - 1, failure: null, isRefused: false,
+    key,
+    sentAtMs: atMs - 1,
+    failure: null,
+    isRefused: false,
     answer: { level, epoch, loggedEpoch: epoch, sequence, node: `n${epoch}`, atMs },
   }
 }
@@ -38,12 +44,20 @@ function entry(key: string | null, sequence: number, epoch = 1): LoggedRecord {
 
 /** Of a write that was logged as (1, `from`) first. */
 function origin(
-  key: string, sequence: number, from: number, over: Partial<Origin> = {},
+  key: string,
+  sequence: number,
+  from: number,
+  over: Partial<Origin> = {},
 ): LoggedRecord {
   return {
     ...entry(key, sequence, 2),
     origin: {
-      epoch: 1, sequence: from, outcome: 'merged', via: 'salvage', isDisplacing: false, ...over,
+      epoch: 1,
+      sequence: from,
+      outcome: 'merged',
+      via: 'salvage',
+      isDisplacing: false,
+      ...over,
     },
   }
 }
@@ -51,17 +65,39 @@ function origin(
 /** On epoch 1, whose entries after the first are a fork. */
 function report(over: Partial<ForkReport> = {}): ForkReport {
   return {
-    epoch: 1, node: 'n1', disk: 'd', start: { epoch: 0, sequence: 0 },
-    forkPoint: { epoch: 1, sequence: 1 }, lastKnown: 1, atMost: null,
-    opened: { epoch: 2, sequence: 2 }, openedAtMs: 0, closedAtMs: 1, outcome: 'reconciled',
-    reason: 'all that was found is in the log', resent: 0, merged: 0, superseded: 0,
-    quarantined: 0, discarded: 0, lost: 0, salvages: [], ...over,
+    epoch: 1,
+    node: 'n1',
+    disk: 'd',
+    start: { epoch: 0, sequence: 0 },
+    forkPoint: { epoch: 1, sequence: 1 },
+    lastKnown: 1,
+    atMost: null,
+    opened: { epoch: 2, sequence: 2 },
+    openedAtMs: 0,
+    closedAtMs: 1,
+    outcome: 'reconciled',
+    reason: 'all that was found is in the log',
+    resent: 0,
+    merged: 0,
+    superseded: 0,
+    quarantined: 0,
+    discarded: 0,
+    lost: 0,
+    salvages: [],
+    ...over,
   }
 }
 
 function fate(fate: FateValue['fate'], now: FateValue['now'] = null): FateValue {
   return {
-    fate, epoch: 1, sequence: 2, now, via: null, by: null, node: null, reason: 'the cluster said so',
+    fate,
+    epoch: 1,
+    sequence: 2,
+    now,
+    via: null,
+    by: null,
+    node: null,
+    reason: 'the cluster said so',
   }
 }
 
@@ -71,10 +107,16 @@ const none = { resent: 0, merged: 0, superseded: 0, quarantined: 0, salvaged: 0,
 const sound: Evidence = {
   records: [taken('a', 'memory', 1), taken('b', 'durable', 2), taken('c', 'committed', 3)],
   log: [entry('a', 1), entry('b', 2), entry('c', 3), entry(null, 4, 2)],
-  salvaged: [], unreadable: [], filled: [], hasConverged: true,
-  reports: [], fates: new Map(), returned: new Set(['n1', 'n2']),
-  members: ['n1', 'n2'].map((node) =>
-    ({ node, role: 'replica', epoch: 2, inSync: true, appliedSequence: 4, digest: 'd1' })),
+  salvaged: [],
+  unreadable: [],
+  filled: [],
+  hasConverged: true,
+  reports: [],
+  fates: new Map(),
+  returned: new Set(['n1', 'n2']),
+  members: ['n1', 'n2'].map((node) => ({ node, role: 'replica', epoch: 2, inSync: true,
+    appliedSequence: 4, digest: 'd1' })
+  ),
 }
 
 function without(key: string, more: Partial<Evidence> = {}): Evidence {
@@ -104,8 +146,7 @@ test('a committed record that is missing breaks I5, in a salvage or not', () => 
 test('a durable record is in the log or in a salvage; else I6 is broken', () => {
   const salvaged = audit(without('b', { salvaged: [{ key: 'b', epoch: 1, node: 'n1' }] }))
   assert.equal(salvaged.broken, [])
-  assert.equal(salvaged.acknowledged.durable,
-    { ...none, acknowledged: 1, present: 0, salvaged: 1 })
+  assert.equal(salvaged.acknowledged.durable, { ...none, acknowledged: 1, present: 0, salvaged: 1 })
   broken(without('b'), /durable are missing.*I6/)
   broken(without('b', { unreadable: ['n3: no such directory'] }),
     /could not be read: n3: no such directory/)
@@ -114,25 +155,29 @@ test('a durable record is in the log or in a salvage; else I6 is broken', () => 
 /** `a` stays, epoch 2 begins at 2, and then what the function says; committed are none. */
 function forked(log: readonly LoggedRecord[], more: Partial<Evidence> = {}): Evidence {
   return {
-    ...sound, records: [taken('a', 'durable', 1), taken('b', 'durable', 2), taken('c', 'durable', 3)],
-    log: [entry('a', 1), entry(null, 2, 2), ...log], ...more,
+    ...sound,
+    records: [taken('a', 'durable', 1), taken('b', 'durable', 2), taken('c', 'durable', 3)],
+    log: [entry('a', 1), entry(null, 2, 2), ...log],
+    ...more,
   }
 }
 
 test('a reconciled record is counted once, by its outcome', () => {
   const result = audit(forked([
-    origin('b', 3, 2), { ...entry(null, 4, 2), resent: [{ epoch: 1, sequence: 3 }] },
+    origin('b', 3, 2),
+    { ...entry(null, 4, 2), resent: [{ epoch: 1, sequence: 3 }] },
     entry('c', 5, 2),
   ], { reports: [report({ merged: 1, resent: 1 })] }))
   assert.equal(result.broken, [])
-  assert.equal(result.acknowledged.durable,
-    { ...none, acknowledged: 3, present: 1, merged: 1, resent: 1 })
+  assert.equal(result.acknowledged.durable, { ...none, acknowledged: 3, present: 1, merged: 1,
+    resent: 1 })
   const without = audit(forked([
-    origin('b', 3, 2, { outcome: 'quarantined' }), origin('c', 4, 3, { outcome: 'superseded' }),
+    origin('b', 3, 2, { outcome: 'quarantined' }),
+    origin('c', 4, 3, { outcome: 'superseded' }),
   ], { reports: [report({ discarded: 1, superseded: 1 })] }))
   assert.equal(without.broken, [])
-  assert.equal(without.acknowledged.durable,
-    { ...none, acknowledged: 3, present: 1, quarantined: 1, superseded: 1 })
+  assert.equal(without.acknowledged.durable, { ...none, acknowledged: 3, present: 1, quarantined: 1,
+    superseded: 1 })
 })
 
 test('a record that was answered again, as logged under an earlier epoch, is where it was', () => {
@@ -171,7 +216,11 @@ test('reports have to count what the log holds', () => {
 
 test('a report that stays open though its node is back is a broken promise', () => {
   const salvages = [{
-    name: 'one', node: 'n1', common: { epoch: 1, sequence: 1 }, spans: [], state: 'waiting' as const,
+    name: 'one',
+    node: 'n1',
+    common: { epoch: 1, sequence: 1 },
+    spans: [],
+    state: 'waiting' as const,
   }]
   const open = report({ outcome: null, closedAtMs: null, salvages })
   const log = [origin('b', 3, 2), origin('c', 4, 3)]
@@ -192,7 +241,9 @@ test('what a report calls lost is accounted for; committed may not be lost all t
 test('the cluster is asked about all that moved, and some of the rest', () => {
   const found = placesOf(
     Array.from({ length: 10 }, (_, n) => taken(`k${n}`, 'durable', n + 1)),
-    Array.from({ length: 9 }, (_, n) => entry(`k${n}`, n + 1)), [])
+    Array.from({ length: 9 }, (_, n) => entry(`k${n}`, n + 1)),
+    [],
+  )
   assert.equal(questionable(found, 3), ['k9', 'k0', 'k3', 'k6'])
   assert.is(questionable(found, 100).length, 10)
 })
@@ -243,10 +294,15 @@ test('members that differ, or do not reach one sequence, break I8', () => {
 })
 
 test('what is read back is compared with what was sent', () => {
-  const read = (id: string, content: string) => loggedRecord({
-    sequence: 1, epoch: 1, timestamp: 0, vectorClock: {}, writeId: 'run-7',
-    operation: { type: 'StoreNode', node: { id, content } },
-  }, 'run')
+  const read = (id: string, content: string) =>
+    loggedRecord({
+      sequence: 1,
+      epoch: 1,
+      timestamp: 0,
+      vectorClock: {},
+      writeId: 'run-7',
+      operation: { type: 'StoreNode', node: { id, content } },
+    }, 'run')
   assert.is(read('run-7', contentOf('run-7')).isWhole, true)
   assert.is(read('run-7', contentOf('run-8')).isWhole, false)
   assert.is(read('run-8', contentOf('run-7')).isWhole, false)
@@ -257,9 +313,8 @@ test('promotions: what clients saw, and after which fault', () => {
     taken('a', 'durable', 1, { epoch: 3, atMs: 100 }),
     taken('b', 'durable', 2, { epoch: 4, atMs: 700 }),
   ]
-  const seen = [{ epoch: 3, primary: 'n3', atMs: 0, reason: null },
-    { epoch: 4, primary: 'n4', atMs: 650, reason: 'open' },
-    { epoch: 5, primary: 'n5', atMs: 900, reason: 'open' }]
+  const seen = [{ epoch: 3, primary: 'n3', atMs: 0, reason: null }, { epoch: 4, primary: 'n4',
+    atMs: 650, reason: 'open' }, { epoch: 5, primary: 'n5', atMs: 900, reason: 'open' }]
   const faults = [{ what: 'kill n3', atMs: 90 }, { what: 'cut n4', atMs: 800 }]
   assert.equal(epochsOf(seen, records, faults, 3), [
     { epoch: 4, primary: 'n4', atMs: 650, gapMs: 600, reason: 'open', after: 'kill n3' },

@@ -28,7 +28,9 @@ async function joined(): Promise<Ends> {
   near.on('error', () => undefined)
   const far = await accepted
   return {
-    link, near, far,
+    link,
+    near,
+    far,
     close: () => {
       link.close()
       near.destroy()

@@ -8,27 +8,26 @@ const test = suite('chaos: outage')
 const within = { fromMs: 0, toMs: 10_000 }
 
 test('the longest gap, at the edges too', () => {
-  assert.equal(outageOf([1000, 2000, 9000], within, []),
-    { worstMs: 7000, atMs: 2000, rawWorstMs: 7000 })
-  assert.equal(outageOf([9000, 6000], within, []),
-    { worstMs: 6000, atMs: 0, rawWorstMs: 6000 })
+  assert.equal(outageOf([1000, 2000, 9000], within, []), { worstMs: 7000, atMs: 2000,
+    rawWorstMs: 7000 })
+  assert.equal(outageOf([9000, 6000], within, []), { worstMs: 6000, atMs: 0, rawWorstMs: 6000 })
   assert.equal(outageOf([], within, []), { worstMs: 10_000, atMs: 0, rawWorstMs: 10_000 })
 })
 
 test('an excuse splits a gap; what is left counts in pieces', () => {
   const excuses = [{ fromMs: 2000, toMs: 5000 }]
-  assert.equal(outageOf([0, 9000], within, excuses),
-    { worstMs: 4000, atMs: 5000, rawWorstMs: 9000 })
+  assert.equal(outageOf([0, 9000], within, excuses), { worstMs: 4000, atMs: 5000,
+    rawWorstMs: 9000 })
   const two = [{ fromMs: 4000, toMs: 6000 }, { fromMs: 2000, toMs: 5000 }]
-  assert.equal(outageOf([0, 9000], within, two),
-    { worstMs: 3000, atMs: 6000, rawWorstMs: 9000 })
+  assert.equal(outageOf([0, 9000], within, two), { worstMs: 3000, atMs: 6000, rawWorstMs: 9000 })
   assert.is(outageOf([0, 9000], within, [{ fromMs: 0, toMs: 9000 }]).worstMs, 1000)
 })
 
 test('excuses never make it worse, and never hide more than they last', () => {
   const time = fc.integer({ min: 0, max: 10_000 })
-  const span = fc.tuple(time, time).map(([a, b]) =>
-    ({ fromMs: Math.min(a, b), toMs: Math.max(a, b) }))
+  const span = fc.tuple(time, time).map(([a, b]) => ({ fromMs: Math.min(a, b),
+    toMs: Math.max(a, b) })
+  )
   fc.assert(fc.property(fc.array(time), fc.array(span, { maxLength: 5 }), (answers, spans) => {
     const plain = outageOf(answers, within, [])
     const cut = outageOf(answers, within, spans)

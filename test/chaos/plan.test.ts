@@ -8,14 +8,18 @@ import { seeded } from '../../runtime/chaos/run.js'
 const test = suite('chaos: plan')
 
 const scene: Scene = {
-  space: 'demo', primary: 'n1', members: ['n1', 'n2', 'n3'], inSync: ['n1', 'n2', 'n3'],
+  space: 'demo',
+  primary: 'n1',
+  members: ['n1', 'n2', 'n3'],
+  inSync: ['n1', 'n2', 'n3'],
   actors: new Map([
-    ['n1', ['node', 'space.demo', 'space.demo.primary', 'space.demo.stream.n2',
-      'space.demo.lag.n2', 'detector.n2', 'space.other']],
+    ['n1', ['node', 'space.demo', 'space.demo.primary', 'space.demo.stream.n2', 'space.demo.lag.n2',
+      'detector.n2', 'space.other']],
     ['n2', ['node', 'space.demo', 'space.demo.replica', 'detector.n1']],
     ['n3', ['node', 'space.demo', 'space.demo.replica', 'detector.n1']],
   ]),
-  fillable: ['n2'], linked: ['n1', 'n2', 'n3'],
+  fillable: ['n2'],
+  linked: ['n1', 'n2', 'n3'],
 }
 
 function deal(count: number, at: Scene = scene, seed = 1, kinds = faultKinds): Fault[] {
@@ -26,8 +30,8 @@ function deal(count: number, at: Scene = scene, seed = 1, kinds = faultKinds): F
 test('a round has each kind once, actors twice; the same seed deals the same', () => {
   for (let seed = 1; seed < 20; seed += 1) {
     const faults = deal(7, scene, seed)
-    assert.equal(faults.map(({ kind }) => kind).toSorted(),
-      ['actor', 'actor', 'broker', 'disk', 'kill', 'network', 'pause'])
+    assert.equal(faults.map(({ kind }) => kind).toSorted(), ['actor', 'actor', 'broker', 'disk',
+      'kill', 'network', 'pause'])
     assert.equal(faults, deal(7, scene, seed))
   }
   assert.is.not(JSON.stringify(deal(20)), JSON.stringify(deal(20, scene, 2)))
@@ -37,15 +41,27 @@ test('over the rounds everything is hit: both roles, both ways of a link, all ac
   const faults = deal(70)
   const names = new Set(faults.map((fault) => (fault.kind === 'actor'
     ? fault.actor.replace(/n\d$/, 'n')
-    : `${fault.command.type} ${'node' in fault.command ? fault.command.node : ''}`.trim())))
+    : `${fault.command.type} ${'node' in fault.command ? fault.command.node : ''}`.trim())
+  ))
   for (const wanted of [
-    'space.demo.primary', 'space.demo.replica', 'space.demo', 'detector.n', 'space.demo.stream.n',
-    'space.demo.lag.n', 'kill n1', 'pause n1', 'cut n1', 'stall n1', 'fill n2', 'broker',
+    'space.demo.primary',
+    'space.demo.replica',
+    'space.demo',
+    'detector.n',
+    'space.demo.stream.n',
+    'space.demo.lag.n',
+    'kill n1',
+    'pause n1',
+    'cut n1',
+    'stall n1',
+    'fill n2',
+    'broker',
   ]) assert.ok(names.has(wanted), `${wanted} is among ${[...names].join(', ')}`)
   assert.not.ok(names.has('node'), 'the node actor is the process: that is what kill is for')
   assert.not.ok(names.has('space.other'), 'other spaces are left alone')
-  const pauses = faults.flatMap((fault) =>
-    (fault.kind === 'pause' ? [fault.command.forMs < 2000] : []))
+  const pauses = faults.flatMap((
+    fault,
+  ) => (fault.kind === 'pause' ? [fault.command.forMs < 2000] : []))
   assert.equal(new Set(pauses), new Set([true, false]), 'shorter and longer than a lease')
 })
 

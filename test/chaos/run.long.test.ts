@@ -45,9 +45,12 @@ async function up(stage: Stage): Promise<Up> {
     stage.onEnd(() => unmount(mount))
   }
   const child = new Child({
-    label: 'engram up', command: process.execPath, group: true, logFile: join(files, 'up.log'),
-    args: [cliFile, 'up', '--chaos', '--auth', '--restart', '--json', '--data', data,
-      '--nats-port', '0', '--http', '127.0.0.1:0'],
+    label: 'engram up',
+    command: process.execPath,
+    group: true,
+    logFile: join(files, 'up.log'),
+    args: [cliFile, 'up', '--chaos', '--auth', '--restart', '--json', '--data', data, '--nats-port',
+      '0', '--http', '127.0.0.1:0'],
   })
   stage.onEnd(() => {
     // Their command lines name the directory that is this test's own.
@@ -55,7 +58,9 @@ async function up(stage: Stage): Promise<Up> {
   })
   stage.child(child)
   const ready = await child.firstLine(
-    (line) => JSON.parse(line) as { nats: string; auth: string }, 40)
+    (line) => JSON.parse(line) as { nats: string; auth: string },
+    40,
+  )
   const nats = ['--nats', ready.nats, '--nats-auth', ready.auth]
   return { child, data, nats, hasSmallDisk }
 }
@@ -129,19 +134,26 @@ test(`${faultSeconds} s of all faults: every promise is kept`, async (context) =
   }
   const { spaces } = await statusOf(nats)
   assert.equal(new Set(spaces[0]?.members.map(({ digest }) => digest)).size, 1)
-  const present = [memory, durable, committed].reduce((sum, level) =>
-    sum + level.present + level.resent + level.merged, report.unknownPresent)
+  const present = [memory, durable, committed].reduce(
+    (sum, level) => sum + level.present + level.resent + level.merged,
+    report.unknownPresent,
+  )
   assert.is(await nodesIn(nats), present)
-  note(`worst ${Math.round(worstMs)} ms, ${report.promotions.length} promotions, ${
-    report.faults.length} faults, ${report.written} records`)
+  note(
+    `worst ${
+      Math.round(worstMs)
+    } ms, ${report.promotions.length} promotions, ${report.faults.length} faults, ${report.written} records`,
+  )
 }, faultSeconds + 200)
 
 /** Listed page by page, by id. */
 async function nodesIn(nats: readonly string[]): Promise<number> {
   let count = 0
-  for (let after = ''; ;) {
-    const page = jsonOf(await cli(['read', 'demo', 'list', '--json', '--limit', '1000',
-      ...(after === '' ? [] : ['--after', after]), ...nats])) as { value: { id: string }[] }
+  for (let after = '';;) {
+    const page = jsonOf(
+      await cli(['read', 'demo', 'list', '--json', '--limit', '1000',
+        ...(after === '' ? [] : ['--after', after]), ...nats]),
+    ) as { value: { id: string }[] }
     count += page.value.length
     const last = page.value.at(-1)
     if (!last) return count
@@ -185,9 +197,11 @@ test('Ctrl-C ends it early, and the audit is made all the same', async ({ data }
   const files = temporaryDirectory('chaos-interrupted')
   stage.onEnd(() => removeTemporary(files))
   const child = stage.child(new Child({
-    label: 'engram chaos', command: process.execPath, logFile: join(files, 'chaos.log'),
-    args: [cliFile, 'chaos', 'demo', '--data', data, '--json', '--faults', 'actor',
-      '--rate', '100', '--for', '10m'],
+    label: 'engram chaos',
+    command: process.execPath,
+    logFile: join(files, 'chaos.log'),
+    args: [cliFile, 'chaos', 'demo', '--data', data, '--json', '--faults', 'actor', '--rate', '100',
+      '--for', '10m'],
   }))
   await waitFor('a first fault', () => /actor space\.demo/.test(child.log()))
   await pause(2000)
@@ -212,30 +226,36 @@ test('an engram up is found by its nodes; a directory without one is refused', a
   assert.match(nowhere.stderr, /no engram up runs on/)
 }, 90)
 
-scenario(chaosSuite, 'nodes without engram up: faults that cannot be injected are named', async (stage) => {
-  const cluster = await stage.cluster()
-  const result = await runCli(['chaos', 'demo', '--nats', cluster.broker.url])
-  assert.is(result.code, 1, showCommand(result))
-  assert.match(result.stderr, /skipping actor: n1: this node does not let operators kill/)
-  for (const kind of ['kill', 'pause', 'broker', 'network', 'disk']) {
-    assert.match(result.stderr, new RegExp(`skipping ${kind}: .*engram up on this machine`))
-  }
-  assert.match(result.stderr, /none of the faults can be injected into this cluster\n.*engram up --chaos/)
-  assert.is(result.stdout, '')
-})
+scenario(chaosSuite, 'nodes without engram up: faults that cannot be injected are named',
+  async (stage) => {
+    const cluster = await stage.cluster()
+    const result = await runCli(['chaos', 'demo', '--nats', cluster.broker.url])
+    assert.is(result.code, 1, showCommand(result))
+    assert.match(result.stderr, /skipping actor: n1: this node does not let operators kill/)
+    for (const kind of ['kill', 'pause', 'broker', 'network', 'disk']) {
+      assert.match(result.stderr, new RegExp(`skipping ${kind}: .*engram up on this machine`))
+    }
+    assert.match(result.stderr,
+      /none of the faults can be injected into this cluster\n.*engram up --chaos/)
+    assert.is(result.stdout, '')
+  })
 
 test('an unknown space, no cluster, bad flags', async ({ data }) => {
   const unknown = await runCli(['chaos', 'nowhere', '--data', data])
   assert.is(unknown.code, 1)
-  assert.match(unknown.stderr, /there is no space nowhere; existing spaces: demo\n.*space create nowhere/)
+  assert.match(unknown.stderr,
+    /there is no space nowhere; existing spaces: demo\n.*space create nowhere/)
   const none = await runCli(['chaos', 'demo', '--nats', 'nats://127.0.0.1:1'])
   assert.is(none.code, 1)
   assert.match(none.stderr, /cannot connect to NATS/)
   for (const [wrong, said] of [
     [['--faults', 'kill,meteor'], /meteor is not a fault.*: actor, kill/],
-    [['--faults', ','], /No fault is named/], [['--for', 'soon'], /must be a duration/],
-    [['--for', '1s'], /out of range/], [['--for', '9h'], /out of range|duration/],
-    [['--rate', '0'], /whole number from 1/], [['--seed', '-1'], /whole number from 0/],
+    [['--faults', ','], /No fault is named/],
+    [['--for', 'soon'], /must be a duration/],
+    [['--for', '1s'], /out of range/],
+    [['--for', '9h'], /out of range|duration/],
+    [['--rate', '0'], /whole number from 1/],
+    [['--seed', '-1'], /whole number from 0/],
   ] as const) {
     const result = await runCli(['chaos', 'demo', '--data', data, ...wrong])
     assert.is(result.code, 2, showCommand(result))
@@ -249,13 +269,17 @@ test('control takes valid commands, and only with the token', async (context) =>
   assert.ok(control)
   assert.is(statSync(join(context.data, 'up.json')).mode & 0o077, 0, 'the token is the owner\'s')
   const means = await new Control(control).means()
-  assert.equal(means.nodes.map(({ id, hasLink }) => [id, hasLink]),
-    [['n1', true], ['n2', true], ['n3', true]])
-  assert.equal(means.nodes.map(({ fillRefusal }) => fillRefusal === null),
-    [false, context.hasSmallDisk, false])
+  assert.equal(means.nodes.map(({ id, hasLink }) => [id, hasLink]), [['n1', true], ['n2', true], [
+    'n3',
+    true,
+  ]])
+  assert.equal(means.nodes.map(({ fillRefusal }) => fillRefusal === null), [false,
+    context.hasSmallDisk, false])
   const send = async (body: unknown, token = control.token): Promise<[number, string]> => {
     const response = await fetch(control.url, {
-      method: 'POST', headers: { Authorization: `Bearer ${token}` }, body: JSON.stringify(body),
+      method: 'POST',
+      headers: { Authorization: `Bearer ${token}` },
+      body: JSON.stringify(body),
     })
     return [response.status, ((await response.json()) as { message?: string }).message ?? '']
   }
@@ -269,7 +293,8 @@ test('control takes valid commands, and only with the token', async (context) =>
   assert.equal(await send({ ...kill, node: 'n9' }), [409, 'there is no node n9 in this cluster'])
   assert.match((await send({ ...kill, type: 'fill' }))[1], /shares its file system with/)
   const [first, second] = await Promise.all([
-    send({ type: 'cut', node: 'n1', forMs: 300 }), send({ type: 'pause', node: 'n2', forMs: 1 }),
+    send({ type: 'cut', node: 'n1', forMs: 300 }),
+    send({ type: 'pause', node: 'n2', forMs: 1 }),
   ])
   assert.is(first[0], 200)
   assert.equal(second, [409, 'another fault is under way: cut'])

@@ -6,9 +6,8 @@
 import * as assert from 'uvu/assert'
 import { assertAllTaken, assertNoErrors, audit } from '../support/audit.js'
 import type { Cluster, Parts } from '../support/cluster.js'
-import {
-  containerParts, dockerEngine, type ContainerBroker, type ContainerNode,
-} from '../support/containers.js'
+import { containerParts, dockerEngine, type ContainerBroker,
+  type ContainerNode } from '../support/containers.js'
 import { note, scenario, skipped, suite, type Body, type Stage } from '../support/scenario.js'
 import { lasting, notYet, waitFor } from '../support/wait.js'
 
@@ -36,7 +35,8 @@ contained('the container of the primary is killed and started again', async (sta
   const writer = await stage.writer(cluster, { attemptTimeoutMs: 500 })
   await writer.taken(300)
   const [tookMs] = await Promise.all(
-    [writer.takenAbove(old.epoch), cluster.node(old.node).crash()])
+    [writer.takenAbove(old.epoch), cluster.node(old.node).crash()],
+  )
   note(`docker kill to the first positive answer of the new primary: ${tookMs.toFixed(0)} ms`)
   assert.ok(tookMs < 5000, `writes were accepted again after ${tookMs.toFixed(0)} ms (I10: 5 s)`)
   await writer.taken(200)
@@ -54,7 +54,8 @@ contained('the container of the primary is paused for 4 s', async (stage) => {
   await writer.taken(300)
   const pausedAt = performance.now()
   const [tookMs] = await Promise.all(
-    [writer.takenAbove(old.epoch), cluster.node(old.node).pause()])
+    [writer.takenAbove(old.epoch), cluster.node(old.node).pause()],
+  )
   note(`docker pause to the first positive answer of the new primary: ${tookMs.toFixed(0)} ms`)
   assert.ok(tookMs < 5000, `writes were accepted again after ${tookMs.toFixed(0)} ms (I10: 5 s)`)
   await lasting(4000 - (performance.now() - pausedAt))
@@ -72,7 +73,8 @@ contained('the primary is unplugged from its network, then plugged in again', as
   const writer = await stage.writer(cluster, { attemptTimeoutMs: 500 })
   await writer.taken(300)
   const [tookMs] = await Promise.all(
-    [writer.takenAbove(old.epoch), cluster.node(old.node).unplug()])
+    [writer.takenAbove(old.epoch), cluster.node(old.node).unplug()],
+  )
   note(`network gone to the first positive answer of the new primary: ${tookMs.toFixed(0)} ms`)
   // The broker holds the connection still: nothing is proven, the grant has to run out.
   assert.ok(tookMs > grantMs * 0.9, `${tookMs.toFixed(0)} ms: before the grant ran out`)

@@ -9,9 +9,8 @@ import { assign, emit, setup } from 'xstate'
 import { Inspector } from '../../runtime/inspect/inspector.js'
 import { InspectionSnapshot } from '../../runtime/inspect/snapshot.js'
 import { createActorHost, reply } from '../../runtime/standalone/index.js'
-import type {
-  ActorHostSettings, Reply, ReplyTo, StandaloneActorHost,
-} from '../../runtime/standalone/index.js'
+import type { ActorHostSettings, Reply, ReplyTo,
+  StandaloneActorHost } from '../../runtime/standalone/index.js'
 import { root } from '../support/environment.js'
 import { waitFor } from '../support/wait.js'
 import { NatsFixture, within } from './natsFixture.js'
@@ -30,7 +29,9 @@ type CounterEvent = { type: 'add'; n: number } | { type: 'total'; replyTo?: Repl
 
 const counter = setup({
   types: {
-    context: {} as { total: number }, events: {} as CounterEvent, emitted: {} as Reply,
+    context: {} as { total: number },
+    events: {} as CounterEvent,
+    emitted: {} as Reply,
   },
 }).createMachine({
   id: 'counter',
@@ -45,8 +46,12 @@ const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
 async function started(node: string, more: Partial<ActorHostSettings> = {}) {
   const host = createActorHost({
-    node, nats: { servers: [fixture.server.url] }, logger: silent,
-    watchRenewalMs: 100, nodeSilentMs: 700, ...more,
+    node,
+    nats: { servers: [fixture.server.url] },
+    logger: silent,
+    watchRenewalMs: 100,
+    nodeSilentMs: 700,
+    ...more,
   })
   hosts.push(host)
   await within(5_000, host.connected(), `the connection of ${node}`)
@@ -71,7 +76,8 @@ test('an event to a host that does not run is a dead letter, and an ask ends at 
   const one = await started('one')
   const letters: string[] = []
   one.onDeadLetter(({ reason, to, event }) =>
-    letters.push(`${reason} ${to.node} ${to.actor} ${event?.type}`))
+    letters.push(`${reason} ${to.node} ${to.actor} ${event?.type}`)
+  )
   const ref = one.ref<CounterEvent>('nowhere', 'counter')
   ref.send({ type: 'add', n: 1 })
   await waitFor('the letter', () => letters.length === 1)
@@ -133,8 +139,8 @@ test('an actor that gives up and has no parent ends the process, unless it is sa
     host.spawn({ id: 'a', logic: createMachine({}), input: () => undefined })
     host.kill('a', 'on purpose')
     setTimeout(() => console.log('still here'), 1_000)`
-  const { status, stdout, stderr } = spawnSync(process.execPath,
-    ['--input-type=module', '--eval', script], { cwd: root, encoding: 'utf8', timeout: 20_000 })
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval',
+    script], { cwd: root, encoding: 'utf8', timeout: 20_000 })
   assert.equal([status, stdout], [1, ''])
   assert.match(stderr, 'actor a gave up: actor a was killed: on purpose')
 })
@@ -147,8 +153,9 @@ test('it connects again, and blames nobody for the time between', async () => {
   const ref = one.ref<CounterEvent>('two', 'counter')
   assert.is(await ref.ask({ type: 'total' }), 0)
   await fixture.server.stop()
-  await waitFor('a refused ask', async () =>
-    await ref.ask({ type: 'total' }).then(() => false, (error) => error.reason === 'detached'))
+  await waitFor('a refused ask',
+    async () =>
+      await ref.ask({ type: 'total' }).then(() => false, (error) => error.reason === 'detached'))
   await fixture.start()
   await within(15_000, Promise.all([one.connected(), two.connected()]))
   assert.is(await ref.ask({ type: 'total' }), 0)
@@ -157,7 +164,8 @@ test('it connects again, and blames nobody for the time between', async () => {
 
 test('a server that refuses says so to whoever waits, and close ends the attempts', async () => {
   const host = createActorHost({
-    node: 'one', logger: silent,
+    node: 'one',
+    logger: silent,
     nats: { servers: fixture.server.url, credsFile: '/nowhere/at-all.creds' },
   })
   hosts.push(host)
@@ -172,7 +180,9 @@ test('the inspector of the command line sees its actors', async () => {
   const connection = await connect({ servers: fixture.server.url })
   const snapshot = new InspectionSnapshot()
   const inspector = new Inspector({
-    connection, inboxPrefix: '_INBOX', onEnvelope: (envelope) => void snapshot.apply(envelope),
+    connection,
+    inboxPrefix: '_INBOX',
+    onEnvelope: (envelope) => void snapshot.apply(envelope),
   })
   await inspector.start()
   await waitFor('the actor', () => snapshot.actor('seen', 'counter'))

@@ -33,14 +33,20 @@ function contract(name: string, make: () => Promise<Setup>): void {
   let a: Arbiter
   let b: Arbiter
 
-  x.before(async () => { setup = await make() })
-  x.after(async () => { await setup.end() })
+  x.before(async () => {
+    setup = await make()
+  })
+  x.after(async () => {
+    await setup.end()
+  })
   x.before.each(async () => {
     connections = [await setup.bus.connect(), await setup.bus.connect()]
     a = setup.open(connections[0]!)
     b = setup.open(connections[1]!)
   })
-  x.after.each(async () => { for (const connection of connections) await connection.close() })
+  x.after.each(async () => {
+    for (const connection of connections) await connection.close()
+  })
 
   x('a missing bucket is not a missing key', async () => {
     const error = await rejection(a.read('space.demo'))
@@ -95,9 +101,13 @@ function contract(name: string, make: () => Promise<Setup>): void {
     for (let round = 0; round < 20; round += 1) {
       const outcomes = await within(5000, Promise.all(Array.from({ length: 10 }, (_, i) =>
         (i % 2 ? a : b).compareAndSet('space.race', bytes(`${round}-${i}`), revision))))
-      const winners = outcomes.filter((outcome) => outcome.kind === 'applied')
+      const winners = outcomes.filter((outcome) =>
+        outcome.kind === 'applied'
+      )
       assert.is(winners.length, 1)
-      assert.is(outcomes.filter((outcome) => outcome.kind === 'refused').length, 9)
+      assert.is(outcomes.filter((outcome) =>
+        outcome.kind === 'refused'
+      ).length, 9)
       revision = applied(winners[0]!)
       const index = outcomes.findIndex((outcome) => outcome.kind === 'applied')
       assert.is(shown((await a.read('space.race'))?.value), `${round}-${index}`)
@@ -182,10 +192,18 @@ const fixture = new NatsFixture()
 let connection: BusConnection
 const bus = (): Bus => natsBus({ servers: fixture.server.url })
 
-x.before(async () => { await fixture.start() })
-x.after(async () => { await fixture.stop() })
-x.before.each(async () => { connection = await bus().connect() })
-x.after.each(async () => { await connection.close() })
+x.before(async () => {
+  await fixture.start()
+})
+x.after(async () => {
+  await fixture.stop()
+})
+x.before.each(async () => {
+  connection = await bus().connect()
+})
+x.after.each(async () => {
+  await connection.close()
+})
 
 x('a server killed and started again keeps the bucket and what it confirmed', async () => {
   const open = jetStreamArbiter()
@@ -221,7 +239,10 @@ x('a hung server gives unknown within the timeout, and may apply it later', asyn
 
 x('the bucket is a file store of one value per key, without direct get', async () => {
   const message = await connection.request(
-    '$JS.API.STREAM.INFO.KV_engram', bytes(''), { timeoutMs: 1000 })
+    '$JS.API.STREAM.INFO.KV_engram',
+    bytes(''),
+    { timeoutMs: 1000 },
+  )
   const { config } = JSON.parse(shown(message.data)) as { config: Record<string, unknown> }
   assert.is(config['storage'], 'file')
   assert.is(config['max_msgs_per_subject'], 1)
@@ -234,7 +255,8 @@ x('a marker that `nats kv del` left counts as no key', async () => {
   const arbiter = jetStreamArbiter()(connection)
   applied(await arbiter.compareAndSet('space.del', bytes('x'), 0))
   await connection.request('$KV.engram.space.del', bytes(''), {
-    timeoutMs: 1000, headers: { 'KV-Operation': 'DEL' },
+    timeoutMs: 1000,
+    headers: { 'KV-Operation': 'DEL' },
   })
   assert.is(await arbiter.read('space.del'), null)
   applied(await arbiter.compareAndSet('space.del', bytes('y'), 0))
@@ -245,9 +267,16 @@ x('a marker that `nats kv del` left counts as no key', async () => {
 async function makeStream(bucket: string, over: object): Promise<void> {
   const message = await connection.request(`$JS.API.STREAM.CREATE.KV_${bucket}`, bytes(
     JSON.stringify({
-      name: `KV_${bucket}`, subjects: [`$KV.${bucket}.>`], retention: 'limits', storage: 'file',
-      num_replicas: 1, max_msgs_per_subject: 1, discard: 'new', ...over,
-    })), { timeoutMs: 2000 })
+      name: `KV_${bucket}`,
+      subjects: [`$KV.${bucket}.>`],
+      retention: 'limits',
+      storage: 'file',
+      num_replicas: 1,
+      max_msgs_per_subject: 1,
+      discard: 'new',
+      ...over,
+    }),
+  ), { timeoutMs: 2000 })
   assert.not.ok(JSON.parse(shown(message.data)).error, shown(message.data))
 }
 
@@ -284,8 +313,9 @@ x('a danger to the records of an existing bucket is reported, with a remedy', as
 
 x('hundreds of keys are listed', async () => {
   const arbiter = jetStreamArbiter({ timeoutMs: 5000 })(connection)
-  await Promise.all(Array.from({ length: 500 }, (_, i) =>
-    arbiter.compareAndSet(`many.k${i}`, bytes('x'), 0)))
+  await Promise.all(
+    Array.from({ length: 500 }, (_, i) => arbiter.compareAndSet(`many.k${i}`, bytes('x'), 0)),
+  )
   assert.is((await arbiter.keys('many.')).length, 500)
 })
 
@@ -345,7 +375,8 @@ m('a rejection stores nothing; a revision that has moved is refused all the same
   const arbiter = bucket.open(await new MemoryBroker().bus().connect())
   await arbiter.bucketId()
   bucket.rejects = 'full'
-  assert.equal(await arbiter.compareAndSet('k.a', bytes('x'), 0), { kind: 'rejected', reason: 'full' })
+  assert.equal(await arbiter.compareAndSet('k.a', bytes('x'), 0), { kind: 'rejected',
+    reason: 'full' })
   assert.equal(await arbiter.compareAndSet('k.a', bytes('x'), 7), { kind: 'refused' })
   assert.is(bucket.snapshot().size, 0)
 })

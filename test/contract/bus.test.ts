@@ -5,9 +5,8 @@ import { createServer, Socket } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import {
-  BusClosedError, BusConnectError, NoRespondersError, RequestTimeoutError,
-} from '../../actors/ports/bus.js'
+import { BusClosedError, BusConnectError, NoRespondersError,
+  RequestTimeoutError } from '../../actors/ports/bus.js'
 import type { Bus, BusConnection, BusMessage } from '../../actors/ports/bus.js'
 import type { Logger } from '../../actors/ports/system.js'
 import { natsBus } from '../../runtime/bus/nats.js'
@@ -35,8 +34,12 @@ const closed = (error: Error): boolean => error instanceof BusClosedError
 
 const logged: string[] = []
 const logger: Logger = {
-  debug() {}, info() {}, warn() {},
-  error: (fields, message) => { logged.push(`${message} ${JSON.stringify(fields)}`) },
+  debug() {},
+  info() {},
+  warn() {},
+  error: (fields, message) => {
+    logged.push(`${message} ${JSON.stringify(fields)}`)
+  },
 }
 
 function contract(name: string, open: () => Promise<Setup>): void {
@@ -45,8 +48,12 @@ function contract(name: string, open: () => Promise<Setup>): void {
   let a: BusConnection
   let b: BusConnection
 
-  x.before(async () => { setup = await open() })
-  x.after(async () => { await setup.end() })
+  x.before(async () => {
+    setup = await open()
+  })
+  x.after(async () => {
+    await setup.end()
+  })
   x.before.each(async () => {
     a = await setup.bus.connect()
     b = await setup.bus.connect()
@@ -68,7 +75,9 @@ function contract(name: string, open: () => Promise<Setup>): void {
 
   x('delivery is never within publish', async () => {
     let delivered = false
-    a.subscribe('t.async', () => { delivered = true })
+    a.subscribe('t.async', () => {
+      delivered = true
+    })
     a.publish('t.async', bytes(''))
     assert.not(delivered)
     await settle(a)
@@ -84,7 +93,11 @@ function contract(name: string, open: () => Promise<Setup>): void {
     for (const subject of ['t.w', 't.w.a', 't.w.b.c', 't.w.b.c.d']) a.publish(subject, bytes(''))
     await settle(a, b)
     assert.equal(got.toSorted(), [
-      't.w.* t.w.a', 't.w.*.c t.w.b.c', 't.w.> t.w.a', 't.w.> t.w.b.c', 't.w.> t.w.b.c.d',
+      't.w.* t.w.a',
+      't.w.*.c t.w.b.c',
+      't.w.> t.w.a',
+      't.w.> t.w.b.c',
+      't.w.> t.w.b.c.d',
       't.w.a t.w.a',
     ].toSorted())
   })
@@ -93,9 +106,15 @@ function contract(name: string, open: () => Promise<Setup>): void {
     let first = 0
     let second = 0
     let plain = 0
-    a.subscribe('t.q', () => { first += 1 }, { queue: 'g' })
-    b.subscribe('t.q', () => { second += 1 }, { queue: 'g' })
-    b.subscribe('t.q', () => { plain += 1 })
+    a.subscribe('t.q', () => {
+      first += 1
+    }, { queue: 'g' })
+    b.subscribe('t.q', () => {
+      second += 1
+    }, { queue: 'g' })
+    b.subscribe('t.q', () => {
+      plain += 1
+    })
     await settle(a, b)
     for (let i = 0; i < 200; i += 1) a.publish('t.q', bytes(''))
     await settle(a, b)
@@ -108,7 +127,10 @@ function contract(name: string, open: () => Promise<Setup>): void {
     const got: string[] = []
     const once_ = b.subscribeSide('t.side.*', (message) => got.push(text(message)))
     let shared = 0
-    for (const one of [a, b]) one.subscribeSide('t.side.q', () => { shared += 1 }, { queue: 'g' })
+    for (const one of [a, b])
+      one.subscribeSide('t.side.q', () => {
+        shared += 1
+      }, { queue: 'g' })
     b.subscribeSide('t.side.ask', (message) => b.publishSide(message.reply!, bytes('yes'), 'reads'))
     await settle(a, b)
     // Moved to its own connection, where there is one.
@@ -160,8 +182,9 @@ function contract(name: string, open: () => Promise<Setup>): void {
 
   x('a message with a reply subject that nobody gets: its sender hears 503', async () => {
     const got: string[] = []
-    a.subscribe(`${a.inboxPrefix}.back.>`, (message) =>
-      got.push(`${message.subject} ${message.header('Status')} ${message.data.length}`))
+    a.subscribe(`${a.inboxPrefix}.back.>`,
+      (message) =>
+        got.push(`${message.subject} ${message.header('Status')} ${message.data.length}`))
     b.subscribe('t.somebody', () => undefined)
     await settle(a, b)
     a.publish('t.nobody.1', bytes('x'), { reply: `${a.inboxPrefix}.back.1` })
@@ -172,32 +195,36 @@ function contract(name: string, open: () => Promise<Setup>): void {
     assert.equal(got, [`${a.inboxPrefix}.back.1 503 0`, `${a.inboxPrefix}.back.4 503 0`])
   })
 
-  x('messages published on a side connection arrive all the same, in order but for the first', async () => {
-    const got: string[] = []
-    b.subscribe('t.side', (message) => got.push(text(message)))
-    await b.flush()
-    a.publishSide('t.side', bytes('first'), 'reads')
-    a.publishSide('t.side', bytes('first'), 'writes')
-    await settle(a, b)
-    assert.equal(got.splice(0), ['first', 'first'])
-    // The first made it be dialled.
-    await new Promise((resolve) => setTimeout(resolve, 50))
-    for (let i = 0; i < 1000; i += 1) a.publishSide('t.side', bytes(String(i)), 'reads')
-    await within(5000, (async () => {
-      while (got.length < 1000) await settle(a, b)
-    })())
-    assert.equal(got, Array.from({ length: 1000 }, (_, i) => String(i)))
-    await a.close()
-    assert.throws(() => a.publishSide('t.side', bytes('x'), 'reads'), closed)
-  })
+  x('messages published on a side connection arrive all the same, in order but for the first',
+    async () => {
+      const got: string[] = []
+      b.subscribe('t.side', (message) => got.push(text(message)))
+      await b.flush()
+      a.publishSide('t.side', bytes('first'), 'reads')
+      a.publishSide('t.side', bytes('first'), 'writes')
+      await settle(a, b)
+      assert.equal(got.splice(0), ['first', 'first'])
+      // The first made it be dialled.
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      for (let i = 0; i < 1000; i += 1) a.publishSide('t.side', bytes(String(i)), 'reads')
+      await within(5000, (async () => {
+        while (got.length < 1000) await settle(a, b)
+      })())
+      assert.equal(got, Array.from({ length: 1000 }, (_, i) => String(i)))
+      await a.close()
+      assert.throws(() => a.publishSide('t.side', bytes('x'), 'reads'), closed)
+    })
 
   x('requests are answered, each its own, many at once', async () => {
     b.subscribe('t.echo', (message) => {
       b.publish(message.reply ?? '', message.data, { headers: { H: message.header('H') ?? '' } })
     })
     await b.flush()
-    const answers = await within(5000, Promise.all(Array.from({ length: 500 }, (_, i) =>
-      a.request('t.echo', bytes(String(i)), { timeoutMs: 3000, headers: { H: `h${i}` } }))))
+    const answers = await within(5000,
+      Promise.all(
+        Array.from({ length: 500 }, (_, i) =>
+          a.request('t.echo', bytes(String(i)), { timeoutMs: 3000, headers: { H: `h${i}` } })),
+      ))
     assert.equal(answers.map((answer) => `${text(answer)} ${answer.header('H')}`),
       Array.from({ length: 500 }, (_, i) => `${i} h${i}`))
   })
@@ -226,7 +253,9 @@ function contract(name: string, open: () => Promise<Setup>): void {
 
   x('a request without an answer times out; a late answer is dropped', async () => {
     let reply = ''
-    b.subscribe('t.silent', (message) => { reply = message.reply ?? '' })
+    b.subscribe('t.silent', (message) => {
+      reply = message.reply ?? ''
+    })
     await b.flush()
     const error = await rejection(a.request('t.silent', bytes(''), { timeoutMs: 30 }))
     assert.instance(error, RequestTimeoutError)
@@ -315,7 +344,8 @@ function contract(name: string, open: () => Promise<Setup>): void {
     b.subscribe('t.hang', () => {})
     await b.flush()
     const requests = [1, 2, 3].map(() =>
-      rejection(a.request('t.hang', bytes(''), { timeoutMs: 60_000 })))
+      rejection(a.request('t.hang', bytes(''), { timeoutMs: 60_000 }))
+    )
     await a.flush()
     const flush = a.flush().catch((error: Error) => error)
     await a.close()
@@ -374,8 +404,12 @@ contract('nats-server', async () => {
 
 const x = suite('bus: only on a real server')
 const fixture = new NatsFixture()
-x.before(async () => { await fixture.start() })
-x.after(async () => { await fixture.stop() })
+x.before(async () => {
+  await fixture.start()
+})
+x.after(async () => {
+  await fixture.stop()
+})
 const busModule = new URL('../../runtime/bus/nats.js', import.meta.url).href
 const options = (): { servers: string } => ({ servers: fixture.server.url })
 
@@ -461,8 +495,12 @@ x('a flood on the side connection delays nothing else', async () => {
   const sender = await natsBus(options()).connect()
   const count = 20_000
   let [asked, askedBefore] = [0, -1]
-  receiver.subscribeSide('t.flood.side', () => { asked += 1 })
-  receiver.subscribe('t.heartbeat', () => { askedBefore = asked })
+  receiver.subscribeSide('t.flood.side', () => {
+    asked += 1
+  })
+  receiver.subscribe('t.heartbeat', () => {
+    askedBefore = asked
+  })
   await settle(receiver)
   // Until it has moved: a message of the first connection comes behind one that was sent before.
   for (let rounds = 0; rounds < 50 && (askedBefore < 0 || askedBefore >= count); rounds += 1) {
@@ -532,7 +570,8 @@ x('answers that the server does not take are dropped, rather than kept without b
 
 x('the event loop turns while a burst comes in', async () => {
   const [sender, reader] = [
-    await natsBus(options()).connect(), await natsBus(options()).connect(),
+    await natsBus(options()).connect(),
+    await natsBus(options()).connect(),
   ]
   const count = 40_000
   let [got, ofTurn, mostOfTurn] = [0, 0, 0]

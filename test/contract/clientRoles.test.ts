@@ -45,7 +45,9 @@ test.before.each(async () => {
   await nodes.flush()
   resent = []
   it = await connect({
-    servers: fixture.server.url, user: 'writer', password: 'of writer',
+    servers: fixture.server.url,
+    user: 'writer',
+    password: 'of writer',
     onResent: (one) => resent.push(one),
   })
 })
@@ -74,8 +76,10 @@ test('a failover that it did not hear of: all goes again, in order, before what 
   primary.failOver(2, 1)
   await write('d')
   assert.equal(primary.log, ['a', 'b', 'c', 'd'])
-  assert.equal(resent.map(({ key, duplicate }) => [key, duplicate]),
-    [['a', true], ['b', false], ['c', false]])
+  assert.equal(resent.map(({ key, duplicate }) => [key, duplicate]), [['a', true], ['b', false], [
+    'c',
+    false,
+  ]])
 })
 
 test('idle over a failover: found by the repeated write, which is not taken out of turn', async () => {
@@ -89,8 +93,8 @@ test('idle over a failover: found by the repeated write, which is not taken out 
   assert.equal(primary.log, ['a', 'b'])
 })
 
-const roleOf = (role: Role, more: object = {}) =>
-  ({ servers: fixture.server.url, user: role, password: `of ${role}`, ...more })
+const roleOf = (role: Role, more: object = {}) => ({ servers: fixture.server.url, user: role,
+  password: `of ${role}`, ...more })
 
 async function failureOf(options: ClientOptions, run: (client: EngramClient) => Promise<unknown>) {
   const client = await connect(options)
@@ -116,8 +120,8 @@ test('a request beyond the permissions ends at once, with the subject', async ()
     const { code, message, retryable, cause } = await failureOf(roleOf(role), run)
     assert.equal([code, retryable], ['FORBIDDEN', false], message)
     assert.match(message, `may not publish to ${subject}`)
-    assert.equal([(cause as DeniedError).operation, (cause as DeniedError).subject],
-      ['publish', subject])
+    assert.equal([(cause as DeniedError).operation, (cause as DeniedError).subject], ['publish',
+      subject])
   }
 })
 
@@ -151,7 +155,9 @@ test('every role may ask whether there is a space; where it may not, that is sai
   ]
   const unknown = { ok: false, code: 'UNKNOWN_SPACE', message: '', outcome: 'notTaken' }
   nodes.subscribe('engram.v1.lookup.*', {
-    callback: (_, message) => { message.respond(Buffer.from(JSON.stringify(unknown))) },
+    callback: (_, message) => {
+      message.respond(Buffer.from(JSON.stringify(unknown)))
+    },
   })
   await nodes.flush()
   for (const [role, run] of runs(60_000)) {
@@ -176,17 +182,20 @@ test('every role may ask whether there is a space; where it may not, that is sai
 
 test('a client that is refused for good says why it does nothing any more', async () => {
   const changing = new NatsFixture()
-  const users = (name: string): string => 'jetstream { store_dir: $ENGRAM_NATS_STORE }\n'
+  const users = (name: string): string =>
+    'jetstream { store_dir: $ENGRAM_NATS_STORE }\n'
     + `authorization { users: [ { user: ${name}, password: secret } ] }\n`
   await changing.start({ config: users('ann') })
   try {
     const error = await failureOf(
-      { servers: changing.server.url, user: 'ann', password: 'secret' }, async (client) => {
+      { servers: changing.server.url, user: 'ann', password: 'secret' },
+      async (client) => {
         writeFileSync(join(changing.directory, 'nats-server.conf'), users('bob'))
         changing.server.kill('SIGHUP')
         await client.connection.closed()
         return await client.read('demo', { type: 'GetNode', nodeId: 'n1' })
-      })
+      },
+    )
     assert.is(error.code, 'CLOSED')
     assert.match(error.message, /closed for good: Authorization Violation/)
   } finally {
@@ -198,15 +207,21 @@ test('on the command line it comes with what helps', async () => {
   const lines: [args: string[], env: Record<string, string>, says: RegExp, remedy: string][] = [
     [['write', 'demo', '{"type":"StoreNode","node":{"id":"n1"}}'], {},
       /may not publish to engram\.v1\.write\.demo .*\[FORBIDDEN\]/, '--nats-auth'],
-    [['status'], { ENGRAM_NATS_INBOX_PREFIX: '_INBOX_x' },
-      /may not subscribe to _INBOX_x\./, '--nats-inbox-prefix (ENGRAM_NATS_INBOX_PREFIX)'],
+    [['status'], { ENGRAM_NATS_INBOX_PREFIX: '_INBOX_x' }, /may not subscribe to _INBOX_x\./,
+      '--nats-inbox-prefix (ENGRAM_NATS_INBOX_PREFIX)'],
   ]
   for (const [args, env, says, remedy] of lines) {
     const [stdout, stderr] = [new PassThrough(), new PassThrough()]
     const code = await within(3000, runCli(args, {
-      stdin: Readable.from([]), stdout, stderr, cwd: fixture.directory, env: {
-        ENGRAM_NATS_URL: fixture.server.url, ENGRAM_NATS_USER: 'reader',
-        ENGRAM_NATS_PASSWORD: 'of reader', ...env,
+      stdin: Readable.from([]),
+      stdout,
+      stderr,
+      cwd: fixture.directory,
+      env: {
+        ENGRAM_NATS_URL: fixture.server.url,
+        ENGRAM_NATS_USER: 'reader',
+        ENGRAM_NATS_PASSWORD: 'of reader',
+        ...env,
       },
     }))
     const told = String(stderr.read() ?? '')

@@ -50,9 +50,14 @@ const yesterday = Math.floor(Date.now() / 1000) - 86_400
 const jetstream = 'jetstream { store_dir: $ENGRAM_NATS_STORE }\n'
 const ann = 'authorization { users: [ { user: ann, password: secret } ] }\n'
 const configurations = {
-  plain: '', good: tlsBlock(certificates.good), ended: tlsBlock(certificates.ended),
-  named: tlsBlock(certificates.named), self: tlsBlock(certificates.self),
-  verifying: tlsBlock(certificates.good, authority), ann, full: 'max_connections: 1\n',
+  plain: '',
+  good: tlsBlock(certificates.good),
+  ended: tlsBlock(certificates.ended),
+  named: tlsBlock(certificates.named),
+  self: tlsBlock(certificates.self),
+  verifying: tlsBlock(certificates.good, authority),
+  ann,
+  full: 'max_connections: 1\n',
   operator: operator.config(),
 }
 type ServerName = keyof typeof configurations
@@ -97,9 +102,11 @@ const pathRemedy = (flag: string, option: string) =>
   [`Correct the path, permissions or contents of the file: ${flag} (`, option] as const
 const cases: readonly Case[] = [
   { what: 'nobody listens', server: () => 'nats://127.0.0.1:1', reason: 'UNREACHABLE',
-    says: /nobody listens at 127\.0\.0\.1:1 \(ECONNREFUSED\)/, remedy: ['--nats (ENGRAM_NATS_URL)', 'servers'] },
+    says: /nobody listens at 127\.0\.0\.1:1 \(ECONNREFUSED\)/,
+    remedy: ['--nats (ENGRAM_NATS_URL)', 'servers'] },
   { what: 'no such host', server: () => 'nats://nowhere.invalid:4222', reason: 'UNREACHABLE',
-    says: /the host of nowhere\.invalid:4222 is not known/, remedy: ['--nats (ENGRAM_NATS_URL)', 'servers'] },
+    says: /the host of nowhere\.invalid:4222 is not known/,
+    remedy: ['--nats (ENGRAM_NATS_URL)', 'servers'] },
   { what: 'too many connections', server: 'full', reason: 'SERVER_REFUSES',
     says: /maximum connections exceeded/, remedy: ['configuration', 'configuration'] },
   { what: 'no credentials', server: 'ann', reason: 'CREDENTIALS_MISSING',
@@ -108,9 +115,8 @@ const cases: readonly Case[] = [
   { what: 'a wrong password', server: 'ann', options: { user: 'ann', password: 'x' },
     reason: 'CREDENTIALS_REFUSED', says: /refuses these credentials \(user ann\)/,
     remedy: ['authorization', 'authorization'] },
-  { what: 'no password', server: 'ann', options: { user: 'ann' },
-    reason: 'CREDENTIALS_REFUSED', says: /user ann, without a password/,
-    remedy: ['authorization', 'authorization'] },
+  { what: 'no password', server: 'ann', options: { user: 'ann' }, reason: 'CREDENTIALS_REFUSED',
+    says: /user ann, without a password/, remedy: ['authorization', 'authorization'] },
   { what: 'a token nobody knows', server: 'ann', options: { token: 'secret' },
     reason: 'CREDENTIALS_REFUSED', says: /refuses these credentials \(a token\)/,
     remedy: ['authorization', 'authorization'] },
@@ -148,10 +154,11 @@ const cases: readonly Case[] = [
     options: { tls: { caFile: none } }, reason: 'CREDENTIALS_FILE',
     says: /none\.pem does not exist/, remedy: pathRemedy('--nats-ca', 'tls.caFile') },
   { what: 'an authority that is not there', server: 'good', options: { tls: { caFile: none } },
-    reason: 'CREDENTIALS_FILE', says: /none\.pem does not exist/, remedy: pathRemedy('--nats-ca', 'tls.caFile') },
+    reason: 'CREDENTIALS_FILE', says: /none\.pem does not exist/,
+    remedy: pathRemedy('--nats-ca', 'tls.caFile') },
   { what: 'an authority that is a directory', server: 'good',
-    options: { tls: { caFile: pki.directory } }, reason: 'CREDENTIALS_FILE',
-    says: /is a directory/, remedy: pathRemedy('--nats-ca', 'tls.caFile') },
+    options: { tls: { caFile: pki.directory } }, reason: 'CREDENTIALS_FILE', says: /is a directory/,
+    remedy: pathRemedy('--nats-ca', 'tls.caFile') },
   { what: 'an authority that is none', server: 'good',
     options: { tls: { caFile: file('text.pem', 'no certificate') } }, reason: 'CREDENTIALS_FILE',
     says: /text\.pem holds no certificate in PEM/, remedy: pathRemedy('--nats-ca', 'tls.caFile') },
@@ -164,12 +171,15 @@ const cases: readonly Case[] = [
     remedy: pathRemedy('--nats-key', 'tls.keyFile') },
   { what: 'a key with a passphrase', server: 'verifying',
     options: { tls: { ...trusting, ...client, keyFile: pki.locked(client) } },
-    reason: 'CREDENTIALS_FILE', says: /is encrypted/, remedy: pathRemedy('--nats-key', 'tls.keyFile') },
+    reason: 'CREDENTIALS_FILE', says: /is encrypted/,
+    remedy: pathRemedy('--nats-key', 'tls.keyFile') },
   { what: 'credentials that are not there', server: 'ann', options: { credsFile: none },
-    reason: 'CREDENTIALS_FILE', says: /none\.pem does not exist/, remedy: pathRemedy('--nats-creds', 'credsFile') },
+    reason: 'CREDENTIALS_FILE', says: /none\.pem does not exist/,
+    remedy: pathRemedy('--nats-creds', 'credsFile') },
   { what: 'credentials that are none', server: 'ann',
     options: { credsFile: file('bad.creds', 'not much') }, reason: 'CREDENTIALS_FILE',
-    says: /bad\.creds does not hold a JWT and a seed/, remedy: pathRemedy('--nats-creds', 'credsFile') },
+    says: /bad\.creds does not hold a JWT and a seed/,
+    remedy: pathRemedy('--nats-creds', 'credsFile') },
   { what: 'an nkey that is none', server: 'ann',
     options: { nkeySeedFile: file('bad.nk', 'SUnonsense\n') }, reason: 'CREDENTIALS_FILE',
     says: /bad\.nk does not hold an nkey seed/, remedy: pathRemedy('--nats-nkey', 'nkeySeedFile') },
@@ -187,18 +197,23 @@ const cases: readonly Case[] = [
     remedy: ['authorization', 'authorization'] },
   { what: 'the nkey of an account', server: 'ann',
     options: { nkeySeedFile: file('account.nk', account) }, reason: 'CREDENTIALS_FILE',
-    says: /account\.nk holds a seed that is not of a user/, remedy: pathRemedy('--nats-nkey', 'nkeySeedFile') },
+    says: /account\.nk holds a seed that is not of a user/,
+    remedy: pathRemedy('--nats-nkey', 'nkeySeedFile') },
 ]
 
 function urlOf({ server, host = '127.0.0.1' }: Case): string {
-  return typeof server === 'function' ? server()
+  return typeof server === 'function'
+    ? server()
     : `nats://${host}:${fixtures[server].server.port}`
 }
 
 async function status(options: NatsOptions): Promise<{ code: number; out: string; err: string }> {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()]
   const code = await runCli(['status', '--json'], {
-    stdin: Readable.from([]), stdout, stderr, cwd: pki.directory,
+    stdin: Readable.from([]),
+    stdout,
+    stderr,
+    cwd: pki.directory,
     env: { ...natsEnvironment(options), ENGRAM_NATS_URL: options.servers },
   })
   return { code, out: String(stdout.read() ?? ''), err: String(stderr.read() ?? '') }
@@ -280,7 +295,8 @@ test('a server that was dialled by its address must be certified for that addres
 test('credentials that are renewed in their file are taken at the next reconnect', async () => {
   const users = [nkeys.createUser(), nkeys.createUser()] as const
   const seedOf = (user: typeof users[0]) => Buffer.from(user.getSeed()).toString()
-  const config = (user: typeof users[0]) => jetstream
+  const config = (user: typeof users[0]) =>
+    jetstream
     + `authorization { users: [ { nkey: ${user.getPublicKey()} } ] }\n`
   const fixture = new NatsFixture()
   await fixture.start({ config: config(users[0]) })
@@ -320,7 +336,8 @@ test('among several servers the usable one is taken; else the error has a cause'
 
 test('a port that listens and does not greet is not taken for NATS', async () => {
   const greetings: [text: string, reason: ConnectReason][] = [
-    ['SSH-2.0-OpenSSH_9\r\n', 'NOT_NATS'], ['', 'UNREACHABLE'],
+    ['SSH-2.0-OpenSSH_9\r\n', 'NOT_NATS'],
+    ['', 'UNREACHABLE'],
     ['INFO {"server_id":"X","max_payload":1}', 'UNREACHABLE'],
   ]
   for (const [text, reason] of greetings) {
@@ -340,11 +357,13 @@ test('a port that listens and does not greet is not taken for NATS', async () =>
 test('TLS first, as with handshake_first or before a proxy that speaks it', async () => {
   const { good, plain } = fixtures
   assert.is((await rejection(connect({
-    servers: good.server.url, tls: { ...trusting, handshakeFirst: true },
+    servers: good.server.url,
+    tls: { ...trusting, handshakeFirst: true },
   })) as ConnectError).reason, 'TLS_NOT_OFFERED')
   const { certFile, keyFile } = certificates.good
   const front = createTlsServer({
-    cert: readFileSync(certFile), key: readFileSync(keyFile),
+    cert: readFileSync(certFile),
+    key: readFileSync(keyFile),
   }, (socket) => {
     const behind = createConnection(plain.server.port, '127.0.0.1')
     // As such a server greets.

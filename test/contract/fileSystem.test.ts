@@ -9,7 +9,8 @@ import { MemoryFileSystem } from '../fakes/memoryFileSystem.js'
 
 /** Every FileSystem must pass this. `make` gives an empty directory that exists. */
 export function fileSystemContract(
-  name: string, make: () => Promise<{ fileSystem: FileSystem; directory: string }>,
+  name: string,
+  make: () => Promise<{ fileSystem: FileSystem; directory: string }>,
 ): void {
   const contract = suite(`file system: ${name}`)
 

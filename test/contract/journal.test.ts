@@ -7,13 +7,12 @@ import { FileSystemError } from '../../actors/ports/fileSystem.js'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Frame } from '../../actors/ports/frames.js'
 import type { SalvageHeader } from '../../actors/ports/journal.js'
-import {
-  IdentityDamagedError, readIdentity, writeIdentity,
-} from '../../runtime/journal/identityFile.js'
+import { IdentityDamagedError, readIdentity,
+  writeIdentity } from '../../runtime/journal/identityFile.js'
 import { dumpJournal, NoJournalError, verifyJournal } from '../../runtime/journal/inspect.js'
 import { NodeFileSystem } from '../../runtime/system/fileSystem.js'
-import { createSalvageFiles, SalvageDamagedError, SalvageNotFoundError }
-  from '../../runtime/journal/salvage.js'
+import { createSalvageFiles, SalvageDamagedError,
+  SalvageNotFoundError } from '../../runtime/journal/salvage.js'
 import { MemoryFileSystem } from '../fakes/memoryFileSystem.js'
 import { SeededRandom } from '../fakes/seededRandom.js'
 import { A, B, C, frameOf, framesOf, hex, open, quiet, rec } from '../support/journalKit.js'
@@ -60,8 +59,8 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
     await journal.close()
     for (const again of [await start(), await start()]) {
       assert.equal(again.log(A)!.end, { epoch: 1, sequence: 60 })
-      assert.equal((await framesOf(again, A)).map(hex),
-        Array.from({ length: 30 }, (_, i) => hex(frameOf(A, 2 * i + 1, { count: 2 }))))
+      assert.equal((await framesOf(again, A)).map(hex), Array.from({ length: 30 }, (_, i) =>
+        hex(frameOf(A, 2 * i + 1, { count: 2 }))))
       assert.is((await framesOf(again, B)).length, 30)
       assert.equal([again.recovery.torn, again.recovery.damaged], [null, []])
       await again.close()
@@ -146,8 +145,11 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
     await journal.write([rec(A, 1, { count: 3, epoch: 2, previousEpoch: 0 })])
     const before = journal.stats()
     const cases = [
-      rec(A, 5, { epoch: 2 }), rec(A, 3, { epoch: 2 }), rec(A, 4, { epoch: 3 }),
-      rec(A, 4, { epoch: 1 }), rec(B, 2),
+      rec(A, 5, { epoch: 2 }),
+      rec(A, 3, { epoch: 2 }),
+      rec(A, 4, { epoch: 3 }),
+      rec(A, 4, { epoch: 1 }),
+      rec(B, 2),
       { type: 'truncate', uuid: A, to: { epoch: 2, sequence: 4 }, salvage: '' } as const,
       { type: 'truncate', uuid: A, to: { epoch: 1, sequence: 3 }, salvage: '' } as const,
       { type: 'truncate', uuid: A, to: { epoch: 2, sequence: 2 }, salvage: '' } as const,
@@ -181,7 +183,8 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
     await journal.sync()
     await journal.write([
       { type: 'truncate', uuid: A, to: { epoch: 0, sequence: 0 }, salvage: 's.salvage' },
-      rec(B, 1), { type: 'confirm' },
+      rec(B, 1),
+      { type: 'confirm' },
     ])
     await journal.close()
     for (const where of [data, directory]) {
@@ -191,8 +194,8 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
     }
     const dumped = []
     for await (const item of dumpJournal(data, { fileSystem, entries: true })) dumped.push(item)
-    assert.equal(dumped.map((item) => item.type),
-      ['segment', 'entries', 'truncate', 'entries', 'confirm'])
+    assert.equal(dumped.map((item) => item.type), ['segment', 'entries', 'truncate', 'entries',
+      'confirm'])
     assert.equal([dumped[1]!.space, dumped[1]!.first, dumped[1]!.last], [A, 1, 2])
     assert.is(dumped[1]!.entries![1]!.vectorClock['n1'], 2)
     assert.is(dumped[2]!.salvage, 's.salvage')
@@ -209,8 +212,13 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
     assert.equal(await salvages.list(), [])
     const frames = [frameOf(A, 3, { count: 2 }), frameOf(A, 5), frameOf(A, 6)]
     const header: SalvageHeader = {
-      space: 'demo', uuid: A, node: 'n1', common: { epoch: 1, sequence: 2 },
-      end: { epoch: 1, sequence: 6 }, joinedEpoch: 2, savedAtMs: 5,
+      space: 'demo',
+      uuid: A,
+      node: 'n1',
+      common: { epoch: 1, sequence: 2 },
+      end: { epoch: 1, sequence: 6 },
+      joinedEpoch: 2,
+      savedAtMs: 5,
     }
     const saved = await salvages.save(header, batches(frames))
     assert.is(await salvages.save(header, batches(frames)), saved)
@@ -241,8 +249,13 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
     const salvages = createSalvageFiles({ directory, fileSystem, logger: quiet })
     await salvages.remove('none.salvage')
     const header = (last: number): SalvageHeader => ({
-      space: 'demo', uuid: A, node: 'n1', common: { epoch: 1, sequence: 2 },
-      end: { epoch: 1, sequence: last }, joinedEpoch: 2, savedAtMs: 5,
+      space: 'demo',
+      uuid: A,
+      node: 'n1',
+      common: { epoch: 1, sequence: 2 },
+      end: { epoch: 1, sequence: last },
+      joinedEpoch: 2,
+      savedAtMs: 5,
     })
     const first = await salvages.save(header(3), batches([frameOf(A, 3)]))
     const second = await salvages.save(header(4), batches([frameOf(A, 3), frameOf(A, 4)]))
@@ -265,7 +278,11 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
     const disk = new SeededRandom(1).uuid()
     for (const incarnation of [1, 2]) {
       const identity = {
-        node: 'n1', disk, incarnation, spoken: incarnation + 3, journal: incarnation < 2 ? null : disk,
+        node: 'n1',
+        disk,
+        incarnation,
+        spoken: incarnation + 3,
+        journal: incarnation < 2 ? null : disk,
       }
       await writeIdentity(data, identity, fileSystem)
       assert.equal(await readIdentity(data, fileSystem), identity)
@@ -274,22 +291,24 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
     await rejects(readIdentity(data, fileSystem), IdentityDamagedError)
   })
 
-  contract('a directory of the release before has no node, and spoke as what it counted', async () => {
-    const { fileSystem, data } = await make()
-    const disk = new SeededRandom(1).uuid()
-    await fileSystem.makeDirectory(data)
-    const handle = await fileSystem.open(join(data, 'identity.json'), 'create')
-    await handle.write([Buffer.from(JSON.stringify({ version: 1, disk, incarnation: 7 }))], 0)
-    await handle.close()
-    assert.equal(await readIdentity(data, fileSystem),
-      { node: null, disk, incarnation: 7, spoken: 7, journal: null })
-  })
+  contract('a directory of the release before has no node, and spoke as what it counted',
+    async () => {
+      const { fileSystem, data } = await make()
+      const disk = new SeededRandom(1).uuid()
+      await fileSystem.makeDirectory(data)
+      const handle = await fileSystem.open(join(data, 'identity.json'), 'create')
+      await handle.write([Buffer.from(JSON.stringify({ version: 1, disk, incarnation: 7 }))], 0)
+      await handle.close()
+      assert.equal(await readIdentity(data, fileSystem), { node: null, disk, incarnation: 7,
+        spoken: 7, journal: null })
+    })
 
   contract.run()
 }
 
 async function rejects(
-  promise: Promise<unknown>, type: new (...args: never[]) => Error,
+  promise: Promise<unknown>,
+  type: new(...args: never[]) => Error,
 ): Promise<void> {
   let error: unknown
   await promise.catch((e: unknown) => {
@@ -302,7 +321,8 @@ journalContract('memory', async () => {
   const fileSystem = new MemoryFileSystem()
   await fileSystem.makeDirectory('/data')
   return {
-    fileSystem, data: '/data',
+    fileSystem,
+    data: '/data',
     flip: async (path, offset) => fileSystem.flipBit(path, offset, 0),
   }
 })
@@ -316,8 +336,13 @@ durability('a file that fails now hides no others', async () => {
     for (const last of [3, 4]) {
       const frames = Array.from({ length: last - 2 }, (_, index) => frameOf(A, 3 + index))
       await salvages.save({
-        space: 'demo', uuid: A, node: 'n1', common: { epoch: 1, sequence: 2 },
-        end: { epoch: 1, sequence: last }, joinedEpoch: 2, savedAtMs: 5,
+        space: 'demo',
+        uuid: A,
+        node: 'n1',
+        common: { epoch: 1, sequence: 2 },
+        end: { epoch: 1, sequence: last },
+        joinedEpoch: 2,
+        savedAtMs: 5,
       }, batches(frames))
     }
     fileSystem.failNext(operation)
@@ -332,8 +357,13 @@ durability('what was removed stays so; what failed may be repeated', async () =>
   await fileSystem.makeDirectory('/data')
   const salvages = createSalvageFiles({ directory: '/data/salvage', fileSystem, logger: quiet })
   const name = await salvages.save({
-    space: 'demo', uuid: A, node: 'n1', common: { epoch: 1, sequence: 2 },
-    end: { epoch: 1, sequence: 3 }, joinedEpoch: 2, savedAtMs: 5,
+    space: 'demo',
+    uuid: A,
+    node: 'n1',
+    common: { epoch: 1, sequence: 2 },
+    end: { epoch: 1, sequence: 3 },
+    joinedEpoch: 2,
+    savedAtMs: 5,
   }, batches([frameOf(A, 3)]))
   for (const operation of ['remove', 'syncDirectory'] as const) {
     fileSystem.failNext(operation)
@@ -355,7 +385,8 @@ journalContract('node', async () => {
   temporary.push(data)
   const fileSystem = new NodeFileSystem()
   return {
-    fileSystem, data,
+    fileSystem,
+    data,
     flip: async (path, offset) => {
       const handle = await fileSystem.open(path, 'readWrite')
       const byte = Buffer.alloc(1)

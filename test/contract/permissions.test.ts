@@ -14,9 +14,8 @@ import type { NatsConnectError } from '../../runtime/bus/faults.js'
 import { natsBus } from '../../runtime/bus/nats.js'
 import { passwordVariable, roles } from '../../runtime/bus/roles.js'
 import type { Role } from '../../runtime/bus/roles.js'
-import {
-  findNatsServer, freePort, installHint, natsServerConfig, NatsServerError, startNatsServer,
-} from '../../runtime/cluster/natsServer.js'
+import { findNatsServer, freePort, installHint, natsServerConfig, NatsServerError,
+  startNatsServer } from '../../runtime/cluster/natsServer.js'
 import { nodeInboxPrefix } from '../../runtime/config/natsSettings.js'
 import { packageRoot, repositoryFile } from '../../runtime/system/paths.js'
 import { NatsFixture, rejection, within } from './natsFixture.js'
@@ -25,7 +24,10 @@ const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 
 /** Awkward on purpose: unquoted, nats-server would take the first for a number. */
 const passwords: Record<Role, string> = {
-  node: '12k', writer: 'with "quotes" and \\', reader: '0x10', operator: 'true',
+  node: '12k',
+  writer: 'with "quotes" and \\',
+  reader: '0x10',
+  operator: 'true',
 }
 
 const x = suite('nats.conf: roles')
@@ -35,9 +37,11 @@ const open = {} as Record<Role, BusConnection>
 
 function busOf(role: Role, password = passwords[role]): Bus {
   const logger: Logger = {
-    debug() {}, info() {}, warn() {},
+    debug() {},
+    info() {},
+    warn() {},
     error: (fields, message) => {
-      (denied[role] ??= []).push(`${message} ${JSON.stringify(fields)}`)
+      ;(denied[role] ??= []).push(`${message} ${JSON.stringify(fields)}`)
     },
   }
   const inbox = role === 'node' ? { inboxPrefix: nodeInboxPrefix } : {}
@@ -152,12 +156,16 @@ x('nodes arbitrate, and answer requests of the clients', async () => {
   assert.is((await arbiter.compareAndSet('space.demo', bytes('v'), before)).kind, 'applied')
   assert.equal(await arbiter.keys('space.'), ['space.demo'])
   const asked: [Role, string][] = [
-    ['writer', 'engram.v1.write.demo'], ['reader', 'engram.v1.read.demo'],
-    ['operator', 'engram.v1.admin.n1'], ['node', 'engram.v1.survey.demo.n1'],
+    ['writer', 'engram.v1.write.demo'],
+    ['reader', 'engram.v1.read.demo'],
+    ['operator', 'engram.v1.admin.n1'],
+    ['node', 'engram.v1.survey.demo.n1'],
   ]
   for (const [role, subject] of asked) {
     const subscription = open.node.subscribe(
-      subject, (message) => open.node.publish(message.reply ?? '', bytes('done')))
+      subject,
+      (message) => open.node.publish(message.reply ?? '', bytes('done')),
+    )
     await open.node.flush()
     const answer = await open[role].request(subject, bytes('?'), { timeoutMs: 1000 })
     assert.is(new TextDecoder().decode(answer.data), 'done')
@@ -192,7 +200,8 @@ x('no password, a wrong one, and no user at all are refused for good', async () 
 
 x('a role that may not listen where its answers arrive gets an error with the remedy', async () => {
   const asClient = natsBus(
-    { servers: fixture.server.url, user: 'node', password: passwords.node })
+    { servers: fixture.server.url, user: 'node', password: passwords.node },
+  )
   const deaf = await rejection(asClient.connect()) as NatsConnectError
   assert.equal([deaf.fault.reason, deaf.retryable], ['FORBIDDEN', false])
   assert.match(deaf.message, 'may not subscribe to _INBOX.>')
@@ -201,8 +210,12 @@ x('a role that may not listen where its answers arrive gets an error with the re
 
 x('a request that is forbidden ends at once, with its subject', async () => {
   const asked = ['engram.v1.admin.n1', 'engram.v1.admin.n1', 'engram.v1.wal.demo.n1']
-  const errors = await within(1000, Promise.all(asked.map((subject) =>
-    rejection(open.writer.request(subject, bytes('?'), { timeoutMs: 60_000 })))))
+  const errors = await within(1000,
+    Promise.all(
+      asked.map((subject) =>
+        rejection(open.writer.request(subject, bytes('?'), { timeoutMs: 60_000 }))
+      ),
+    ))
   for (const [n, error] of errors.entries()) {
     assert.instance(error, ForbiddenError)
     assert.is((error as ForbiddenError).subject, asked[n])
@@ -236,7 +249,8 @@ s('without auth everybody may do everything, under any name', async () => {
   }
 })
 
-const onlyUser = (name: string): string => 'jetstream { store_dir: $ENGRAM_NATS_STORE }\n'
+const onlyUser = (name: string): string =>
+  'jetstream { store_dir: $ENGRAM_NATS_STORE }\n'
   + `authorization { users: [ { user: ${name}, password: secret } ] }\n`
 
 s('a user that is removed while connected is cut off', async () => {
@@ -304,8 +318,10 @@ async function orphan(how: string): Promise<void> {
   const parent = spawn(process.execPath, ['--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'ignore'],
   })
-  const pid = await within(10_000, new Promise<number>((resolve) =>
-    parent.stdout.once('data', (data: Buffer) => resolve(Number(data.toString())))))
+  const pid = await within(10_000,
+    new Promise<number>((resolve) =>
+      parent.stdout.once('data', (data: Buffer) => resolve(Number(data.toString())))
+    ))
   assert.ok(pid > 0)
   for (const end = Date.now() + 4000; alive(pid);) {
     if (Date.now() > end) {
@@ -328,11 +344,10 @@ function alive(pid: number): boolean {
 }
 
 s('it dies with its parent: exit', () => orphan('process.exit(3)'))
-s('it dies with its parent: uncaught exception', () =>
-  orphan('throw new Error("as planned")'))
+s('it dies with its parent: uncaught exception', () => orphan('throw new Error("as planned")'))
 s('it dies with its parent: SIGKILL', () => orphan('process.kill(process.pid, "SIGKILL")'))
-s('it dies with its parent: SIGKILL while paused itself', () =>
-  orphan('server.kill("SIGSTOP"); process.kill(process.pid, "SIGKILL")'))
+s('it dies with its parent: SIGKILL while paused itself',
+  () => orphan('server.kill("SIGSTOP"); process.kill(process.pid, "SIGKILL")'))
 
 s('files of the repository are found from the compiled code', () => {
   assert.match(readFileSync(repositoryFile('nats.conf'), 'utf8'), /ENGRAM_NODE_PASSWORD/)

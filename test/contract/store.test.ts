@@ -17,7 +17,10 @@ import { take } from '../support/lists.js'
 import { subjects, type StoreContext } from './storeSubjects.js'
 
 function entry(
-  sequence: number, operation: Operation | EpochStart, writeId: string | null = null, epoch = 1,
+  sequence: number,
+  operation: Operation | EpochStart,
+  writeId: string | null = null,
+  epoch = 1,
 ): LogEntry {
   return { sequence, epoch, timestamp: 1000 + sequence, vectorClock: {}, writeId, operation }
 }
@@ -36,21 +39,37 @@ function log(operations: readonly (Operation | EpochStart)[], first = 1): LogEnt
 }
 function seen(revision: number): AssignmentAt & { bucket: string } {
   return {
-    bucket: 'b1', revision, assignment: {
-      version: 1, space: 'demo', uuid: 'u1', epoch: 3, state: 'open',
-      primary: { node: 'n1', incarnation: 1, connection: 1 }, members: [], inSync: ['n1'],
-      settings: { replicas: 2, ack: 'durable', minInSync: 2 }, forced: false, nonce: 'x',
+    bucket: 'b1',
+    revision,
+    assignment: {
+      version: 1,
+      space: 'demo',
+      uuid: 'u1',
+      epoch: 3,
+      state: 'open',
+      primary: { node: 'n1', incarnation: 1, connection: 1 },
+      members: [],
+      inSync: ['n1'],
+      settings: { replicas: 2, ack: 'durable', minInSync: 2 },
+      forced: false,
+      nonce: 'x',
       writer: 'n1',
     },
   }
 }
 const epochStart: EpochStart = {
-  type: 'EpochStart', space: 's', node: 'n1', incarnation: 1, connection: 1,
+  type: 'EpochStart',
+  space: 's',
+  node: 'n1',
+  incarnation: 1,
+  connection: 1,
 }
 
 async function rejects(promise: Promise<unknown>, pattern: RegExp): Promise<void> {
   let message = 'nothing was thrown'
-  await promise.catch((error: unknown) => { message = (error as Error).message })
+  await promise.catch((error: unknown) => {
+    message = (error as Error).message
+  })
   assert.match(message, pattern)
 }
 
@@ -78,7 +97,11 @@ for (const subject of subjects) {
 
   test('a node comes back as it was stored, and storing again replaces it', async ({ space }) => {
     const full = {
-      id: 'ünï', content: '', activation: 0, confidence: 1, embedding: [0.1, -1e300, 3],
+      id: 'ünï',
+      content: '',
+      activation: 0,
+      confidence: 1,
+      embedding: [0.1, -1e300, 3],
       metadata: { b: [1, { z: null, a: true }], 10: 'x', 9: 'y' },
     }
     await space.apply(log([storeNode(full), storeNode({ id: 'bare' })]))
@@ -104,18 +127,25 @@ for (const subject of subjects) {
 
   test('edges are found from both ends, and only from theirs', async ({ space }) => {
     await space.apply(log([
-      storeEdge('a', 'b', 'k', 0.5), storeEdge('ab', 'b', 'k'), storeEdge('a', 'b', 'j'),
-      storeEdge('a', 'a', 'loop'), storeEdge('b', 'a', 'k'), storeEdge('a\0', 'b', 'k'),
-      storeEdge('a', 'b', 'k', 0.7), storeEdge('a', 'b\0', 'k'),
+      storeEdge('a', 'b', 'k', 0.5),
+      storeEdge('ab', 'b', 'k'),
+      storeEdge('a', 'b', 'j'),
+      storeEdge('a', 'a', 'loop'),
+      storeEdge('b', 'a', 'k'),
+      storeEdge('a\0', 'b', 'k'),
+      storeEdge('a', 'b', 'k', 0.7),
+      storeEdge('a', 'b\0', 'k'),
     ]))
     assert.is(space.edgeCount, 7)
     assert.equal([...space.edges('a', 'out')], [
-      { source: 'a', target: 'a', kind: 'loop' }, { source: 'a', target: 'b', kind: 'j' },
+      { source: 'a', target: 'a', kind: 'loop' },
+      { source: 'a', target: 'b', kind: 'j' },
       { source: 'a', target: 'b', kind: 'k', weight: 0.7 },
       { source: 'a', target: 'b\0', kind: 'k' },
     ])
     assert.equal([...space.edges('a', 'in')], [
-      { source: 'a', target: 'a', kind: 'loop' }, { source: 'b', target: 'a', kind: 'k' },
+      { source: 'a', target: 'a', kind: 'loop' },
+      { source: 'b', target: 'a', kind: 'k' },
     ])
     assert.is([...space.edges('a', 'both')].length, 5)
     assert.equal([...space.edges('b', 'in')].map((edge) => edge.source), ['a', 'a', 'a\0', 'ab'])
@@ -124,9 +154,15 @@ for (const subject of subjects) {
 
   test('edges go on after any place, loops among the outgoing only', async ({ space }) => {
     await space.apply(log([
-      storeEdge('m', 'a', 'k'), storeEdge('m', 'm', 'x'), storeEdge('m', 'm', 'y'),
-      storeEdge('m', 'z', 'k'), storeEdge('a', 'm', 'k'), storeEdge('m\0', 'm', 'k'),
-      storeEdge('z', 'm', 'j'), storeEdge('z', 'm', 'k'), storeEdge('l', 'mm', 'k'),
+      storeEdge('m', 'a', 'k'),
+      storeEdge('m', 'm', 'x'),
+      storeEdge('m', 'm', 'y'),
+      storeEdge('m', 'z', 'k'),
+      storeEdge('a', 'm', 'k'),
+      storeEdge('m\0', 'm', 'k'),
+      storeEdge('z', 'm', 'j'),
+      storeEdge('z', 'm', 'k'),
+      storeEdge('l', 'mm', 'k'),
     ]))
     for (const direction of ['out', 'in', 'both'] as const) {
       const all = [...space.edges('m', direction)]
@@ -150,7 +186,9 @@ for (const subject of subjects) {
     const zeros = '\0'.repeat(256)
     const long = 'é'.repeat(128)
     await space.apply(log([
-      storeNode({ id: zeros }), storeNode({ id: long }), storeEdge(zeros, zeros, zeros),
+      storeNode({ id: zeros }),
+      storeNode({ id: long }),
+      storeEdge(zeros, zeros, zeros),
       storeEdge(long, zeros, long),
     ]))
     assert.equal(space.node(zeros), { id: zeros })
@@ -174,7 +212,8 @@ for (const subject of subjects) {
       await rejects(space.apply([entry(sequence, storeNode({ id: 'x' }))]), /bug/)
     }
     await rejects(space.apply([entry(3, storeNode({ id: 'x' }), null, 0)]), /bug/)
-    await rejects(space.apply([entry(3, epochStart, null, 2), entry(5, epochStart, null, 2)]), /bug/)
+    await rejects(space.apply([entry(3, epochStart, null, 2), entry(5, epochStart, null, 2)]),
+      /bug/)
     assert.equal(space.applied, { epoch: 1, sequence: 2 })
     assert.is(space.node('x'), undefined)
     await space.apply([])
@@ -185,7 +224,10 @@ for (const subject of subjects) {
   test('a key identifies its request, split over two calls or not', async ({ space }) => {
     const node = storeNode({ id: 'a' })
     await space.apply([
-      entry(1, node, 'one'), entry(2, node), entry(3, node, 'two'), entry(4, node, 'two'),
+      entry(1, node, 'one'),
+      entry(2, node),
+      entry(3, node, 'two'),
+      entry(4, node, 'two'),
     ])
     assert.equal(space.key('one'), { epoch: 1, sequence: 1, count: 1, timestamp: 1001 })
     assert.equal(space.key('two'), { epoch: 1, sequence: 4, count: 2, timestamp: 1004 })
@@ -220,7 +262,8 @@ for (const subject of subjects) {
     const { store, space } = context
     const second = store.space('u2')
     await space.apply([
-      entry(1, storeNode({ id: 'a', content: 'c' }), 'k'), entry(2, storeEdge('a', 'b', 'k', 0)),
+      entry(1, storeNode({ id: 'a', content: 'c' }), 'k'),
+      entry(2, storeEdge('a', 'b', 'k', 0)),
       entry(3, { type: 'UpdateActivation', nodeId: 'x', activation: 1 }),
     ])
     await second.apply(log([storeNode({ id: 'z' })]))
@@ -256,10 +299,12 @@ for (const subject of subjects) {
 
   test('keys are forgotten by the timestamps of entries, and by count', async (context) => {
     const node = storeNode({ id: 'a' })
-    const at = (sequence: number, key: string | null, timestamp: number) =>
-      ({ ...entry(sequence, node, key), timestamp })
-    const known = () => ['a', 'b', 'c', 'd', 'e'].filter((key) =>
-      context.store.space('u1').key(key)).join('')
+    const at = (sequence: number, key: string | null, timestamp: number) => ({
+      ...entry(sequence, node, key),
+      timestamp,
+    })
+    const known = () =>
+      ['a', 'b', 'c', 'd', 'e'].filter((key) => context.store.space('u1').key(key)).join('')
     const day = { ms: 1000, count: 3 }
     await context.space.apply([at(1, 'a', 5000), at(2, 'b', 5500), at(3, 'b', 5500)], day)
     assert.is(known(), 'ab')
@@ -293,8 +338,9 @@ for (const subject of subjects) {
 
   test('property: agrees with a replay, whatever batches and key order', async (context) => {
     let number = 0
-    await fc.assert(fc.asyncProperty(fc.array(operationArbitrary, { maxLength: 40 }),
-      fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1 }), async (operations, cuts) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(operationArbitrary, { maxLength: 40 }),
+        fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1 }), async (operations, cuts) => {
         number += 1
         const space = context.store.space(`property-${number}`)
         const twin = new MemoryStore().space('twin')
@@ -306,7 +352,9 @@ for (const subject of subjects) {
         }
         await twin.apply(log(operations.map(shuffled)))
         assertSame(space, twin)
-      }), { numRuns: 60 })
+      }),
+      { numRuns: 60 },
+    )
   })
 
   test.run()
@@ -316,11 +364,15 @@ const idArbitrary = fc.constantFrom('a', 'b', 'ab', 'a\0', 'é', '\u{1F600}')
 const unitArbitrary = fc.constantFrom(0, -0, 0.5, 1)
 const operationArbitrary: fc.Arbitrary<Operation> = fc.oneof(
   fc.record({
-    id: idArbitrary, content: fc.string(), activation: unitArbitrary, confidence: unitArbitrary,
+    id: idArbitrary,
+    content: fc.string(),
+    activation: unitArbitrary,
+    confidence: unitArbitrary,
     embedding: fc.array(fc.double({ noNaN: true, noDefaultInfinity: true }), { maxLength: 3 }),
     metadata: fc.dictionary(fc.string().filter((key) => key !== '__proto__'),
       fc.jsonValue({ maxDepth: 2 }).filter((value) =>
-        !JSON.stringify(value).includes('"__proto__"')), { maxKeys: 4, noNullPrototype: true }),
+        !JSON.stringify(value).includes('"__proto__"')
+      ), { maxKeys: 4, noNullPrototype: true }),
   }, { requiredKeys: ['id'] }).map((node) => storeNode(node as MemoryNode)),
   fc.tuple(idArbitrary, unitArbitrary).map(([id, activation]) => update(id, activation)),
   fc.tuple(idArbitrary, idArbitrary, idArbitrary, fc.option(unitArbitrary, { nil: undefined }))
@@ -341,8 +393,8 @@ function shuffled(operation: Operation): Operation {
 function assertSame(space: SpaceStore, twin: SpaceStore): void {
   assert.is(space.digest, twin.digest)
   assert.equal(space.applied, twin.applied)
-  assert.equal([space.nodeCount, space.edgeCount, space.ignoredCount],
-    [twin.nodeCount, twin.edgeCount, twin.ignoredCount])
+  assert.equal([space.nodeCount, space.edgeCount, space.ignoredCount], [twin.nodeCount,
+    twin.edgeCount, twin.ignoredCount])
   assert.is(JSON.stringify(take(space.nodes(''), 100).map(sortedKeys)),
     JSON.stringify(take(twin.nodes(''), 100).map(sortedKeys)))
   for (const id of ['a', 'b', 'ab', 'a\0', 'é', '\u{1F600}']) {

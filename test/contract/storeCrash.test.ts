@@ -49,13 +49,12 @@ test.before.each(async (context) => {
 })
 test.after.each((context) => rm(context.directory, { recursive: true, force: true }))
 
-test('killed four times: at a position whose graph it holds, not below what it said', async (
-  context,
-) => {
+test('killed four times: at a position whose graph it holds, not below what it said', async (context,) => {
   const twin = new MemoryStore().space('twin')
   for (let round = 0; round < 4; round += 1) {
     const child = spawn(process.execPath, [fileURLToPath(import.meta.url)], {
-      env: { ...process.env, [CHILD]: context.directory }, stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, [CHILD]: context.directory },
+      stdio: ['ignore', 'pipe', 'inherit'],
     })
     let said = ''
     let batches = 0
@@ -75,8 +74,8 @@ test('killed four times: at a position whose graph it holds, not below what it s
     await twin.apply(entriesFrom(twin.applied.sequence + 1, sequence - twin.applied.sequence))
     assert.is(space.digest, twin.digest)
     await space.keysRead()
-    assert.equal([space.nodeCount, space.edgeCount, space.ignoredCount],
-      [twin.nodeCount, twin.edgeCount, twin.ignoredCount])
+    assert.equal([space.nodeCount, space.edgeCount, space.ignoredCount], [twin.nodeCount,
+      twin.edgeCount, twin.ignoredCount])
     assert.equal(space.key(entryAt(sequence).writeId!), twin.key(entryAt(sequence).writeId!))
     assert.equal(take(space.nodes('n4'), 50), take(twin.nodes('n4'), 50))
     await store.close()

@@ -33,8 +33,12 @@ function logOf(steps: readonly Step[]): LogEntry[] {
   return steps.map(({ key, gapMs }, index) => {
     if (key === null || key !== steps[index - 1]?.key) timestamp += gapMs
     return {
-      sequence: index + 1, epoch: 1 + Math.floor(index / 50), timestamp, vectorClock: {},
-      writeId: key, operation: { type: 'UpdateActivation', nodeId: 'x', activation: 0 },
+      sequence: index + 1,
+      epoch: 1 + Math.floor(index / 50),
+      timestamp,
+      vectorClock: {},
+      writeId: key,
+      operation: { type: 'UpdateActivation', nodeId: 'x', activation: 0 },
     }
   })
 }
@@ -42,14 +46,19 @@ function logOf(steps: readonly Step[]): LogEntry[] {
 const long = 'k'.repeat(256)
 const keyArbitrary = fc.constantFrom('a', 'b', 'ab', 'é', `${long}1`.slice(1), long, 'c', 'd', null)
 const stepsArbitrary = fc.array(fc.record({
-  key: keyArbitrary, gapMs: fc.constantFrom(0, 1, 300, 1001, 2 ** 33),
+  key: keyArbitrary,
+  gapMs: fc.constantFrom(0, 1, 300, 1001, 2 ** 33),
 }), { maxLength: 150 })
 const cutsArbitrary = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1 })
 
 /** `reopenAt`: the store is opened anew before this batch. */
 async function agree(
-  context: { directory: string; store: OpenedStore }, uuid: string, entries: readonly LogEntry[],
-  cuts: readonly number[], reopenAt: number, retention: { ms: number; count: number },
+  context: { directory: string; store: OpenedStore },
+  uuid: string,
+  entries: readonly LogEntry[],
+  cuts: readonly number[],
+  reopenAt: number,
+  retention: { ms: number; count: number },
   check: (space: SpaceStore, twin: SpaceStore) => void,
 ): Promise<void> {
   const twin = new MemoryStore().space('twin')
@@ -74,12 +83,12 @@ async function agree(
 
 test('property: known and forgotten by time, with keys that come again', async (context) => {
   let number = 0
-  await fc.assert(fc.asyncProperty(stepsArbitrary, cutsArbitrary, fc.nat(10),
-    async (steps, cuts, reopenAt) => {
+  await fc.assert(
+    fc.asyncProperty(stepsArbitrary, cutsArbitrary, fc.nat(10), async (steps, cuts, reopenAt) => {
       number += 1
       const entries = logOf([...steps, { key: null, gapMs: 0 }])
-      await agree(context, `time-${number}`, entries, cuts, reopenAt,
-        { ms: 1000, count: Infinity }, (space, twin) => {
+      await agree(context, `time-${number}`, entries, cuts, reopenAt, { ms: 1000, count: Infinity },
+        (space, twin) => {
           for (const key of ['a', 'b', 'ab', 'é', long, `${long}1`.slice(1), 'c', 'd', 'no']) {
             const known = twin.key(key)
             // Keys of the last batch may be older than the retention already.
@@ -95,13 +104,16 @@ test('property: known and forgotten by time, with keys that come again', async (
       for (const key of ['a', 'b', 'ab', 'é', long, 'c', 'd']) {
         assert.equal(space.key(key), twin.key(key), key)
       }
-    }), { numRuns: 60 })
+    }),
+    { numRuns: 60 },
+  )
 })
 
 test('property: exactly the latest are known by count, whatever the batches', async (context) => {
   let number = 0
-  await fc.assert(fc.asyncProperty(fc.integer({ min: 1, max: 300 }), cutsArbitrary, fc.nat(10),
-    fc.integer({ min: 0, max: 100 }), async (length, cuts, reopenAt, count) => {
+  await fc.assert(
+    fc.asyncProperty(fc.integer({ min: 1, max: 300 }), cutsArbitrary, fc.nat(10),
+      fc.integer({ min: 0, max: 100 }), async (length, cuts, reopenAt, count) => {
       number += 1
       const entries = logOf(Array.from({ length }, (_, at) => ({ key: `k${at}`, gapMs: 1 })))
       const retention = { ms: Infinity, count }
@@ -113,12 +125,12 @@ test('property: exactly the latest are known by count, whatever the batches', as
       const known = entries.filter(({ writeId }) => writeId !== null && space.key(writeId))
       assert.equal(known.map((entry) => entry.sequence),
         entries.slice(0, length).slice(Math.max(0, length - count)).map((e) => e.sequence))
-    }), { numRuns: 40 })
+    }),
+    { numRuns: 40 },
+  )
 })
 
-test('a few of many old keys are forgotten with each batch, and none is found late', async (
-  context,
-) => {
+test('a few of many old keys are forgotten with each batch, and none is found late', async (context,) => {
   const space = context.store.space('u1')
   const entries = logOf(Array.from({ length: 3000 }, (_, at) => ({ key: `k${at}`, gapMs: 1 })))
   await space.apply(entries)
@@ -132,9 +144,7 @@ test('a few of many old keys are forgotten with each batch, and none is found la
   }
 })
 
-test('after a restart, keys are found, whenever batches come while they are read', async (
-  context,
-) => {
+test('after a restart, keys are found, whenever batches come while they are read', async (context,) => {
   const entries = logOf(Array.from({ length: 9000 }, (_, at) => ({ key: `key-${at}`, gapMs: 0 })))
   await context.store.space('u1').apply(entries.slice(0, 6000))
   for (const isFirst of [true, false]) {
@@ -187,7 +197,8 @@ test('a failed read is reported to its caller, and the next one is read', async 
 
 test('groups are as full as they can be, whatever the batches', () => {
   const run = (sequence: number) => ({
-    key: `key-${sequence}`, record: { epoch: 1, sequence, count: 1, timestamp: 7 },
+    key: `key-${sequence}`,
+    record: { epoch: 1, sequence, count: 1, timestamp: 7 },
   })
   const whole = new GroupWriter(undefined)
   for (let sequence = 1; sequence <= 500; sequence += 1) whole.add(run(sequence))

@@ -1,8 +1,7 @@
 /** The arbiter in memory: one bucket that many connections look at, and its faults. */
 import { ArbiterUnavailableError } from '../../actors/ports/arbiter.js'
-import type {
-  Arbiter, ArbiterRecord, CompareAndSetOutcome, OpenArbiter,
-} from '../../actors/ports/arbiter.js'
+import type { Arbiter, ArbiterRecord, CompareAndSetOutcome,
+  OpenArbiter } from '../../actors/ports/arbiter.js'
 import type { BusConnection } from '../../actors/ports/bus.js'
 
 /**
@@ -81,13 +80,15 @@ export class MemoryBucket {
 
   #arbiter(connection: BusConnection): Arbiter {
     return {
-      read: async (key) => this.#answer(connection, () => {
-        checkKey(key)
-        const found = this.#existing().get(key)
-        return found ? { value: found.value.slice(), revision: found.revision } : null
-      }),
-      keys: (prefix) => this.#answer(connection, () =>
-        [...this.#existing().keys()].filter((key) => key.startsWith(prefix)).toSorted()),
+      read: async (key) =>
+        this.#answer(connection, () => {
+          checkKey(key)
+          const found = this.#existing().get(key)
+          return found ? { value: found.value.slice(), revision: found.revision } : null
+        }),
+      keys: (prefix) =>
+        this.#answer(connection, () =>
+          [...this.#existing().keys()].filter((key) => key.startsWith(prefix)).toSorted()),
       bucketId: () => this.#answer(connection, () => this.#make()),
       faults: () => this.#answer(connection, () => this.faults),
       compareAndSet: async (key, value, revision) =>
@@ -96,7 +97,10 @@ export class MemoryBucket {
   }
 
   #compareAndSet(
-    connection: BusConnection, key: string, value: Uint8Array, revision: number,
+    connection: BusConnection,
+    key: string,
+    value: Uint8Array,
+    revision: number,
   ): Promise<CompareAndSetOutcome> {
     checkKey(key)
     const fate = this.#lostAnswers.shift()

@@ -3,12 +3,10 @@
  * order per sender, wildcards, queue groups, 503 for a request that nobody subscribes to.
  * Without a `schedule` of its own, delivery is by microtask: asynchronous, and soon.
  */
-import {
-  BusClosedError, BusConnectError, isNoResponders, NoRespondersError, RequestTimeoutError,
-} from '../../actors/ports/bus.js'
-import type {
-  Bus, BusConnection, BusMessage, BusSubscription, PublishOptions,
-} from '../../actors/ports/bus.js'
+import { BusClosedError, BusConnectError, isNoResponders, NoRespondersError,
+  RequestTimeoutError } from '../../actors/ports/bus.js'
+import type { Bus, BusConnection, BusMessage, BusSubscription,
+  PublishOptions } from '../../actors/ports/bus.js'
 import type { Clock, Random, TimerHandle } from '../../actors/ports/system.js'
 
 export interface MemoryBrokerOptions {
@@ -21,7 +19,9 @@ export interface MemoryBrokerOptions {
    * the order they were made: that is NATS's promise. `from` null: the broker itself.
    */
   readonly schedule?: (
-    run: () => void, from: BusConnection | null, to: BusConnection,
+    run: () => void,
+    from: BusConnection | null,
+    to: BusConnection,
     message: { readonly subject: string; readonly data: Uint8Array },
   ) => void
   readonly serverId?: string
@@ -97,7 +97,7 @@ export class MemoryBroker {
 
   #connect(inboxPrefix: string): MemoryConnection {
     if (!this.#running) throw new BusConnectError('the memory broker is stopped', true)
-    const connection = new MemoryConnection(this, inboxPrefix, (this.#connectionCount += 1))
+    const connection = new MemoryConnection(this, inboxPrefix, this.#connectionCount += 1)
     this.#connections.add(connection)
     return connection
   }
@@ -163,7 +163,10 @@ export class MemoryBroker {
   /** The requester itself gets the 503, on the reply subject, as from a NATS server. */
   #refuse(reply: string, to: MemoryConnection): void {
     const envelope: Envelope = {
-      subject: reply, data: new Uint8Array(0), reply: undefined, headers: { Status: '503' },
+      subject: reply,
+      data: new Uint8Array(0),
+      reply: undefined,
+      headers: { Status: '503' },
     }
     for (const subscription of this.#matching(reply)) {
       if (subscription.connection === to) this.#deliver(envelope, subscription, null)
@@ -250,7 +253,9 @@ export class MemoryConnection implements BusConnection {
     this.serverId = broker.serverId
     this.maxPayload = broker.maxPayload
     this.#inbox = `${inboxPrefix}.memory${number}`
-    this.closed = new Promise((resolve) => { this.#resolveClosed = resolve })
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve
+    })
     this.subscribe(`${this.#inbox}.*`, (message) => this.#answer(message))
   }
 
@@ -263,10 +268,13 @@ export class MemoryConnection implements BusConnection {
     checkSubject(subject)
     if (data.length + headerBytes(options?.headers) > this.maxPayload) {
       throw new RangeError(
-        `${data.length} bytes and their headers exceed max_payload, ${this.maxPayload} bytes`)
+        `${data.length} bytes and their headers exceed max_payload, ${this.maxPayload} bytes`,
+      )
     }
     this.#broker.route(
-      { subject, data, reply: options?.reply, headers: options?.headers }, this)
+      { subject, data, reply: options?.reply, headers: options?.headers },
+      this,
+    )
   }
 
   publishSide(subject: string, data: Uint8Array): void {
@@ -274,25 +282,34 @@ export class MemoryConnection implements BusConnection {
   }
 
   subscribe(
-    subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
+    subject: string,
+    handler: (message: BusMessage) => void,
+    options?: { queue?: string },
   ): BusSubscription {
     if (this.#isClosed) throw new BusClosedError()
     checkSubject(subject)
     const subscription: Subscription = {
-      connection: this, tokens: subject.split('.'), queue: options?.queue, handler, active: true,
+      connection: this,
+      tokens: subject.split('.'),
+      queue: options?.queue,
+      handler,
+      active: true,
     }
     this.#broker.add(subscription)
     return { unsubscribe: () => this.#broker.remove(subscription) }
   }
 
   subscribeSide(
-    subject: string, handler: (message: BusMessage) => void, options?: { queue?: string },
+    subject: string,
+    handler: (message: BusMessage) => void,
+    options?: { queue?: string },
   ): BusSubscription {
     return this.subscribe(subject, handler, options)
   }
 
   request(
-    subject: string, data: Uint8Array,
+    subject: string,
+    data: Uint8Array,
     options: { timeoutMs: number; headers?: Readonly<Record<string, string>> },
   ): Promise<BusMessage> {
     return new Promise((resolve, reject) => {

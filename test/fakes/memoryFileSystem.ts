@@ -103,7 +103,13 @@ interface Entry {
 type Operation = 'open' | 'write' | 'read' | 'datasync' | 'truncate' | 'syncDirectory' | 'rename'
   | 'remove' | 'makeDirectory'
 const CHANGING: ReadonlySet<Operation> = new Set<Operation>([
-  'write', 'datasync', 'truncate', 'syncDirectory', 'rename', 'remove', 'makeDirectory',
+  'write',
+  'datasync',
+  'truncate',
+  'syncDirectory',
+  'rename',
+  'remove',
+  'makeDirectory',
 ])
 
 export class MemoryFileSystem implements FileSystem {

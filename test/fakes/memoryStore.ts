@@ -2,13 +2,11 @@
  * The Store port in memory: one entry at a time, everything sorted when asked for. Shares only the
  * canonical bytes of a record with the real one, so that digests can be compared.
  */
-import type {
-  EdgeDirection, EdgeState, NodeState, RememberedRecord, SpaceStore, Store,
-} from '../../actors/ports/store.js'
+import type { EdgeDirection, EdgeState, NodeState, RememberedRecord, SpaceStore,
+  Store } from '../../actors/ports/store.js'
 import type { Position } from '../../machines/base/ids.js'
-import {
-  concernsForks, displacedEdge, displacedNode, foldForks, isEffective, originOf,
-} from '../../machines/forks/forkReports.js'
+import { concernsForks, displacedEdge, displacedNode, foldForks, isEffective,
+  originOf } from '../../machines/forks/forkReports.js'
 import type { Displaced } from '../../machines/forks/forkReports.js'
 import type { EdgePlace } from '../../machines/graph/edgePlace.js'
 import { defaultKeyRetention } from '../../machines/graph/graph.js'
@@ -19,9 +17,8 @@ import { keyTimeAfter } from '../../machines/log/keyClock.js'
 import type { KeyTime } from '../../machines/log/keyClock.js'
 import { versionOf } from '../../machines/log/versions.js'
 import { encodeItem, encodeReport } from '../../runtime/store/forkRecord.js'
-import {
-  canonicalEdge, canonicalNode, digestText, encodeEdge, encodeNode, hashOf,
-} from '../../runtime/store/record.js'
+import { canonicalEdge, canonicalNode, digestText, encodeEdge, encodeNode,
+  hashOf } from '../../runtime/store/record.js'
 import { Slab } from '../../runtime/store/slab.js'
 import { MemoryForkReports } from './memoryForkReports.js'
 
@@ -100,7 +97,8 @@ export class MemorySpaceStore implements SpaceStore {
     const from = after === '' ? { epoch: 0, sequence: 0 } : originOf(after)
     if (from === undefined) return []
     return this.books.items().filter(({ origin: { epoch, sequence } }) =>
-      epoch > from.epoch || (epoch === from.epoch && sequence > from.sequence))
+      epoch > from.epoch || (epoch === from.epoch && sequence > from.sequence)
+    )
   }
 
   quarantined(id: string): QuarantineItem | undefined {
@@ -108,7 +106,9 @@ export class MemorySpaceStore implements SpaceStore {
   }
 
   edges(
-    nodeId: string, direction: EdgeDirection, after: EdgePlace | null = null,
+    nodeId: string,
+    direction: EdgeDirection,
+    after: EdgePlace | null = null,
   ): MemoryEdge[] {
     const all = [...this.edgesByName.values()].map(({ edge }) => edge)
     const isAfter = (side: 'out' | 'in', other: string, kind: string): boolean => {
@@ -142,14 +142,15 @@ export class MemorySpaceStore implements SpaceStore {
   }
 
   async apply(
-    entries: readonly LogEntry[], retention: KeyRetention = defaultKeyRetention,
+    entries: readonly LogEntry[],
+    retention: KeyRetention = defaultKeyRetention,
   ): Promise<void> {
     let { epoch, sequence } = this.applied
     for (const entry of entries) {
       if (entry.sequence !== sequence + 1 || entry.epoch < epoch) {
         throw new Error(`bug: entry ${entry.sequence} does not continue ${sequence}`)
       }
-      ({ epoch, sequence } = entry)
+      ;({ epoch, sequence } = entry)
     }
     for (const entry of entries) this.applyOne(entry)
     this.applied = { epoch, sequence }
@@ -199,7 +200,8 @@ export class MemorySpaceStore implements SpaceStore {
       const { node: before, activated } = this.nodeState(node.id)
       const keeps = entry.reconciliation?.keepsActivation === true && activated !== undefined
       this.nodesById.set(node.id, {
-        node: keeps ? { ...node, activation: before!.activation! } : node, stored: version,
+        node: keeps ? { ...node, activation: before!.activation! } : node,
+        stored: version,
         activated: keeps ? activated : undefined,
       })
     }

@@ -22,8 +22,8 @@ export class SeededRandom implements Random {
   uuid(): string {
     const hex = Array.from({ length: 4 }, () => this.bits().toString(16).padStart(8, '0')).join('')
     const variant = '89ab'[this.bits() & 3]
-    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-` +
-      `${variant}${hex.slice(17, 20)}-${hex.slice(20)}`
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-`
+      + `${variant}${hex.slice(17, 20)}-${hex.slice(20)}`
   }
 
   /** A whole number from 0 to `below` - 1. */

@@ -20,14 +20,18 @@ async function deleteBucket(cluster: Cluster): Promise<void> {
 async function record(cluster: Cluster): Promise<Assignment> {
   const manager = await cluster.nc.jetstreamManager()
   const message = await manager.streams.getMessage(
-    bucketStream, { last_by_subj: `$KV.engram.space.${space}` })
+    bucketStream,
+    { last_by_subj: `$KV.engram.space.${space}` },
+  )
   return JSON.parse(message.string()) as Assignment
 }
 
 function collectAlerts(cluster: Cluster): string[] {
   const alerts: string[] = []
   cluster.nc.subscribe(subjects.alert(space), {
-    callback: (_error, message) => { alerts.push(message.string()) },
+    callback: (_error, message) => {
+      alerts.push(message.string())
+    },
   })
   return alerts
 }
@@ -68,8 +72,9 @@ scenario(arbiter, 'the bucket is deleted under load, later failover works', asyn
   const after = await written(cluster)
   assert.is(after.uuid, before.uuid, 'it is the same space')
   assert.ok(after.epoch >= before.epoch, `epoch ${after.epoch} after ${before.epoch}`)
-  await waitFor('an alert that the bucket was lost', () =>
-    alerts.some((alert) => /lost|arbiter|bucket/i.test(alert))
+  await waitFor('an alert that the bucket was lost',
+    () =>
+      alerts.some((alert) => /lost|arbiter|bucket/i.test(alert))
       || notYet(`alerts: ${alerts.join(' ') || 'none'}`))
   await writer.taken(200)
   note(`${writer.history.summary()}; epoch ${before.epoch} before, ${after.epoch} after`)
@@ -94,7 +99,9 @@ scenario(arbiter, 'the bucket is deleted again and again', async (stage) => {
   const until = performance.now() + 5000
   let deletions = 0
   while (performance.now() < until) {
-    await deleteBucket(cluster).then(() => { deletions += 1 }, () => undefined)
+    await deleteBucket(cluster).then(() => {
+      deletions += 1
+    }, () => undefined)
     await lasting(250)
   }
   assert.ok(deletions > 1, `the bucket was made again: ${deletions} deletions`)

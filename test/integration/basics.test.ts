@@ -5,8 +5,8 @@ import type { MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { ClusterStatus } from '../../runtime/status/status.js'
 import { entriesOf } from '../support/audit.js'
-import { Client, decodeBody, encodeBody, positive, refused, type WriteBody }
-  from '../support/client.js'
+import { Client, decodeBody, encodeBody, positive, refused,
+  type WriteBody } from '../support/client.js'
 import { findObjects } from '../support/cli.js'
 import { space, type Cluster } from '../support/cluster.js'
 import { scenario, shared, suite } from '../support/scenario.js'
@@ -15,11 +15,13 @@ import { waitFor } from '../support/wait.js'
 const basics = suite('integration: basics')
 const test = shared(basics, 'basics', (stage) => stage.cluster())
 
-const storeNode = (id: string, content = `content of ${id}`): WriteBody =>
-  ({ type: 'StoreNode', node: { id, content, activation: 0.5, confidence: 0.9 } })
+const storeNode = (id: string, content = `content of ${id}`): WriteBody => ({ type: 'StoreNode',
+  node: { id, content, activation: 0.5, confidence: 0.9 } })
 
 async function write(
-  cluster: Cluster, body: WriteBody, options: Parameters<Client['write']>[1] = {},
+  cluster: Cluster,
+  body: WriteBody,
+  options: Parameters<Client['write']>[1] = {},
 ): Promise<WriteAnswer> {
   const what = `write ${JSON.stringify(body).slice(0, 200)} ${JSON.stringify(options)}`
   return positive(await cluster.client.write(body, options), what)
@@ -32,8 +34,9 @@ for (const encoding of ['json', 'msgpack'] as const) {
       const a = `${encoding}-${isUntyped}-a`
       const b = `${encoding}-${isUntyped}-b`
       const bodies: WriteBody[] = [
-        { type: 'StoreNode', node: { id: a, content: 'ä 語 🙂', embedding: [0.25, -1.5, 3],
-          metadata: { tags: ['x', 1, true, null], nested: { deep: { er: 1.5 } } } } },
+        { type: 'StoreNode',
+          node: { id: a, content: 'ä 語 🙂', embedding: [0.25, -1.5, 3],
+            metadata: { tags: ['x', 1, true, null], nested: { deep: { er: 1.5 } } } } },
         storeNode(b),
         { type: 'UpdateActivation', nodeId: a, activation: 0.8 },
         { type: 'StoreEdge', edge: { source: a, target: b, kind: 'causal', weight: 0.7 } },
@@ -52,14 +55,19 @@ for (const encoding of ['json', 'msgpack'] as const) {
         previous = answer.sequence
       }
       const read = positive(
-        await cluster.client.read({ type: 'GetNode', nodeId: a }, { encoding }), `GetNode ${a}`)
+        await cluster.client.read({ type: 'GetNode', nodeId: a }, { encoding }),
+        `GetNode ${a}`,
+      )
       const [node] = findObjects<MemoryNode>(read.value, (one) => one['id'] === a)
       assert.is(node?.activation, 0.8)
       assert.is(node?.content, 'ä 語 🙂')
       assert.equal(node?.embedding, [0.25, -1.5, 3])
       assert.equal(node?.metadata, { tags: ['x', 1, true, null], nested: { deep: { er: 1.5 } } })
       for (const [nodeId, direction, count] of [
-        [a, 'out', 1], [a, 'in', 0], [b, 'in', 1], [b, 'both', 1],
+        [a, 'out', 1],
+        [a, 'in', 0],
+        [b, 'in', 1],
+        [b, 'both', 1],
       ] as const) {
         const query = { type: 'GetEdges', nodeId, direction }
         const edges = positive(await cluster.client.read(query, { encoding }), 'GetEdges')
@@ -72,7 +80,8 @@ for (const encoding of ['json', 'msgpack'] as const) {
 
 test('a batch is all or nothing and has consecutive sequences', async (cluster) => {
   const operations = Array.from({ length: 1000 }, (_, n) => ({
-    type: 'StoreNode' as const, node: { id: `batch-${n}`, content: 'x' },
+    type: 'StoreNode' as const,
+    node: { id: `batch-${n}`, content: 'x' },
   }))
   const before = await write(cluster, storeNode('before-batch'))
   const answer = await write(cluster, { operations }, { encoding: 'msgpack', key: 'batch-key' })
@@ -96,7 +105,9 @@ for (const ack of ['memory', 'durable', 'committed'] as const) {
     const answer = await write(cluster, storeNode(`level-${ack}`), { ack })
     assert.is(answer.ack, ack)
     const read = positive(
-      await cluster.client.read({ type: 'GetNode', nodeId: `level-${ack}` }), 'own write')
+      await cluster.client.read({ type: 'GetNode', nodeId: `level-${ack}` }),
+      'own write',
+    )
     assert.ok(read.value, 'a writer reads its own write at the primary')
     assert.is(read.role, 'primary')
     assert.ok(read.sequence >= answer.sequence, `as of ${read.sequence}, ${answer.sequence}`)
@@ -109,8 +120,10 @@ test('the same key again has the first answer and no second effect', async (clus
   assert.is(first.duplicate, false)
   assert.is(again.duplicate, true)
   assert.is(again.sequence, first.sequence)
-  const together = await Promise.all(Array.from({ length: 20 }, () =>
-    write(cluster, storeNode('raced'), { key: 'raced', ack: 'committed' })))
+  const together = await Promise.all(
+    Array.from({ length: 20 }, () =>
+      write(cluster, storeNode('raced'), { key: 'raced', ack: 'committed' })),
+  )
   assert.is(together.filter((answer) => !answer.duplicate).length, 1, 'one of 20 takes effect')
   assert.is(new Set(together.map((answer) => answer.sequence)).size, 1)
   const read = positive(await cluster.client.read({ type: 'GetNode', nodeId: 'keyed' }), 'keyed')
@@ -119,8 +132,10 @@ test('the same key again has the first answer and no second effect', async (clus
 
 test('requests of one connection are logged in their order', async (cluster) => {
   const count = 500
-  const answers = await Promise.all(Array.from({ length: count }, (_, n) =>
-    write(cluster, storeNode(`order-${n}`), { ack: n % 3 ? 'durable' : 'committed' })))
+  const answers = await Promise.all(
+    Array.from({ length: count }, (_, n) =>
+      write(cluster, storeNode(`order-${n}`), { ack: n % 3 ? 'durable' : 'committed' })),
+  )
   for (const [n, answer] of answers.entries()) {
     const previous = answers[n - 1]
     assert.ok(!previous || answer.sequence > previous.sequence,
@@ -141,7 +156,9 @@ test('members answer reads, and wait for Engram-Min-Sequence', async (cluster) =
   for (let n = 0; n < 300 && (seen.size < 3 || n < 30); n += 1) {
     const { sequence } = await write(cluster, storeNode(`ryw-${n}`))
     const reply = await cluster.client.read(
-      { type: 'GetNode', nodeId: `ryw-${n}` }, { any: true, minSequence: sequence })
+      { type: 'GetNode', nodeId: `ryw-${n}` },
+      { any: true, minSequence: sequence },
+    )
     const answer = positive(reply, `read your write ${sequence} on any member`)
     assert.ok(answer.value, `${answer.node} answered as of ${answer.sequence}, without ryw-${n}`)
     assert.ok(answer.sequence >= sequence, `as of ${answer.sequence}, asked for ${sequence}`)
@@ -150,10 +167,12 @@ test('members answer reads, and wait for Engram-Min-Sequence', async (cluster) =
   }
   assert.ok([...seen.values()].includes('replica'), `replicas answer, too: ${[...seen]}`)
   const committed = positive(await cluster.client.read(
-    { type: 'GetNode', nodeId: 'ryw-0' }, { committed: true }), 'committed read')
+    { type: 'GetNode', nodeId: 'ryw-0' },
+    { committed: true },
+  ), 'committed read')
   assert.ok(committed.value)
-  const stale = await cluster.client.read({ type: 'GetNode', nodeId: 'ryw-0' },
-    { any: true, minSequence: 9_000_000_000, timeoutMs: 15_000 })
+  const stale = await cluster.client.read({ type: 'GetNode', nodeId: 'ryw-0' }, { any: true,
+    minSequence: 9_000_000_000, timeoutMs: 15_000 })
   refused(stale, 'STALE_READ', 'a sequence that is far in the future')
 })
 
@@ -173,7 +192,7 @@ test('GetEntries and ListNodes page through everything', async (cluster) => {
     }
   }
   const ids = new Set<string>()
-  for (let after = ''; ;) {
+  for (let after = '';;) {
     const query = { type: 'ListNodes', after, limit: 250 }
     const value = positive(await cluster.client.read(query), 'ListNodes').value
     const page = findObjects<MemoryNode>(value, (one) => typeof one['id'] === 'string')
@@ -187,28 +206,42 @@ test('GetEntries and ListNodes page through everything', async (cluster) => {
 })
 
 const node = (fields: object): unknown => ({ type: 'StoreNode', node: { id: 'bad', ...fields } })
-const edge = (fields: object): unknown =>
-  ({ type: 'StoreEdge', edge: { source: 'a', target: 'b', kind: 'k', ...fields } })
+const edge = (fields: object): unknown => ({ type: 'StoreEdge',
+  edge: { source: 'a', target: 'b', kind: 'k', ...fields } })
 const deep = (levels: number): unknown => levels === 0 ? 1 : { d: deep(levels - 1) }
 
 const invalid: readonly (readonly [body: unknown, names: RegExp])[] = [
-  [{ type: 'Nonsense' }, /type/], [{}, /type|operations/], [[1], /./], ['text', /./],
-  [node({ id: '' }), /id/], [node({ id: 'x'.repeat(257) }), /id/], [node({ id: 7 }), /id/],
+  [{ type: 'Nonsense' }, /type/],
+  [{}, /type|operations/],
+  [[1], /./],
+  ['text', /./],
+  [node({ id: '' }), /id/],
+  [node({ id: 'x'.repeat(257) }), /id/],
+  [node({ id: 7 }), /id/],
   [node({ id: 'ü'.repeat(129) }), /id/],
-  [node({ content: 7 }), /content/], [node({ content: 'x'.repeat(65_537) }), /content/],
-  [node({ activation: 1.01 }), /activation/], [node({ activation: -0.1 }), /activation/],
-  [node({ confidence: 'high' }), /confidence/], [node({ embedding: [1, 'x'] }), /embedding/],
+  [node({ content: 7 }), /content/],
+  [node({ content: 'x'.repeat(65_537) }), /content/],
+  [node({ activation: 1.01 }), /activation/],
+  [node({ activation: -0.1 }), /activation/],
+  [node({ confidence: 'high' }), /confidence/],
+  [node({ embedding: [1, 'x'] }), /embedding/],
   [node({ embedding: Array.from({ length: 4097 }, () => 0) }), /embedding/],
-  [node({ metadata: deep(9) }), /metadata/], [node({ metadata: 'x' }), /metadata/],
+  [node({ metadata: deep(9) }), /metadata/],
+  [node({ metadata: 'x' }), /metadata/],
   [node({ metadata: { big: 'x'.repeat(17_000) } }), /metadata/],
-  [node({ surprise: 1 }), /surprise/], [{ ...node({}) as object, extra: 1 }, /extra/],
-  [edge({ weight: 2 }), /weight/], [edge({ kind: undefined }), /kind/],
-  [edge({ source: '' }), /source/], [edge({ target: null }), /target/],
+  [node({ surprise: 1 }), /surprise/],
+  [{ ...node({}) as object, extra: 1 }, /extra/],
+  [edge({ weight: 2 }), /weight/],
+  [edge({ kind: undefined }), /kind/],
+  [edge({ source: '' }), /source/],
+  [edge({ target: null }), /target/],
   [{ type: 'UpdateActivation', nodeId: 'a' }, /activation/],
   [{ type: 'UpdateActivation', activation: 0.5 }, /nodeId/],
-  [{ operations: [] }, /operations/], [{ operations: 'x' }, /operations/],
+  [{ operations: [] }, /operations/],
+  [{ operations: 'x' }, /operations/],
   [{ operations: Array.from({ length: 1001 }, () => (
-    { type: 'UpdateActivation', nodeId: 'a', activation: 0 })) }, /operations/],
+    { type: 'UpdateActivation', nodeId: 'a', activation: 0 }
+  )) }, /operations/],
 ]
 
 test('INVALID_OPERATION names the field, and nothing enters the log', async (cluster) => {
@@ -233,7 +266,8 @@ test('INVALID_OPERATION names the field, and nothing enters the log', async (clu
 
 test('PAYLOAD_TOO_LARGE above 256 KiB, and not below', async (cluster) => {
   const operations = Array.from({ length: 5 }, (_, n) => ({
-    type: 'StoreNode' as const, node: { id: `large-${n}`, content: 'x'.repeat(60_000) },
+    type: 'StoreNode' as const,
+    node: { id: `large-${n}`, content: 'x'.repeat(60_000) },
   }))
   const reply = await cluster.client.write({ operations })
   const error = refused(reply, 'PAYLOAD_TOO_LARGE', 'a request of 300 kB')
@@ -248,8 +282,11 @@ test('bad headers and bad queries are refused, not misread', async (cluster) => 
   assert.match(refused(level, 'INVALID_OPERATION', 'unknown Engram-Ack').message, /Engram-Ack/i)
   const key = await cluster.client.write(storeNode('bad-key'), { key: 'k'.repeat(2000) })
   assert.match(refused(key, 'INVALID_OPERATION', 'key of 2000 bytes').message, /Nats-Msg-Id/i)
-  for (const query of [{ type: 'GetAll' }, { type: 'GetNode' }, { type: 'GetNode', nodeId: 7 },
-    { type: 'GetEdges', nodeId: 'a', direction: 'up' }, { type: 'GetEntries', from: -1 }]) {
+  for (const query of [{ type: 'GetAll' }, { type: 'GetNode' }, { type: 'GetNode', nodeId: 7 }, {
+    type: 'GetEdges',
+    nodeId: 'a',
+    direction: 'up',
+  }, { type: 'GetEntries', from: -1 }]) {
     refused(await cluster.client.read(query), 'INVALID_OPERATION', JSON.stringify(query))
   }
 })
@@ -267,7 +304,9 @@ test('status: of each node, of all, and merged by the command', async (cluster) 
   const subscription = cluster.nc.subscribe(inbox, {
     callback: (_error, message) => {
       const [report] = findObjects<{ node: { id: string } }>(
-        decodeBody(message.data), (one) => typeof one['node'] === 'object')
+        decodeBody(message.data),
+        (one) => typeof one['node'] === 'object',
+      )
       if (report) heard.add(report.node.id)
     },
   })
@@ -307,8 +346,8 @@ test('HTTP: /healthz, /readyz, /metrics, /status', async (cluster) => {
       if (path === '/status') assert.is(JSON.parse(text).node.id, id)
       if (path !== '/metrics' || id !== primary) continue
       for (const name of ['engram_replication_lag_seconds', 'engram_replication_lag_bytes',
-        'engram_loss_window_', 'engram_in_sync_members', 'engram_journal_',
-        'engram_promotion']) {
+        'engram_loss_window_', 'engram_in_sync_members', 'engram_journal_', 'engram_promotion'])
+      {
         assert.match(text, name, `metric ${name} of ${id}`)
       }
       assert.match(text, /engram_in_sync_members\{[^}]*demo[^}]*\} 3/)

@@ -11,8 +11,9 @@ const broker = suite('integration: broker and links')
 
 scenario(broker, 'the broker is killed and started again', async (stage) => {
   const cluster = await stage.cluster()
-  const https = await Promise.all([...cluster.nodes.keys()].map(async (id) =>
-    (await cluster.report(id)).node.http))
+  const https = await Promise.all(
+    [...cluster.nodes.keys()].map(async (id) => (await cluster.report(id)).node.http),
+  )
   const pids = [...cluster.nodes.values()].map((node) => node.pid)
   const old = await cluster.primary()
   const writer = await stage.writer(cluster)
@@ -92,8 +93,8 @@ scenario(broker, 'the link of the primary stalls: it answers nothing late', asyn
   await writer.taken(300)
   links.get(old.node)?.stall()
   const tookMs = await writer.takenAbove(old.epoch)
-  note(`stall of the primary's link to the first positive answer elsewhere: ` +
-    `${tookMs.toFixed(0)} ms`)
+  note(`stall of the primary's link to the first positive answer elsewhere: `
+    + `${tookMs.toFixed(0)} ms`)
   await writer.taken(200)
   links.get(old.node)?.heal()
   await writer.taken(200)

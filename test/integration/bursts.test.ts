@@ -63,14 +63,15 @@ async function send(nc: NatsConnection, burst: Burst): Promise<Outcome> {
   })
   const set = headersOf(burst)
   const data = Buffer.from(
-    typeof burst.body === 'string' ? burst.body : JSON.stringify(burst.body))
+    typeof burst.body === 'string' ? burst.body : JSON.stringify(burst.body),
+  )
   const begunMs = performance.now()
   for (let index = 0; index < count; index += 1) {
     const reply = `${inbox}.${index}`
     nc.publish(burst.subject, data, set ? { reply, headers: set } : { reply })
   }
-  await waitFor(`${wanted} answers to ${burst.what}`, () =>
-    answers >= wanted || notYet(`${answers} answers`), { seconds: patienceSeconds })
+  await waitFor(`${wanted} answers to ${burst.what}`,
+    () => answers >= wanted || notYet(`${answers} answers`), { seconds: patienceSeconds })
   subscription.unsubscribe()
   assert.is(answers, wanted, `${burst.what}: each is answered once`)
   return { values, errors, ms: performance.now() - begunMs }
@@ -82,7 +83,8 @@ function complaints(cluster: Cluster): string[] {
     readFileSync(place.logFile, 'utf8').split('\n')
       // A stall in which the process did not run was made by whatever else runs on this machine.
       .filter((line) => /lease[^"]*lapsed|own loop stalled for \d+ ms"/.test(line))
-      .map((line) => `${id}: ${line}`))
+      .map((line) => `${id}: ${line}`)
+  )
 }
 
 async function withstands(cluster: Cluster, all: readonly Burst[]): Promise<void> {
@@ -107,17 +109,23 @@ async function fill(cluster: Cluster): Promise<void> {
   const large = 'x'.repeat(60 * 1024)
   for (let index = 0; index < 16; index += 1) {
     await write([{ type: 'StoreNode', node: {
-      id: `large-${String(index).padStart(2, '0')}`, content: large,
+      id: `large-${String(index).padStart(2, '0')}`,
+      content: large,
       embedding: Array.from({ length: 2048 }, (_, at) => Math.sin(at * (index + 1))),
     } }])
   }
   for (let from = 0; from < 3000; from += 500) {
     await write(Array.from({ length: 500 }, (_, index) => ({ type: 'StoreEdge', edge: {
-      source: 'hub', target: `target-${from + index}`, kind: 'causal', weight: 0.5,
+      source: 'hub',
+      target: `target-${from + index}`,
+      kind: 'causal',
+      weight: 0.5,
     } })), `hub-${from}`)
   }
-  await write(Array.from({ length: 500 }, (_, index) =>
-    ({ type: 'StoreNode', node: { id: `small-${index}`, content: 'y' } })))
+  await write(
+    Array.from({ length: 500 },
+      (_, index) => ({ type: 'StoreNode', node: { id: `small-${index}`, content: 'y' } })),
+  )
 }
 
 const queries: readonly (readonly [string, object | string])[] = [
@@ -142,7 +150,9 @@ scenario(bursts, 'each query, to the primary', async (stage) => {
   await withstands(cluster, [
     ...queries.map(([what, body]) => ({ what, subject, body })),
     {
-      what: 'committed', subject, body: { type: 'GetNode', nodeId: 'small-1' },
+      what: 'committed',
+      subject,
+      body: { type: 'GetNode', nodeId: 'small-1' },
       headers: { 'Engram-Read': 'committed' },
     },
   ])
@@ -157,11 +167,15 @@ scenario(bursts, 'each query, to any member, waiting ones among them', async (st
   await withstands(cluster, [
     ...queries.map(([what, query]) => ({ what, subject, body: query })),
     {
-      what: 'a sequence that does not come', subject, body,
+      what: 'a sequence that does not come',
+      subject,
+      body,
       headers: { 'Engram-Min-Sequence': '999999999' },
     },
     {
-      what: 'no staleness at all', subject, body,
+      what: 'no staleness at all',
+      subject,
+      body,
       headers: { 'Engram-Max-Staleness-Ms': '0' },
     },
     { what: 'a header that there is not', subject, body, headers: { 'Engram-Nothing': '1' } },
@@ -177,13 +191,18 @@ scenario(bursts, 'each question of an operator', async (stage) => {
     { what: 'status of all nodes', ...all, body: '' },
     { what: 'who', ...all, body: { type: 'who' } },
     { what: 'a page of the status', subject: subjects.status('n2'), body: {
-      type: 'status', after: '', limit: 1,
+      type: 'status',
+      after: '',
+      limit: 1,
     } },
     { what: 'listSpaces', subject: subjects.admin('n1'), body: { type: 'listSpaces' } },
     { what: 'a command that does not exist', subject: subjects.admin('n1'), body: { type: 'x' } },
     { what: 'ping', subject: subjects.ping('n1'), body: '' },
     { what: 'inspection', subject: `${subjects.inspect('n1')}.start`, body: {
-      version: 1, inspector: 'i1', leaseMs: 1000, present: true,
+      version: 1,
+      inspector: 'i1',
+      leaseMs: 1000,
+      present: true,
     } },
   ])
 }, 300)
@@ -197,8 +216,8 @@ async function silentReader(url: string, subject: string, body: object): Promise
   socket.pause()
   const payload = JSON.stringify(body)
   const inbox = createInbox()
-  const asked = Array.from({ length: 2000 }, (_, index) =>
-    `PUB ${subject} ${inbox}.${index} ${payload.length}\r\n${payload}\r\n`)
+  const asked = Array.from({ length: 2000 },
+    (_, index) => `PUB ${subject} ${inbox}.${index} ${payload.length}\r\n${payload}\r\n`)
   socket.write(`CONNECT {"verbose":false}\r\nSUB ${inbox}.* 1\r\n${asked.join('')}`)
   return () => socket.destroy()
 }

@@ -4,11 +4,10 @@ import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import type { ClusterStatus } from '../../runtime/status/status.js'
 import { Child, isAlive, processesNaming } from '../support/child.js'
-import { cli, findObjects, jsonOf, runCli, showCommand, type CommandResult }
-  from '../support/cli.js'
+import { cli, findObjects, jsonOf, runCli, showCommand,
+  type CommandResult } from '../support/cli.js'
 import { listens } from '../support/broker.js'
-import { cliFile, freePort, removeTemporary, temporaryDirectory }
-  from '../support/environment.js'
+import { cliFile, freePort, removeTemporary, temporaryDirectory } from '../support/environment.js'
 import { scenario, shared, suite, type Stage } from '../support/scenario.js'
 import { notYet, waitFor } from '../support/wait.js'
 
@@ -35,9 +34,12 @@ async function up(stage: Stage, ...more: string[]): Promise<Up> {
   const port = await freePort()
   const files = temporaryDirectory('up-files')
   const child = new Child({
-    label: 'engram up', command: process.execPath, group: true, logFile: join(files, 'up.log'),
-    args: [cliFile, 'up', '--json', '--nodes', '3', '--space', 'demo', '--replicas', '2',
-      '--data', data, '--nats-port', String(port), '--http', '127.0.0.1:0', ...more],
+    label: 'engram up',
+    command: process.execPath,
+    group: true,
+    logFile: join(files, 'up.log'),
+    args: [cliFile, 'up', '--json', '--nodes', '3', '--space', 'demo', '--replicas', '2', '--data',
+      data, '--nats-port', String(port), '--http', '127.0.0.1:0', ...more],
   })
   stage.onEnd(() => {
     // Their command lines name the directory that is this test's own.
@@ -63,8 +65,8 @@ async function statusOf(context: Up): Promise<ClusterStatus> {
 }
 
 async function primaryOf(context: Up): Promise<string> {
-  return waitFor('a primary in the status', async () =>
-    (await statusOf(context)).spaces.find((one) => one.id === 'demo')?.primary)
+  return waitFor('a primary in the status',
+    async () => (await statusOf(context)).spaces.find((one) => one.id === 'demo')?.primary)
 }
 
 test('up --json prints one ready line, of processes that live', async ({ child, ready, port }) => {
@@ -83,7 +85,9 @@ test('up --json prints one ready line, of processes that live', async ({ child, 
 test('write: an argument, a file, standard input', async (context) => {
   const one = await context.run('write', 'demo', op('cli-1'), '--json')
   const [answer] = findObjects<{ ok: boolean; sequence: number }>(
-    jsonOf(one), (found) => typeof found['sequence'] === 'number')
+    jsonOf(one),
+    (found) => typeof found['sequence'] === 'number',
+  )
   assert.ok(answer && answer.sequence > 0, showCommand(one))
 
   const file = join(context.files, 'ops.ndjson')
@@ -104,7 +108,8 @@ test('a refused write: exit code 1, the reason on stderr, nothing on stdout', as
   assert.is(result.code, 1, showCommand(result))
   assert.match(result.stderr, /activation/)
   const unknown = await runCli(
-    ['read', 'nowhere', 'get', 'x', '--nats', context.ready.nats, '--deadline', '2s'])
+    ['read', 'nowhere', 'get', 'x', '--nats', context.ready.nats, '--deadline', '2s'],
+  )
   assert.is(unknown.code, 1, showCommand(unknown))
   assert.match(unknown.stderr, /nowhere/)
 })
@@ -113,7 +118,8 @@ test('space create and list', async (context) => {
   await context.run('space', 'create', 'second', '--replicas', '1', '--json')
   await context.run('space', 'create', 'second', '--replicas', '1', '--json')
   const other = await runCli(
-    ['space', 'create', 'second', '--replicas', '2', '--nats', context.ready.nats])
+    ['space', 'create', 'second', '--replicas', '2', '--nats', context.ready.nats],
+  )
   assert.is(other.code, 1, `other settings are refused: ${showCommand(other)}`)
   const bad = await runCli(['space', 'create', 'no/slash', '--nats', context.ready.nats])
   assert.ok(bad.code === 1 || bad.code === 2, showCommand(bad))
@@ -129,8 +135,9 @@ test('status for people and for programs; the URL from the environment', async (
   assert.equal(status.nodes.map((node) => node.id), ['n1', 'n2', 'n3'])
   const result = await cli(['status'], { env: { ENGRAM_NATS_URL: context.ready.nats } })
   for (const word of ['n1', 'n2', 'n3', 'demo']) assert.match(result.stdout, word)
-  const flag = await cli(['status', '--json', '--nats', context.ready.nats],
-    { env: { ENGRAM_NATS_URL: 'nats://127.0.0.1:1' } })
+  const flag = await cli(['status', '--json', '--nats', context.ready.nats], {
+    env: { ENGRAM_NATS_URL: 'nats://127.0.0.1:1' },
+  })
   assert.is((jsonOf(flag) as ClusterStatus).nodes.length, 3, 'flags win over the environment')
 })
 
@@ -161,13 +168,13 @@ test('drain takes every primary off a node', async (context) => {
   })
   const drained = await primaryOf(context)
   await context.run('drain', drained)
-  await waitFor(`another primary than ${drained}`, async () =>
-    await primaryOf(context) !== drained)
+  await waitFor(`another primary than ${drained}`, async () => await primaryOf(context) !== drained)
 })
 
 test('usage errors: exit code 2 and help on stderr', async () => {
-  for (const args of [['nonsense'], ['status', '--nonsense'], ['write'], ['promote'],
-    ['up', '--nodes', 'many'], ['node', '--id', 'a/b', '--data', '/tmp/x']]) {
+  for (const args of [['nonsense'], ['status', '--nonsense'], ['write'], ['promote'], ['up',
+    '--nodes', 'many'], ['node', '--id', 'a/b', '--data', '/tmp/x']])
+  {
     const result = await runCli(args)
     assert.is(result.code, 2, showCommand(result))
     assert.ok(result.stderr.trim().length > 0, showCommand(result))
@@ -191,12 +198,17 @@ test('a node that dies stays down until `engram node` starts it', async (context
   const victim = status.nodes.find((node) => node.id === primary)
   assert.ok(victim?.pid && victim.data, `status shows pid and data of ${primary}`)
   process.kill(victim.pid, 'SIGKILL')
-  await waitFor('another primary', async () =>
-    (await statusOf(context)).spaces.find((one) => one.id === 'demo' && one.primary !== primary
-      && one.primary !== null))
+  await waitFor('another primary',
+    async () =>
+      (await statusOf(context)).spaces.find((one) =>
+        one.id === 'demo' && one.primary !== primary
+        && one.primary !== null
+      ))
   assert.ok(!isAlive(victim.pid))
   const child = stage.child(new Child({
-    label: primary, command: process.execPath, logFile: join(context.files, 'returned.log'),
+    label: primary,
+    command: process.execPath,
+    logFile: join(context.files, 'returned.log'),
     args: [cliFile, 'node', '--id', primary, '--nats', context.ready.nats, '--data', victim.data,
       '--http', '127.0.0.1:0'],
   }))
@@ -211,7 +223,9 @@ test('a node that dies stays down until `engram node` starts it', async (context
 
 for (const [how, stop] of [
   ['Ctrl-C', (child: Child) => child.signalGroup('SIGINT')],
-  ['SIGTERM', (child: Child) => { child.signal('SIGTERM') }],
+  ['SIGTERM', (child: Child) => {
+    child.signal('SIGTERM')
+  }],
 ] as const) {
   scenario(suiteOfCli, `${how} stops everything, data stay readable`, async (stage) => {
     const context = await up(stage)

@@ -32,13 +32,17 @@ const settings = ['arbiterReplicas=3']
 
 /** Node n<i> is on the server that `servers` names i-th, and on no other. */
 function onServers(
-  stage: Stage, servers: readonly number[], options: { replicas?: number } = {},
+  stage: Stage,
+  servers: readonly number[],
+  options: { replicas?: number } = {},
 ): Promise<Clustered> {
   return stage.clusterOf(parts, {
     ...options,
     settings,
-    urlOf: (id, urls) => Promise.resolve(
-      urls.split(',')[(servers[Number(id.slice(1)) - 1] ?? 1) - 1] ?? urls),
+    urlOf: (id, urls) =>
+      Promise.resolve(
+        urls.split(',')[(servers[Number(id.slice(1)) - 1] ?? 1) - 1] ?? urls,
+      ),
   })
 }
 
@@ -64,7 +68,9 @@ async function moveStreamLeader(cluster: Clustered, to: number): Promise<void> {
 
 /** Everybody is back, and the audit passes. */
 async function settle(
-  cluster: Clustered, writers: readonly LoadWriter[], seconds = 40,
+  cluster: Clustered,
+  writers: readonly LoadWriter[],
+  seconds = 40,
 ): Promise<void> {
   const members = (cluster.options.replicas ?? 2) + 1
   await cluster.inSync(members, seconds)
@@ -107,8 +113,10 @@ scenario(clustered, 'two on one server: their death is proven to the third', asy
   const tookMs = await writer.takenAbove(epoch)
   note(`kill -9 beside a witness to the first positive answer: ${tookMs.toFixed(0)} ms`)
   assert.ok(tookMs < grantMs, `${tookMs.toFixed(0)} ms: the grant ran out, nothing was proven`)
-  await waitFor('n3 to have it proven by n2', () => byProof('n1').test(
-    cluster.node('n3').child?.log() ?? ''))
+  await waitFor('n3 to have it proven by n2', () =>
+    byProof('n1').test(
+      cluster.node('n3').child?.log() ?? '',
+    ))
   await cluster.node('n1').start()
   await settle(cluster, [writer])
 }, 120)
@@ -136,8 +144,8 @@ scenario(clustered, 'the leader of the arbiter dies: the epoch goes on', async (
   await promote(cluster, 'n1')
   await moveStreamLeader(cluster, 3)
   const primary = await cluster.primary()
-  const writer = await stage.writer(cluster,
-    { level: 'committed', url: cluster.broker.server(1).url })
+  const writer = await stage.writer(cluster, { level: 'committed',
+    url: cluster.broker.server(1).url })
   await writer.taken(300)
   await cluster.broker.server(3).kill()
   await writer.taken(300)
@@ -188,7 +196,8 @@ scenario(clustered, 'nodes that know all servers move to another one', async (st
   const writer = await stage.writer(cluster)
   await writer.taken(300)
   const [tookMs] = await Promise.all(
-    [writer.takenAbove(old.epoch, 40), cluster.broker.server(server).kill()])
+    [writer.takenAbove(old.epoch, 40), cluster.broker.server(server).kill()],
+  )
   note(`the server of the primary gone to the first positive answer: ${tookMs.toFixed(0)} ms`)
   assert.ok(tookMs < 5000, `writes were accepted again after ${tookMs.toFixed(0)} ms (I10: 5 s)`)
   await cluster.inSync(3, 40)
@@ -210,8 +219,8 @@ scenario(clustered, 'a replica loses its server, which leads the arbiter', async
   const primary = await cluster.primary()
   const server = await serverOf(cluster, moving)
   await moveStreamLeader(cluster, server)
-  const writer = await stage.writer(cluster,
-    { level: 'committed', url: cluster.broker.server(1).url })
+  const writer = await stage.writer(cluster, { level: 'committed',
+    url: cluster.broker.server(1).url })
   await writer.taken(300)
   await cluster.broker.server(server).kill()
   await writer.taken(1000)
@@ -224,14 +233,18 @@ scenario(clustered, 'a replica loses its server, which leads the arbiter', async
 
 /** Writers at each of the servers, whose answers are checked as one history. */
 async function writersAt(
-  stage: Stage, cluster: Clustered, ...servers: number[]
+  stage: Stage,
+  cluster: Clustered,
+  ...servers: number[]
 ): Promise<LoadWriter[]> {
   const writers: LoadWriter[] = []
   for (const number of servers) {
     const { url } = cluster.broker.server(number)
     const history = writers[0]?.history
-    writers.push(await stage.writer(cluster,
-      { url, ratePerSecond: 200, giveUpSeconds: 60, ...(history ? { history } : {}) }))
+    writers.push(
+      await stage.writer(cluster, { url, ratePerSecond: 200, giveUpSeconds: 60,
+        ...(history ? { history } : {}) }),
+    )
   }
   return writers
 }
@@ -250,8 +263,8 @@ for (const leader of [1, 2, 3]) {
     note(during.map((m) => `${m.node} ${m.role} epoch ${m.epoch}`).join(', '))
     cluster.broker.healRoute(1, 2)
     await settle(cluster, writers)
-    note(`epoch ${epoch} before, ${(await cluster.primary()).epoch} after; ` +
-      writers[0]?.history.summary())
+    note(`epoch ${epoch} before, ${(await cluster.primary()).epoch} after; `
+      + writers[0]?.history.summary())
   }, 150)
 }
 

@@ -57,9 +57,11 @@ async function startNode(it: Secured, id: string, url: string): Promise<Child> {
   const config = join(it.directory, `${id}.json`)
   if (it.file) writeFileSync(config, JSON.stringify({ nats: it.file }), { mode: 0o600 })
   const node = new Child({
-    label: id, command: process.execPath, logFile: join(it.directory, `${id}.log`),
-    args: [cliFile, 'node', '--id', id, '--nats', url, '--data', join(it.directory, id),
-      '--http', 'off', ...(it.file ? ['--config', config] : it.flags?.('node') ?? [])],
+    label: id,
+    command: process.execPath,
+    logFile: join(it.directory, `${id}.log`),
+    args: [cliFile, 'node', '--id', id, '--nats', url, '--data', join(it.directory, id), '--http',
+      'off', ...(it.file ? ['--config', config] : it.flags?.('node') ?? [])],
     env: it.env?.('node') ?? {},
   })
   await node.firstLine((line) => line || undefined, 30)
@@ -77,8 +79,10 @@ async function everyRole(it: Secured, url: string): Promise<void> {
   await cli(...as('writer', 'write', 'demo', hello, '--ack', 'committed'))
   const got = await cli(...as('reader', 'read', 'demo', 'get', 'n1', '--json'))
   assert.is((jsonOf(got) as { value: { content: string } }).value.content, 'hello')
-  const status = jsonOf(await cli(...as('operator', 'status', '--json'))) as
-    { nodes: { state: string }[]; spaces: { inSync: string[] }[] }
+  const status = jsonOf(await cli(...as('operator', 'status', '--json'))) as {
+    nodes: { state: string }[]
+    spaces: { inSync: string[] }[]
+  }
   assert.equal(status.nodes.map(({ state }) => state), ['running', 'running'])
   assert.equal(status.spaces[0]?.inSync.toSorted(), ['n1', 'n2'])
   await cli(...as('operator', 'promote', 'demo'))
@@ -99,7 +103,9 @@ function shipped(begin: RegExp, replaced: Record<string, string>): string {
     return shown
   })
   return Object.entries(replaced).reduce(
-    (text, [from, to]) => text.replaceAll(`"${from}"`, `"${to}"`), lines.join('\n'))
+    (text, [from, to]) => text.replaceAll(`"${from}"`, `"${to}"`),
+    lines.join('\n'),
+  )
 }
 
 function configOf(directory: string, base: string): string {
@@ -128,16 +134,21 @@ test('mutual TLS and nkeys, by flags, from what nats.conf has commented out', as
     const client = pki.signed(authority, 'client', 'DNS:client')
     const { files, keys } = nkeyFiles(directory)
     const withTls = shipped(/^# tls \{/, {
-      '/etc/nats/server.pem': server.certFile, '/etc/nats/server-key.pem': server.keyFile,
+      '/etc/nats/server.pem': server.certFile,
+      '/etc/nats/server-key.pem': server.keyFile,
       '/etc/nats/ca.pem': authority.certFile,
     })
     const withNkeys = shipped(/^ {2}# users: \[/, keys)
     // Both parts at once.
     const tls = /^tls \{[\s\S]*?^\}/m.exec(withTls)?.[0] ?? assert.unreachable('no tls block')
     await works({
-      directory, scheme: 'tls', config: configOf(directory, `${withNkeys}\n${String(tls)}`),
-      flags: (role) => ['--nats-ca', authority.certFile, '--nats-cert', client.certFile,
-        '--nats-key', client.keyFile, '--nats-nkey', files[role]],
+      directory,
+      scheme: 'tls',
+      config: configOf(directory, `${withNkeys}\n${String(tls)}`),
+      flags: (
+        role,
+      ) => ['--nats-ca', authority.certFile, '--nats-cert', client.certFile, '--nats-key',
+        client.keyFile, '--nats-nkey', files[role]],
     })
   } finally {
     pki.remove()
@@ -153,7 +164,9 @@ test('.creds of an operator that hands out JWTs, by config file and flags', asyn
     return [role, path]
   })) as Files
   await works({
-    directory, scheme: 'nats', file: { credsFile: files.node },
+    directory,
+    scheme: 'nats',
+    file: { credsFile: files.node },
     config: `jetstream { store_dir: $ENGRAM_NATS_STORE }\n${operator.config()}`,
     flags: (role) => ['--nats-creds', files[role]],
   })
@@ -166,19 +179,23 @@ test('users of other names, by variables, with TLS and passwords in files', asyn
     const authority = pki.selfSigned('authority')
     const server = pki.signed(authority, 'server', 'DNS:localhost')
     const conf = readFileSync(repositoryFile('nats.conf'), 'utf8')
-    const renamed = roles.reduce((text, role) =>
-      text.replace(`user: ${role},`, `user: "prod ${role}",`), conf)
+    const renamed = roles.reduce(
+      (text, role) => text.replace(`user: ${role},`, `user: "prod ${role}",`),
+      conf,
+    )
     const { certFile, keyFile } = server
     mkdirSync(join(directory, 'secrets'))
     const secret = (role: Role) => join(directory, 'secrets', role)
     for (const role of roles) writeFileSync(secret(role), `of ${role}\n`, { mode: 0o600 })
     await works({
-      directory, scheme: 'nats',
+      directory,
+      scheme: 'nats',
       config: configOf(directory, roles.reduce((text, role) =>
         text.replace(`$ENGRAM_${role.toUpperCase()}_PASSWORD`, `"of ${role}"`), renamed))
         + `\ntls { cert_file: "${certFile}", key_file: "${keyFile}" }\n`,
       env: (role) => ({
-        ENGRAM_NATS_USER: `prod ${role}`, ENGRAM_NATS_PASSWORD_FILE: secret(role),
+        ENGRAM_NATS_USER: `prod ${role}`,
+        ENGRAM_NATS_PASSWORD_FILE: secret(role),
         ENGRAM_NATS_CA: authority.certFile,
       }),
     })
@@ -192,24 +209,30 @@ test('a node says why it cannot start, and what helps', async () => {
   let server: NatsServer | null = null
   try {
     server = await startNatsServer({
-      storeDir: join(directory, 'nats'), config: configOf(directory,
-        readFileSync(repositoryFile('nats.conf'), 'utf8')),
+      storeDir: join(directory, 'nats'),
+      config: configOf(directory, readFileSync(repositoryFile('nats.conf'), 'utf8')),
       env: Object.fromEntries(roles.map((role) => [`ENGRAM_${role.toUpperCase()}_PASSWORD`, role])),
     })
     const none = join(directory, 'none.pem')
     const cases: [flags: string[], env: Record<string, string>, says: RegExp[]][] = [
       [['--nats-ca', none], {}, [/none\.pem does not exist/, /Correct the path/]],
       [[], {}, [/requires credentials, and none are given/, /--nats-creds \(ENGRAM_NATS_CREDS\)/]],
-      [['--nats-user', 'node'], { ENGRAM_NATS_PASSWORD: 'wrong' },
-        [/refuses these credentials \(user node\)/, /authorization/]],
-      [['--nats-user', 'reader'], { ENGRAM_NATS_PASSWORD: 'reader' },
-        [/may not subscribe to _INBOX_node\.>/, /--nats-inbox-prefix/]],
+      [['--nats-user', 'node'], { ENGRAM_NATS_PASSWORD: 'wrong' }, [
+        /refuses these credentials \(user node\)/,
+        /authorization/,
+      ]],
+      [['--nats-user', 'reader'], { ENGRAM_NATS_PASSWORD: 'reader' }, [
+        /may not subscribe to _INBOX_node\.>/,
+        /--nats-inbox-prefix/,
+      ]],
     ]
     for (const [flags, env, says] of cases) {
-      const result = await runCli(['node', '--id', 'n1', '--data', join(directory, 'n1'),
-        '--http', 'off', '--nats', server.url, ...flags], { env })
+      const result = await runCli(['node', '--id', 'n1', '--data', join(directory, 'n1'), '--http',
+        'off', '--nats', server.url, ...flags], { env })
       assert.is(result.code, 1, showCommand(result))
-      const last = result.stderr.trim().split('\n').filter((line) => !line.startsWith('{')).join('\n')
+      const last = result.stderr.trim().split('\n').filter((line) => !line.startsWith('{')).join(
+        '\n',
+      )
       for (const said of says) assert.match(last, said, showCommand(result))
     }
   } finally {

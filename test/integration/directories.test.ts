@@ -1,8 +1,7 @@
 /** Data directories that are in use, of the past, another node's, torn, or on a full disk. */
 import { spawnSync } from 'node:child_process'
-import {
-  cpSync, lstatSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync,
-} from 'node:fs'
+import { cpSync, lstatSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync,
+  writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { fill, removeBallast } from '../../runtime/chaos/ballast.js'
@@ -21,7 +20,9 @@ const canUnshare = process.platform === 'linux'
   && spawnSync('unshare', ['--net', 'true']).status === 0
 
 async function write(
-  cluster: Cluster, ids: Iterable<string>, ack: 'durable' | 'committed' = 'committed',
+  cluster: Cluster,
+  ids: Iterable<string>,
+  ack: 'durable' | 'committed' = 'committed',
 ): Promise<void> {
   for (const id of ids) {
     const body = { type: 'StoreNode' as const, node: { id, content: `content of ${id}` } }
@@ -51,15 +52,20 @@ function listing(directory: string): string[] {
 function second(stage: Stage, node: NodeProcess, data: string, id = node.id, url = node.place.url) {
   const args = [cliFile, 'node', '--id', id, '--nats', url, '--data', data, '--http', 'off']
   const [command, ...rest] = canUnshare
-    ? ['unshare', '--net', process.execPath, ...args] : [process.execPath, ...args]
+    ? ['unshare', '--net', process.execPath, ...args]
+    : [process.execPath, ...args]
   return stage.child(new Child({
-    label: `second ${id}`, command: command!, args: rest, logFile: node.place.logFile,
+    label: `second ${id}`,
+    command: command!,
+    args: rest,
+    logFile: node.place.logFile,
   }))
 }
 
 async function refusal(child: Child): Promise<string> {
-  const exit = await waitFor(`${child.options.label} to be refused`, () => child.exit,
-    { seconds: 15 })
+  const exit = await waitFor(`${child.options.label} to be refused`, () => child.exit, {
+    seconds: 15,
+  })
   assert.is(exit.code, 1)
   return child.log()
 }
@@ -87,12 +93,14 @@ scenario(directories, 'without NATS a node waits, says so, and writes nothing', 
   stage.onEnd(() => removeTemporary(directory))
   const data = join(directory, 'n1')
   const child = stage.child(new Child({
-    label: 'n1', command: process.execPath, logFile: join(directory, 'n1.log'),
-    args: [cliFile, 'node', '--id', 'n1', '--nats', 'nats://127.0.0.1:1', '--data', data,
-      '--http', 'off'],
+    label: 'n1',
+    command: process.execPath,
+    logFile: join(directory, 'n1.log'),
+    args: [cliFile, 'node', '--id', 'n1', '--nats', 'nats://127.0.0.1:1', '--data', data, '--http',
+      'off'],
   }))
-  await waitFor('n1 to say that NATS is away', () =>
-    child.log().includes('NATS cannot be used yet') || notYet('it says nothing'))
+  await waitFor('n1 to say that NATS is away',
+    () => child.log().includes('NATS cannot be used yet') || notYet('it says nothing'))
   assert.equal(readdirSync(data), ['owner.1.sock'])
 })
 
@@ -130,35 +138,36 @@ scenario(directories, 'a copy of the past is a new member, at its first start an
   assert.equal(await missing(cluster, [...named('old', 20), ...named('new', 60)]), [])
 })
 
-scenario(directories, 'the genuine disk returns after a start without it: salvaged, reconciled', async (
-  stage,
-) => {
-  const cluster = await stage.cluster()
-  await cluster.converged()
-  const first = await cluster.primary()
-  const primary = cluster.node(first.node)
-  // Entries that nobody else gets: the replicas hang, then the primary dies.
-  for (const node of cluster.others(first.node)) node.pause()
-  await write(cluster, named('fork', 5), 'durable')
-  await primary.kill()
-  for (const node of cluster.others(first.node)) node.resume()
-  await cluster.primary({ above: first.epoch })
-  const aside = `${primary.data}-aside`
-  renameSync(primary.data, aside)
-  await primary.start()
-  assert.match(primary.child?.log() ?? '', /data directory is empty, and the arbiter knows/)
-  await cluster.inSync(3)
-  await primary.stop()
-  rmSync(primary.data, { recursive: true })
-  renameSync(aside, primary.data)
-  await primary.start()
-  assert.match(primary.child?.log() ?? '', /has used another data directory since/)
-  await cluster.converged()
-  await waitFor('the fork to be reconciled', async () => {
-    const gone = await missing(cluster, named('fork', 5))
-    return gone.length === 0 || notYet(`missing: ${gone.join()}`)
+scenario(directories, 'the genuine disk returns after a start without it: salvaged, reconciled',
+  async (
+    stage,
+  ) => {
+    const cluster = await stage.cluster()
+    await cluster.converged()
+    const first = await cluster.primary()
+    const primary = cluster.node(first.node)
+    // Entries that nobody else gets: the replicas hang, then the primary dies.
+    for (const node of cluster.others(first.node)) node.pause()
+    await write(cluster, named('fork', 5), 'durable')
+    await primary.kill()
+    for (const node of cluster.others(first.node)) node.resume()
+    await cluster.primary({ above: first.epoch })
+    const aside = `${primary.data}-aside`
+    renameSync(primary.data, aside)
+    await primary.start()
+    assert.match(primary.child?.log() ?? '', /data directory is empty, and the arbiter knows/)
+    await cluster.inSync(3)
+    await primary.stop()
+    rmSync(primary.data, { recursive: true })
+    renameSync(aside, primary.data)
+    await primary.start()
+    assert.match(primary.child?.log() ?? '', /has used another data directory since/)
+    await cluster.converged()
+    await waitFor('the fork to be reconciled', async () => {
+      const gone = await missing(cluster, named('fork', 5))
+      return gone.length === 0 || notYet(`missing: ${gone.join()}`)
+    })
   })
-})
 
 scenario(directories, 'swapped directories are refused with both names', async (stage) => {
   const cluster = await stage.cluster()
@@ -180,7 +189,9 @@ scenario(directories, 'an empty directory is refused where data are required', a
   const empty = `${node.data}-empty`
   const { url } = node.place
   const child = stage.child(new Child({
-    label: 'n1 without data', command: process.execPath, logFile: node.place.logFile,
+    label: 'n1 without data',
+    command: process.execPath,
+    logFile: node.place.logFile,
     args: [cliFile, 'node', '--id', 'n1', '--nats', url, '--data', empty, '--http', 'off',
       '--require-data'],
   }))
@@ -279,8 +290,9 @@ onSmallDisk('a full disk: the node starts, again and again, and is read-only', a
       (await cluster.report('n1')).node.journal?.readOnly || notYet('it does not'))
   }
   removeBallast(mount)
-  await waitFor('the journal to heal', async () =>
-    (await cluster.report('n1')).node.journal?.readOnly === false || notYet('read-only still'))
+  await waitFor('the journal to heal',
+    async () =>
+      (await cluster.report('n1')).node.journal?.readOnly === false || notYet('read-only still'))
   await cluster.primary()
   await write(cluster, named('b', 5), 'durable')
   assert.equal(await missing(cluster, [...named('a', 20), ...named('b', 5)]), [])

@@ -47,9 +47,10 @@ smallDiskScenario('full disk of the primary: READ_ONLY, then it heals by itself'
   const writer = await stage.writer(cluster, { contentBytes: 20_000, ratePerSecond: 200 })
   await writer.taken(100)
   note(`ballast of ${fill(mount)} bytes`)
-  await waitFor('READ_ONLY answers of the primary', () =>
-    writer.history.failures().has('READ_ONLY') || notYet(writer.history.summary()),
-  { seconds: 30 })
+  await waitFor('READ_ONLY answers of the primary',
+    () => writer.history.failures().has('READ_ONLY') || notYet(writer.history.summary()), {
+    seconds: 30,
+  })
   // Reads go on, and what was answered before is still there.
   const read = await cluster.client.read({ type: 'GetNode', nodeId: 'w1-0' })
   if (!read.ok) note(`read while the disk is full: ${JSON.stringify(read)}`)
@@ -92,70 +93,76 @@ scenario(disk, 'torn tail: it is cut, logged, and caught up', async (stage) => {
     await cluster.inSync(3)
     const said = victim.child?.log().slice(logged) ?? ''
     // Not "torn":null, which a whole journal says of itself.
-    assert.match(said, /torn write|"torn":\{/i, `${victim.id} says in its log that a torn tail was cut`)
+    assert.match(said, /torn write|"torn":\{/i,
+      `${victim.id} says in its log that a torn tail was cut`)
   }
   const history = await writer.stop()
   assertAllTaken(history)
   await audit(cluster, history)
 })
 
-scenario(disk, 'a flipped bit in the middle: damaged, never serves nor is a candidate', async (stage) => {
-  const cluster = await stage.cluster()
-  const primary = await cluster.primary()
-  const [victim, other] = cluster.others(primary.node)
-  assert.ok(victim && other)
-  const marker = 'bytes-that-rot-on-one-disk'
-  const write = async (id: string, content: string): Promise<void> => {
-    const body = { type: 'StoreNode' as const, node: { id, content } }
-    positive(await cluster.client.write(body, { ack: 'committed' }), id)
-  }
-  for (let n = 0; n < 50; n += 1) await write(`before-${n}`, 'x')
-  await write('rotten', marker)
-  for (let n = 0; n < 50; n += 1) await write(`after-${n}`, 'x')
-  await cluster.converged()
-  await victim.kill()
-  note(`flipped: ${flipBit(victim.data, marker)}`)
-  const logged = victim.child?.log().length ?? 0
-  await victim.start({ awaitReady: false })
-  await waitFor(`${victim.id} to say that ${space} is damaged`, async () => {
-    if (/is damaged/i.test(victim.child?.log().slice(logged) ?? '')) return true
-    return notYet('it says nothing')
-  })
-  await waitFor(`${victim.id} to report its role`, async () => {
-    const member = await cluster.member(victim.id).catch(() => null)
-    return member?.role === 'damaged' || notYet(`role ${member?.role ?? 'unknown'}`)
-  })
-  await write('meanwhile', 'x').catch(() => write('meanwhile', 'x'))
-  assert.is((await cluster.primary()).node, primary.node, 'the epoch goes on')
+scenario(disk, 'a flipped bit in the middle: damaged, never serves nor is a candidate',
+  async (stage) => {
+    const cluster = await stage.cluster()
+    const primary = await cluster.primary()
+    const [victim, other] = cluster.others(primary.node)
+    assert.ok(victim && other)
+    const marker = 'bytes-that-rot-on-one-disk'
+    const write = async (id: string, content: string): Promise<void> => {
+      const body = { type: 'StoreNode' as const, node: { id, content } }
+      positive(await cluster.client.write(body, { ack: 'committed' }), id)
+    }
+    for (let n = 0; n < 50; n += 1) await write(`before-${n}`, 'x')
+    await write('rotten', marker)
+    for (let n = 0; n < 50; n += 1) await write(`after-${n}`, 'x')
+    await cluster.converged()
+    await victim.kill()
+    note(`flipped: ${flipBit(victim.data, marker)}`)
+    const logged = victim.child?.log().length ?? 0
+    await victim.start({ awaitReady: false })
+    await waitFor(`${victim.id} to say that ${space} is damaged`, async () => {
+      if (/is damaged/i.test(victim.child?.log().slice(logged) ?? '')) return true
+      return notYet('it says nothing')
+    })
+    await waitFor(`${victim.id} to report its role`, async () => {
+      const member = await cluster.member(victim.id).catch(() => null)
+      return member?.role === 'damaged' || notYet(`role ${member?.role ?? 'unknown'}`)
+    })
+    await write('meanwhile', 'x').catch(() => write('meanwhile', 'x'))
+    assert.is((await cluster.primary()).node, primary.node, 'the epoch goes on')
 
-  const isDamaged = async (): Promise<boolean> =>
-    (await cluster.member(victim.id)).role === 'damaged'
-  if (!await isDamaged()) {
-    // Fetched again from the others already: then it must be whole.
-    note(`${victim.id} was re-fetched from the others`)
-    await audit(cluster, new History())
-    return
-  }
-  for (let n = 0; n < 60; n += 1) {
-    const read = await cluster.client.read({ type: 'GetNode', nodeId: 'after-1' }, { any: true })
-    assert.is.not(positive(read, 'read on any member').node, victim.id, 'damaged, and it serves')
-  }
-  await cluster.node(primary.node).kill()
-  const next = await cluster.primary({ above: primary.epoch })
-  assert.is(next.node, other.id, 'the damaged member must not be a candidate')
-  const rotten = positive(
-    await cluster.client.read({ type: 'GetNode', nodeId: 'rotten' }), 'read of the rotten node')
-  assert.match(JSON.stringify(rotten.value), marker)
-  // Now the damaged member is the only one: nobody may serve.
-  await other.kill()
-  await waitFor(`${victim.id} to see that the others are gone`, async () => {
-    const { peers } = (await cluster.report(victim.id)).node
-    return [primary.node, other.id].every((id) => !['alive', 'suspect', 'probing']
-      .includes(peers[id]?.state ?? 'dead')) || notYet(JSON.stringify(peers))
+    const isDamaged = async (): Promise<boolean> =>
+      (await cluster.member(victim.id)).role === 'damaged'
+    if (!await isDamaged()) {
+      // Fetched again from the others already: then it must be whole.
+      note(`${victim.id} was re-fetched from the others`)
+      await audit(cluster, new History())
+      return
+    }
+    for (let n = 0; n < 60; n += 1) {
+      const read = await cluster.client.read({ type: 'GetNode', nodeId: 'after-1' }, { any: true })
+      assert.is.not(positive(read, 'read on any member').node, victim.id, 'damaged, and it serves')
+    }
+    await cluster.node(primary.node).kill()
+    const next = await cluster.primary({ above: primary.epoch })
+    assert.is(next.node, other.id, 'the damaged member must not be a candidate')
+    const rotten = positive(
+      await cluster.client.read({ type: 'GetNode', nodeId: 'rotten' }),
+      'read of the rotten node',
+    )
+    assert.match(JSON.stringify(rotten.value), marker)
+    // Now the damaged member is the only one: nobody may serve.
+    await other.kill()
+    await waitFor(`${victim.id} to see that the others are gone`, async () => {
+      const { peers } = (await cluster.report(victim.id)).node
+      return [primary.node, other.id].every((id) =>
+        !['alive', 'suspect', 'probing']
+          .includes(peers[id]?.state ?? 'dead')
+      ) || notYet(JSON.stringify(peers))
+    })
+    const alone = await cluster.client.read({ type: 'GetNode', nodeId: 'rotten' })
+    assert.not.ok(alone.ok, `a damaged member serves: ${JSON.stringify(alone)}`)
+    assert.ok(await isDamaged())
   })
-  const alone = await cluster.client.read({ type: 'GetNode', nodeId: 'rotten' })
-  assert.not.ok(alone.ok, `a damaged member serves: ${JSON.stringify(alone)}`)
-  assert.ok(await isDamaged())
-})
 
 disk.run()

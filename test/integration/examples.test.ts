@@ -14,7 +14,9 @@ const test = suite('integration: examples')
 
 function started(stage: Stage, files: string, file: string, ...args: string[]): Child {
   return stage.child(new Child({
-    label: file, command: process.execPath, args: [join(root, file), ...args],
+    label: file,
+    command: process.execPath,
+    args: [join(root, file), ...args],
     logFile: join(files, `${file.replaceAll('/', '-')}.log`),
   }))
 }
@@ -46,7 +48,9 @@ scenario(test, 'two actor hosts, seen in the inspector, until one is killed', as
   const broker = await Broker.start(join(files, 'broker'))
   stage.onEnd(() => broker.kill())
   const inspector = stage.child(new Child({
-    label: 'engram inspect', command: process.execPath, logFile: join(files, 'inspect.log'),
+    label: 'engram inspect',
+    command: process.execPath,
+    logFile: join(files, 'inspect.log'),
     args: [cliFile, 'inspect', '--nats', broker.url, '--port', '0', '--json'],
   }))
   await inspector.firstLine((line) => line || undefined)
@@ -55,8 +59,8 @@ scenario(test, 'two actor hosts, seen in the inspector, until one is killed', as
   const lines = ['printed: true', 'after a failure: 0 pages', 'now kill the worker',
     'worker/scanner got nothing: noSuchActor']
   await waitFor('all of this', () => lines.every((line) => boss.stdout.includes(line)))
-  await waitFor('both in the inspector', () =>
-    ['worker is shown', 'boss is shown'].every((line) => inspector.log().includes(line)))
+  await waitFor('both in the inspector',
+    () => ['worker is shown', 'boss is shown'].every((line) => inspector.log().includes(line)))
   assert.match(worker.log(), 'actor failed and is restarted')
   await worker.kill()
   assert.is((await printed(boss)).at(-1), 'the printer is gone (nodeDown)')

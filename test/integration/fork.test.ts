@@ -17,62 +17,68 @@ const writes: Keyed = Object.fromEntries(Array.from({ length: 40 }, (_, n) => {
   return [id, { type: 'StoreNode', node: { id, content: 'in the fork' } }]
 }))
 
-scenario(fork, 'writes that only the dead primary had are reconciled when it returns', async (stage) => {
-  const cluster = await stage.cluster()
-  const old = await cluster.primary()
-  const primary = cluster.node(old.node)
-  const replicas = cluster.others(old.node)
-  for (let n = 0; n < 20; n += 1) {
-    const body = { type: 'StoreNode' as const, node: { id: `before-${n}`, content: 'kept' } }
-    positive(await cluster.client.write(body, { ack: 'committed' }), `before-${n}`)
-  }
-  await cluster.converged()
-  const forked = await leaveBehind(cluster, primary, replicas, writes)
-  // Killed while stopped: what the broker had sent them is gone with their sockets.
-  await Promise.all(replicas.map((replica) => replica.kill()))
-  await Promise.all(replicas.map((replica) => replica.start()))
-  const next = await cluster.primary({ above: old.epoch })
-  assert.is.not(next.node, old.node)
-  const open = await waitFor('its report', async () => (await forkReports(cluster))[0])
-  assert.equal([open.epoch, open.node, open.outcome], [old.epoch, old.node, null])
-  // One is sent again, by who does not say that it was answered: its key is free.
-  const retried = positive(await cluster.client.write(
-    { type: 'StoreNode', node: { id: 'fork-0', content: 'written again' } },
-    { key: 'fork-0', ack: 'committed' }), 'the key of a forked write')
-  assert.is(retried.duplicate, false, 'the forked write is no part of the log')
-  assert.is(retried.epoch, next.epoch)
-  const before = await fateOf(cluster, 'fork-7')
-  assert.is(before.fate, 'unknown', 'its node has not come back')
+scenario(fork, 'writes that only the dead primary had are reconciled when it returns',
+  async (stage) => {
+    const cluster = await stage.cluster()
+    const old = await cluster.primary()
+    const primary = cluster.node(old.node)
+    const replicas = cluster.others(old.node)
+    for (let n = 0; n < 20; n += 1) {
+      const body = { type: 'StoreNode' as const, node: { id: `before-${n}`, content: 'kept' } }
+      positive(await cluster.client.write(body, { ack: 'committed' }), `before-${n}`)
+    }
+    await cluster.converged()
+    const forked = await leaveBehind(cluster, primary, replicas, writes)
+    // Killed while stopped: what the broker had sent them is gone with their sockets.
+    await Promise.all(replicas.map((replica) => replica.kill()))
+    await Promise.all(replicas.map((replica) => replica.start()))
+    const next = await cluster.primary({ above: old.epoch })
+    assert.is.not(next.node, old.node)
+    const open = await waitFor('its report', async () => (await forkReports(cluster))[0])
+    assert.equal([open.epoch, open.node, open.outcome], [old.epoch, old.node, null])
+    // One is sent again, by who does not say that it was answered: its key is free.
+    const retried = positive(await cluster.client.write(
+      { type: 'StoreNode', node: { id: 'fork-0', content: 'written again' } },
+      { key: 'fork-0', ack: 'committed' },
+    ), 'the key of a forked write')
+    assert.is(retried.duplicate, false, 'the forked write is no part of the log')
+    assert.is(retried.epoch, next.epoch)
+    const before = await fateOf(cluster, 'fork-7')
+    assert.is(before.fate, 'unknown', 'its node has not come back')
 
-  await primary.start()
-  const final = await audit(cluster, new History())
-  assert.equal(final.salvaged, [], 'the salvage is gone')
-  const [report] = await forkReports(cluster)
-  assert.ok(report)
-  assert.equal([report.outcome, report.resent, report.quarantined, report.lost],
-    ['reconciled', 1, 0, 0])
-  assert.ok(report.merged >= forked.length - 1, `${report.merged} of ${forked.length - 1}`)
-  for (const [id, log] of final.logs) {
-    const home = log.filter(({ reconciliation }) => reconciliation?.outcome === 'merged')
-    assert.is(home.length, report.merged, `log of ${id}`)
-    assert.ok(home.every(({ reconciliation }) => reconciliation?.origin.epoch === old.epoch
-      && reconciliation.origin.node === old.node && reconciliation.via === 'salvage'))
-    const keys = log.flatMap(({ writeId }) => (writeId?.startsWith('fork-') ? [writeId] : []))
-    assert.is(new Set(keys).size, keys.length, 'each once')
-    assert.equal(forked.filter((key) => !keys.includes(key)), [], `not in the log of ${id}`)
-  }
-  const content = async (nodeId: string) => (positive(await cluster.client.read(
-    { type: 'GetNode', nodeId }), nodeId).value as { content?: string } | null)?.content
-  assert.is(await content('fork-0'), 'written again')
-  assert.is(await content('fork-7'), 'in the fork')
-  await waitFor('it is safe', async () => (await fateOf(cluster, 'fork-7')).fate === 'safe')
-  const fate = await fateOf(cluster, 'fork-7')
-  assert.equal([fate.epoch, fate.via, fate.now?.epoch], [old.epoch, 'salvage', next.epoch])
-  const member = await cluster.member(old.node)
-  assert.ok(member.forks >= 1, JSON.stringify(member))
-  assert.is(member.salvages, 0, JSON.stringify(member))
-  note(`fork of ${report.merged + report.resent} writes, ${forked.length} answered, all home`)
-})
+    await primary.start()
+    const final = await audit(cluster, new History())
+    assert.equal(final.salvaged, [], 'the salvage is gone')
+    const [report] = await forkReports(cluster)
+    assert.ok(report)
+    assert.equal([report.outcome, report.resent, report.quarantined, report.lost], ['reconciled', 1,
+      0, 0])
+    assert.ok(report.merged >= forked.length - 1, `${report.merged} of ${forked.length - 1}`)
+    for (const [id, log] of final.logs) {
+      const home = log.filter(({ reconciliation }) => reconciliation?.outcome === 'merged')
+      assert.is(home.length, report.merged, `log of ${id}`)
+      assert.ok(home.every(({ reconciliation }) =>
+        reconciliation?.origin.epoch === old.epoch
+        && reconciliation.origin.node === old.node && reconciliation.via === 'salvage'
+      ))
+      const keys = log.flatMap(({ writeId }) => (writeId?.startsWith('fork-') ? [writeId] : []))
+      assert.is(new Set(keys).size, keys.length, 'each once')
+      assert.equal(forked.filter((key) => !keys.includes(key)), [], `not in the log of ${id}`)
+    }
+    const content = async (nodeId: string) =>
+      (positive(await cluster.client.read(
+        { type: 'GetNode', nodeId },
+      ), nodeId).value as { content?: string } | null)?.content
+    assert.is(await content('fork-0'), 'written again')
+    assert.is(await content('fork-7'), 'in the fork')
+    await waitFor('it is safe', async () => (await fateOf(cluster, 'fork-7')).fate === 'safe')
+    const fate = await fateOf(cluster, 'fork-7')
+    assert.equal([fate.epoch, fate.via, fate.now?.epoch], [old.epoch, 'salvage', next.epoch])
+    const member = await cluster.member(old.node)
+    assert.ok(member.forks >= 1, JSON.stringify(member))
+    assert.is(member.salvages, 0, JSON.stringify(member))
+    note(`fork of ${report.merged + report.resent} writes, ${forked.length} answered, all home`)
+  })
 
 async function fateOf(cluster: Cluster, key: string): Promise<FateValue> {
   const reply = await cluster.client.read({ type: 'GetFate', key })

@@ -116,8 +116,8 @@ scenario(handover, 'no in-sync member is alive: blocked, then forced', async (st
   }
   await Promise.all([cluster.node(old.node).kill(), last.kill()])
   await left.start()
-  const blocked = await waitFor(`${left.id} to say that the space is blocked`, async () =>
-    (await cluster.member(left.id)).blocked)
+  const blocked = await waitFor(`${left.id} to say that the space is blocked`,
+    async () => (await cluster.member(left.id)).blocked)
   note(`blocked: ${blocked}`)
   const before = await cluster.client.read({ type: 'ListNodes', after: '', limit: 1 })
   assert.not.ok(before.ok, `nobody serves while blocked: ${JSON.stringify(before)}`)
@@ -140,7 +140,8 @@ scenario(handover, 'no in-sync member is alive: blocked, then forced', async (st
  * both cases what was committed is in their salvage or still in their journal, never gone.
  */
 async function accountForced(
-  cluster: Parameters<typeof audit>[0], keys: readonly string[],
+  cluster: Parameters<typeof audit>[0],
+  keys: readonly string[],
 ): Promise<void> {
   const outcome = await waitFor('the old members to join, or to say why not', async () => {
     const members = await cluster.members()

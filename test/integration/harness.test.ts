@@ -31,9 +31,15 @@ function historyOf(...answers: Said[]): History {
   for (const { key, epoch, sequence, level = 'durable', node, duplicate = false } of answers) {
     const sentTick = history.tick()
     history.records.push({
-      key, nodeId: key, level, outcome: 'taken',
+      key,
+      nodeId: key,
+      level,
+      outcome: 'taken',
       attempts: [{
-        sentTick, sentAtMs: sentTick, answeredTick: history.tick(), answeredAtMs: sentTick + 1,
+        sentTick,
+        sentAtMs: sentTick,
+        answeredTick: history.tick(),
+        answeredAtMs: sentTick + 1,
         answer: { ok: true, space, epoch, sequence, count: 1, ack: level, safeSequence: 0,
           node: node ?? `n${epoch}`, duplicate },
       }],
@@ -43,7 +49,11 @@ function historyOf(...answers: Said[]): History {
 }
 
 const entry = (sequence: number, epoch: number, writeId: string | null): LogEntry => ({
-  sequence, epoch, writeId, timestamp: 1, vectorClock: {},
+  sequence,
+  epoch,
+  writeId,
+  timestamp: 1,
+  vectorClock: {},
   operation: { type: 'UpdateActivation', nodeId: 'x', activation: 0 },
 })
 
@@ -75,14 +85,14 @@ const faults: readonly (readonly [what: string, History, FinalState, RegExp])[] 
   ['a durable write is nowhere', historyOf(a), stateOf({ n1: [entry(1, 1, 'z')] }), /I6/],
   ['a durable write is in another place', historyOf(a),
     stateOf({ n1: [entry(1, 1, 'z'), entry(2, 1, 'a')] }), /I6/],
-  ['a key has two entries', historyOf(a),
-    stateOf({ n1: [entry(1, 1, 'a'), entry(2, 1, 'a')] }), /I7/],
+  ['a key has two entries', historyOf(a), stateOf({ n1: [entry(1, 1, 'a'), entry(2, 1, 'a')] }),
+    /I7/],
   ['the epoch goes back', historyOf(b, a), stateOf({ n1: whole }), /I2/],
   ['an epoch has two holders', historyOf(a, { ...b, epoch: 1, node: 'n2' }),
     stateOf({ n1: [entry(1, 1, 'a'), entry(2, 1, 'b')] }), /I1/],
   ['a place has two keys', historyOf(a, { ...a, key: 'b' }), stateOf({ n1: whole }), /two keys/],
-  ['logs differ', historyOf(a),
-    stateOf({ n1: whole, n2: [entry(1, 1, 'a'), entry(2, 2, 'c')] }), /I3/],
+  ['logs differ', historyOf(a), stateOf({ n1: whole, n2: [entry(1, 1, 'a'), entry(2, 2, 'c')] }),
+    /I3/],
   ['a log is shorter', historyOf(a), stateOf({ n1: whole, n2: whole.slice(0, 1) }), /I3/],
   ['a log has a hole', historyOf(a), stateOf({ n1: [entry(1, 1, 'a'), entry(3, 1, 'b')] }),
     /3 at place 2/],
@@ -139,7 +149,8 @@ scenario(harness, 'the writer keeps its key over losses, delays and restarts', a
   })
   await nc.flush()
   const writer = await LoadWriter.start(
-    { url: broker.url, ratePerSecond: 400, attemptTimeoutMs: 150 })
+    { url: broker.url, ratePerSecond: 400, attemptTimeoutMs: 150 },
+  )
   stage.onEnd(() => writer.close())
   await writer.taken(100)
   link.stall()

@@ -19,7 +19,9 @@ const inspect = suite('integration: inspect')
 
 function engram(stage: Stage, cluster: Cluster, label: string, args: readonly string[]): Child {
   return stage.child(new Child({
-    label, command: process.execPath, args: [cliFile, ...args, '--nats', cluster.broker.url],
+    label,
+    command: process.execPath,
+    args: [cliFile, ...args, '--nats', cluster.broker.url],
     logFile: join(cluster.directory, 'logs', `${label}.log`),
   }))
 }
@@ -69,12 +71,15 @@ scenario(inspect, 'engram inspect: charts, a failover, and silence afterwards', 
   assert.is(stream.count(), 0, 'nobody inspects, nothing is published')
   const old = await cluster.primary()
   const { child, seen, shown } = await bridge(stage, cluster)
-  await waitFor('all actors of the space', () => ['n1', 'n2', 'n3'].every((node) => {
-    const role = node === old.node ? 'primary' : 'replica'
-    return shown().has(`${node}/node`) && shown().has(`${node}/space.demo.${role}`)
-  }))
-  const primary = seen.find((event) => event.type === '@xstate.actor'
-    && event.sessionId === `${old.node}/space.demo.primary`)
+  await waitFor('all actors of the space', () =>
+    ['n1', 'n2', 'n3'].every((node) => {
+      const role = node === old.node ? 'primary' : 'replica'
+      return shown().has(`${node}/node`) && shown().has(`${node}/space.demo.${role}`)
+    }))
+  const primary = seen.find((event) =>
+    event.type === '@xstate.actor'
+    && event.sessionId === `${old.node}/space.demo.primary`
+  )
   assert.ok(primary?.type === '@xstate.actor')
   const chart = createMachine(JSON.parse(primary.definition ?? '') as object)
   const { serving } = primary.snapshot.value as { serving: object }
@@ -83,25 +88,33 @@ scenario(inspect, 'engram inspect: charts, a failover, and silence afterwards', 
 
   const writer = await stage.writer(cluster)
   await writer.taken(200)
-  await waitFor('WAL batches between the actors', () => seen.some((event) =>
-    event.type === '@xstate.event' && event.event.type === 'engram.wal'
-    && event.sourceId === `${old.node}/space.demo.primary`))
+  await waitFor('WAL batches between the actors',
+    () =>
+      seen.some((event) =>
+        event.type === '@xstate.event' && event.event.type === 'engram.wal'
+        && event.sourceId === `${old.node}/space.demo.primary`
+      ))
   await cluster.node(old.node).kill()
   await writer.takenAbove(old.epoch)
   const next = await cluster.primary({ above: old.epoch })
   await waitFor('the steps of the promotion', () => {
-    const steps = seen.flatMap((event) => event.type === '@xstate.snapshot'
-      && event.sessionId === `${next.node}/space.demo.promotion`
-      ? [JSON.stringify((event.snapshot as { value?: unknown }).value)] : [])
+    const steps = seen.flatMap((event) =>
+      event.type === '@xstate.snapshot'
+        && event.sessionId === `${next.node}/space.demo.promotion`
+        ? [JSON.stringify((event.snapshot as { value?: unknown }).value)]
+        : []
+    )
     return ['claiming', 'opening', 'confirming', 'won'].every((step) =>
-      steps.some((value) => value?.includes(step)))
+      steps.some((value) => value?.includes(step))
+    )
   })
   await waitFor('the new primary', () => shown().has(`${next.node}/space.demo.primary`))
   await waitFor('the dead node to be shown as stopped',
     () => shown().get(`${old.node}/node`)?.status === 'stopped')
   await cluster.node(old.node).start()
-  await waitFor('its return', () => shown().get(`${old.node}/space.demo.replica`)?.value
-    === 'streaming')
+  await waitFor('its return', () =>
+    shown().get(`${old.node}/space.demo.replica`)?.value
+      === 'streaming')
   assertAllTaken(await writer.stop())
   // The end of the writer's contents.
   assert.not.match(JSON.stringify(seen), /\.{40}/)
@@ -116,7 +129,9 @@ scenario(inspect, 'engram inspect: charts, a failover, and silence afterwards', 
 
 /** Late readers get the same, also from a node that was started again meanwhile. */
 async function toldLate(
-  stage: Stage, cluster: Cluster, heard: readonly EventLine[],
+  stage: Stage,
+  cluster: Cluster,
+  heard: readonly EventLine[],
 ): Promise<void> {
   const ids = (lines: readonly EventLine[]) =>
     lines.map(({ id }) => id).filter((id) => id !== undefined)
@@ -138,12 +153,15 @@ scenario(inspect, 'engram events --follow shows a failover and a handover', asyn
   const old = await cluster.primary()
   const child = engram(stage, cluster, 'events', ['events', '--follow', '--json', 'demo'])
   const lines = () => story(child)
-  await waitFor('the situation', () => lines().some(({ kind, node, epoch }) =>
-    kind === 'situation' && node === old.node && epoch === old.epoch))
+  await waitFor('the situation',
+    () =>
+      lines().some(({ kind, node, epoch }) =>
+        kind === 'situation' && node === old.node && epoch === old.epoch
+      ))
   await cluster.node(old.node).kill()
   const next = await cluster.primary({ above: old.epoch })
-  const epochLine = await waitFor('the epoch', () => lines().find(({ kind, epoch }) =>
-    kind === 'epoch' && epoch === next.epoch))
+  const epochLine = await waitFor('the epoch',
+    () => lines().find(({ kind, epoch }) => kind === 'epoch' && epoch === next.epoch))
   assert.is(epochLine.node, next.node)
   const lost = lines().filter(({ kind, state }) => kind === 'node' && state === 'dead')
   assert.equal(lost.map(({ peer }) => peer), [old.node], 'two witnesses, one sentence')
@@ -159,15 +177,21 @@ scenario(inspect, 'engram events --follow shows a failover and a handover', asyn
 
   await cluster.node(old.node).start()
   await cluster.inSync(3)
-  await waitFor('the return', () => lines().some(({ kind, peer, state }) =>
-    kind === 'node' && peer === old.node && state === 'alive'))
-  await waitFor('the in-sync set', () => lines().some(({ kind, alert }) =>
-    kind === 'inSync' && alert === 'inSyncGrown'))
+  await waitFor('the return',
+    () =>
+      lines().some(({ kind, peer, state }) =>
+        kind === 'node' && peer === old.node && state === 'alive'
+      ))
+  await waitFor('the in-sync set',
+    () => lines().some(({ kind, alert }) => kind === 'inSync' && alert === 'inSyncGrown'))
   await cluster.admin(next.node, { type: 'promote', space: 'demo', to: old.node })
-  await waitFor('the handover', () => lines().some(({ kind, node, text }) =>
-    kind === 'handover' && node === next.node && text.includes(`handed over to ${old.node}`)))
-  await waitFor('the next epoch', () => lines().some(({ kind, epoch }) =>
-    kind === 'epoch' && epoch === next.epoch + 1))
+  await waitFor('the handover',
+    () =>
+      lines().some(({ kind, node, text }) =>
+        kind === 'handover' && node === next.node && text.includes(`handed over to ${old.node}`)
+      ))
+  await waitFor('the next epoch',
+    () => lines().some(({ kind, epoch }) => kind === 'epoch' && epoch === next.epoch + 1))
   await toldLate(stage, cluster, lines().filter(({ id }) => id !== undefined))
   child.signal('SIGINT')
   assert.is((await child.exited).code, 0)

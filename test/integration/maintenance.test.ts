@@ -14,7 +14,10 @@ const patient = { attemptTimeoutMs: 8000 } as const
 interface Status {
   readonly nodes: readonly { id: string; state: string; drained: boolean }[]
   readonly spaces: readonly {
-    id: string; epoch: number; primary: string | null; blocked: string | null
+    id: string
+    epoch: number
+    primary: string | null
+    blocked: string | null
     paused: { since: string; by: string } | null
   }[]
 }
@@ -30,8 +33,9 @@ scenario(maintenance, 'drain, undrain, drain --stop, under load', async (stage) 
   await cli(['drain', first.node, ...args])
   const second = await cluster.primary({ above: first.epoch })
   assert.is.not(second.node, first.node)
-  assert.equal((await status()).nodes.filter(({ drained }) => drained).map(({ id }) => id),
-    [first.node])
+  assert.equal((await status()).nodes.filter(({ drained }) => drained).map(({ id }) => id), [
+    first.node,
+  ])
   const shown = await runCli(['status', ...args])
   assert.match(shown.stdout, /running, drained/)
   const back = await runCli(['promote', space, '--to', first.node, ...args])
@@ -59,8 +63,9 @@ scenario(maintenance, 'drain, undrain, drain --stop, under load', async (stage) 
 scenario(maintenance, 'paused: kill -9 and nobody follows; resumed: one does', async (stage) => {
   const cluster = await stage.cluster()
   const args = ['--nats', cluster.broker.url]
-  const demo = async () => (JSON.parse((await runCli(['status', '--json', ...args])).stdout) as Status)
-    .spaces.find(({ id }) => id === space)!
+  const demo = async () =>
+    (JSON.parse((await runCli(['status', '--json', ...args])).stdout) as Status)
+      .spaces.find(({ id }) => id === space)!
   await cli(['pause', '--all', ...args])
   const { paused } = await demo()
   assert.match(paused?.since ?? '', /^20.*Z$/)

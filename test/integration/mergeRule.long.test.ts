@@ -10,16 +10,19 @@ import { scenario, suite } from '../support/scenario.js'
 
 const test = suite('integration: a merge rule')
 
-const forked = (id: string, content: string) =>
-  ({ [id]: { type: 'StoreNode' as const, node: { id, content } } })
+const forked = (id: string, content: string) => ({
+  [id]: { type: 'StoreNode' as const, node: { id, content } },
+})
 
 scenario(test, 'the longer content wins, whichever was written later', async (stage) => {
   const cluster = await stage.cluster({ config: join(root, 'examples/merge-rule/engram.json') })
   const old = await cluster.primary()
   const replicas = cluster.others(old.node)
   await cluster.converged()
-  await leaveBehind(cluster, cluster.node(old.node), replicas,
-    { ...forked('long', 'the longer one'), ...forked('short', 'short') })
+  await leaveBehind(cluster, cluster.node(old.node), replicas, {
+    ...forked('long', 'the longer one'),
+    ...forked('short', 'short'),
+  })
   await Promise.all(replicas.map((replica) => replica.kill()))
   await Promise.all(replicas.map((replica) => replica.start()))
   await cluster.primary({ above: old.epoch })
@@ -29,8 +32,10 @@ scenario(test, 'the longer content wins, whichever was written later', async (st
   }
   await cluster.node(old.node).start()
   await audit(cluster, new History())
-  const content = async (nodeId: string) => (positive(await cluster.client.read(
-    { type: 'GetNode', nodeId }), nodeId).value as { content?: string } | null)?.content
+  const content = async (nodeId: string) =>
+    (positive(await cluster.client.read(
+      { type: 'GetNode', nodeId },
+    ), nodeId).value as { content?: string } | null)?.content
   assert.equal([await content('long'), await content('short')], ['the longer one', 'in between'])
 })
 

@@ -34,15 +34,20 @@ interface Node {
 
 function node(stage: Stage, files: string, { data, nats = nobody, stderr, env }: Node): Child {
   return stage.child(new Child({
-    label: 'n1', command: process.execPath, logFile: join(files, 'n1.log'),
+    label: 'n1',
+    command: process.execPath,
+    logFile: join(files, 'n1.log'),
     args: [cliFile, 'node', '--id', 'n1', '--nats', nats, '--data', data, '--http', '127.0.0.1:0'],
-    ...(stderr === undefined ? {} : { stderr }), ...(env ? { env } : {}),
+    ...(stderr === undefined ? {} : { stderr }),
+    ...(env ? { env } : {}),
   }))
 }
 
 /** A cluster whose n1 is started again with another place for its log, and is primary. */
 async function withLog(
-  stage: Stage, stderr: number, env: Record<string, string> = {},
+  stage: Stage,
+  stderr: number,
+  env: Record<string, string> = {},
 ): Promise<{ cluster: Cluster; child: Child }> {
   const cluster = await stage.cluster()
   const first = cluster.node('n1')
@@ -98,8 +103,8 @@ scenario(test, 'nobody reads its log: the lease holds, and it ends on SIGTERM', 
   const http = (await cluster.report('n1')).node.http
   await waitFor('lines to be dropped', async () => {
     // A misspelt command is a line in the log.
-    const asked = Array.from({ length: 200 }, () =>
-      cluster.admin('n1', { type: 'x'.repeat(500) }).catch(() => null))
+    const asked = Array.from({ length: 200 },
+      () => cluster.admin('n1', { type: 'x'.repeat(500) }).catch(() => null))
     await Promise.all(asked)
     return await metric(http, 'engram_log_lines_dropped_total') > 0 || notYet('none')
   })
@@ -227,27 +232,28 @@ scenario(test, 'an impossible data directory: cause, remedy, exit code 1', async
 })
 
 const refusal = mountRefusal()
-const onOtherDisks = 'a data directory on a disk that is full waits for room, on a read-only one it '
+const onOtherDisks =
+  'a data directory on a disk that is full waits for room, on a read-only one it '
   + 'is refused'
 if (refusal !== null) skipped(test, onOtherDisks, `nothing can be mounted here (${refusal})`)
 else scenario(test, onOtherDisks, async (stage) => {
-  const files = directory(stage)
-  const broker = await Broker.start(join(files, 'broker'))
-  stage.onEnd(() => broker.kill())
-  const mount = mountSmallDisk(join(files, 'disk'), 192)
-  stage.onEnd(() => unmount(mount))
-  const data = join(mount, 'n1')
-  mkdirSync(data)
-  fill(mount)
-  const child = node(stage, files, { data, nats: broker.url })
-  await waitFor('it to say what it waits for', () => /ENOSPC/.test(child.log()))
-  removeBallast(mount)
-  await child.firstLine((line) => line || undefined)
-  child.signal('SIGTERM')
-  await endsWell(child)
-  assert.is(spawnSync('mount', ['-o', 'remount,ro', mount]).status, 0)
-  await refuses(data, /read-only file system.* Mount/)
-})
+    const files = directory(stage)
+    const broker = await Broker.start(join(files, 'broker'))
+    stage.onEnd(() => broker.kill())
+    const mount = mountSmallDisk(join(files, 'disk'), 192)
+    stage.onEnd(() => unmount(mount))
+    const data = join(mount, 'n1')
+    mkdirSync(data)
+    fill(mount)
+    const child = node(stage, files, { data, nats: broker.url })
+    await waitFor('it to say what it waits for', () => /ENOSPC/.test(child.log()))
+    removeBallast(mount)
+    await child.firstLine((line) => line || undefined)
+    child.signal('SIGTERM')
+    await endsWell(child)
+    assert.is(spawnSync('mount', ['-o', 'remount,ro', mount]).status, 0)
+    await refuses(data, /read-only file system.* Mount/)
+  })
 
 async function refuses(data: string, cause: RegExp): Promise<void> {
   const args = ['node', '--id', 'n1', '--nats', nobody, '--data', data]

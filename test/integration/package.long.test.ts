@@ -50,16 +50,24 @@ scenario(test, 'it is installed, checked, started, written to and read', async (
   writeFileSync(join(folder, 'program.ts'), program)
   compile(folder)
   const child = stage.child(new Child({
-    label: 'npx engram up', command: 'sh', group: true, logFile: join(folder, 'up.log'),
+    label: 'npx engram up',
+    command: 'sh',
+    group: true,
+    logFile: join(folder, 'up.log'),
     args: ['-c', 'cd "$0" && exec npx --offline engram up --json --data data --http 127.0.0.1:0 '
       + '--nats-port 0', folder],
   }))
   const { nats } = await ready({ child, data: '' })
-  const { stdout } = await promisify(execFile)(process.execPath, ['program.js', nats],
-    { cwd: folder, env: cleanEnvironment() })
+  const { stdout } = await promisify(execFile)(process.execPath, ['program.js', nats], {
+    cwd: folder,
+    env: cleanEnvironment(),
+  })
   assert.equal(JSON.parse(stdout), { epoch: 1, content: 'as a user', doubled: 42 })
-  const { machines } = JSON.parse((await promisify(execFile)('npx',
-    ['--offline', 'engram', 'machines', 'list', '--json'], { cwd: folder })).stdout)
+  const { machines } = JSON.parse(
+    (await promisify(execFile)('npx', ['--offline', 'engram', 'machines', 'list', '--json'], {
+      cwd: folder,
+    })).stdout,
+  )
   assert.ok(machines.length > 5)
   // As Ctrl-C does; npx does not wait for what it started.
   child.signalGroup('SIGINT')

@@ -22,7 +22,10 @@ async function up(stage: Stage, ...more: string[]): Promise<Ready> {
   const data = temporaryDirectory('page-up')
   const files = temporaryDirectory('page-up-files')
   const child = new Child({
-    label: 'engram up', command: process.execPath, group: true, logFile: join(files, 'up.log'),
+    label: 'engram up',
+    command: process.execPath,
+    group: true,
+    logFile: join(files, 'up.log'),
     args: [cliFile, 'up', '--json', '--data', data, '--nats-port', '0', '--http', '127.0.0.1:0',
       ...more],
   })
@@ -38,7 +41,9 @@ async function up(stage: Stage, ...more: string[]): Promise<Ready> {
 
 /** Closed at the end of the test's stage. */
 async function viewer(
-  stage: Stage, base: string, headers: Record<string, string> = {},
+  stage: Stage,
+  base: string,
+  headers: Record<string, string> = {},
 ): Promise<Viewer> {
   const opened = await view(base, headers)
   stage.onEnd(() => opened.close())
@@ -74,28 +79,40 @@ test('the stream: charts, the present of every node, status, and rates of what i
     const [start, charts] = seen.frames
     assert.ok(start?.kind === 'start' && start.source === 'up' && start.playground)
     assert.ok(charts?.kind === 'charts' && charts.charts['promotion']?.root.states.length)
-    await waitFor('the present of all nodes', () => ['n1', 'n2', 'n3'].every((id) =>
-      seen.of('inspection').some(({ envelope: { node, present, events } }) =>
-        node === id && present !== null && events.length > 3)))
+    await waitFor('the present of all nodes',
+      () =>
+        ['n1', 'n2', 'n3'].every((id) =>
+          seen.of('inspection').some(({ envelope: { node, present, events } }) =>
+            node === id && present !== null && events.length > 3
+          )
+        ))
     const { primary } = await settled(seen)
     const space = demo(seen)
     assert.ok(space?.leaseLeftMs && space.leaseLeftMs <= 2_000, `${space?.leaseLeftMs}`)
     assert.is(Object.keys(space?.grants ?? {}).length, 2)
 
     const secret = 'a content that only its space may know'
-    const message = done(await order(http, { type: 'write', space: 'demo', id: 'a', content: secret }))
+    const message = done(
+      await order(http, { type: 'write', space: 'demo', id: 'a', content: secret }),
+    )
     assert.match(message, new RegExp(`durable at ${primary}`))
     done(await order(http, { type: 'steady', space: 'demo', perSecond: 100 }))
-    const flow = await waitFor('the rate', () =>
-      seen.of('flow').find(({ writesPerSecond }) => writesPerSecond > 80))
+    const flow = await waitFor('the rate',
+      () => seen.of('flow').find(({ writesPerSecond }) => writesPerSecond > 80))
     assert.is(flow.node, primary)
     assert.ok(flow.ackMs && flow.ackMs.p50 > 0 && flow.ackMs.p99 >= flow.ackMs.p50)
-    assert.ok(seen.of('inspection').some(({ envelope }) => envelope.events.some((event) =>
-      event.type === 'messages' && event.kind === 'wal' && envelope.node === primary)))
+    assert.ok(
+      seen.of('inspection').some(({ envelope }) =>
+        envelope.events.some((event) =>
+          event.type === 'messages' && event.kind === 'wal' && envelope.node === primary
+        )
+      ),
+    )
     done(await order(http, { type: 'steady', space: 'demo', perSecond: 0 }))
     await waitFor('its end', () => seen.of('flow').at(-1)?.writesPerSecond === 0)
     assert.is(seen.text().includes(secret), false, 'no content is in the stream')
-    assert.equal(seen.of('order').map(({ order: what }) => what.type), ['write', 'steady', 'steady'])
+    assert.equal(seen.of('order').map(({ order: what }) => what.type), ['write', 'steady',
+      'steady'])
   })
 
 test('a node is killed: a promotion step by step within 5 s, and it stays down until started',
@@ -103,8 +120,11 @@ test('a node is killed: a promotion step by step within 5 s, and it stays down u
     const old = await settled(seen)
     const [before, orderedMs] = [story(seen).length, performance.now()]
     done(await order(http, { type: 'killNode', node: old.primary }))
-    const begun = await waitFor('the next epoch', () => story(seen).slice(before).find((line) =>
-      line.kind === 'epoch' && (line.epoch ?? 0) > old.epoch), { seconds: 5 })
+    const begun = await waitFor('the next epoch',
+      () =>
+        story(seen).slice(before).find((line) =>
+          line.kind === 'epoch' && (line.epoch ?? 0) > old.epoch
+        ), { seconds: 5 })
     const tookMs = performance.now() - orderedMs
     note(`order to the sentence of the next epoch: ${Math.round(tookMs)} ms`)
     assert.ok(tookMs < 5_000)
@@ -121,11 +141,14 @@ test('a node is killed: a promotion step by step within 5 s, and it stays down u
     assert.ok(claiming?.type === 'transition')
     const answers = claiming.summary['answers'] as { node: string; position: object }[]
     assert.ok(answers.every(({ position }) => 'sequence' in position), 'who answered what')
-    await waitFor('the dead node in the status', () => status(seen)?.nodes
-      .some(({ id, state }) => id === old.primary && state === 'dead'))
-    await waitFor('it to be shown without actors', () => seen.of('inspection').some(
-      ({ envelope: { node, present, events } }) =>
-        node === old.primary && present !== null && events.length === 0))
+    await waitFor('the dead node in the status', () =>
+      status(seen)?.nodes
+        .some(({ id, state }) => id === old.primary && state === 'dead'))
+    await waitFor('it to be shown without actors', () =>
+      seen.of('inspection').some(
+        ({ envelope: { node, present, events } }) =>
+          node === old.primary && present !== null && events.length === 0,
+      ))
     await lasting(1_000)
     assert.is(status(seen)?.nodes.find(({ id }) => id === old.primary)?.state, 'dead',
       'in spite of --restart')
@@ -134,24 +157,33 @@ test('a node is killed: a promotion step by step within 5 s, and it stays down u
     const at = seen.frames.length
     done(await order(http, { type: 'startNode', node: old.primary }))
     await settled(seen)
-    await waitFor('its actors', () => seen.frames.slice(at).some((frame) =>
-      frame.kind === 'inspection' && frame.envelope.node === old.primary
-        && frame.envelope.events.some((event) => event.type === 'actor')))
+    await waitFor('its actors',
+      () =>
+        seen.frames.slice(at).some((frame) =>
+          frame.kind === 'inspection' && frame.envelope.node === old.primary
+          && frame.envelope.events.some((event) => event.type === 'actor')
+        ))
   }, 45)
 
 test('an actor is killed, and an epoch handed over', async ({ http, seen }) => {
   const old = await settled(seen)
   const [replica = ''] = ['n1', 'n2', 'n3'].filter((id) => id !== old.primary)
   done(await order(http, { type: 'killActor', node: replica, actor: 'space.demo.replica' }))
-  await waitFor('it in the story', () => story(seen).find(({ kind, node, actor }) =>
-    kind === 'actor' && node === replica && actor === 'space.demo.replica'))
+  await waitFor('it in the story',
+    () =>
+      story(seen).find(({ kind, node, actor }) =>
+        kind === 'actor' && node === replica && actor === 'space.demo.replica'
+      ))
   const none = await order(http, { type: 'killActor', node: replica, actor: 'nobody' })
   assert.equal([none.status, none.answer.ok], [409, false])
   await settled(seen)
   const message = done(await order(http, { type: 'handOver', space: 'demo', to: replica }))
   assert.match(message, new RegExp(`^${replica} is the primary of demo`))
-  await waitFor('the handover in the story', () => story(seen).find(({ kind, text }) =>
-    kind === 'handover' && text.includes(`handed over to ${replica}`)))
+  await waitFor('the handover in the story',
+    () =>
+      story(seen).find(({ kind, text }) =>
+        kind === 'handover' && text.includes(`handed over to ${replica}`)
+      ))
 })
 
 test('pages of other sites neither see nor order', async ({ http }) => {
@@ -200,10 +232,15 @@ scenario(pageSuite, 'the broker is killed and comes back: the same stream report
     const at = seen.frames.length
     await cluster.broker.start()
     await waitFor('its return', () => count('connected') === 2)
-    await waitFor('the present of all nodes again', () => ['n1', 'n2', 'n3'].every((id) =>
-      seen.frames.slice(at).some((frame) => frame.kind === 'inspection'
-        && frame.envelope.node === id && frame.envelope.present !== null
-        && frame.envelope.events.length > 0)))
+    await waitFor('the present of all nodes again',
+      () =>
+        ['n1', 'n2', 'n3'].every((id) =>
+          seen.frames.slice(at).some((frame) =>
+            frame.kind === 'inspection'
+            && frame.envelope.node === id && frame.envelope.present !== null
+            && frame.envelope.events.length > 0
+          )
+        ))
     await waitFor('a primary again', () => {
       const { primary, epoch } = demo(seen) ?? {}
       return primary && (epoch ?? 0) >= old.epoch
@@ -238,7 +275,9 @@ scenario(pageSuite, 'a viewer that hangs, and one that looks, hold no writer up'
   const cluster = await stage.cluster()
   const { node } = await cluster.report('n1')
   const [hanging, live] = [
-    await viewer(stage, node.http ?? ''), await viewer(stage, node.http ?? '')]
+    await viewer(stage, node.http ?? ''),
+    await viewer(stage, node.http ?? ''),
+  ]
   await settled(live)
   hanging.pause()
   const writer = await stage.writer(cluster)

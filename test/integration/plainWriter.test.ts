@@ -13,7 +13,7 @@ import { note, scenario, suite } from '../support/scenario.js'
 const plain = suite('integration: the writer over plain NATS', 120)
 const file = join(root, 'examples', 'plainWriter.mjs')
 const { PlainWriter } = await import(pathToFileURL(file).href) as {
-  PlainWriter: new (nc: NatsConnection, of: string) => {
+  PlainWriter: new(nc: NatsConnection, of: string) => {
     readonly kept: readonly { readonly key: string }[]
     write(key: string, operation: object): Promise<void>
     flush(): Promise<void>

@@ -16,8 +16,8 @@ import { notYet, waitFor } from '../support/wait.js'
 
 const reconciliation = suite('integration: reconciliation')
 
-const store = (id: string, over: Partial<MemoryNode>): Operation =>
-  ({ type: 'StoreNode', node: { id, ...over } })
+const store = (id: string, over: Partial<MemoryNode>): Operation => ({ type: 'StoreNode',
+  node: { id, ...over } })
 
 /** The command's answer, as JSON. */
 async function answerOf<T>(cluster: Cluster, ...args: string[]): Promise<T> {
@@ -25,7 +25,8 @@ async function answerOf<T>(cluster: Cluster, ...args: string[]): Promise<T> {
 }
 
 async function reportsOf(cluster: Cluster): Promise<ForkReport[]> {
-  const { spaces } = await answerOf<{ spaces: { reports: ForkReport[] }[] }>(cluster, 'forks', 'demo')
+  const { spaces } = await answerOf<{ spaces: { reports: ForkReport[] }[] }>(cluster, 'forks',
+    'demo')
   return [...spaces[0]!.reports]
 }
 
@@ -63,7 +64,8 @@ async function forked(stage: Stage, config?: string): Promise<Fork> {
     positive(await cluster.client.write(live, { ack: 'committed' }), id)
   }
   return {
-    cluster, epoch: old.epoch,
+    cluster,
+    epoch: old.epoch,
     async bringHome() {
       await cluster.node(old.node).start()
       const report = await waitFor('the closed report', async () => {
@@ -83,18 +85,20 @@ scenario(reconciliation, 'from the kill to the closed report', async (stage) => 
   assert.is((await fateOf(cluster, 'key-alone')).fate, 'unknown')
 
   const { outcome, merged, quarantined, lost } = await bringHome()
-  assert.equal({ outcome, merged, quarantined, lost },
-    { outcome: 'reconciled', merged: 2, quarantined: 1, lost: 0 })
+  assert.equal({ outcome, merged, quarantined, lost }, { outcome: 'reconciled', merged: 2,
+    quarantined: 1, lost: 0 })
   assert.is(await contentOf(cluster, 'alone'), 'of the fork')
   assert.is(await contentOf(cluster, 'strong'), 'of the fork')
   assert.is(await contentOf(cluster, 'weak'), 'written meanwhile')
   assert.is((await fateOf(cluster, 'key-alone')).fate, 'safe')
   assert.is((await fateOf(cluster, 'key-weak')).fate, 'quarantined')
 
-  const { items } = await answerOf<{ items: QuarantineItem[] }>(cluster, 'quarantine', 'list', 'demo')
+  const { items } = await answerOf<{ items: QuarantineItem[] }>(cluster, 'quarantine', 'list',
+    'demo')
   assert.is(items.length, 2, 'the weak one of the fork, and the live one that strong displaced')
   const weak = items.find(({ operation }) =>
-    operation.type === 'StoreNode' && operation.node.id === 'weak')
+    operation.type === 'StoreNode' && operation.node.id === 'weak'
+  )
   assert.ok(weak)
   await answerOf(cluster, 'quarantine', 'apply', 'demo', weak.id)
   assert.is(await contentOf(cluster, 'weak'), 'of the fork')
@@ -103,25 +107,32 @@ scenario(reconciliation, 'from the kill to the closed report', async (stage) => 
   note(`epoch ${epoch}: ${merged} merged, ${quarantined} in quarantine`)
 })
 
-scenario(reconciliation, 'a deployment\'s own rule decides, and may make one of both', async (stage) => {
-  const directory = temporaryDirectory('merge')
-  stage.onEnd(() => removeTemporary(directory))
-  writeFileSync(join(directory, 'rule.mjs'), `export default (standing, incoming) => {
+scenario(reconciliation, 'a deployment\'s own rule decides, and may make one of both',
+  async (stage) => {
+    const directory = temporaryDirectory('merge')
+    stage.onEnd(() => removeTemporary(directory))
+    writeFileSync(join(directory, 'rule.mjs'), `export default (standing, incoming) => {
     const content = standing.operation.node.content + ' and ' + incoming.operation.node.content
     return { type: 'StoreNode', node: { ...incoming.operation.node, content } }
   }\n`)
-  writeFileSync(join(directory, 'engram.json'), JSON.stringify({ merge: { demo: './rule.mjs' } }))
-  const { cluster, bringHome } = await forked(stage, join(directory, 'engram.json'))
-  const { merged, quarantined } = await bringHome()
-  assert.equal({ merged, quarantined }, { merged: 3, quarantined: 0 })
-  assert.is(await contentOf(cluster, 'weak'), 'written meanwhile and of the fork')
-})
+    writeFileSync(join(directory, 'engram.json'), JSON.stringify({ merge: { demo: './rule.mjs' } }))
+    const { cluster, bringHome } = await forked(stage, join(directory, 'engram.json'))
+    const { merged, quarantined } = await bringHome()
+    assert.equal({ merged, quarantined }, { merged: 3, quarantined: 0 })
+    assert.is(await contentOf(cluster, 'weak'), 'written meanwhile and of the fork')
+  })
 
 scenario(reconciliation, 'settings of a living space change, and count at once', async (stage) => {
   const cluster = await stage.cluster()
   await cluster.converged()
-  const set = (...args: string[]) => answerOf<{ settings: object }>(
-    cluster, 'space', 'set', 'demo', ...args)
+  const set = (...args: string[]) =>
+    answerOf<{ settings: object }>(
+      cluster,
+      'space',
+      'set',
+      'demo',
+      ...args,
+    )
   await set('--reconcile', 'manual', '--max-loss-entries', '50')
   const { epoch } = await cluster.primary()
   await set('--ack', 'committed')
@@ -129,7 +140,8 @@ scenario(reconciliation, 'settings of a living space change, and count at once',
   assert.is(answer.ack, 'committed')
   assert.is(answer.epoch, epoch, 'the epoch goes on')
   const wrong = await runCli(
-    ['space', 'set', 'demo', '--min-in-sync', '9', '--nats', cluster.broker.url])
+    ['space', 'set', 'demo', '--min-in-sync', '9', '--nats', cluster.broker.url],
+  )
   assert.is(wrong.code === 0, false, showCommand(wrong))
   assert.match(wrong.stderr, /minInSync/)
 })

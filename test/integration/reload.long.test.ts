@@ -13,7 +13,8 @@ import { notYet, waitFor } from '../support/wait.js'
 
 const test = suite('integration: a NATS server loads its configuration anew')
 
-const users = (password: string, permissions = ''): string => 'authorization { users: ['
+const users = (password: string, permissions = ''): string =>
+  'authorization { users: ['
   + `{ user: node, password: "${password}" ${permissions} }, `
   + '{ user: client, password: "client" } ] }'
 
@@ -33,7 +34,9 @@ async function setUp(stage: Stage): Promise<Setting> {
   stage.onEnd(() => broker.kill())
   const nodes = await Promise.all(['n1', 'n2'].map(async (id) => {
     const child = stage.child(new Child({
-      label: id, command: process.execPath, logFile: join(files, `${id}.log`),
+      label: id,
+      command: process.execPath,
+      logFile: join(files, `${id}.log`),
       args: [cliFile, 'node', '--id', id, '--nats', broker.url, '--data', join(files, id)],
       env: { ENGRAM_NATS_USER: 'node', ENGRAM_NATS_PASSWORD: 'one' },
     }))
@@ -43,11 +46,15 @@ async function setUp(stage: Stage): Promise<Setting> {
   const url = broker.url.replace('//', '//client:client@')
   await cli(['space', 'create', 'demo', '--replicas', '1'], { env: { ENGRAM_NATS_URL: url } })
   const nc = await connect({
-    servers: broker.url, user: 'client', pass: 'client', maxReconnectAttempts: -1,
+    servers: broker.url,
+    user: 'client',
+    pass: 'client',
+    maxReconnectAttempts: -1,
   })
   stage.onEnd(() => nc.close())
   return {
-    nodes, client: new Client(nc, 'demo'),
+    nodes,
+    client: new Client(nc, 'demo'),
     load: async (lines) => {
       writeFileSync(included, lines)
       process.kill(broker.pid, 'SIGHUP')
@@ -82,13 +89,14 @@ scenario(test, 'other credentials: nodes dial until theirs are taken again', asy
   await refusedFor(setting, users('two'), /the server refuses these credentials/)
 })
 
-scenario(test, 'a user loses its permissions for a while: subscriptions come back', async (stage) => {
-  const setting = await setUp(stage)
-  await serves(setting)
-  const nothing = ', permissions: { publish: "nothing", subscribe: "nothing" }'
-  await refusedFor(setting, users('one', nothing),
-    /Permissions Violation for Subscription.*engram\.v1\.heartbeat/)
-})
+scenario(test, 'a user loses its permissions for a while: subscriptions come back',
+  async (stage) => {
+    const setting = await setUp(stage)
+    await serves(setting)
+    const nothing = ', permissions: { publish: "nothing", subscribe: "nothing" }'
+    await refusedFor(setting, users('one', nothing),
+      /Permissions Violation for Subscription.*engram\.v1\.heartbeat/)
+  })
 
 scenario(test, 'lower limits: nodes dial until there is room for them', async (stage) => {
   const setting = await setUp(stage)
@@ -101,7 +109,10 @@ scenario(test, 'credentials refused at the very first connect end the node', asy
   const { options } = setting.nodes[0]!
   const args = options.args.map((arg) => arg === 'n1' ? 'n3' : arg.replace(/n1$/, 'n3'))
   const child = stage.child(new Child({
-    ...options, label: 'n3', args, logFile: options.logFile.replace('n1', 'n3'),
+    ...options,
+    label: 'n3',
+    args,
+    logFile: options.logFile.replace('n1', 'n3'),
     env: { ENGRAM_NATS_USER: 'node', ENGRAM_NATS_PASSWORD: 'wrong' },
   }))
   assert.is((await child.exited).code, 1)

@@ -34,10 +34,15 @@ class Writer {
   private constructor(readonly client: EngramClient, readonly name: string) {}
 
   static async start(
-    stage: Stage, cluster: Cluster, name: string, options: Partial<ClientOptions> = {},
+    stage: Stage,
+    cluster: Cluster,
+    name: string,
+    options: Partial<ClientOptions> = {},
   ): Promise<Writer> {
     const client: EngramClient = await connect({
-      servers: cluster.broker.url, deadlineMs: 60_000, ...options,
+      servers: cluster.broker.url,
+      deadlineMs: 60_000,
+      ...options,
       onResent: (resent) => writer.resent.push(resent),
     })
     const writer = new Writer(client, name)
@@ -63,7 +68,8 @@ class Writer {
 
   async taken(more: number): Promise<void> {
     const goal = this.count + more
-    await waitFor(`${more} more writes of ${this.name}`, () => this.count >= goal
+    await waitFor(`${more} more writes of ${this.name}`, () =>
+      this.count >= goal
       || Promise.reject(new Error(`${this.count} so far`)), { seconds: 30 })
   }
 
@@ -82,7 +88,8 @@ async function logOf(cluster: Cluster): Promise<LogEntry[]> {
   const log: LogEntry[] = []
   for (;;) {
     const page = positive(await cluster.client.read(
-      { type: 'GetEntries', from: log.length + 1, limit: 1000 }), 'the log')
+      { type: 'GetEntries', from: log.length + 1, limit: 1000 },
+    ), 'the log')
     const entries = page.value as LogEntry[]
     if (entries.length === 0) return log
     log.push(...entries)
@@ -142,7 +149,9 @@ function assertOnce(log: readonly LogEntry[]): void {
 }
 
 async function round(
-  cluster: Cluster, how: 'alone' | 'under load', writers: Writer[],
+  cluster: Cluster,
+  how: 'alone' | 'under load',
+  writers: Writer[],
 ): Promise<void> {
   const primary = await cluster.primary()
   await cluster.inSync(3)
@@ -211,35 +220,37 @@ scenario(resending, 'a handover leaves nothing behind: nothing is sent again', a
   assertOrder(writer, log)
 })
 
-scenario(resending, 'too few in sync: past the bound writes are refused, nothing is lost', async (stage) => {
-  const cluster = await stage.cluster()
-  const { node } = await cluster.primary()
-  const replicas = cluster.others(node)
-  await Promise.all(replicas.map((replica) => replica.kill()))
-  await cluster.inSync([node])
-  const unsafeBytesMax = 100 * 1024
-  const { client } = await Writer.start(stage, cluster, 'alone', {
-    unsafeBytesMax, deadlineMs: 1000,
+scenario(resending, 'too few in sync: past the bound writes are refused, nothing is lost',
+  async (stage) => {
+    const cluster = await stage.cluster()
+    const { node } = await cluster.primary()
+    const replicas = cluster.others(node)
+    await Promise.all(replicas.map((replica) => replica.kill()))
+    await cluster.inSync([node])
+    const unsafeBytesMax = 100 * 1024
+    const { client } = await Writer.start(stage, cluster, 'alone', {
+      unsafeBytesMax,
+      deadlineMs: 1000,
+    })
+    const refusals: unknown[] = []
+    let count = 0
+    for (; refusals.length === 0 && count < 1000; count += 1) {
+      const key = `alone.${count}`
+      await client.write(space, { type: 'StoreNode', node: { id: key } }, { key })
+        .catch((error: unknown) => refusals.push(error))
+    }
+    const [refusal] = refusals
+    assert.instance(refusal, WriteRefusedError)
+    assert.is((refusal as WriteRefusedError).code, 'NOT_ENOUGH_IN_SYNC')
+    assert.match((refusal as WriteRefusedError).message, 'unsafeBytesMax')
+    const { writes, bytes } = client.unsafe()
+    assert.is(writes, count - 1)
+    assert.ok(bytes <= unsafeBytesMax && bytes > unsafeBytesMax * 0.9, `${bytes} bytes`)
+    assert.instance(await client.flush(space, { timeoutMs: 200 }).catch((error: unknown) => error),
+      NotSafeError)
+    await Promise.all(replicas.map((replica) => replica.start()))
+    await client.flush(space, { timeoutMs: 20_000 })
+    assert.is(client.unsafe().writes, 0)
   })
-  const refusals: unknown[] = []
-  let count = 0
-  for (; refusals.length === 0 && count < 1000; count += 1) {
-    const key = `alone.${count}`
-    await client.write(space, { type: 'StoreNode', node: { id: key } }, { key })
-      .catch((error: unknown) => refusals.push(error))
-  }
-  const [refusal] = refusals
-  assert.instance(refusal, WriteRefusedError)
-  assert.is((refusal as WriteRefusedError).code, 'NOT_ENOUGH_IN_SYNC')
-  assert.match((refusal as WriteRefusedError).message, 'unsafeBytesMax')
-  const { writes, bytes } = client.unsafe()
-  assert.is(writes, count - 1)
-  assert.ok(bytes <= unsafeBytesMax && bytes > unsafeBytesMax * 0.9, `${bytes} bytes`)
-  assert.instance(await client.flush(space, { timeoutMs: 200 }).catch((error: unknown) => error),
-    NotSafeError)
-  await Promise.all(replicas.map((replica) => replica.start()))
-  await client.flush(space, { timeoutMs: 20_000 })
-  assert.is(client.unsafe().writes, 0)
-})
 
 resending.run()

@@ -26,7 +26,9 @@ scenario(test, 'it joins a cluster by --nats alone, and makes no space among oth
     const broker = await Broker.start(join(files, 'broker'))
     stage.onEnd(() => broker.kill())
     const foreign = stage.child(new Child({
-      label: 'a', command: process.execPath, logFile: join(files, 'a.log'),
+      label: 'a',
+      command: process.execPath,
+      logFile: join(files, 'a.log'),
       args: [cliFile, 'node', '--id', 'a', '--nats', broker.url, '--data', join(files, 'a')],
     }))
     await foreign.firstLine((line) => line || undefined)
@@ -36,7 +38,8 @@ scenario(test, 'it joins a cluster by --nats alone, and makes no space among oth
       args: ['--nats-port', String(port), '--nodes', '1', '--replicas', '0'],
       // None of it may reach the private server, either.
       env: {
-        ENGRAM_NATS_URL: broker.url, ENGRAM_NATS_CA: join(files, 'none.pem'),
+        ENGRAM_NATS_URL: broker.url,
+        ENGRAM_NATS_CA: join(files, 'none.pem'),
         ENGRAM_NATS_CREDS: join(files, 'none.creds'),
       },
     })
@@ -46,8 +49,9 @@ scenario(test, 'it joins a cluster by --nats alone, and makes no space among oth
     own.child.signal('SIGTERM')
     await ends(own.child)
 
-    const joined = spawnUp(stage, { args: ['--nats', broker.url, '--nodes', '1',
-      '--replicas', '0'] })
+    const joined = spawnUp(stage, {
+      args: ['--nats', broker.url, '--nodes', '1', '--replicas', '0'],
+    })
     await ready(joined)
     assert.match(joined.child.log(), /has other nodes \(a\), so no space is created/)
     const status = await statusAt(broker.url)
@@ -56,8 +60,8 @@ scenario(test, 'it joins a cluster by --nats alone, and makes no space among oth
     joined.child.signal('SIGTERM')
     await ends(joined.child)
 
-    const asked = spawnUp(stage, { data: joined.data, args: ['--nats', broker.url, '--nodes', '1',
-      '--replicas', '0', '--space', 'demo'] })
+    const asked = spawnUp(stage, { data: joined.data,
+      args: ['--nats', broker.url, '--nodes', '1', '--replicas', '0', '--space', 'demo'] })
     await ready(asked)
     assert.equal((await statusAt(broker.url)).spaces.map(({ id }) => id), ['demo'])
     asked.child.signal('SIGTERM')
@@ -65,24 +69,25 @@ scenario(test, 'it joins a cluster by --nats alone, and makes no space among oth
     assert.is(foreign.exit, null)
   })
 
-scenario(test, 'a node started by hand is adopted: commands reach it, and the end', async (stage) => {
-  const up = spawnUp(stage, { args: ['--playground'] })
-  const { http, nodes } = await ready(up)
-  process.kill(nodes[0]!.pid, 'SIGKILL')
-  const first = await typed(stage, up)
-  await waitFor('it to be adopted', () =>
-    up.child.log().includes(`n1 runs again (pid ${first.pid}), started by hand`))
-  const again = await order(http, { type: 'startNode', node: 'n1' })
-  assert.match(again.answer.message, `n1 already runs (pid ${first.pid})`)
-  const killed = await order(http, { type: 'killNode', node: 'n1' })
-  assert.ok(killed.answer.ok, killed.answer.message)
-  assert.is((await first.exited).signal, 'SIGKILL')
-  const second = await typed(stage, up)
-  up.child.signalGroup('SIGINT')
-  await ends(up.child)
-  assert.equal(second.exit, { code: 0, signal: null })
-  assert.equal(processesNaming(up.data), [])
-})
+scenario(test, 'a node started by hand is adopted: commands reach it, and the end',
+  async (stage) => {
+    const up = spawnUp(stage, { args: ['--playground'] })
+    const { http, nodes } = await ready(up)
+    process.kill(nodes[0]!.pid, 'SIGKILL')
+    const first = await typed(stage, up)
+    await waitFor('it to be adopted',
+      () => up.child.log().includes(`n1 runs again (pid ${first.pid}), started by hand`))
+    const again = await order(http, { type: 'startNode', node: 'n1' })
+    assert.match(again.answer.message, `n1 already runs (pid ${first.pid})`)
+    const killed = await order(http, { type: 'killNode', node: 'n1' })
+    assert.ok(killed.answer.ok, killed.answer.message)
+    assert.is((await first.exited).signal, 'SIGKILL')
+    const second = await typed(stage, up)
+    up.child.signalGroup('SIGINT')
+    await ends(up.child)
+    assert.equal(second.exit, { code: 0, signal: null })
+    assert.equal(processesNaming(up.data), [])
+  })
 
 scenario(test, 'a node that outlived its `engram up`: the next one says who has which directory',
   async (stage) => {
@@ -106,28 +111,29 @@ scenario(test, 'a node that outlived its `engram up`: the next one says who has 
     await ends(last.child)
   })
 
-scenario(test, 'commands over its control: a node stays listed, whatever its state', async (stage) => {
-  const up = spawnUp(stage, { args: ['--nodes', '2', '--replicas', '1'] })
-  const { nodes } = await ready(up)
-  const control = new Control(readUpRecord(up.data)!.control!)
-  const n1 = async () => (await control.nodes()).find(({ id }) => id === 'n1')!
-  assert.equal((await control.nodes()).map(({ id, state }) => `${id} ${state}`),
-    ['n1 running', 'n2 running'])
-  await control.commandNode({ type: 'pause', node: 'n1', forMs: 50 })
-  assert.is((await n1()).pid, nodes[0]!.pid)
-  await control.commandNode({ type: 'stop', node: 'n1' })
-  const { state, pid, death } = await n1()
-  assert.equal([state, pid, death], ['stopped', null, { pid: nodes[0]!.pid, how: 'exit code 0' }])
-  await refused(control.commandNode({ type: 'kill', node: 'n1' }), 'n1 is already down')
-  await control.commandNode({ type: 'start', node: 'n1' })
-  await refused(control.commandNode({ type: 'start', node: 'n1' }), 'n1 already runs')
-  assert.is((await n1()).state, 'running')
-  await control.commandNode({ type: 'kill', node: 'n1' })
-  assert.is((await n1()).death?.how, 'SIGKILL')
-  assert.not.match(up.child.log(), 'has died', 'it was commanded')
-  up.child.signal('SIGTERM')
-  await ends(up.child)
-})
+scenario(test, 'commands over its control: a node stays listed, whatever its state',
+  async (stage) => {
+    const up = spawnUp(stage, { args: ['--nodes', '2', '--replicas', '1'] })
+    const { nodes } = await ready(up)
+    const control = new Control(readUpRecord(up.data)!.control!)
+    const n1 = async () => (await control.nodes()).find(({ id }) => id === 'n1')!
+    assert.equal((await control.nodes()).map(({ id, state }) => `${id} ${state}`), ['n1 running',
+      'n2 running'])
+    await control.commandNode({ type: 'pause', node: 'n1', forMs: 50 })
+    assert.is((await n1()).pid, nodes[0]!.pid)
+    await control.commandNode({ type: 'stop', node: 'n1' })
+    const { state, pid, death } = await n1()
+    assert.equal([state, pid, death], ['stopped', null, { pid: nodes[0]!.pid, how: 'exit code 0' }])
+    await refused(control.commandNode({ type: 'kill', node: 'n1' }), 'n1 is already down')
+    await control.commandNode({ type: 'start', node: 'n1' })
+    await refused(control.commandNode({ type: 'start', node: 'n1' }), 'n1 already runs')
+    assert.is((await n1()).state, 'running')
+    await control.commandNode({ type: 'kill', node: 'n1' })
+    assert.is((await n1()).death?.how, 'SIGKILL')
+    assert.not.match(up.child.log(), 'has died', 'it was commanded')
+    up.child.signal('SIGTERM')
+    await ends(up.child)
+  })
 
 scenario(test, 'the reader of its output goes: the cluster goes on, SIGTERM ends it in order',
   async (stage) => {

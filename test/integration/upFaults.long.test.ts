@@ -35,31 +35,34 @@ const refusal = mountRefusal()
 const onFullDisk = 'its file system is full: it keeps its nodes, and all goes on when there is room'
 if (refusal !== null) skipped(test, onFullDisk, `nothing can be mounted here (${refusal})`)
 else scenario(test, onFullDisk, async (stage) => {
-  const files = directory(stage)
-  const mount = mountSmallDisk(join(files, 'disk'), 320)
-  stage.onEnd(() => unmount(mount))
-  const up = spawnUp(stage, { data: join(mount, 'data') })
-  const { nats, nodes } = await ready(up)
-  fill(mount)
-  await waitFor('it to say that the file system is full', () =>
-    up.child.log().includes('is full: make room'))
-  // Lines for the logs, and changes for the arbiter: both have no room.
-  for (let n = 0; n < 20; n += 1) await runCli(['promote', 'none', '--nats', nats], { seconds: 20 })
-    .catch(() => null)
-  removeBallast(mount)
-  await waitFor('a write to be committed', async () => {
-    const write = ['write', 'demo', '--ack', 'committed', '--deadline', '2s', '--nats', nats,
-      '{"type":"StoreNode","node":{"id":"n1","content":"there is room"}}']
-    const { code, stderr } = await runCli(write)
-    return code === 0 || notYet(stderr)
-  }, { seconds: 40 })
-  const { primary } = (await statusAt(nats)).spaces[0]!
-  const to = ['n1', 'n2', 'n3'].find((id) => id !== primary)!
-  await cli(['promote', 'demo', '--to', to, '--nats', nats])
-  for (const { id, pid } of nodes) assert.ok(isAlive(pid), `${id} has died`)
-  assert.ok(readdirSync(join(up.data, 'logs')).includes('n1.log'))
-  up.child.signal('SIGTERM')
-  await ends(up.child)
-}, 150)
+    const files = directory(stage)
+    const mount = mountSmallDisk(join(files, 'disk'), 320)
+    stage.onEnd(() => unmount(mount))
+    const up = spawnUp(stage, { data: join(mount, 'data') })
+    const { nats, nodes } = await ready(up)
+    fill(mount)
+    await waitFor('it to say that the file system is full',
+      () => up.child.log().includes('is full: make room'))
+    // Lines for the logs, and changes for the arbiter: both have no room.
+    for (let n = 0; n < 20; n += 1)
+      await runCli(['promote', 'none', '--nats', nats], { seconds: 20 })
+        .catch(() =>
+          null
+        )
+    removeBallast(mount)
+    await waitFor('a write to be committed', async () => {
+      const write = ['write', 'demo', '--ack', 'committed', '--deadline', '2s', '--nats', nats,
+        '{"type":"StoreNode","node":{"id":"n1","content":"there is room"}}']
+      const { code, stderr } = await runCli(write)
+      return code === 0 || notYet(stderr)
+    }, { seconds: 40 })
+    const { primary } = (await statusAt(nats)).spaces[0]!
+    const to = ['n1', 'n2', 'n3'].find((id) => id !== primary)!
+    await cli(['promote', 'demo', '--to', to, '--nats', nats])
+    for (const { id, pid } of nodes) assert.ok(isAlive(pid), `${id} has died`)
+    assert.ok(readdirSync(join(up.data, 'logs')).includes('n1.log'))
+    up.child.signal('SIGTERM')
+    await ends(up.child)
+  }, 150)
 
 test.run()

@@ -1,25 +1,36 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import {
-  boundedEpochs, endedMax, endedEpochs, isSameButPaused, knownEnds,
-} from '../../machines/protocol/assignments.js'
+import { boundedEpochs, endedMax, endedEpochs, isSameButPaused,
+  knownEnds } from '../../machines/protocol/assignments.js'
 import type { Assignment, EndedEpoch } from '../../machines/protocol/messages.js'
 
 const test = suite('machines/assignments')
 
 const ended = (
-  epoch: number, node: string, start: [epoch: number, sequence: number], disk = `disk of ${node}`,
-): EndedEpoch =>
-  ({ epoch, node, disk, start: { epoch: start[0], sequence: start[1] } })
+  epoch: number,
+  node: string,
+  start: [epoch: number, sequence: number],
+  disk = `disk of ${node}`,
+): EndedEpoch => ({ epoch, node, disk, start: { epoch: start[0], sequence: start[1] } })
 
 /** n1 holds epoch 7, which began on (6, 40). */
 function record(over: Partial<Assignment> = {}): Assignment {
   const members = ['n1', 'n2', 'n3'].map((node) => ({ node, disk: `disk of ${node}` }))
   return {
-    version: 1, space: 'demo', uuid: 'u', epoch: 7, state: 'open', members, forced: false,
-    primary: { node: 'n1', incarnation: 1, connection: 1 }, inSync: ['n1', 'n2'], nonce: '',
-    settings: { replicas: 2, ack: 'durable', minInSync: 2 }, start: { epoch: 6, sequence: 40 },
-    writer: 'n1', ...over,
+    version: 1,
+    space: 'demo',
+    uuid: 'u',
+    epoch: 7,
+    state: 'open',
+    members,
+    forced: false,
+    primary: { node: 'n1', incarnation: 1, connection: 1 },
+    inSync: ['n1', 'n2'],
+    nonce: '',
+    settings: { replicas: 2, ack: 'durable', minInSync: 2 },
+    start: { epoch: 6, sequence: 40 },
+    writer: 'n1',
+    ...over,
   }
 }
 const epochsOf = (epochs: readonly EndedEpoch[]) => epochs.map(({ epoch }) => epoch)
@@ -38,9 +49,12 @@ test('one that was never opened has acknowledged nothing', () => {
 
 test('one that its holder takes up again is remembered until its end is committed', () => {
   // Epoch 8 was of n1, too, and began after (7, 50).
-  const again = (disk?: string) => record({
-    epoch: 8, ended: [ended(7, 'n1', [6, 40], disk)], start: { epoch: 7, sequence: 50 },
-  })
+  const again = (disk?: string) =>
+    record({
+      epoch: 8,
+      ended: [ended(7, 'n1', [6, 40], disk)],
+      start: { epoch: 7, sequence: 50 },
+    })
   const until = (last: number) => ({ sequence }: { sequence: number }) => sequence <= last
   assert.equal(epochsOf(endedEpochs(again(), none, until(50))), [8])
   assert.equal(epochsOf(endedEpochs(again(), none, until(49))), [7, 8])
@@ -62,14 +76,15 @@ test('the end of an epoch is known when its holder took it up again', () => {
 test('a record has limited room: epochs whose end is known go first, and are named', () => {
   const forks = [ended(2, 'n3', [1, 5]), ended(3, 'n2', [2, 9]), ended(4, 'n1', [3, 12])]
   // n1 is alone in sync from epoch 4 on, and takes its own epoch up again and again.
-  const own = Array.from({ length: 70 }, (_, index) => ended(5 + index, 'n1', [4 + index, 20 + index]))
+  const own = Array.from({ length: 70 },
+    (_, index) => ended(5 + index, 'n1', [4 + index, 20 + index]))
   const { kept, dropped } = boundedEpochs([...forks, ...own])
   assert.is(kept.length, endedMax)
   assert.equal(epochsOf(dropped), Array.from({ length: 73 - endedMax }, (_, index) => 4 + index))
   assert.equal(epochsOf(kept).slice(0, 2), [2, 3], 'forks stay')
   assert.is(kept.at(-1)?.epoch, 74, 'and the last')
-  const strangers = Array.from({ length: 66 }, (_, index) =>
-    ended(index + 2, `n${index % 2}`, [index + 1, index]))
+  const strangers = Array.from({ length: 66 },
+    (_, index) => ended(index + 2, `n${index % 2}`, [index + 1, index]))
   assert.equal(epochsOf(boundedEpochs(strangers).dropped), [2, 3], 'then the oldest')
   assert.equal(boundedEpochs(forks), { kept: forks, dropped: [] })
 })

@@ -12,10 +12,11 @@ const nodes = ['n1', 'n2', 'n3'] as const
 const position = fc.record({ epoch: fc.nat(2), sequence: fc.nat(2) })
 const former = fc.option(fc.constantFrom(...nodes, 'n4'))
 const others = fc.tuple(position, position, position).map((positions) =>
-  positions.map((p, i): Candidate => ({ node: nodes[i] ?? '', position: p })))
+  positions.map((p, i): Candidate => ({ node: nodes[i] ?? '', position: p }))
+)
 
-const at = (node: string, epoch: number, sequence: number) =>
-  ({ node, position: { epoch, sequence } })
+const at = (node: string, epoch: number, sequence: number) => ({ node,
+  position: { epoch, sequence } })
 
 test('position, then the former primary, then the lower id', () => {
   const table: readonly [Candidate, Candidate, string | null][] = [
@@ -52,8 +53,11 @@ test('and transitive: three candidates have one best', () => {
 test('among members that hear each other exactly one is the candidate', () => {
   fc.assert(fc.property(others, fc.option(fc.constantFrom(...nodes)), (three, before) => {
     const record = assignmentOf({ primary: before })
-    const verdicts = three.map((self) => judgeSurvey(self, record,
-      three.filter((c) => c !== self).map((c) => answerOf(c.node, c.position))))
+    const verdicts = three.map((self) =>
+      judgeSurvey(self, record, three.filter((c) =>
+        c !== self
+      ).map((c) => answerOf(c.node, c.position)))
+    )
     const best = three.filter((_, i) => verdicts[i]?.kind === 'best')
     assert.is(best.length, 1)
     for (const verdict of verdicts) {
@@ -82,21 +86,27 @@ test('the verdict of a survey, and its reason', () => {
   const record = assignmentOf()
   const judge = (...answers: ReturnType<typeof answerOf>[]) => judgeSurvey(mine, record, answers)
   assert.equal(judge(), { kind: 'best', reason: 'this member is at (3, 1040); nobody answered' })
-  assert.equal(judge(answerOf('n3', { epoch: 2, sequence: 2000 })),
-    { kind: 'best', reason: 'this member is at (3, 1040); n3 at (2, 2000)' })
+  assert.equal(judge(answerOf('n3', { epoch: 2, sequence: 2000 })), { kind: 'best',
+    reason: 'this member is at (3, 1040); n3 at (2, 2000)' })
   assert.equal(judge(answerOf('n3', further)), {
-    kind: 'better', node: 'n3', reason: 'stands by: n3 is at (3, 1042), this member is at (3, 1040)',
+    kind: 'better',
+    node: 'n3',
+    reason: 'stands by: n3 is at (3, 1042), this member is at (3, 1040)',
   })
-  assert.equal(judge(answerOf('n3', further), answerOf('n1', mine.position, { serving: true })),
-    { kind: 'served', reason: 'n1 serves with valid grants' })
+  assert.equal(judge(answerOf('n3', further), answerOf('n1', mine.position, { serving: true })), {
+    kind: 'served',
+    reason: 'n1 serves with valid grants',
+  })
   assert.is(judge(answerOf('n1', mine.position)).kind, 'better', 'n1 was primary')
 })
 
 test('only an in-sync member with its disk and a whole journal can be better', () => {
   const record = assignmentOf({ inSync: ['n1', 'n2'] })
   const excluded = [
-    answerOf('n3', further), answerOf('n1', further, { disk: 'new' }),
-    answerOf('n1', further, { whole: false }), answerOf('n9', further),
+    answerOf('n3', further),
+    answerOf('n1', further, { disk: 'new' }),
+    answerOf('n1', further, { whole: false }),
+    answerOf('n9', further),
   ]
   for (const answer of excluded) assert.is(judgeSurvey(mine, record, [answer]).kind, 'best')
   assert.is(judgeSurvey(mine, record, [answerOf('n1', further)]).kind, 'better')

@@ -36,8 +36,16 @@ test('the odd one out is off, and not who has one that agrees', () => {
 
 test('raised above five seconds, cleared below half of that', () => {
   const { clocks } = watch([])
-  assert.equal([4999, 5001, 4000, 2501, 2499, 4999, -5001, null].map((ms) => clocks.judge(ms)),
-    [false, true, true, true, false, false, true, false])
+  assert.equal([4999, 5001, 4000, 2501, 2499, 4999, -5001, null].map((ms) => clocks.judge(ms)), [
+    false,
+    true,
+    true,
+    true,
+    false,
+    false,
+    true,
+    false,
+  ])
 })
 
 test('a peer that has gone is left out', () => {

@@ -1,9 +1,8 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import {
-  advanceCommit, certainlyInSync, commitSequence, LogMarks, safeSequence, unionOf,
-} from '../../machines/log/commit.js'
+import { advanceCommit, certainlyInSync, commitSequence, LogMarks, safeSequence,
+  unionOf } from '../../machines/log/commit.js'
 
 const test = suite('machines/commit')
 
@@ -33,7 +32,11 @@ test('sets while a change is in flight', () => {
 test('the safe sequence does not move while fewer than min(2, RF) are in sync', () => {
   const table = [
     // previous, commit, in sync, RF, safe
-    [5, 9, 2, 3, 9], [5, 9, 1, 3, 5], [5, 9, 3, 3, 9], [5, 9, 1, 1, 9], [5, 9, 1, 2, 5],
+    [5, 9, 2, 3, 9],
+    [5, 9, 1, 3, 5],
+    [5, 9, 3, 3, 9],
+    [5, 9, 1, 1, 9],
+    [5, 9, 1, 2, 5],
     [9, 5, 2, 3, 9],
   ] as const
   for (const [previous, commit, inSync, rf, expected] of table) {
@@ -49,8 +52,17 @@ test('how old, and how far a number of bytes reaches', () => {
   const ages = [10, 11, 12, 13, 16, 17].map((sequence) => marks.age(sequence, 2000))
   assert.equal(ages, [1000, 1000, 500, 400, 400, 0])
   const table = [
-    [10, 0, 10], [10, 99, 10], [10, 100, 11], [10, 200, 12], [10, 249, 12], [10, 250, 13],
-    [10, 350, 14], [10, 650, 17], [10, 9000, 17], [11, 150, 13], [17, 5, 17],
+    [10, 0, 10],
+    [10, 99, 10],
+    [10, 100, 11],
+    [10, 200, 12],
+    [10, 249, 12],
+    [10, 250, 13],
+    [10, 350, 14],
+    [10, 650, 17],
+    [10, 9000, 17],
+    [11, 150, 13],
+    [17, 5, 17],
   ] as const
   for (const [from, bytes, to] of table) {
     assert.is(marks.reach(from, bytes), to, `${bytes} bytes from ${from}`)
@@ -58,20 +70,23 @@ test('how old, and how far a number of bytes reaches', () => {
 })
 
 test('property: a number of bytes reaches exactly as far as the window says', () => {
-  const batch = fc.record({ count: fc.integer({ min: 1, max: 5 }), size: fc.integer({ max: 90, min: 1 }) })
-  fc.assert(fc.property(fc.array(batch, { maxLength: 12 }), fc.nat(60), fc.nat(3000),
-    (batches, from, bytes) => {
-      const marks = new LogMarks(0, 6)
-      let end = 0
-      for (const { count, size } of batches) marks.appended(end += count, count * size, end)
-      const to = marks.reach(from, bytes)
-      const sizeTo = (sequence: number) =>
-        marks.above(from, 0).bytes - marks.above(sequence, 0).bytes
-      assert.ok(to <= Math.max(end, from) && to >= Math.min(from, end))
-      if (from >= end) return
-      assert.ok(sizeTo(to) <= bytes + batches.length, `${sizeTo(to)} of ${bytes}`)
-      if (to < end) assert.ok(sizeTo(to + 1) + batches.length >= bytes)
-    }))
+  const batch = fc.record({ count: fc.integer({ min: 1, max: 5 }),
+    size: fc.integer({ max: 90, min: 1 }) })
+  fc.assert(
+    fc.property(fc.array(batch, { maxLength: 12 }), fc.nat(60), fc.nat(3000),
+      (batches, from, bytes) => {
+        const marks = new LogMarks(0, 6)
+        let end = 0
+        for (const { count, size } of batches) marks.appended(end += count, count * size, end)
+        const to = marks.reach(from, bytes)
+        const sizeTo = (sequence: number) =>
+          marks.above(from, 0).bytes - marks.above(sequence, 0).bytes
+        assert.ok(to <= Math.max(end, from) && to >= Math.min(from, end))
+        if (from >= end) return
+        assert.ok(sizeTo(to) <= bytes + batches.length, `${sizeTo(to)} of ${bytes}`)
+        if (to < end) assert.ok(sizeTo(to + 1) + batches.length >= bytes)
+      }),
+  )
 })
 
 const nodes = ['n1', 'n2', 'n3', 'n4']

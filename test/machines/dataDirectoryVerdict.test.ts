@@ -1,19 +1,22 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { judgeDirectory } from '../../machines/protocol/dataDirectoryVerdict.js'
-import type {
-  DirectoryIdentity, DirectoryKind,
-} from '../../machines/protocol/dataDirectoryVerdict.js'
+import type { DirectoryIdentity,
+  DirectoryKind } from '../../machines/protocol/dataDirectoryVerdict.js'
 
 const test = suite('machines/directory')
 const fresh = { disk: 'fresh', incarnation: 1000 }
-const directory = (incarnation: number, spoken = incarnation): DirectoryIdentity =>
-  ({ node: 'n1', disk: 'd1', incarnation, spoken })
+const directory = (incarnation: number, spoken = incarnation): DirectoryIdentity => ({ node: 'n1',
+  disk: 'd1', incarnation, spoken })
 const recorded = (incarnation: number, disk = 'd1') => ({ node: 'n1', disk, incarnation })
 
 const table: readonly [
-  what: string, directory: DirectoryIdentity | null, recorded: ReturnType<typeof recorded> | null,
-  kind: DirectoryKind, disk: string, incarnation: number,
+  what: string,
+  directory: DirectoryIdentity | null,
+  recorded: ReturnType<typeof recorded> | null,
+  kind: DirectoryKind,
+  disk: string,
+  incarnation: number,
 ][] = [
   ['a first start', null, null, 'new', 'fresh', 1000],
   ['an empty disk in a known node', null, recorded(7), 'empty', 'fresh', 1000],

@@ -9,11 +9,15 @@ const input = { peer: 'n2', heartbeatMs: 100, probeMs: 50, ownServer: 's1', sile
 
 type Event = FailureDetectorEvent
 const life = (connection: number) => ({ incarnation: 1, connection })
-const heard = (connection: number, number: number, server = 's1', leaving = false): Event =>
-  ({ type: 'heartbeatReceived', life: life(connection), number, server, leaving })
+const heard = (connection: number, number: number, server = 's1', leaving = false): Event => ({
+  type: 'heartbeatReceived',
+  life: life(connection),
+  number,
+  server,
+  leaving,
+})
 const gone = (connection: number): Event => ({ type: 'probeGone', life: life(connection) })
-const answered = (connection: number): Event =>
-  ({ type: 'probeAnswered', life: life(connection) })
+const answered = (connection: number): Event => ({ type: 'probeAnswered', life: life(connection) })
 const silent: Event = { type: 'probeSilent' }
 const grantExpired: Event = { type: 'grantExpired' }
 const watched = (on: boolean): Event => ({ type: 'closelyWatched', on })
@@ -34,7 +38,13 @@ const indirect = (...events: Event[]) => {
 
 test('silence makes a suspect, a 503 makes it dead, a newer life revives it', () => {
   const text = transcript(failureDetectorMachine, input, [
-    heard(1, 5), { after: 'silence' }, silent, gone(2), gone(1), heard(1, 6), heard(2, 7),
+    heard(1, 5),
+    { after: 'silence' },
+    silent,
+    gone(2),
+    gone(1),
+    heard(1, 6),
+    heard(2, 7),
   ])
   assert.is(text, golden(`
     alive.listening.waiting | alive.watch.loose: watched from now on
@@ -92,8 +102,7 @@ test('three missed heartbeats, counted from the last one; then a probe every 50 
   }
   assert.equal(timed.take(), ['0 peerRestarted'])
   timed.clock.advance(101)
-  assert.equal(timed.take(),
-    ['1496 peerSuspected', '1496 probe', '1546 probe', '1596 probe'])
+  assert.equal(timed.take(), ['1496 peerSuspected', '1496 probe', '1546 probe', '1596 probe'])
 })
 
 test('the primary of a shared space is probed at each heartbeat interval', () => {
@@ -122,10 +131,14 @@ test('probes go directly on the same server and connection, else by a witness', 
   assert.is(indirect(heard(1, 1, 's2')), true)
   assert.is(indirect(heard(1, 1), { type: 'isolated' }, { type: 'rejoined', ownServer: 's1' }),
     true)
-  assert.is(indirect(heard(1, 1), { type: 'isolated' }, { type: 'rejoined', ownServer: 's1' },
-    heard(1, 2)), false)
-  assert.is(indirect(heard(1, 1), { type: 'isolated' }, { type: 'rejoined', ownServer: 's3' },
-    heard(1, 2)), true)
+  assert.is(
+    indirect(heard(1, 1), { type: 'isolated' }, { type: 'rejoined', ownServer: 's1' }, heard(1, 2)),
+    false,
+  )
+  assert.is(
+    indirect(heard(1, 1), { type: 'isolated' }, { type: 'rejoined', ownServer: 's3' }, heard(1, 2)),
+    true,
+  )
   assert.is(indirect(heard(1, 1), answered(2)), true, 'its server is not known')
 })
 
@@ -184,8 +197,9 @@ test('a death proven before a tilt stays proven', () => {
   assert.is(stateOf(run(heard(1, 1), gone(1), ...tilt)), 'dead.gone')
   assert.is(stateOf(run(heard(1, 1, 's1', true), ...tilt)), 'left.leaving')
   assert.is(stateOf(run(heard(1, 1, 's1', true), gone(1), ...tilt)), 'left.gone')
-  const revived = run(heard(1, 1), gone(1), { type: 'tiltStarted' }, heard(2, 2),
-    { type: 'tiltEnded' })
+  const revived = run(heard(1, 1), gone(1), { type: 'tiltStarted' }, heard(2, 2), {
+    type: 'tiltEnded',
+  })
   assert.match(stateOf(revived), /alive/)
 })
 
@@ -220,11 +234,22 @@ test('a peer that has left comes back as a new life, or as the same one if it di
 
 test('every state is reached, every event handled or ignored for a reason', () => {
   assertCovered({
-    machine: failureDetectorMachine, input,
+    machine: failureDetectorMachine,
+    input,
     events: [
-      heard(1, 1), heard(1, 2), heard(1, 3, 's1', true), gone(1), silent,
-      answered(1), grantExpired, watched(true), watched(false), { type: 'tiltStarted' },
-      { type: 'tiltEnded' }, { type: 'isolated' }, { type: 'rejoined', ownServer: 's1' },
+      heard(1, 1),
+      heard(1, 2),
+      heard(1, 3, 's1', true),
+      gone(1),
+      silent,
+      answered(1),
+      grantExpired,
+      watched(true),
+      watched(false),
+      { type: 'tiltStarted' },
+      { type: 'tiltEnded' },
+      { type: 'isolated' },
+      { type: 'rejoined', ownServer: 's1' },
     ],
     key: ({ value, context: c }) =>
       JSON.stringify([value, c.life, c.goneLife, c.leftLife, c.silentProbes, c.isCloselyWatched]),
@@ -235,8 +260,16 @@ test('every state is reached, every event handled or ignored for a reason', () =
   assertHandled({
     machine: failureDetectorMachine,
     events: [
-      'heartbeatReceived', 'probeAnswered', 'probeGone', 'probeSilent', 'grantExpired',
-      'closelyWatched', 'tiltStarted', 'tiltEnded', 'isolated', 'rejoined',
+      'heartbeatReceived',
+      'probeAnswered',
+      'probeGone',
+      'probeSilent',
+      'grantExpired',
+      'closelyWatched',
+      'tiltStarted',
+      'tiltEnded',
+      'isolated',
+      'rejoined',
     ],
     ignoreTable: [
       ...['alive', 'suspect', 'probing', 'unreachable', 'dead', 'left']

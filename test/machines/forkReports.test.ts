@@ -1,17 +1,14 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import {
-  concernsForks, displacedNode, foldForks, isDisplacing, originOf, reportSalvagesMax,
-} from '../../machines/forks/forkReports.js'
+import { concernsForks, displacedNode, foldForks, isDisplacing, originOf,
+  reportSalvagesMax } from '../../machines/forks/forkReports.js'
 import type { Displaced } from '../../machines/forks/forkReports.js'
 import type { ForkReport } from '../../machines/log/forkNotes.js'
 import { MemoryForkReports } from '../fakes/memoryForkReports.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
-import {
-  draftsArbitrary, firstEpoch, from, logOf, note, opening, placesOf, epochStart, salvage, storeNode,
-  update, type Draft,
-} from '../support/forkEntries.js'
+import { draftsArbitrary, firstEpoch, from, logOf, note, opening, placesOf, epochStart, salvage,
+  storeNode, update, type Draft } from '../support/forkEntries.js'
 
 class Ledger {
   readonly books = new MemoryForkReports()
@@ -40,14 +37,22 @@ const test = suite('ledger')
 
 test('what concerns the books, and what displaces', () => {
   const [plain, first, forks, told, merged, lost] = logOf([
-    { operation: storeNode('a') }, epochStart(), epochStart(opening(3)), note({ note: 'discarded', id: '' }),
+    { operation: storeNode('a') },
+    epochStart(),
+    epochStart(opening(3)),
+    note({ note: 'discarded', id: '' }),
     from(3, 1, storeNode('a'), { displaces: 'value' }),
     from(3, 2, storeNode('a'), { displaces: 'value', outcome: 'quarantined' }),
   ])
-  assert.equal([plain!, first!, forks!, told!, merged!].map((entry) => concernsForks(entry)),
-    [false, false, true, true, true])
-  assert.equal([plain!, forks!, merged!, lost!].map((entry) => isDisplacing(entry)),
-    [false, false, true, false])
+  assert.equal([plain!, first!, forks!, told!, merged!].map((entry) => concernsForks(entry)), [
+    false,
+    false,
+    true,
+    true,
+    true,
+  ])
+  assert.equal([plain!, forks!, merged!, lost!].map((entry) => isDisplacing(entry)), [false, false,
+    true, false])
 })
 
 test('names of origins are read back, and nothing else is', () => {
@@ -60,10 +65,14 @@ test('of a node its value is displaced as it stands, or its activation', () => {
   const stored = { epoch: 3, sequence: 1, timestamp: 7, at: 9 }
   const activated = { ...stored, sequence: 2 }
   const node = { id: 'a', content: 'c', activation: 0.5 }
-  assert.equal(displacedNode({ node, stored, activated }, 'value'),
-    { operation: { type: 'StoreNode', node }, version: stored })
-  assert.equal(displacedNode({ node, stored, activated }, 'activation'),
-    { operation: update('a', 0.5), version: activated })
+  assert.equal(displacedNode({ node, stored, activated }, 'value'), {
+    operation: { type: 'StoreNode', node },
+    version: stored,
+  })
+  assert.equal(displacedNode({ node, stored, activated }, 'activation'), {
+    operation: update('a', 0.5),
+    version: activated,
+  })
   assert.is(displacedNode({ node, stored, activated: undefined }, 'activation'), undefined)
   const nothing = { node: undefined, stored: undefined, activated: undefined }
   assert.is(displacedNode(nothing, 'value'), undefined)
@@ -75,8 +84,12 @@ test('a report that is there is not opened again', () => {
   ledger.add(from(3, 41, storeNode('a')))
   ledger.add(note({ note: 'opened', opening: opening(3, 50) }))
   ledger.add(epochStart(opening(3, 60), opening(4)))
-  assert.equal(ledger.books.reports().map(({ epoch, forkPoint, opened }) =>
-    [epoch, forkPoint.sequence, opened.sequence]), [[3, 40, 1], [4, 0, 4]])
+  assert.equal(
+    ledger.books.reports().map((
+      { epoch, forkPoint, opened },
+    ) => [epoch, forkPoint.sequence, opened.sequence]),
+    [[3, 40, 1], [4, 0, 4]],
+  )
   assert.equal(ledger.counts(3), [0, 1, 0, 0, 0])
 })
 
@@ -110,8 +123,8 @@ test('out of the quarantine: applied, discarded, applied by its client', () => {
   ledger.add(note({ note: 'discarded', id: 'nothing' }))
   assert.equal(ledger.counts(3), [1, 1, 0, 1, 1])
   assert.equal(ledger.books.items().map(({ id }) => id), ['3-4'])
-  assert.equal(ledger.books.origin({ epoch: 3, sequence: 2 }),
-    { outcome: 'quarantined', via: 'salvage', now: { epoch: firstEpoch, sequence: 3 }, by })
+  assert.equal(ledger.books.origin({ epoch: 3, sequence: 2 }), { outcome: 'quarantined',
+    via: 'salvage', now: { epoch: firstEpoch, sequence: 3 }, by })
   assert.is(ledger.books.origin({ epoch: 3, sequence: 1 })!.via, 'quarantine')
 })
 
@@ -120,8 +133,8 @@ test('a write cannot displace itself', () => {
   ledger.add(epochStart(opening(3)))
   ledger.add(from(3, 1, storeNode('a')))
   const version = { epoch: 3, sequence: 1, timestamp: 101, at: 2 }
-  ledger.add(from(3, 1, storeNode('a'), { displaces: 'value' }),
-    { operation: storeNode('a'), version })
+  ledger.add(from(3, 1, storeNode('a'), { displaces: 'value' }), { operation: storeNode('a'),
+    version })
   assert.equal(ledger.counts(3), [0, 1, 0, 0, 0])
   assert.is(ledger.books.itemCount, 0)
 })
@@ -130,8 +143,8 @@ test('what was in the log and is displaced and applied again is no write of the 
   const ledger = new Ledger()
   ledger.add(epochStart(opening(3, 40)))
   const version = { epoch: 3, sequence: 39, timestamp: 7, at: 39 }
-  ledger.add(from(3, 41, storeNode('a'), { displaces: 'value' }),
-    { operation: storeNode('a'), version })
+  ledger.add(from(3, 41, storeNode('a'), { displaces: 'value' }), { operation: storeNode('a'),
+    version })
   ledger.add(from(3, 39, storeNode('a'), { via: 'quarantine' }))
   assert.equal(ledger.counts(3), [0, 1, 0, 0, 0])
   assert.is(ledger.books.origin({ epoch: 3, sequence: 39 })!.outcome, 'merged')
@@ -177,8 +190,9 @@ test('what comes after it was counted as lost is not lost', () => {
 
 test('a salvage belongs to the reports of whose epochs it holds writes', () => {
   const ledger = new Ledger()
-  const states = (epoch: number) => ledger.books.report(epoch)!.salvages
-    .map(({ node, state }) => `${node} ${state}`).join(', ')
+  const states = (epoch: number) =>
+    ledger.books.report(epoch)!.salvages
+      .map(({ node, state }) => `${node} ${state}`).join(', ')
   ledger.add(epochStart(opening(1), opening(2), opening(3)))
   const two = salvage('s', 'n1', 1, 3)
   const empty = { epoch: 2, last: 20, writes: 0 }
@@ -224,7 +238,8 @@ test('property: each write of a fork that has come is in exactly one count', asy
 })
 
 function recounted(
-  space: ReturnType<MemoryStore['space']>, { epoch, forkPoint }: ForkReport,
+  space: ReturnType<MemoryStore['space']>,
+  { epoch, forkPoint }: ForkReport,
   places: ReturnType<typeof placesOf>,
 ): number[] {
   const counts = [0, 0, 0, 0, 0]

@@ -1,9 +1,8 @@
 /** Records and answers of the arbiter and of surveys, as short words in golden transcripts. */
 import type { Life, NodeId, Position } from '../../machines/base/ids.js'
 import { showPosition } from '../../machines/log/positions.js'
-import type {
-  Assignment, AssignmentAt, AssignmentState, SurveyAnswer,
-} from '../../machines/protocol/messages.js'
+import type { Assignment, AssignmentAt, AssignmentState,
+  SurveyAnswer } from '../../machines/protocol/messages.js'
 
 /** The value, which transcripts (JSON) show as these words. */
 function shownAs<T extends object>(value: T, text: string): T {
@@ -25,10 +24,18 @@ export function assignmentOf(given: RecordOf = {}): Assignment {
   const { epoch = 3, state = 'open', primary = 'n1', inSync = ['n1', 'n2', 'n3'] } = given
   const life = given.life ?? { incarnation: 1, connection: 1 }
   return {
-    version: 1, space: 'demo', uuid: 'u1', epoch, state,
+    version: 1,
+    space: 'demo',
+    uuid: 'u1',
+    epoch,
+    state,
     primary: primary === null ? null : { node: primary, ...life },
-    members, inSync, settings: { replicas: 2, ack: 'durable', minInSync: 2 },
-    forced: false, nonce: 'x', writer: primary ?? 'n1',
+    members,
+    inSync,
+    settings: { replicas: 2, ack: 'durable', minInSync: 2 },
+    forced: false,
+    nonce: 'x',
+    writer: primary ?? 'n1',
   }
 }
 
@@ -48,12 +55,22 @@ export function positionOf(epoch: number, sequence: number): Position {
 
 /** Shown as `n3 at (3, 1042)`, with what is special about it behind. */
 export function answerOf(
-  node: NodeId, position: Position, over: Partial<SurveyAnswer> = {},
+  node: NodeId,
+  position: Position,
+  over: Partial<SurveyAnswer> = {},
 ): SurveyAnswer {
   const answer: SurveyAnswer = {
-    node, disk: `disk-${node}`, incarnation: 1, connection: 1, position,
-    highestEpoch: position.epoch, serving: false, endedEpoch: 0, whole: true,
-    committed: { epoch: 0, sequence: 0 }, ...over,
+    node,
+    disk: `disk-${node}`,
+    incarnation: 1,
+    connection: 1,
+    position,
+    highestEpoch: position.epoch,
+    serving: false,
+    endedEpoch: 0,
+    whole: true,
+    committed: { epoch: 0, sequence: 0 },
+    ...over,
   }
   const special = [
     ...(answer.serving ? ['serving'] : []),

@@ -115,7 +115,8 @@ test('the granter never takes over while the holder may think it is unchallenged
     wallJumpMs: fc.integer({ min: -5000, max: 5000 }),
   })
   fc.assert(fc.property(
-    fc.array(step, { maxLength: 40 }), fc.double({ min: 0.955, max: 1.045, noNaN: true }),
+    fc.array(step, { maxLength: 40 }),
+    fc.double({ min: 0.955, max: 1.045, noNaN: true }),
     (steps, rate) => {
       const holder = new Grants(times, at(0))
       const granter = new Grants(times, at(0))

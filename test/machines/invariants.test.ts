@@ -1,9 +1,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import {
-  assertCommitDurable, assertHistoryWellFormed, assertInvariant, assertPositionMonotone,
-  assertSessionProgress, assertStoreCommitted, historyFault, InvariantViolation, invariants,
-} from '../../machines/log/invariants.js'
+import { assertCommitDurable, assertHistoryWellFormed, assertInvariant, assertPositionMonotone,
+  assertSessionProgress, assertStoreCommitted, historyFault, InvariantViolation,
+  invariants } from '../../machines/log/invariants.js'
 
 const test = suite('machines/invariants')
 
@@ -32,8 +31,8 @@ test('details are put together only when it is violated', () => {
 
 test('the cheap checks', () => {
   assertPositionMonotone('end', { epoch: 1, sequence: 9 }, { epoch: 2, sequence: 4 })
-  violates('I9', () =>
-    assertPositionMonotone('end', { epoch: 2, sequence: 4 }, { epoch: 1, sequence: 9 }))
+  violates('I9',
+    () => assertPositionMonotone('end', { epoch: 2, sequence: 4 }, { epoch: 1, sequence: 9 }))
   assertCommitDurable(5, 5)
   violates('I4', () => assertCommitDurable(6, 5))
   assertStoreCommitted(5, 6, 5)

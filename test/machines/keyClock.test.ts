@@ -11,14 +11,21 @@ const none: KeyTime = { epoch: 0, timestamp: 0, now: 0 }
 
 function entry(epoch: number, timestamp: number): LogEntry {
   return {
-    sequence: 1, epoch, timestamp, vectorClock: {}, writeId: null,
+    sequence: 1,
+    epoch,
+    timestamp,
+    vectorClock: {},
+    writeId: null,
     operation: { type: 'UpdateActivation', nodeId: 'x', activation: 0 },
   }
 }
 
 test('within an epoch the keys age as the entries do', () => {
-  assert.equal(keyTimeAfter(none, [entry(1, 5000), entry(1, 5000), entry(1, 5000 + 30 * hourMs)]),
-    { epoch: 1, timestamp: 5000 + 30 * hourMs, now: 5000 + 30 * hourMs })
+  assert.equal(keyTimeAfter(none, [entry(1, 5000), entry(1, 5000), entry(1, 5000 + 30 * hourMs)]), {
+    epoch: 1,
+    timestamp: 5000 + 30 * hourMs,
+    now: 5000 + 30 * hourMs,
+  })
 })
 
 test('from epoch to epoch they age by an hour at most, whatever the clocks say', () => {
@@ -32,7 +39,8 @@ test('from epoch to epoch they age by an hour at most, whatever the clocks say',
 
 test('it does not depend on how the log is cut into batches', () => {
   const entries = [1, 1, 1, 2, 2, 4, 4, 4, 5].map((epoch, index) =>
-    entry(epoch, 1000 + index * index * hourMs / 8))
+    entry(epoch, 1000 + index * index * hourMs / 8)
+  )
   const whole = keyTimeAfter(none, entries)
   for (let cut = 0; cut <= entries.length; cut += 1) {
     const first = keyTimeAfter(none, entries.slice(0, cut))

@@ -10,9 +10,16 @@ const measured = (lagBytes: number, lagMs: number, isAway = false) =>
 
 test('raises above a threshold, clears below 80 % of both', () => {
   const text = transcript(lagMonitorMachine, input, [
-    measured(1000, 100), measured(1001, 0), measured(800, 0), measured(799, 80),
-    measured(799, 79), measured(0, 101, true), measured(2000, 90), measured(2000, 79),
-    measured(0, 120), measured(0, 0),
+    measured(1000, 100),
+    measured(1001, 0),
+    measured(800, 0),
+    measured(799, 80),
+    measured(799, 79),
+    measured(0, 101, true),
+    measured(2000, 90),
+    measured(2000, 79),
+    measured(0, 120),
+    measured(0, 0),
   ])
   assert.is(text, golden(`
     healthy: nothing measured yet
@@ -46,23 +53,33 @@ test('raises above a threshold, clears below 80 % of both', () => {
 
 test('every state is reached, every event handled', () => {
   assertCovered({
-    machine: lagMonitorMachine, input,
+    machine: lagMonitorMachine,
+    input,
     events: [measured(0, 0), measured(1001, 0), measured(0, 101)],
   })
   assertHandled({ machine: lagMonitorMachine, events: ['measured'], ignoreTable: [] })
 })
 
 test('the harness notices what is missing', () => {
-  assert.throws(() => assertCovered({
-    machine: lagMonitorMachine, input, events: [measured(0, 0), measured(1001, 0)],
-  }), /no path reaches lagging\.time/)
-  assert.throws(() => assertHandled({
-    machine: lagMonitorMachine, events: ['measured', 'forgotten'], ignoreTable: [],
-  }), /healthy does not handle forgotten/)
+  assert.throws(() =>
+    assertCovered({
+      machine: lagMonitorMachine,
+      input,
+      events: [measured(0, 0), measured(1001, 0)],
+    }), /no path reaches lagging\.time/)
+  assert.throws(() =>
+    assertHandled({
+      machine: lagMonitorMachine,
+      events: ['measured', 'forgotten'],
+      ignoreTable: [],
+    }), /healthy does not handle forgotten/)
   const row = { state: 'lagging', events: ['measured'], reason: '' }
-  assert.throws(() => assertHandled({
-    machine: lagMonitorMachine, events: ['measured'], ignoreTable: [row],
-  }), /stale row: lagging measured/)
+  assert.throws(() =>
+    assertHandled({
+      machine: lagMonitorMachine,
+      events: ['measured'],
+      ignoreTable: [row],
+    }), /stale row: lagging measured/)
 })
 
 test.run()

@@ -75,7 +75,8 @@ function pathOf(entry: Entry): Entry[] {
 }
 
 const plans = fc.array(fc.record({
-  after: fc.nat(1000), count: fc.integer({ min: 1, max: 4 }),
+  after: fc.nat(1000),
+  count: fc.integer({ min: 1, max: 4 }),
 }), { minLength: 1, maxLength: 9 })
 
 test('positions show which log is an ancestor, and what two logs share', () => {

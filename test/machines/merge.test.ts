@@ -8,21 +8,27 @@ import type { Version } from '../../machines/log/forkNotes.js'
 
 const test = suite('machines/merge')
 
-const version = (epoch: number, sequence: number, timestamp: number, at = sequence): Version =>
-  ({ epoch, sequence, timestamp, at })
+const version = (epoch: number, sequence: number, timestamp: number, at = sequence): Version => ({
+  epoch,
+  sequence,
+  timestamp,
+  at,
+})
 
-const store = (confidence?: number, content = 'x'): Operation =>
-  ({ type: 'StoreNode', node: { id: 'a', content, ...(confidence !== undefined && { confidence }) } })
-const activate = (activation: number): Operation =>
-  ({ type: 'UpdateActivation', nodeId: 'a', activation })
-const link = (weight: number): Operation =>
-  ({ type: 'StoreEdge', edge: { source: 'a', target: 'b', kind: 'k', weight } })
+const store = (confidence?: number, content = 'x'): Operation => ({ type: 'StoreNode',
+  node: { id: 'a', content, ...(confidence !== undefined && { confidence }) } })
+const activate = (activation: number): Operation => ({ type: 'UpdateActivation', nodeId: 'a',
+  activation })
+const link = (weight: number): Operation => ({ type: 'StoreEdge',
+  edge: { source: 'a', target: 'b', kind: 'k', weight } })
 
-const incoming = (operation: Operation, timestamp = 100): Contender =>
-  ({ operation, origin: { epoch: 3, sequence: 42 }, timestamp })
+const incoming = (operation: Operation, timestamp = 100): Contender => ({ operation,
+  origin: { epoch: 3, sequence: 42 }, timestamp })
 
 function standing(
-  node?: MemoryNode, stored?: Version, activated?: Version,
+  node?: MemoryNode,
+  stored?: Version,
+  activated?: Version,
 ): Standing {
   return {
     nodeState: () => ({ node, stored, activated }),
@@ -36,7 +42,11 @@ const node: MemoryNode = { id: 'a', content: 'there', confidence: 0.5, activatio
 test('there is nothing, or only what the write knew of: it is merged', () => {
   for (const operation of [store(0.1), activate(0.1), link(0.1)]) {
     const merged = {
-      operation, outcome: 'merged', displaces: 'nothing', keepsActivation: false, by: null,
+      operation,
+      outcome: 'merged',
+      displaces: 'nothing',
+      keepsActivation: false,
+      by: null,
     }
     assert.equal(decide(incoming(operation), standing(), always('concurrent')), merged)
     const there = standing(node, version(2, 7, 50), version(2, 8, 60))
@@ -90,8 +100,8 @@ test('a rule of a deployment may give the result of both: nobody loses', () => {
   const both = store(0.7, 'there and here')
   const there = standing(node, version(4, 60, 200))
   const decision = decide(incoming(store(0.4, 'here')), there, always('concurrent'), () => both)
-  assert.equal([decision.operation, decision.outcome, decision.displaces],
-    [both, 'merged', 'nothing'])
+  assert.equal([decision.operation, decision.outcome, decision.displaces], [both, 'merged',
+    'nothing'])
 })
 
 test('positions decide how two writes relate', () => {
@@ -105,7 +115,8 @@ test('positions decide how two writes relate', () => {
 })
 
 const contenders = fc.record({
-  value: fc.constantFrom(undefined, 0, 0.5, 1), timestamp: fc.integer({ min: 0, max: 3 }),
+  value: fc.constantFrom(undefined, 0, 0.5, 1),
+  timestamp: fc.integer({ min: 0, max: 3 }),
 })
 
 for (const [type, operation] of [
@@ -114,21 +125,26 @@ for (const [type, operation] of [
   ['UpdateActivation', (value?: number) => activate(value ?? 0)],
 ] as const) {
   test(`${type}: among concurrent writes the order is no matter, nor how often`, () => {
-    fc.assert(fc.property(fc.array(contenders, { minLength: 1, maxLength: 6 }), fc.nat(),
-      (drawn, seed) => {
-        const all = drawn.map(({ value, timestamp }, sequence): Contender =>
-          ({ operation: operation(value), origin: { epoch: 1, sequence }, timestamp }))
-        const winner = (some: readonly Contender[]): Contender => some.reduce((a, b) =>
-          a !== b && defaultRule(a, b) === 'incoming' ? b : a)
+    fc.assert(
+      fc.property(fc.array(contenders, { minLength: 1, maxLength: 6 }), fc.nat(), (drawn, seed) => {
+        const all = drawn.map(({ value, timestamp }, sequence): Contender => ({
+          operation: operation(value),
+          origin: { epoch: 1, sequence },
+          timestamp,
+        }))
+        const winner = (some: readonly Contender[]): Contender =>
+          some.reduce((a, b) => a !== b && defaultRule(a, b) === 'incoming' ? b : a)
         const whole = winner(all)
         const shuffled = all.toSorted((a, b) =>
-          ((a.origin.sequence * 7919 + seed) % 13) - ((b.origin.sequence * 7919 + seed) % 13))
+          ((a.origin.sequence * 7919 + seed) % 13) - ((b.origin.sequence * 7919 + seed) % 13)
+        )
         assert.is(winner(shuffled), whole, 'commutative')
         assert.is(winner([...all, ...shuffled, whole]), whole, 'idempotent')
         const cut = seed % all.length
         const halves = [all.slice(0, cut), all.slice(cut)].filter((half) => half.length > 0)
         assert.is(winner(halves.map(winner)), whole, 'associative')
-      }))
+      }),
+    )
   })
 }
 

@@ -11,14 +11,14 @@ const prepared: NodeEvent = { type: 'prepared' }
 const owned: NodeEvent = { type: 'owned' }
 const identified: NodeEvent = { type: 'identified', incarnation: 4, isRegistered: true }
 const recovered: NodeEvent = { type: 'recovered', report }
-const connected = (connection: number): NodeEvent =>
-  ({ type: 'connected', connection, server: 's1' })
-const unidentified = (connection: number): NodeEvent =>
-  ({ type: 'identifyFailed', connection, error: 'no JetStream' })
-const refused = (connection: number, retryable = true): NodeEvent =>
-  ({ type: 'connectFailed', connection, retryable, error: 'nobody listens' })
-const closed = (connection: number): NodeEvent =>
-  ({ type: 'connectionClosed', connection, reason: 'stale' })
+const connected = (connection: number): NodeEvent => ({ type: 'connected', connection,
+  server: 's1' })
+const unidentified = (connection: number): NodeEvent => ({ type: 'identifyFailed', connection,
+  error: 'no JetStream' })
+const refused = (connection: number, retryable = true): NodeEvent => ({ type: 'connectFailed',
+  connection, retryable, error: 'nobody listens' })
+const closed = (connection: number): NodeEvent => ({ type: 'connectionClosed', connection,
+  reason: 'stale' })
 const drainRequested: NodeEvent = { type: 'drainRequested', reason: 'SIGTERM' }
 
 const beforeIdentity = [prepared, owned, connected(1)]
@@ -26,9 +26,21 @@ const running = [...beforeIdentity, identified, recovered]
 
 test('starts, loses the bus, comes back as a new connection, drains', () => {
   const text = transcript(nodeMachine, input, [
-    prepared, owned, refused(1), { after: 'backoff' }, connected(1), connected(2), identified,
-    recovered, closed(1), closed(2), connected(2), connected(3), drainRequested,
-    { type: 'drained' }, { type: 'closed' },
+    prepared,
+    owned,
+    refused(1),
+    { after: 'backoff' },
+    connected(1),
+    connected(2),
+    identified,
+    recovered,
+    closed(1),
+    closed(2),
+    connected(2),
+    connected(3),
+    drainRequested,
+    { type: 'drained' },
+    { type: 'closed' },
   ])
   assert.is(text, golden(`
     starting: starts
@@ -79,8 +91,19 @@ test('starts, loses the bus, comes back as a new connection, drains', () => {
 
 test('a connection lost before the node runs is dialled again; recovery goes on without one', () => {
   const text = transcript(nodeMachine, input, [
-    prepared, owned, connected(1), closed(1), { after: 'backoff' }, connected(2), unidentified(1),
-    unidentified(2), { after: 'backoff' }, connected(3), identified, closed(3), recovered,
+    prepared,
+    owned,
+    connected(1),
+    closed(1),
+    { after: 'backoff' },
+    connected(2),
+    unidentified(1),
+    unidentified(2),
+    { after: 'backoff' },
+    connected(3),
+    identified,
+    closed(3),
+    recovered,
     connected(4),
   ])
   assert.is(text, golden(`
@@ -144,8 +167,8 @@ test('a copy of the past that is found out late has another number on its next c
   for (const event of [...beforeIdentity, late, recovered, found, closed(1), connected(2)]) {
     run.actor.send(event)
   }
-  assert.equal(run.log.at(-1)?.effect,
-    { type: 'rejoin', life: { incarnation: 9, connection: 2 }, server: 's1' })
+  assert.equal(run.log.at(-1)?.effect, { type: 'rejoin', life: { incarnation: 9, connection: 2 },
+    server: 's1' })
 })
 
 test('a node that cannot go on resigns and exits non-zero', () => {
@@ -161,8 +184,8 @@ test('a node that cannot go on resigns and exits non-zero', () => {
     ['fdatasync', [...running, { type: 'syncFailed', error: 'EIO' }], /fdatasync failed: EIO/],
     ['a bug', [...running, { type: 'fatal', error: 'x' }], /cannot go on: x/],
     ['superseded', [...running, { type: 'superseded', reason: 'y' }], /another process/],
-    ['fdatasync while draining',
-      [...running, drainRequested, { type: 'syncFailed', error: 'EIO' }], /fdatasync failed/],
+    ['fdatasync while draining', [...running, drainRequested, { type: 'syncFailed', error: 'EIO' }],
+      /fdatasync failed/],
   ]
   for (const [name, events, reason] of table) {
     const run = runTimed(nodeMachine, input)
@@ -183,9 +206,17 @@ test('dials with back-off from 50 ms to 1 s, each time under a new number', () =
     run.clock.advance(1000)
   }
   const dialled = run.log.flatMap(({ atMs, effect }) =>
-    effect.type === 'connect' ? [[atMs, effect.connection]] : [])
+    effect.type === 'connect' ? [[atMs, effect.connection]] : []
+  )
   assert.equal(dialled, [
-    [0, 1], [50, 2], [1100, 3], [2200, 4], [3400, 5], [4800, 6], [6000, 7], [7000, 8],
+    [0, 1],
+    [50, 2],
+    [1100, 3],
+    [2200, 4],
+    [3400, 5],
+    [4800, 6],
+    [6000, 7],
+    [7000, 8],
   ])
 })
 
@@ -203,7 +234,8 @@ test('a clean stop takes no longer than its deadline', () => {
 
 test('without epochs to hand over a drain closes at once', () => {
   for (const before of [[], [prepared], [prepared, owned], [prepared, owned, refused(1)],
-    beforeIdentity, [...beforeIdentity, identified], [...running, closed(1)]]) {
+    beforeIdentity, [...beforeIdentity, identified], [...running, closed(1)]])
+  {
     const run = runTimed(nodeMachine, input)
     for (const event of [...before, drainRequested]) run.actor.send(event)
     assert.equal(run.actor.getSnapshot().value, { draining: 'closing' })
@@ -214,9 +246,13 @@ test('a stop without a handover says why', () => {
   const early = 'SIGTERM: nothing is handed over, the node does not run yet'
   const away = 'SIGTERM: nothing is handed over, since NATS cannot be reached'
   const reasons: [readonly NodeEvent[], string][] = [
-    [[], early], [[prepared], early], [[prepared, owned], away],
-    [[prepared, owned, refused(1)], away], [beforeIdentity, early],
-    [[...beforeIdentity, identified], early], [[...running, closed(1)], away],
+    [[], early],
+    [[prepared], early],
+    [[prepared, owned], away],
+    [[prepared, owned, refused(1)], away],
+    [beforeIdentity, early],
+    [[...beforeIdentity, identified], early],
+    [[...running, closed(1)], away],
   ]
   for (const [before, reason] of reasons) {
     const run = runTimed(nodeMachine, input)
@@ -230,8 +266,7 @@ test('a bus that refuses a node which it took before is dialled again until it t
   for (const event of [...running, closed(1)]) run.actor.send(event)
   run.actor.send(refused(2, false))
   assert.equal(run.actor.getSnapshot().value, { isolated: 'pausing' })
-  assert.is(run.actor.getSnapshot().context.lastReason,
-    'attempt 1: nobody listens; again in 50 ms')
+  assert.is(run.actor.getSnapshot().context.lastReason, 'attempt 1: nobody listens; again in 50 ms')
   run.clock.advance(50)
   run.actor.send(connected(3))
   assert.is(run.actor.getSnapshot().value, 'running')
@@ -240,10 +275,19 @@ test('a bus that refuses a node which it took before is dialled again until it t
 test('every state is reached, every event handled or ignored for a reason', () => {
   const fatal: NodeEvent = { type: 'fatal', error: 'x' }
   assertCovered({
-    machine: nodeMachine, input,
+    machine: nodeMachine,
+    input,
     events: [
-      ...running, refused(1), refused(2), closed(1), drainRequested, unidentified(1),
-      { type: 'registered' }, { type: 'drained' }, { type: 'closed' }, fatal,
+      ...running,
+      refused(1),
+      refused(2),
+      closed(1),
+      drainRequested,
+      unidentified(1),
+      { type: 'registered' },
+      { type: 'drained' },
+      { type: 'closed' },
+      fatal,
     ],
     stopWhen: (snapshot) => snapshot.context.connection > 2,
   })
@@ -253,23 +297,38 @@ test('every state is reached, every event handled or ignored for a reason', () =
   assertHandled({
     machine: nodeMachine,
     events: [
-      'prepared', 'owned', 'identified', 'recovered', 'recoveryFailed', ...connectionEvents,
-      'registered', 'reidentified', 'drainRequested', 'drained', 'closed', 'syncFailed', 'fatal',
-      'refused', 'superseded',
+      'prepared',
+      'owned',
+      'identified',
+      'recovered',
+      'recoveryFailed',
+      ...connectionEvents,
+      'registered',
+      'reidentified',
+      'drainRequested',
+      'drained',
+      'closed',
+      'syncFailed',
+      'fatal',
+      'refused',
+      'superseded',
     ],
     ignoreTable: [
       { state: '', events: ['prepared', 'owned', 'identified'], reason: once },
       { state: '', events: ['recovered', 'recoveryFailed'], reason: once },
       { state: '', events: ['drained', 'closed'], reason: once },
       ...['starting', 'owning', 'connecting', 'identifying'].map((state) => ({
-        state, events: ['registered', 'reidentified'], reason: 'it is not identified yet',
+        state,
+        events: ['registered', 'reidentified'],
+        reason: 'it is not identified yet',
       })),
       { state: 'starting', events: connectionEvents, reason: 'nothing was dialled yet' },
       { state: 'owning', events: connectionEvents, reason: 'nothing was dialled yet' },
       { state: 'connecting', events: ['connectionClosed', 'identifyFailed'], reason: late },
       { state: 'connecting.pausing', events: ['connectFailed'], reason: late },
       { state: 'identifying', events: ['connected', 'connectFailed'], reason: late },
-      { state: 'recovering', events: ['connected', 'connectFailed', 'identifyFailed'], reason: late },
+      { state: 'recovering', events: ['connected', 'connectFailed', 'identifyFailed'],
+        reason: late },
       { state: 'running', events: ['connected', 'connectFailed', 'identifyFailed'], reason: late },
       { state: 'isolated', events: ['connectionClosed', 'identifyFailed'], reason: late },
       { state: 'isolated.pausing', events: ['connectFailed'], reason: late },

@@ -1,12 +1,8 @@
 /** Walks over statecharts, for the tests of all of them. Nothing here performs an effect. */
-import {
-  createActor, getInitialMicrosteps, getMicrosteps, getNextTransitions, initialTransition,
-  transition,
-} from 'xstate'
-import type {
-  Actor, AnyMachineSnapshot, AnyStateMachine, AnyStateNode, EmittedFrom, EventFromLogic,
-  EventObject, InputFrom, SnapshotFrom,
-} from 'xstate'
+import { createActor, getInitialMicrosteps, getMicrosteps, getNextTransitions, initialTransition,
+  transition } from 'xstate'
+import type { Actor, AnyMachineSnapshot, AnyStateMachine, AnyStateNode, EmittedFrom, EventFromLogic,
+  EventObject, InputFrom, SnapshotFrom } from 'xstate'
 import { getShortestPaths, getStateNodes } from 'xstate/graph'
 
 const pathOf = (node: AnyStateNode) => node.path.join('.')
@@ -46,7 +42,8 @@ function defaultKey(snapshot: AnyMachineSnapshot): string {
 export function assertCovered<TMachine extends AnyStateMachine>(spec: Coverage<TMachine>) {
   const key = spec.key ?? defaultKey
   const eventsIn = (snapshot: SnapshotFrom<TMachine>) => [
-    ...spec.events, ...(delayEvents(snapshot) as EventFromLogic<TMachine>[]),
+    ...spec.events,
+    ...(delayEvents(snapshot) as EventFromLogic<TMachine>[]),
   ]
   const paths = getShortestPaths(spec.machine, {
     input: spec.input,
@@ -127,7 +124,8 @@ export function assertHandled({ machine, events, ignoreTable }: Handled): void {
   const faults: string[] = []
   const used = new Set<string>()
   const leaves = getStateNodes(machine).filter((n) =>
-    n.type !== 'final' && Object.keys(n.states).length === 0 && !isTransient(n))
+    n.type !== 'final' && Object.keys(n.states).length === 0 && !isTransient(n)
+  )
   for (const leaf of leaves) {
     const path = pathOf(leaf)
     for (const type of events) {
@@ -194,7 +192,9 @@ export function emittedBy(actions: readonly ActionLike[]): EventObject[] {
  *       peerDied peer:n2,vacancy:noResponders
  */
 export function transcript<TMachine extends AnyStateMachine>(
-  machine: TMachine, input: InputFrom<TMachine>, steps: readonly Step<TMachine>[],
+  machine: TMachine,
+  input: InputFrom<TMachine>,
+  steps: readonly Step<TMachine>[],
 ): string {
   const lines: string[] = []
   const note = (snapshot: AnyMachineSnapshot, actions: readonly ActionLike[]) => {
@@ -278,7 +278,8 @@ export interface TimedRun<TMachine extends AnyStateMachine> {
 
 /** Runs the chart as a real actor, in virtual time. */
 export function runTimed<TMachine extends AnyStateMachine>(
-  machine: TMachine, input: InputFrom<TMachine>,
+  machine: TMachine,
+  input: InputFrom<TMachine>,
 ): TimedRun<TMachine> {
   const clock = new VirtualClock()
   const options = { input, clock } as unknown as Parameters<typeof createActor<TMachine>>[1]

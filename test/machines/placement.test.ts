@@ -21,8 +21,9 @@ test('as many different nodes as asked for, or all there are', () => {
 })
 
 test('the order in which nodes are listed does not matter', () => {
-  const shuffled = cluster.chain((nodes) => fc.tuple(fc.constant(nodes),
-    fc.shuffledSubarray(nodes, { minLength: nodes.length })))
+  const shuffled = cluster.chain((nodes) =>
+    fc.tuple(fc.constant(nodes), fc.shuffledSubarray(nodes, { minLength: nodes.length }))
+  )
   fc.assert(fc.property(name, shuffled, count, (space, [nodes, other], n) => {
     assert.equal(placeSpace(space, nodes, n), placeSpace(space, other, n))
   }))

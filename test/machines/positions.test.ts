@@ -2,10 +2,8 @@ import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { EpochSpan, Position } from '../../machines/base/ids.js'
-import {
-  commonPoint, comparePositions, endOf, epochAt, epochsMax, extendHistory, historyFault, origin,
-  showPosition, spansAfter, truncateHistory,
-} from '../../machines/log/positions.js'
+import { commonPoint, comparePositions, endOf, epochAt, epochsMax, extendHistory, historyFault,
+  origin, showPosition, spansAfter, truncateHistory } from '../../machines/log/positions.js'
 import { controlCodec } from '../../runtime/codec/control.js'
 
 const test = suite('machines/positions')
@@ -40,7 +38,8 @@ const cluster = fc.array(epoch, { minLength: 1, maxLength: 14 }).map((epochs) =>
   return logs
 })
 const twoLogs = fc.tuple(cluster, fc.nat(99), fc.nat(99)).map(([logs, a, b]) =>
-  [logs[a % logs.length] ?? [], logs[b % logs.length] ?? []] as const)
+  [logs[a % logs.length] ?? [], logs[b % logs.length] ?? []] as const
+)
 
 test('epoch first, then sequence', () => {
   assert.ok(comparePositions({ epoch: 3, sequence: 1 }, { epoch: 2, sequence: 9 }) > 0)

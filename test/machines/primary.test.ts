@@ -9,32 +9,36 @@ import type { Step } from './paths.js'
 const test = suite('machines/primary')
 
 const input = {
-  space: 'demo', self: 'n1', epoch: 4, times: defaultTimes, inSync: ['n1', 'n2', 'n3'],
+  space: 'demo',
+  self: 'n1',
+  epoch: 4,
+  times: defaultTimes,
+  inSync: ['n1', 'n2', 'n3'],
 }
 const subscribed: PrimaryEvent = { type: 'writesSubscribed' }
-const lost = (node: string): PrimaryEvent =>
-  ({ type: 'memberLost', node, reason: `${node} is proven dead` })
-const caughtUp = (node: string): PrimaryEvent =>
-  ({ type: 'memberCaughtUp', node, reason: `${node} has caught up` })
+const lost = (node: string): PrimaryEvent => ({ type: 'memberLost', node,
+  reason: `${node} is proven dead` })
+const caughtUp = (node: string): PrimaryEvent => ({ type: 'memberCaughtUp', node,
+  reason: `${node} has caught up` })
 const changed = (...inSync: string[]): PrimaryEvent => ({ type: 'inSyncChanged', inSync })
 const lapsed: PrimaryEvent = { type: 'leaseLapsed', reason: 'no valid grant from n2' }
 const deposed: PrimaryEvent = { type: 'deposed', reason: 'n2 holds epoch 5' }
-const refused: PrimaryEvent =
-  { type: 'compareAndSetRefused', reason: 'the record is at epoch 5 of n2' }
+const refused: PrimaryEvent = { type: 'compareAndSetRefused',
+  reason: 'the record is at epoch 5 of n2' }
 const full: PrimaryEvent = { type: 'journalFull', reason: 'ENOSPC' }
 const healed: PrimaryEvent = { type: 'journalHealed' }
 const slow: PrimaryEvent = { type: 'bufferFull', reason: 'the disk does not keep up' }
 const drained: PrimaryEvent = { type: 'bufferDrained' }
-const filled: PrimaryEvent =
-  { type: 'lossWindowFilled', reason: 'the loss window is as large as it may be' }
-const cleared: PrimaryEvent =
-  { type: 'lossWindowCleared', reason: 'there is room in the loss window' }
-const settings: PrimaryEvent =
-  { type: 'settingsRequested', reason: 'an operator changes the settings' }
+const filled: PrimaryEvent = { type: 'lossWindowFilled',
+  reason: 'the loss window is as large as it may be' }
+const cleared: PrimaryEvent = { type: 'lossWindowCleared',
+  reason: 'there is room in the loss window' }
+const settings: PrimaryEvent = { type: 'settingsRequested',
+  reason: 'an operator changes the settings' }
 const handover: PrimaryEvent = { type: 'handoverRequested', to: 'n2', reason: 'drain' }
 const ready: PrimaryEvent = { type: 'handoverReady' }
-const targetLost: PrimaryEvent =
-  { type: 'handoverTargetLost', reason: 'n2 died before the handover' }
+const targetLost: PrimaryEvent = { type: 'handoverTargetLost',
+  reason: 'n2 died before the handover' }
 const hindered: PrimaryEvent = { type: 'handoverHindered', reason: 'maximum bytes exceeded' }
 const handedOver: PrimaryEvent = { type: 'handedOver' }
 
@@ -52,8 +56,13 @@ const stateOf = ({ actor }: ReturnType<typeof run>) => showState(actor.getSnapsh
 
 test('an epoch: opens, serves, loses a member, takes it in again, lapses', () => {
   const text = shown([
-    subscribed, lost('n3'), lost('n2'), changed('n1', 'n2'), caughtUp('n3'),
-    changed('n1', 'n2', 'n3'), lapsed,
+    subscribed,
+    lost('n3'),
+    lost('n2'),
+    changed('n1', 'n2'),
+    caughtUp('n3'),
+    changed('n1', 'n2', 'n3'),
+    lapsed,
   ])
   assert.is(text, golden(`
     opening
@@ -175,7 +184,9 @@ test('a handover whose target dies before the compare-and-set: it goes on servin
 
 test('a handover whose target is too slow', () => {
   const text = shown([
-    subscribed, handover, { after: 'handoverPatience' },
+    subscribed,
+    handover,
+    { after: 'handoverPatience' },
   ]).split('\n').slice(9).join('\n')
   assert.is(text, golden(`
       awaitHandover to:n2
@@ -189,8 +200,8 @@ test('a journal that fills up while a handover is tried stays read-only after it
   for (const events of [[full, handover], [handover, full]]) {
     const running = run(subscribed, ...events, targetLost)
     assert.match(stateOf(running), 'serving.ingest.readOnly')
-    assert.equal(running.log.at(-1)?.effect,
-      { type: 'refuseWrites', code: 'READ_ONLY', reason: 'ENOSPC' })
+    assert.equal(running.log.at(-1)?.effect, { type: 'refuseWrites', code: 'READ_ONLY',
+      reason: 'ENOSPC' })
     running.actor.send(healed)
     assert.match(stateOf(running), 'serving.ingest.open')
   }
@@ -203,8 +214,8 @@ test('from the compare-and-set of a handover on there is no way back to serving'
   transferring.clock.advance(60_000)
   assert.is(stateOf(transferring), 'handingOver.transferring')
   transferring.actor.send(refused)
-  assert.equal(transferring.actor.getSnapshot().output,
-    { reason: 'the record is at epoch 5 of n2', handedTo: null })
+  assert.equal(transferring.actor.getSnapshot().output, { reason: 'the record is at epoch 5 of n2',
+    handedTo: null })
 })
 
 test('a handover that the arbiter would refuse is given up before it is sent', () => {
@@ -223,8 +234,13 @@ test('no handover while a change of the set is in flight', () => {
 
 test('a refused compare-and-set, a lapse, a later epoch end the epoch wherever it is', () => {
   const places: PrimaryEvent[][] = [
-    [], [subscribed], [subscribed, lost('n3')], [subscribed, full], [subscribed, slow],
-    [subscribed, handover], [subscribed, handover, ready],
+    [],
+    [subscribed],
+    [subscribed, lost('n3')],
+    [subscribed, full],
+    [subscribed, slow],
+    [subscribed, handover],
+    [subscribed, handover, ready],
   ]
   for (const events of places) {
     for (const last of [lapsed, deposed, refused]) {
@@ -254,10 +270,26 @@ test('only listed members are lost, only others come in', () => {
 
 test('every state is reached', () => {
   assertCovered({
-    machine: primaryMachine, input: { ...input, inSync: ['n1', 'n2'] },
+    machine: primaryMachine,
+    input: { ...input, inSync: ['n1', 'n2'] },
     events: [
-      subscribed, lost('n2'), caughtUp('n3'), changed('n1', 'n2'), lapsed, full, healed, slow,
-      drained, filled, cleared, settings, handover, ready, targetLost, hindered, handedOver,
+      subscribed,
+      lost('n2'),
+      caughtUp('n3'),
+      changed('n1', 'n2'),
+      lapsed,
+      full,
+      healed,
+      slow,
+      drained,
+      filled,
+      cleared,
+      settings,
+      handover,
+      ready,
+      targetLost,
+      hindered,
+      handedOver,
     ],
   })
 })
@@ -268,20 +300,37 @@ test('every event is handled, or ignored for a reason', () => {
   assertHandled({
     machine: primaryMachine,
     events: [
-      'writesSubscribed', 'leaseLapsed', 'deposed', 'journalFull', 'journalHealed', 'bufferFull',
-      'bufferDrained', 'lossWindowFilled', 'lossWindowCleared', 'memberLost', 'memberCaughtUp',
-      'settingsRequested', 'inSyncChanged', 'compareAndSetRefused', 'handoverRequested', ...steps,
+      'writesSubscribed',
+      'leaseLapsed',
+      'deposed',
+      'journalFull',
+      'journalHealed',
+      'bufferFull',
+      'bufferDrained',
+      'lossWindowFilled',
+      'lossWindowCleared',
+      'memberLost',
+      'memberCaughtUp',
+      'settingsRequested',
+      'inSyncChanged',
+      'compareAndSetRefused',
+      'handoverRequested',
+      ...steps,
     ],
     ignoreTable: [
       { state: '', events: ['writesSubscribed'], reason: 'sent once, while it opens' },
-      ...['opening', 'handingOver', 'serving'].map((state) =>
-        ({ state, events: ['bufferFull', 'bufferDrained'], reason: again })),
-      ...['opening', 'handingOver', 'serving'].map((state) =>
-        ({ state, events: ['lossWindowFilled', 'lossWindowCleared'], reason: again })),
-      ...['opening', 'handingOver', 'serving'].map((state) =>
-        ({ state, events: ['memberLost', 'memberCaughtUp'], reason: again })),
-      ...['opening', 'handingOver', 'serving'].map((state) =>
-        ({ state, events: ['settingsRequested'], reason: 'asked again, while there is time' })),
+      ...['opening', 'handingOver', 'serving'].map((state) => ({ state,
+        events: ['bufferFull', 'bufferDrained'], reason: again })
+      ),
+      ...['opening', 'handingOver', 'serving'].map((state) => ({ state,
+        events: ['lossWindowFilled', 'lossWindowCleared'], reason: again })
+      ),
+      ...['opening', 'handingOver', 'serving'].map((state) => ({ state,
+        events: ['memberLost', 'memberCaughtUp'], reason: again })
+      ),
+      ...['opening', 'handingOver', 'serving'].map((state) => ({ state,
+        events: ['settingsRequested'], reason: 'asked again, while there is time' })
+      ),
       { state: '', events: ['inSyncChanged'], reason: 'the outcome of one change in flight' },
       { state: 'opening', events: ['handoverRequested'], reason: 'it does not serve yet: refused' },
       { state: 'handingOver', events: ['handoverRequested'], reason: 'one at a time: refused' },

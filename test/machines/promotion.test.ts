@@ -9,22 +9,31 @@ import { assertCovered, assertHandled, golden, runTimed, transcript } from './pa
 const test = suite('machines/promotion')
 
 const input: PromotionInput = {
-  space: 'demo', self: 'n2', disk: 'disk-n2', times: defaultTimes, jitterMs: 50,
-  forced: false, adopted: null,
+  space: 'demo',
+  self: 'n2',
+  disk: 'disk-n2',
+  times: defaultTimes,
+  jitterMs: 50,
+  forced: false,
+  adopted: null,
 }
 const position = positionOf(3, 1040)
 const further = { epoch: 3, sequence: 1042 }
 const read = recordOf()
 const claim = recordOf({ revision: 8, epoch: 4, state: 'claimed', primary: 'n2' })
 const shrunk = recordOf({
-  revision: 9, epoch: 4, state: 'claimed', primary: 'n2', inSync: ['n2', 'n3'],
+  revision: 9,
+  epoch: 4,
+  state: 'claimed',
+  primary: 'n2',
+  inSync: ['n2', 'n3'],
 })
 const open = recordOf({ revision: 9, epoch: 4, primary: 'n2' })
 const shrunkOpen = recordOf({ revision: 10, epoch: 4, primary: 'n2', inSync: ['n2', 'n3'] })
 
 const recordRead: PromotionEvent = { type: 'recordRead', record: read, position }
-const surveyed = (...answers: ReturnType<typeof answerOf>[]): PromotionEvent =>
-  ({ type: 'surveyed', answers, position })
+const surveyed = (...answers: ReturnType<typeof answerOf>[]): PromotionEvent => ({ type: 'surveyed',
+  answers, position })
 const alone = surveyed(answerOf('n3', { epoch: 3, sequence: 1038 }))
 const outdone = surveyed(answerOf('n3', further))
 const vacancyProven: PromotionEvent = { type: 'vacancyProven', vacancy: 'noResponders' }
@@ -32,13 +41,12 @@ const claimed: PromotionEvent = { type: 'claimed', record: claim }
 const epochStarted: PromotionEvent = { type: 'epochStarted', sequence: 1041 }
 const grantsHeld: PromotionEvent = { type: 'grantsHeld' }
 const opened: PromotionEvent = { type: 'opened', record: open }
-const missing = (shrinkable: boolean): PromotionEvent =>
-  ({ type: 'grantsMissing', nodes: ['n1'], shrinkable })
-const refused: PromotionEvent =
-  { type: 'compareAndSetRefused', reason: 'the record is at epoch 4 of n3' }
+const missing = (shrinkable: boolean): PromotionEvent => ({ type: 'grantsMissing', nodes: ['n1'],
+  shrinkable })
+const refused: PromotionEvent = { type: 'compareAndSetRefused',
+  reason: 'the record is at epoch 4 of n3' }
 const primarySeen: PromotionEvent = { type: 'primarySeen', reason: 'n3 is primary in epoch 4' }
-const rejected: PromotionEvent =
-  { type: 'compareAndSetRejected', reason: 'maximum bytes exceeded' }
+const rejected: PromotionEvent = { type: 'compareAndSetRejected', reason: 'maximum bytes exceeded' }
 const toClaim = [recordRead, alone, vacancyProven]
 const toGrants = [...toClaim, claimed, epochStarted]
 
@@ -75,7 +83,12 @@ test('a clean win', () => {
 
 test('stands by for a better candidate, which then is silent, and wins', () => {
   const text = transcript(promotionMachine, input, [
-    recordRead, outdone, { after: 'standBy' }, recordRead, surveyed(), vacancyProven,
+    recordRead,
+    outdone,
+    { after: 'standBy' },
+    recordRead,
+    surveyed(),
+    vacancyProven,
   ])
   assert.is(text, golden(`
     surveying.reading
@@ -105,7 +118,9 @@ test('stands by for a better candidate, which then is silent, and wins', () => {
 test('a better candidate that never moves is not waited for without end', () => {
   const text = transcript(promotionMachine, input, [
     ...Array.from({ length: 4 }, () => [recordRead, outdone, { after: 'standBy' }]).flat(),
-    recordRead, outdone, vacancyProven,
+    recordRead,
+    outdone,
+    vacancyProven,
   ]).split('\n').slice(-8).join('\n')
   assert.is(text, golden(`
     > surveyed answers:[n3 at (3, 1042)],position:(3, 1040)
@@ -146,7 +161,9 @@ test('another one was faster with its claim', () => {
 
 test('a handover in my favour: the claim is there already', () => {
   const text = transcript(promotionMachine, { ...input, adopted: claim }, [
-    epochStarted, grantsHeld, opened,
+    epochStarted,
+    grantsHeld,
+    opened,
   ])
   assert.is(text, golden(`
     opening.appending: epoch 4 is claimed
@@ -165,8 +182,12 @@ test('a handover in my favour: the claim is there already', () => {
 
 test('a member whose grant is missing is waited for, then left out', () => {
   const text = transcript(promotionMachine, { ...input, adopted: claim }, [
-    epochStarted, missing(false), missing(true), { type: 'inSyncShrunk', record: shrunk },
-    grantsHeld, { type: 'opened', record: shrunkOpen },
+    epochStarted,
+    missing(false),
+    missing(true),
+    { type: 'inSyncShrunk', record: shrunk },
+    grantsHeld,
+    { type: 'opened', record: shrunkOpen },
   ])
   assert.is(text, golden(`
     opening.appending: epoch 4 is claimed
@@ -194,7 +215,9 @@ test('a member whose grant is missing is waited for, then left out', () => {
 
 test('a grant that runs out while the opening is confirmed', () => {
   const text = transcript(promotionMachine, { ...input, adopted: claim }, [
-    epochStarted, grantsHeld, { type: 'leaseLapsed', reason: 'no valid grant from n3' },
+    epochStarted,
+    grantsHeld,
+    { type: 'leaseLapsed', reason: 'no valid grant from n3' },
   ]).split('\n').slice(-6).join('\n')
   assert.is(text, golden(`
     confirming: the grants of all in-sync members are held
@@ -208,8 +231,10 @@ test('a grant that runs out while the opening is confirmed', () => {
 test('blocked: not in sync, then an epoch is seen', () => {
   const record = recordOf({ inSync: ['n1'] })
   const text = transcript(promotionMachine, input, [
-    { type: 'recordRead', record, position }, { after: 'blockedRetry' },
-    { type: 'recordRead', record, position }, primarySeen,
+    { type: 'recordRead', record, position },
+    { after: 'blockedRetry' },
+    { type: 'recordRead', record, position },
+    primarySeen,
   ])
   assert.is(text, golden(`
     surveying.reading
@@ -240,7 +265,9 @@ test('blocked: back with another disk', () => {
 
 test('the arbiter is away for a while', () => {
   const text = transcript(promotionMachine, input, [
-    { type: 'recordUnavailable', reason: 'timeout' }, { after: 'retry' }, recordRead,
+    { type: 'recordUnavailable', reason: 'timeout' },
+    { after: 'retry' },
+    recordRead,
   ])
   assert.is(text, golden(`
     surveying.reading
@@ -258,7 +285,12 @@ test('the arbiter is away for a while', () => {
 
 test('blocked: the arbiter rejects what this member writes, then takes it', () => {
   const text = transcript(promotionMachine, input, [
-    ...toClaim, rejected, { after: 'blockedRetry' }, ...toClaim, claimed, rejected,
+    ...toClaim,
+    rejected,
+    { after: 'blockedRetry' },
+    ...toClaim,
+    claimed,
+    rejected,
   ])
   assert.is(text.slice(text.indexOf('> compareAndSetRejected')), golden(`
     > compareAndSetRejected reason:maximum bytes exceeded
@@ -290,7 +322,10 @@ test('blocked: the arbiter rejects what this member writes, then takes it', () =
 test('held: an operator wants no failover; released, it goes on at once', () => {
   const held: PromotionEvent = { ...recordRead, hold: 'paused since t by ann' } as PromotionEvent
   const text = transcript(promotionMachine, input, [
-    held, { after: 'heldRetry' }, held, { type: 'released', reason: 'nothing holds it any more' },
+    held,
+    { after: 'heldRetry' },
+    held,
+    { type: 'released', reason: 'nothing holds it any more' },
     recordRead,
   ])
   assert.is(text, golden(`
@@ -355,7 +390,8 @@ test('while the arbiter rejects, it is asked less and less often, and at once wh
 test('an operator forces it: neither the in-sync rule nor one that serves is in the way', () => {
   const record = recordOf({ inSync: ['n1'] })
   const text = transcript(promotionMachine, { ...input, forced: true }, [
-    { type: 'recordRead', record, position }, primarySeen,
+    { type: 'recordRead', record, position },
+    primarySeen,
     surveyed(answerOf('n1', further, { serving: true })),
     { type: 'vacancyProven', vacancy: 'none' },
   ])
@@ -408,8 +444,10 @@ test('how it ends', () => {
 })
 
 test('the compare-and-set in flight decides, not what is heard beside it', () => {
-  const places: readonly [readonly PromotionEvent[], string][] =
-    [[toClaim, 'claiming'], [[...toGrants, grantsHeld], 'confirming']]
+  const places: readonly [readonly PromotionEvent[], string][] = [[toClaim, 'claiming'], [[
+    ...toGrants,
+    grantsHeld,
+  ], 'confirming']]
   for (const [before, state] of places) {
     const run = runTimed(promotionMachine, input)
     for (const event of before) run.actor.send(event)
@@ -435,15 +473,27 @@ test('patience: stand-by with jitter, retries, and a primary that is heard after
 })
 
 test('every state is reached', () => {
-  const blocked: PromotionEvent =
-    { type: 'recordRead', record: recordOf({ inSync: ['n1'] }), position }
+  const blocked: PromotionEvent = { type: 'recordRead', record: recordOf({ inSync: ['n1'] }),
+    position }
   assertCovered({
-    machine: promotionMachine, input,
+    machine: promotionMachine,
+    input,
     events: [
-      ...toGrants, grantsHeld, opened, outdone, missing(false), missing(true), blocked,
-      { type: 'inSyncShrunk', record: shrunk }, refused, primarySeen,
-      { type: 'recordUnavailable', reason: 'timeout' }, { type: 'stepFailed', reason: 'x' },
-      { type: 'leaseLapsed', reason: 'x' }, rejected, { type: 'recordUnusable', reason: 'x' },
+      ...toGrants,
+      grantsHeld,
+      opened,
+      outdone,
+      missing(false),
+      missing(true),
+      blocked,
+      { type: 'inSyncShrunk', record: shrunk },
+      refused,
+      primarySeen,
+      { type: 'recordUnavailable', reason: 'timeout' },
+      { type: 'stepFailed', reason: 'x' },
+      { type: 'leaseLapsed', reason: 'x' },
+      rejected,
+      { type: 'recordUnusable', reason: 'x' },
       { type: 'recordRead', record: read, position, hold: 'paused' },
       { type: 'released', reason: 'x' },
     ],
@@ -456,14 +506,28 @@ test('every event is handled, or ignored for a reason', () => {
   assertHandled({
     machine: promotionMachine,
     events: [
-      'recordRead', 'recordUnavailable', 'surveyed', 'vacancyProven', 'claimed',
-      'compareAndSetRefused', 'epochStarted', 'stepFailed', 'grantsHeld', 'grantsMissing',
-      'inSyncShrunk', 'opened', 'leaseLapsed', 'primarySeen', 'recordUnusable',
-      'compareAndSetRejected', 'released',
+      'recordRead',
+      'recordUnavailable',
+      'surveyed',
+      'vacancyProven',
+      'claimed',
+      'compareAndSetRefused',
+      'epochStarted',
+      'stepFailed',
+      'grantsHeld',
+      'grantsMissing',
+      'inSyncShrunk',
+      'opened',
+      'leaseLapsed',
+      'primarySeen',
+      'recordUnusable',
+      'compareAndSetRejected',
+      'released',
     ],
     ignoreTable: [
       {
-        state: '', reason: once,
+        state: '',
+        reason: once,
         events: ['recordRead', 'recordUnavailable', 'recordUnusable', 'surveyed', 'claimed',
           'epochStarted', 'inSyncShrunk', 'opened'],
       },
@@ -471,15 +535,19 @@ test('every event is handled, or ignored for a reason', () => {
       { state: '', events: ['grantsHeld', 'grantsMissing'], reason: 'sent while they are watched' },
       { state: '', events: ['released'], reason: 'sent to a held member' },
       ...['surveying', 'standingBy', 'held', 'blocked', 'awaitingVacancy'].map((state) => ({
-        state, events: ['compareAndSetRefused', 'compareAndSetRejected'],
+        state,
+        events: ['compareAndSetRefused', 'compareAndSetRejected'],
         reason: 'none was sent yet',
       })),
       ...['surveying', 'standingBy', 'held', 'blocked', 'awaitingVacancy', 'claiming', 'opening']
         .map((state) => ({
-          state, events: ['leaseLapsed'], reason: 'no lease yet: it begins with the second step',
+          state,
+          events: ['leaseLapsed'],
+          reason: 'no lease yet: it begins with the second step',
         })),
       ...['claiming', 'confirming'].map((state) => ({
-        state, events: ['primarySeen'],
+        state,
+        events: ['primarySeen'],
         reason: 'the compare-and-set in flight is refused when another epoch came before it',
       })),
     ],

@@ -8,16 +8,23 @@ import { assertCovered, assertHandled, golden, runTimed, showState, transcript }
 const test = suite('machines/reconciliation')
 
 const input = { space: 'demo', self: 'n1', times: defaultTimes }
-const joined = (primary: string, epoch: number): ReconciliationEvent =>
-  ({ type: 'primaryJoined', primary, epoch })
+const joined = (primary: string, epoch: number): ReconciliationEvent => ({ type: 'primaryJoined',
+  primary, epoch })
 const left: ReconciliationEvent = { type: 'primaryLeft', reason: 'no epoch is followed' }
-const offered = (number: number, salvage: string | null, isAutomatic = true): ReconciliationEvent =>
-  ({ type: 'offered', number, salvage, isAutomatic })
+const offered = (number: number, salvage: string | null,
+  isAutomatic = true): ReconciliationEvent => ({ type: 'offered', number, salvage, isAutomatic })
 const taken = (
-  number: number, sent: number, sequence: number, isLast = false,
+  number: number,
+  sent: number,
+  sequence: number,
+  isLast = false,
 ): ReconciliationEvent => ({ type: 'sliceTaken', number, sent, sequence, isLast, pauseMs: 20 })
-const failed = (number: number): ReconciliationEvent & { type: 'requestFailed' } =>
-  ({ type: 'requestFailed', number, pauseMs: 50, reason: 'live writes come first' })
+const failed = (number: number): ReconciliationEvent & { type: 'requestFailed' } => ({
+  type: 'requestFailed',
+  number,
+  pauseMs: 50,
+  reason: 'live writes come first',
+})
 const committed: ReconciliationEvent = { type: 'committed' }
 const released: ReconciliationEvent = { type: 'released' }
 const ordered: ReconciliationEvent = { type: 'ordered' }
@@ -35,8 +42,14 @@ const stateOf = ({ actor }: ReturnType<typeof run>) => showState(actor.getSnapsh
 
 test('a salvage is reconciled: offered, taken slice by slice, committed, released', () => {
   const text = transcript(reconciliationMachine, input, [
-    joined('n2', 4), offered(1, 'a'), taken(2, 128, 250), { after: 'pause' }, taken(3, 130, 260, true), committed,
-    released, offered(4, null),
+    joined('n2', 4),
+    offered(1, 'a'),
+    taken(2, 128, 250),
+    { after: 'pause' },
+    taken(3, 130, 260, true),
+    committed,
+    released,
+    offered(4, null),
   ])
   assert.is(text, golden(`
     waiting: no primary is known
@@ -73,7 +86,10 @@ test('a salvage is reconciled: offered, taken slice by slice, committed, release
 
 test('whatever ends the epoch, all begins again with the next one; late answers count nothing', () => {
   const places: (ReconciliationEvent | number)[][] = [
-    [], [offered(1, 'a', false)], [offered(1, 'a')], [offered(1, 'a'), taken(2, 128, 250)],
+    [],
+    [offered(1, 'a', false)],
+    [offered(1, 'a')],
+    [offered(1, 'a'), taken(2, 128, 250)],
     [offered(1, 'a'), taken(2, 130, 250, true)],
     [offered(1, 'a'), taken(2, 130, 250, true), committed],
   ]
@@ -150,11 +166,23 @@ test('one that fails in the middle leaves the others their turn', () => {
 
 test('every state is reached', () => {
   assertCovered({
-    machine: reconciliationMachine, input,
+    machine: reconciliationMachine,
+    input,
     events: [
-      joined('n2', 4), left, ordered, offered(1, 'a'), offered(1, 'a', false), offered(1, null),
-      offered(2, 'a'), failed(1), failed(2), taken(2, 5, 9), taken(2, 5, 9, true), committed,
-      released, unusable,
+      joined('n2', 4),
+      left,
+      ordered,
+      offered(1, 'a'),
+      offered(1, 'a', false),
+      offered(1, null),
+      offered(2, 'a'),
+      failed(1),
+      failed(2),
+      taken(2, 5, 9),
+      taken(2, 5, 9, true),
+      committed,
+      released,
+      unusable,
     ],
     stopWhen: ({ context }) => context.requests > 2,
   })
@@ -165,14 +193,27 @@ test('every event is handled, or ignored for a reason', () => {
   assertHandled({
     machine: reconciliationMachine,
     events: [
-      'primaryJoined', 'primaryLeft', 'ordered', 'offered', 'sliceTaken', 'requestFailed', 'committed',
-      'released', 'salvageUnusable',
+      'primaryJoined',
+      'primaryLeft',
+      'ordered',
+      'offered',
+      'sliceTaken',
+      'requestFailed',
+      'committed',
+      'released',
+      'salvageUnusable',
     ],
     ignoreTable: [
       {
-        state: '', reason: late,
+        state: '',
+        reason: late,
         events: [
-          'offered', 'sliceTaken', 'requestFailed', 'committed', 'released', 'salvageUnusable',
+          'offered',
+          'sliceTaken',
+          'requestFailed',
+          'committed',
+          'released',
+          'salvageUnusable',
         ],
       },
     ],

@@ -9,35 +9,46 @@ import { assertCovered, assertHandled, golden, runTimed, transcript } from './pa
 const test = suite('machines/replica')
 
 const input = { space: 'demo', self: 'n2', times: defaultTimes, joins: 0 }
-const primarySeen = (primary: string, epoch: number): ReplicaEvent =>
-  ({ type: 'primarySeen', primary, epoch })
+const primarySeen = (primary: string, epoch: number): ReplicaEvent => ({ type: 'primarySeen',
+  primary, epoch })
 interface Joined {
   readonly session?: number
   readonly isFork?: boolean
   readonly snapshotNeeded?: boolean
 }
 const joined = (number: number, over: Joined = {}): ReplicaEvent => ({
-  type: 'joined', number, session: 7, common: positionOf(3, 40), primaryEnd: 90,
-  isFork: false, snapshotNeeded: false, ...over,
+  type: 'joined',
+  number,
+  session: 7,
+  common: positionOf(3, 40),
+  primaryEnd: 90,
+  isFork: false,
+  snapshotNeeded: false,
+  ...over,
 })
-const measured = (durable: number, primaryEnd: number): ReplicaEvent =>
-  ({ type: 'measured', durable, primaryEnd })
+const measured = (durable: number, primaryEnd: number): ReplicaEvent => ({ type: 'measured',
+  durable, primaryEnd })
 const gapFound: ReplicaEvent = {
-  type: 'gapFound', position: positionOf(4, 95),
+  type: 'gapFound',
+  position: positionOf(4, 95),
   reason: 'frame 98 after (4, 97), mine ends at (4, 95)',
 }
-const sessionLost: ReplicaEvent =
-  { type: 'sessionLost', reason: 'the primary knows another session' }
-const primaryLost: ReplicaEvent =
-  { type: 'primaryLost', reason: 'epoch 4 is over: noResponders' }
+const sessionLost: ReplicaEvent = { type: 'sessionLost',
+  reason: 'the primary knows another session' }
+const primaryLost: ReplicaEvent = { type: 'primaryLost', reason: 'epoch 4 is over: noResponders' }
 const forkTruncated: ReplicaEvent = { type: 'forkTruncated' }
 const truncationFailed: ReplicaEvent = { type: 'truncationFailed', reason: 'ENOSPC' }
-const joinFailed = (number: number): ReplicaEvent =>
-  ({ type: 'joinFailed', number, reason: 'n1 does not answer' })
+const joinFailed = (number: number): ReplicaEvent => ({ type: 'joinFailed', number,
+  reason: 'n1 does not answer' })
 
 test('joins an epoch, catches up, streams, until the epoch is over', () => {
   const text = transcript(replicaMachine, input, [
-    primarySeen('n1', 4), joined(1), measured(60, 90), measured(90, 90), measured(92, 92), primaryLost,
+    primarySeen('n1', 4),
+    joined(1),
+    measured(60, 90),
+    measured(90, 90),
+    measured(92, 92),
+    primaryLost,
   ])
   assert.is(text, golden(`
     waiting: no primary is known
@@ -67,7 +78,10 @@ test('joins an epoch, catches up, streams, until the epoch is over', () => {
 
 test('entries beyond the common point are salvaged and truncated before it follows', () => {
   const text = transcript(replicaMachine, input, [
-    primarySeen('n1', 4), joined(1, { isFork: true }), forkTruncated, measured(90, 90),
+    primarySeen('n1', 4),
+    joined(1, { isFork: true }),
+    forkTruncated,
+    measured(90, 90),
   ])
   assert.is(text, golden(`
     waiting: no primary is known
@@ -93,7 +107,10 @@ test('entries beyond the common point are salvaged and truncated before it follo
 
 test('a salvage that fails is tried again after a pause', () => {
   const text = transcript(replicaMachine, input, [
-    primarySeen('n1', 4), joined(1, { isFork: true }), truncationFailed, { after: 'joinRetry' },
+    primarySeen('n1', 4),
+    joined(1, { isFork: true }),
+    truncationFailed,
+    { after: 'joinRetry' },
   ])
   assert.is(text, golden(`
     waiting: no primary is known
@@ -119,7 +136,11 @@ test('a salvage that fails is tried again after a pause', () => {
 
 test('an epoch that comes while the fork is truncated is joined after it', () => {
   const text = transcript(replicaMachine, input, [
-    primarySeen('n1', 4), joined(1, { isFork: true }), primarySeen('n3', 5), primarySeen('n3', 5), forkTruncated,
+    primarySeen('n1', 4),
+    joined(1, { isFork: true }),
+    primarySeen('n3', 5),
+    primarySeen('n3', 5),
+    forkTruncated,
   ])
   assert.is(text, golden(`
     waiting: no primary is known
@@ -157,7 +178,12 @@ test('an epoch that ends while the fork is truncated is left after it', () => {
 
 test('a gap is asked for again', () => {
   const text = transcript(replicaMachine, input, [
-    primarySeen('n1', 4), joined(1), measured(90, 90), gapFound, gapFound, measured(99, 99),
+    primarySeen('n1', 4),
+    joined(1),
+    measured(90, 90),
+    gapFound,
+    gapFound,
+    measured(99, 99),
   ]).split('\n').slice(6).join('\n')
   assert.is(text, golden(`
       progressed state:joining
@@ -183,7 +209,11 @@ test('a gap is asked for again', () => {
 
 test('a session that the primary does not know any more is asked for anew', () => {
   const text = transcript(replicaMachine, input, [
-    primarySeen('n1', 4), joined(1), measured(90, 90), sessionLost, joined(2, { session: 8 }),
+    primarySeen('n1', 4),
+    joined(1),
+    measured(90, 90),
+    sessionLost,
+    joined(2, { session: 8 }),
   ]).split('\n').slice(6).join('\n')
   assert.is(text, golden(`
       progressed state:joining
@@ -208,7 +238,11 @@ test('a session that the primary does not know any more is asked for anew', () =
 
 test('a later epoch is joined, an earlier one and the present one are not', () => {
   const text = transcript(replicaMachine, input, [
-    primarySeen('n1', 4), joined(1), primarySeen('n1', 4), primarySeen('n3', 3), primarySeen('n3', 5),
+    primarySeen('n1', 4),
+    joined(1),
+    primarySeen('n1', 4),
+    primarySeen('n3', 3),
+    primarySeen('n3', 5),
   ]).split('\n').slice(6).join('\n')
   assert.is(text, golden(`
       progressed state:joining
@@ -230,8 +264,14 @@ test('a later epoch is joined, an earlier one and the present one are not', () =
 
 test('answers to an earlier join are ignored', () => {
   const text = transcript(replicaMachine, { ...input, joins: 4 }, [
-    primarySeen('n1', 4), joinFailed(4), joined(4), joinFailed(5), { after: 'joinRetry' }, joined(5),
-    joinFailed(5), joined(6),
+    primarySeen('n1', 4),
+    joinFailed(4),
+    joined(4),
+    joinFailed(5),
+    { after: 'joinRetry' },
+    joined(5),
+    joinFailed(5),
+    joined(6),
   ])
   assert.is(text, golden(`
     waiting: no primary is known
@@ -263,7 +303,9 @@ test('answers to an earlier join are ignored', () => {
 
 test('below what the store holds only a snapshot helps: it says so and waits', () => {
   const text = transcript(replicaMachine, input, [
-    primarySeen('n1', 4), joined(1, { isFork: true, snapshotNeeded: true }), primarySeen('n3', 5),
+    primarySeen('n1', 4),
+    joined(1, { isFork: true, snapshotNeeded: true }),
+    primarySeen('n3', 5),
   ]).split('\n').slice(6).join('\n')
   assert.is(text, golden(`
       progressed state:joining
@@ -280,7 +322,8 @@ test('below what the store holds only a snapshot helps: it says so and waits', (
 
 test('the same epoch may be joined again after a false report of its end', () => {
   const run = runTimed(replicaMachine, input)
-  for (const event of [primarySeen('n1', 4), joined(1), primaryLost, primarySeen('n1', 4)]) run.actor.send(event)
+  for (const event of [primarySeen('n1', 4), joined(1), primaryLost, primarySeen('n1', 4)])
+    run.actor.send(event)
   assert.equal(run.actor.getSnapshot().value, { joining: 'asking' })
   assert.is(run.actor.getSnapshot().context.joins, 2)
 })
@@ -292,17 +335,29 @@ test('a primary that does not answer is asked again, each time under a new numbe
   run.actor.send(joinFailed(3))
   run.clock.advance(100)
   const asked = run.log.flatMap(({ atMs, effect }) =>
-    effect.type === 'join' ? [[atMs, effect.number]] : [])
+    effect.type === 'join' ? [[atMs, effect.number]] : []
+  )
   assert.equal(asked, [[0, 1], [600, 2], [1200, 3], [1350, 4]])
 })
 
 test('every state is reached', () => {
   assertCovered({
-    machine: replicaMachine, input,
+    machine: replicaMachine,
+    input,
     events: [
-      primarySeen('n1', 4), primarySeen('n3', 5), joined(1), joined(1, { isFork: true }),
-      joined(1, { snapshotNeeded: true }), joinFailed(1), forkTruncated, truncationFailed,
-      measured(60, 90), measured(90, 90), gapFound, sessionLost, primaryLost,
+      primarySeen('n1', 4),
+      primarySeen('n3', 5),
+      joined(1),
+      joined(1, { isFork: true }),
+      joined(1, { snapshotNeeded: true }),
+      joinFailed(1),
+      forkTruncated,
+      truncationFailed,
+      measured(60, 90),
+      measured(90, 90),
+      gapFound,
+      sessionLost,
+      primaryLost,
     ],
     stopWhen: (snapshot) => snapshot.context.joins > 2,
   })
@@ -316,17 +371,27 @@ test('every event is handled, or ignored for a reason', () => {
   assertHandled({
     machine: replicaMachine,
     events: [
-      'primarySeen', 'joined', 'joinFailed', 'forkTruncated', 'truncationFailed', 'measured',
-      'gapFound', 'sessionLost', 'primaryLost',
+      'primarySeen',
+      'joined',
+      'joinFailed',
+      'forkTruncated',
+      'truncationFailed',
+      'measured',
+      'gapFound',
+      'sessionLost',
+      'primaryLost',
     ],
     ignoreTable: [
-      ...['waiting', 'truncating', 'installing', 'catchingUp', 'streaming'].map((state) =>
-        ({ state, events: ['joined', 'joinFailed'], reason: late })),
+      ...['waiting', 'truncating', 'installing', 'catchingUp', 'streaming'].map((state) => ({ state,
+        events: ['joined', 'joinFailed'], reason: late })
+      ),
       { state: 'joining.pausing', events: ['joinFailed'], reason: late },
-      ...without.map((state) =>
-        ({ state, events: ['measured', 'gapFound', 'sessionLost'], reason: unfollowed })),
-      ...['waiting', 'joining', 'installing', 'catchingUp', 'streaming'].map((state) =>
-        ({ state, events: ['forkTruncated', 'truncationFailed'], reason: done })),
+      ...without.map((state) => ({ state, events: ['measured', 'gapFound', 'sessionLost'],
+        reason: unfollowed })
+      ),
+      ...['waiting', 'joining', 'installing', 'catchingUp', 'streaming'].map((state) => ({ state,
+        events: ['forkTruncated', 'truncationFailed'], reason: done })
+      ),
     ],
   })
 })

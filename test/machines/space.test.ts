@@ -14,16 +14,19 @@ type Role = 'replica' | 'promotion' | 'primary'
 
 /** Roles that only note that they live, and with what input; `fails`: cannot even start. */
 function provided(lived: string[] = [], inputs: RoleInput[] = [], fails?: Role) {
-  const role = (name: Role): AnyActorLogic => fromCallback<SpaceEvent, RoleInput>((given) => {
-    if (name === fails) throw new Error(`no ${name}`)
-    lived.push(`${name} starts`)
-    inputs.push(given.input)
-    return () => {
-      lived.push(`${name} stops`)
-    }
-  })
+  const role = (name: Role): AnyActorLogic =>
+    fromCallback<SpaceEvent, RoleInput>((given) => {
+      if (name === fails) throw new Error(`no ${name}`)
+      lived.push(`${name} starts`)
+      inputs.push(given.input)
+      return () => {
+        lived.push(`${name} stops`)
+      }
+    })
   const actors = {
-    replica: role('replica'), promotion: role('promotion'), primary: role('primary'),
+    replica: role('replica'),
+    promotion: role('promotion'),
+    primary: role('primary'),
   }
   return spaceMachine.provide({ actors })
 }
@@ -33,14 +36,13 @@ const record = recordOf({ revision: 9, epoch: 4, primary: 'n2' })
 const handedOver = recordOf({ revision: 8, epoch: 4, state: 'claimed', primary: 'n2' })
 const recovered: SpaceEvent = { type: 'logRecovered' }
 const vacancyFound: SpaceEvent = { type: 'vacancyFound', reason: 'vacancy: noResponders' }
-const won: SpaceEvent =
-  { type: 'promotionOver', output: { kind: 'won', record, epochStart: 1041 } }
-const stoodDown: SpaceEvent =
-  { type: 'promotionOver', output: { kind: 'stoodDown', reason: 'n3 serves with valid grants' } }
+const won: SpaceEvent = { type: 'promotionOver', output: { kind: 'won', record, epochStart: 1041 } }
+const stoodDown: SpaceEvent = { type: 'promotionOver',
+  output: { kind: 'stoodDown', reason: 'n3 serves with valid grants' } }
 const namedPrimary: SpaceEvent = { type: 'namedPrimary', record: handedOver }
 const ordered: SpaceEvent = { type: 'promotionOrdered', reason: 'an operator forces it' }
-const steppedDown: SpaceEvent =
-  { type: 'steppedDown', output: { reason: 'handed over', handedTo: 'n3' } }
+const steppedDown: SpaceEvent = { type: 'steppedDown',
+  output: { reason: 'handed over', handedTo: 'n3' } }
 const busLost: SpaceEvent = { type: 'busLost', reason: 'no bus: stale' }
 const damaged: SpaceEvent = { type: 'logDamaged', reason: 'a bad record in segment 3' }
 const error = 'a bug'
@@ -59,8 +61,11 @@ const run = (events: readonly SpaceEvent[], fails?: Role) => {
 
 test('replica, promoting, primary, handing over, replica', () => {
   const text = transcript(machine, input, [
-    ...toPrimary, { type: 'handoverStarted' }, { type: 'handoverAbandoned' },
-    { type: 'handoverStarted' }, steppedDown,
+    ...toPrimary,
+    { type: 'handoverStarted' },
+    { type: 'handoverAbandoned' },
+    { type: 'handoverStarted' },
+    steppedDown,
   ])
   assert.is(text, golden(`
     recovering
@@ -105,7 +110,13 @@ test('a promotion that stands down leaves a replica', () => {
 
 test('roles that fail end the epoch or the attempt, never the space', () => {
   const text = transcript(machine, input, [
-    recovered, replicaFailed, vacancyFound, promotionFailed, vacancyFound, won, primaryFailed,
+    recovered,
+    replicaFailed,
+    vacancyFound,
+    promotionFailed,
+    vacancyFound,
+    won,
+    primaryFailed,
   ])
   assert.is(text, golden(`
     recovering
@@ -136,7 +147,13 @@ test('roles that fail end the epoch or the attempt, never the space', () => {
 
 test('without the bus there is no epoch and no promotion', () => {
   const text = transcript(machine, input, [
-    recovered, busLost, vacancyFound, busLost, vacancyFound, won, busLost,
+    recovered,
+    busLost,
+    vacancyFound,
+    busLost,
+    vacancyFound,
+    won,
+    busLost,
   ])
   assert.is(text, golden(`
     recovering
@@ -165,7 +182,12 @@ test('without the bus there is no epoch and no promotion', () => {
 
 test('a damaged log takes the member out of every role, until it is repaired', () => {
   const text = transcript(machine, input, [
-    ...toPrimary, damaged, vacancyFound, namedPrimary, ordered, { type: 'logRepaired' },
+    ...toPrimary,
+    damaged,
+    vacancyFound,
+    namedPrimary,
+    ordered,
+    { type: 'logRepaired' },
   ])
   assert.is(text, golden(`
     recovering
@@ -198,8 +220,16 @@ test('a damaged log takes the member out of every role, until it is repaired', (
 test('one role lives at a time, and stops before the next one starts', () => {
   const { lived } = run([...toPrimary, steppedDown, namedPrimary, damaged])
   assert.equal(lived, [
-    'replica starts', 'replica stops', 'promotion starts', 'promotion stops', 'primary starts',
-    'primary stops', 'replica starts', 'replica stops', 'promotion starts', 'promotion stops',
+    'replica starts',
+    'replica stops',
+    'promotion starts',
+    'promotion stops',
+    'primary starts',
+    'primary stops',
+    'replica starts',
+    'replica stops',
+    'promotion starts',
+    'promotion stops',
   ])
 })
 
@@ -232,8 +262,7 @@ test('a role that cannot start', () => {
   assert.is(primary.actor.getSnapshot().value, 'replica')
   assert.match(primary.actor.getSnapshot().context.lastReason, /no primary/)
   const replica = run([recovered], 'replica')
-  assert.equal(replica.log.at(-1)?.effect,
-    { type: 'escalate', error: new Error('no replica') })
+  assert.equal(replica.log.at(-1)?.effect, { type: 'escalate', error: new Error('no replica') })
 })
 
 test('events of a role that is over change nothing', () => {
@@ -246,10 +275,21 @@ test('events of a role that is over change nothing', () => {
 
 test('every state is reached', () => {
   assertCovered({
-    machine, input,
+    machine,
+    input,
     events: [
-      ...toPrimary, stoodDown, namedPrimary, ordered, steppedDown, busLost, damaged, primaryFailed,
-      promotionFailed, replicaFailed, { type: 'handoverStarted' }, { type: 'handoverAbandoned' },
+      ...toPrimary,
+      stoodDown,
+      namedPrimary,
+      ordered,
+      steppedDown,
+      busLost,
+      damaged,
+      primaryFailed,
+      promotionFailed,
+      replicaFailed,
+      { type: 'handoverStarted' },
+      { type: 'handoverAbandoned' },
       { type: 'logRepaired' },
     ],
     stopWhen: (snapshot) => snapshot.context.promotions > 1,
@@ -262,8 +302,17 @@ test('every event is handled, or ignored for a reason', () => {
   assertHandled({
     machine,
     events: [
-      'logRecovered', 'logDamaged', 'logRepaired', ...orders, 'promotionOver', 'promotionFailed',
-      'handoverStarted', 'handoverAbandoned', 'steppedDown', 'primaryFailed', 'replicaFailed',
+      'logRecovered',
+      'logDamaged',
+      'logRepaired',
+      ...orders,
+      'promotionOver',
+      'promotionFailed',
+      'handoverStarted',
+      'handoverAbandoned',
+      'steppedDown',
+      'primaryFailed',
+      'replicaFailed',
       'busLost',
     ],
     ignoreTable: [
@@ -276,11 +325,13 @@ test('every event is handled, or ignored for a reason', () => {
       { state: 'damaged', events: orders, reason: 'it neither serves nor is a candidate' },
       { state: 'primary', events: orders, reason: 'it is primary' },
       {
-        state: 'promoting', events: ['vacancyFound', 'namedPrimary'],
+        state: 'promoting',
+        events: ['vacancyFound', 'namedPrimary'],
         reason: 'sent to a replica; the promotion under way reads the record itself',
       },
-      ...['recovering', 'damaged'].map((state) =>
-        ({ state, events: ['busLost'], reason: 'no role needs the bus' })),
+      ...['recovering', 'damaged'].map((state) => ({ state, events: ['busLost'],
+        reason: 'no role needs the bus' })
+      ),
       { state: 'replica', events: ['busLost'], reason: 'the replica itself is notified' },
     ],
   })

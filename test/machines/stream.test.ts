@@ -7,18 +7,31 @@ import { assertCovered, assertHandled, golden, runTimed, transcript } from './pa
 const test = suite('machines/stream')
 
 const input = { space: 'demo', peer: 'n2', stalledMax: 3 }
-const joined = (session: number, common: number, end: number): StreamEvent =>
-  ({ type: 'memberJoined', session, common, end })
-const measured = (acked: number, sent: number, end: number, windowFull = false): StreamEvent =>
-  ({ type: 'measured', acked, sent, end, windowFull })
-const nacked = (sequence: number): StreamEvent =>
-  ({ type: 'nacked', sequence, reason: `gap after ${sequence}` })
+const joined = (session: number, common: number, end: number): StreamEvent => ({
+  type: 'memberJoined',
+  session,
+  common,
+  end,
+})
+const measured = (acked: number, sent: number, end: number, windowFull = false): StreamEvent => ({
+  type: 'measured',
+  acked,
+  sent,
+  end,
+  windowFull,
+})
+const nacked = (sequence: number): StreamEvent => ({ type: 'nacked', sequence,
+  reason: `gap after ${sequence}` })
 const peerDied: StreamEvent = { type: 'peerDied', reason: 'n2 is proven dead' }
 
 test('a member joins, catches up, and streams', () => {
   const text = transcript(streamMachine, input, [
-    joined(1, 40, 90), measured(0, 60, 90), measured(60, 90, 90), measured(90, 90, 90),
-    measured(90, 95, 95), measured(95, 95, 95),
+    joined(1, 40, 90),
+    measured(0, 60, 90),
+    measured(60, 90, 90),
+    measured(90, 90, 90),
+    measured(90, 95, 95),
+    measured(95, 95, 95),
   ])
   assert.is(text, golden(`
     joining
@@ -41,7 +54,10 @@ test('a member joins, catches up, and streams', () => {
 
 test('past the window it falls behind, and catches up from the journal', () => {
   const text = transcript(streamMachine, input, [
-    joined(1, 0, 10), measured(10, 10, 10), measured(10, 50, 80, true), measured(50, 80, 80),
+    joined(1, 0, 10),
+    measured(10, 10, 10),
+    measured(10, 50, 80, true),
+    measured(50, 80, 80),
     measured(80, 80, 80),
   ])
   assert.is(text, golden(`
@@ -65,8 +81,14 @@ test('past the window it falls behind, and catches up from the journal', () => {
 
 test('no ack in time: go back to what was acknowledged', () => {
   const text = transcript(streamMachine, input, [
-    joined(1, 0, 10), measured(10, 10, 10), measured(10, 30, 30), measured(10, 30, 30),
-    measured(10, 30, 30), measured(10, 30, 30), measured(20, 30, 30), measured(30, 30, 30),
+    joined(1, 0, 10),
+    measured(10, 10, 10),
+    measured(10, 30, 30),
+    measured(10, 30, 30),
+    measured(10, 30, 30),
+    measured(10, 30, 30),
+    measured(20, 30, 30),
+    measured(30, 30, 30),
   ])
   assert.is(text, golden(`
     joining
@@ -96,7 +118,11 @@ test('no ack in time: go back to what was acknowledged', () => {
 
 test('a gap is reported: go back there at once', () => {
   const text = transcript(streamMachine, input, [
-    joined(1, 0, 10), measured(10, 10, 10), nacked(12), nacked(12), measured(20, 20, 20),
+    joined(1, 0, 10),
+    measured(10, 10, 10),
+    nacked(12),
+    nacked(12),
+    measured(20, 20, 20),
   ])
   assert.is(text, golden(`
     joining
@@ -121,7 +147,11 @@ test('a gap is reported: go back there at once', () => {
 
 test('a dead member has to join again', () => {
   const text = transcript(streamMachine, input, [
-    joined(1, 0, 10), peerDied, measured(10, 10, 10), joined(2, 10, 20), measured(20, 20, 20),
+    joined(1, 0, 10),
+    peerDied,
+    measured(10, 10, 10),
+    joined(2, 10, 20),
+    measured(20, 20, 20),
   ])
   assert.is(text, golden(`
     joining
@@ -146,7 +176,8 @@ test('a dead member has to join again', () => {
 
 test('entries gone from the journal take a snapshot', () => {
   const text = transcript(streamMachine, input, [
-    { type: 'snapshotNeeded', reason: 'the journal begins at 500' }, joined(2, 700, 720),
+    { type: 'snapshotNeeded', reason: 'the journal begins at 500' },
+    joined(2, 700, 720),
   ])
   assert.is(text, golden(`
     joining
@@ -184,10 +215,16 @@ test('progress of an earlier session does not count in a new one', () => {
 
 test('every state is reached', () => {
   assertCovered({
-    machine: streamMachine, input,
+    machine: streamMachine,
+    input,
     events: [
-      joined(1, 0, 10), measured(10, 10, 10), measured(10, 20, 20), measured(10, 20, 20, true),
-      nacked(5), peerDied, { type: 'snapshotNeeded', reason: 'x' },
+      joined(1, 0, 10),
+      measured(10, 10, 10),
+      measured(10, 20, 20),
+      measured(10, 20, 20, true),
+      nacked(5),
+      peerDied,
+      { type: 'snapshotNeeded', reason: 'x' },
     ],
     stopWhen: (snapshot) => snapshot.context.rewinds > 1,
   })
@@ -198,8 +235,9 @@ test('every event is handled, or ignored for a reason', () => {
   assertHandled({
     machine: streamMachine,
     events: ['memberJoined', 'snapshotNeeded', 'measured', 'nacked', 'peerDied'],
-    ignoreTable: ['joining', 'snapshotting', 'unreachable'].map((state) =>
-      ({ state, events: ['measured', 'nacked'], reason: noSession })),
+    ignoreTable: ['joining', 'snapshotting', 'unreachable'].map((state) => ({ state,
+      events: ['measured', 'nacked'], reason: noSession })
+    ),
   })
 })
 

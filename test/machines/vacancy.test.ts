@@ -11,8 +11,13 @@ const test = suite('machines/vacancy')
 
 const life = (incarnation: number, connection: number): Life => ({ incarnation, connection })
 const nothing: VacancyEvidence = {
-  self: 'n2', life: life(1, 1), primaryEpoch: 0, heardLife: null, goneLife: null,
-  resignedEpoch: 0, grantExpired: false,
+  self: 'n2',
+  life: life(1, 1),
+  primaryEpoch: 0,
+  heardLife: null,
+  goneLife: null,
+  resignedEpoch: 0,
+  grantExpired: false,
 }
 
 test('the proofs that epoch 3 of n1 4.2 is over', () => {
@@ -23,7 +28,8 @@ test('the proofs that epoch 3 of n1 4.2 is over', () => {
     ['vacant', { state: 'vacant' }, {}, 'none'],
     ['I am named and am not primary', { primary: 'n2' }, {}, 'own'],
     ['I am named and am primary', { primary: 'n2' }, { primaryEpoch: 3 }, null],
-    ['I am named, and am primary of an earlier epoch', { primary: 'n2' }, { primaryEpoch: 2 }, 'own'],
+    ['I am named, and am primary of an earlier epoch', { primary: 'n2' }, { primaryEpoch: 2 },
+      'own'],
     ['heard as it is', {}, { heardLife: life(4, 2) }, null],
     ['a new connection', {}, { heardLife: life(4, 3) }, 'restarted'],
     ['a new incarnation', {}, { heardLife: life(5, 1) }, 'restarted'],
@@ -43,10 +49,13 @@ test('the proofs that epoch 3 of n1 4.2 is over', () => {
 })
 
 const anyLife = fc.record({
-  incarnation: fc.integer({ min: 1, max: 4 }), connection: fc.integer({ min: 1, max: 4 }),
+  incarnation: fc.integer({ min: 1, max: 4 }),
+  connection: fc.integer({ min: 1, max: 4 }),
 })
 const anyEvidence = fc.record({
-  heardLife: fc.option(anyLife), goneLife: fc.option(anyLife), resignedEpoch: fc.nat(6),
+  heardLife: fc.option(anyLife),
+  goneLife: fc.option(anyLife),
+  resignedEpoch: fc.nat(6),
 }).map((given) => ({ ...nothing, ...given }))
 
 test('lives are in order: incarnation, then connection', () => {
@@ -70,15 +79,16 @@ test('evidence about an older life never ends a newer epoch', () => {
 })
 
 test('whatever ended an epoch, a later life that wins again is not touched by it', () => {
-  fc.assert(fc.property(anyEvidence, anyLife, fc.integer({ min: 1, max: 6 }),
-    (evidence, named, epoch) => {
+  fc.assert(
+    fc.property(anyEvidence, anyLife, fc.integer({ min: 1, max: 6 }), (evidence, named, epoch) => {
       fc.pre(vacancyOf(assignmentOf({ life: named, epoch }), evidence) !== null)
       const latest = [named, evidence.heardLife, evidence.goneLife]
         .reduce<Life>((a, b) => (b && compareLives(b, a) > 0 ? b : a), named)
       const next = life(latest.incarnation, latest.connection + 1)
       const again = assignmentOf({ life: next, epoch: Math.max(epoch, evidence.resignedEpoch) + 1 })
       assert.is(vacancyOf(again, evidence), null)
-    }))
+    }),
+  )
 })
 
 test('evidence about the life of the primary or a later one ends its epoch', () => {

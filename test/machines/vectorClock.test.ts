@@ -1,9 +1,8 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import {
-  clockOfEpoch, componentsMax, covers, dotOf, nodeOf,
-} from '../../machines/log/vectorClock.js'
+import { clockOfEpoch, componentsMax, covers, dotOf,
+  nodeOf } from '../../machines/log/vectorClock.js'
 import type { Dot, VectorClock } from '../../machines/log/vectorClock.js'
 
 const test = suite('machines/vectorClock')
@@ -100,13 +99,14 @@ test('a node may be called like a property of every object', () => {
 const nodes = ['n1', 'n2', 'n3', 'n4'] as const
 
 /** Each epoch begins at some entry of an earlier one, and writes some: a history with forks. */
-const epochs = (minLength: number, maxLength: number) => fc.array(fc.record({
-  node: fc.constantFrom(...nodes),
-  /** Counted from the youngest entry back: forks are short, as a rule. */
-  back: fc.oneof({ weight: 3, arbitrary: fc.nat(4) }, { weight: 1, arbitrary: fc.nat(1000) }),
-  count: fc.integer({ min: 1, max: 4 }),
-  skipped: fc.oneof({ weight: 9, arbitrary: fc.nat(2) }, { weight: 1, arbitrary: fc.nat(9000) }),
-}), { minLength, maxLength })
+const epochs = (minLength: number, maxLength: number) =>
+  fc.array(fc.record({
+    node: fc.constantFrom(...nodes),
+    /** Counted from the youngest entry back: forks are short, as a rule. */
+    back: fc.oneof({ weight: 3, arbitrary: fc.nat(4) }, { weight: 1, arbitrary: fc.nat(1000) }),
+    count: fc.integer({ min: 1, max: 4 }),
+    skipped: fc.oneof({ weight: 9, arbitrary: fc.nat(2) }, { weight: 1, arbitrary: fc.nat(9000) }),
+  }), { minLength, maxLength })
 
 type Plan = (typeof epochs) extends (min: number, max: number) => fc.Arbitrary<infer T> ? T : never
 

@@ -98,7 +98,8 @@ test('alert rules: the kinds of alerts that they match are sent', () => {
 test('alert rules: what must not go unnoticed has one', () => {
   const names = rules.map(({ alert }) => alert)
   for (const name of ['NoPrimary', 'UnderReplicated', 'ReplicationLag', 'LossWindow', 'ReadOnly',
-    'Divergence', 'Tilt', 'ArbiterLost', 'ForkReportOpen']) {
+    'Divergence', 'Tilt', 'ArbiterLost', 'ForkReportOpen'])
+  {
     assert.ok(names.includes(`Engram${name}`), name)
   }
 })
@@ -121,7 +122,8 @@ interface Panel {
   readonly id: number
   readonly type: string
   readonly title: string
-  readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number }
+  readonly gridPos: { readonly x: number; readonly y: number; readonly w: number;
+    readonly h: number }
   readonly targets?: readonly { readonly expr: string; readonly legendFormat: string }[]
 }
 
@@ -167,7 +169,9 @@ test('dashboard: variables are defined, ids unique, panels side by side', () => 
 })
 
 test('dashboard: lag, loss window, members, failovers, latency, journal and alerts are on it', () => {
-  const text = dashboard.panels.flatMap((panel) => panel.targets ?? []).map((t) => t.expr).join('\n')
+  const text = dashboard.panels.flatMap((panel) => panel.targets ?? []).map((t) => t.expr).join(
+    '\n',
+  )
   for (const name of ['replication_lag_seconds', 'replication_lag_bytes', 'loss_window_seconds',
     'in_sync_members', 'promotions_total', 'writes_total', 'durable_ack_seconds_bucket',
     'journal_flush_seconds_bucket', 'alerts_total', 'fork_reports_open', 'quarantined_writes',

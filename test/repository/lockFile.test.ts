@@ -34,7 +34,7 @@ function namesOf(entry: Manifest): string[] {
 
 /** The places where Node would look for `name` from the package in the folder `from`. */
 function isFound(all: Packages, from: string, name: string): boolean {
-  for (let folder = from; ; folder = folder.slice(0, Math.max(0, folder.lastIndexOf('/')))) {
+  for (let folder = from;; folder = folder.slice(0, Math.max(0, folder.lastIndexOf('/')))) {
     const path = folder === '' ? `node_modules/${name}` : `${folder}/node_modules/${name}`
     if (all[path] !== undefined) return true
     if (folder === '') return false
@@ -42,9 +42,11 @@ function isFound(all: Packages, from: string, name: string): boolean {
 }
 
 function missing(all: Packages): string[] {
-  return Object.entries(all).flatMap(([path, entry]) => namesOf(entry)
-    .filter((name) => !isFound(all, path, name))
-    .map((name) => `${name}, which ${path === '' ? 'package.json' : path} names`))
+  return Object.entries(all).flatMap(([path, entry]) =>
+    namesOf(entry)
+      .filter((name) => !isFound(all, path, name))
+      .map((name) => `${name}, which ${path === '' ? 'package.json' : path} names`)
+  )
 }
 
 test('a package that is missing is noticed', () => {

@@ -9,8 +9,11 @@ const test = suite('no browser')
 
 function run(env: Record<string, string>): { code: number | null; output: string } {
   const file = join(root, 'dist', 'test', 'browser', 'forks.test.js')
-  const { status, stdout, stderr } = spawnSync(process.execPath, [file],
-    { env: cleanEnvironment(env), encoding: 'utf8', timeout: 60_000 })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [file], {
+    env: cleanEnvironment(env),
+    encoding: 'utf8',
+    timeout: 60_000,
+  })
   return { code: status, output: stdout + stderr }
 }
 
@@ -23,8 +26,9 @@ test('each is named, with the reason and what to do', () => {
 })
 
 test('where one is required they fail', () => {
-  const without: Record<string, string>[] =
-    [{ CHROMIUM: '/nowhere/chromium' }, { ENGRAM_NO_BROWSER: '1' }]
+  const without: Record<string, string>[] = [{ CHROMIUM: '/nowhere/chromium' }, {
+    ENGRAM_NO_BROWSER: '1',
+  }]
   for (const env of without) {
     const { code, output } = run({ ...env, CHROMIUM_REQUIRED: '1' })
     assert.is.not(code, 0)

@@ -16,8 +16,11 @@ interface Manifest {
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest
 
 test('it holds the build and what the build reads, and no tests', () => {
-  const { stdout, stderr } = spawnSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'],
-    { cwd: root, encoding: 'utf8', timeout: 60_000 })
+  const { stdout, stderr } = spawnSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+    cwd: root,
+    encoding: 'utf8',
+    timeout: 60_000,
+  })
   const [packed] = JSON.parse(stdout) as { readonly files: readonly { readonly path: string }[] }[]
   assert.ok(packed, stderr)
   const paths = packed.files.map(({ path }) => path)
@@ -27,25 +30,30 @@ test('it holds the build and what the build reads, and no tests', () => {
   for (const path of [...named, 'dist/page/index.html', 'dist/runtime/cli/main.js', 'nats.conf',
     'LICENSE', 'README.md']) assert.ok(paths.includes(path), `${path} is missing`)
   const allowed = /^(dist\/(machines|actors|runtime|page)\/|[A-Za-z.]+$|scripts\/engram\.mjs$)/
-  assert.equal(paths.filter((path) => !allowed.test(path) || /\.map$|\.tsx?$/.test(
-    path.replace(/\.d\.ts$/, ''))), [])
+  assert.equal(paths.filter((path) =>
+    !allowed.test(path) || /\.map$|\.tsx?$/.test(
+      path.replace(/\.d\.ts$/, ''),
+    )
+  ), [])
 })
 
 /** Names of the packages and files that an entry loads. */
 function loadedBy(entry: string): string[] {
-  const hooks = `data:text/javascript,${encodeURIComponent(`
+  const hooks = `data:text/javascript,${
+    encodeURIComponent(`
     import { writeSync } from 'node:fs'
     export const resolve = async (name, context, next) => {
       const found = await next(name, context)
       writeSync(1, found.url + '\\n')
       return found
-    }`)}`
+    }`)
+  }`
   const script = `
     import { register } from 'node:module'
     register(${JSON.stringify(hooks)})
     await import('engram-replication${entry}')`
-  const { stdout, stderr, status } = spawnSync(process.execPath,
-    ['--input-type=module', '--eval', script], { cwd: root, encoding: 'utf8', timeout: 60_000 })
+  const { stdout, stderr, status } = spawnSync(process.execPath, ['--input-type=module', '--eval',
+    script], { cwd: root, encoding: 'utf8', timeout: 60_000 })
   assert.is(status, 0, stderr)
   return stdout.split('\n')
 }
@@ -56,8 +64,11 @@ const matching = (lines: readonly string[], ...words: string[]): string[] =>
 test('the client loads nothing of a server', () => {
   const lines = loadedBy('/client')
   assert.equal(matching(lines, '/node_modules/nats/', '/dist/runtime/client/index.js').length, 2)
-  assert.equal(matching(lines, '/lmdb/', '/pino/', '/prom-client/', '/xstate/', '/commander/', '/ws/',
-    '/runtime/host/', '/runtime/store/', '/runtime/journal/', '/actors/node/'), [])
+  assert.equal(
+    matching(lines, '/lmdb/', '/pino/', '/prom-client/', '/xstate/', '/commander/', '/ws/',
+      '/runtime/host/', '/runtime/store/', '/runtime/journal/', '/actors/node/'),
+    [],
+  )
 })
 
 test('the charts load XState, and nothing else', () => {
@@ -68,8 +79,10 @@ test('the charts load XState, and nothing else', () => {
 
 test('the actor host loads no store', () => {
   const lines = loadedBy('/host')
-  assert.equal(matching(lines, '/node_modules/xstate/', '/dist/runtime/standalone/index.js').length, 2)
-  assert.equal(matching(lines, '/lmdb/', '/prom-client/', '/runtime/store/', '/runtime/client/'), [])
+  assert.equal(matching(lines, '/node_modules/xstate/', '/dist/runtime/standalone/index.js').length,
+    2)
+  assert.equal(matching(lines, '/lmdb/', '/prom-client/', '/runtime/store/', '/runtime/client/'),
+    [])
 })
 
 test('its commands are there', () => {

@@ -19,11 +19,14 @@ interface System {
 }
 
 const system = await import(
-  pathToFileURL(join(root, 'scripts', 'system.mjs')).href) as System
+  pathToFileURL(join(root, 'scripts', 'system.mjs')).href
+) as System
 const test = suite('preparation')
 
 function inClone(
-  name: string, body: (clone: FreshClone) => Promise<void>, tests: Test = test,
+  name: string,
+  body: (clone: FreshClone) => Promise<void>,
+  tests: Test = test,
 ): void {
   tests(name, async () => {
     const clone = new FreshClone()
@@ -36,7 +39,12 @@ function inClone(
 }
 
 const nowhere: Host = {
-  env: {}, platform: 'linux', uid: 0, isTerminal: true, folders: [], chromium: '/nowhere/chromium',
+  env: {},
+  platform: 'linux',
+  uid: 0,
+  isTerminal: true,
+  folders: [],
+  chromium: '/nowhere/chromium',
   hasSystemd: false,
 }
 const both = ['nats-server', 'chromium']
@@ -97,14 +105,15 @@ inClone('without a terminal all is installed, and each step is printed', async (
     + 'apt-get install -y --no-install-recommends nats-server chromium\n')
   assert.is(output.replaceAll(/\d+ s/g, '0 s'), [
     'engram: to be done first, this once; about: dependencies (npm ci) 0 s, '
-      + 'nats-server and chromium (apt-get) 0 s, build (tsc, vite) 0 s',
+    + 'nats-server and chromium (apt-get) 0 s, build (tsc, vite) 0 s',
     'engram: 1 of 3: dependencies (npm ci)',
     'engram: 1 of 3: dependencies (npm ci): done in 0 s',
     'engram: 2 of 3: nats-server and chromium (apt-get)',
     'engram: 2 of 3: nats-server and chromium (apt-get): done in 0 s',
     'engram: 3 of 3: build (tsc, vite)',
     'engram: 3 of 3: build (tsc, vite): done in 0 s',
-    'PREPARED', '',
+    'PREPARED',
+    '',
   ].join('\n'))
   // Whatever is there already is not made again, and nothing is printed.
   assert.equal(await clone.prepare(both), { code: 0, output: 'PREPARED\n' })
@@ -150,7 +159,7 @@ inClone('the output of apt-get is shown; without a Chromium alone it goes on', a
 
 inClone('npm start: --yes is for the preparation, everything else for engram up', async (clone) => {
   writeFileSync(join(clone.folder, 'scripts', 'engram.mjs'),
-    "console.log('engram', ...process.argv.slice(2))")
+    'console.log(\'engram\', ...process.argv.slice(2))')
   const start = async (...flags: string[]): Promise<string> =>
     (await clone.run(['scripts/start.mjs', '--nats=nats://x', ...flags], {})).output
   await clone.prepare([])
@@ -161,8 +170,8 @@ inClone('npm start: --yes is for the preparation, everything else for engram up'
 
 inClone('unchanged sources are not built again, by whichever command', async (clone) => {
   clone.write('runtime/part.ts', 'export const part = 1')
-  clone.write('runtime/page/web/main.tsx', "import { shown } from '../shown.js'\n")
-  clone.write('runtime/page/shown.ts', "import { deep } from '../deep.js'\n")
+  clone.write('runtime/page/web/main.tsx', 'import { shown } from \'../shown.js\'\n')
+  clone.write('runtime/page/shown.ts', 'import { deep } from \'../deep.js\'\n')
   clone.write('runtime/deep.ts', '')
   const outputs = ['runtime/page/shown.js', 'runtime/deep.js']
   for (const name of outputs) clone.write(`dist/${name}`, '')
@@ -215,10 +224,10 @@ inClone('test:watch runs the tests after each compilation without errors', async
     }
     next()
   `)
-  clone.write('dist/test/run.js', "console.log('RAN ' + process.argv.slice(2).join(' '))")
+  clone.write('dist/test/run.js', 'console.log(\'RAN \' + process.argv.slice(2).join(\' \'))')
   const { output } = await clone.run(['scripts/testWatch.mjs', 'http', '--test', 'x'], {})
-  assert.equal(output.split('\n').filter((line) => line.startsWith('RAN')),
-    ['RAN http --test x', 'RAN http --test x'])
+  assert.equal(output.split('\n').filter((line) => line.startsWith('RAN')), ['RAN http --test x',
+    'RAN http --test x'])
 })
 
 const terminal = noTerminal()

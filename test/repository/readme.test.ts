@@ -57,7 +57,9 @@ test('a write with the plain nats package', async () => {
 
 for (const document of ['README.md', 'docs/client.md']) {
   test(`a write and a read with the TypeScript client, in ${document}`, async () => {
-    const { code, err } = await run(program(`import { connect } from 'engram-replication'`, document))
+    const { code, err } = await run(
+      program(`import { connect } from 'engram-replication'`, document),
+    )
     assert.is(code, 0, `it does not end by itself: ${err}`)
     assert.equal(primary.reads.at(-1)?.query, { type: 'GetNode', nodeId: 'n1' })
   })
@@ -85,13 +87,16 @@ test('docs/client.md: a client that keeps its writes, and resends what a failove
 
 test('docs/forks.md: the merge rule decides alike, whichever write comes first', async () => {
   const source = blockOf('docs/forks.md', '/** The longer content stays.')
-  const { default: rule } = await import(`data:text/javascript,${encodeURIComponent(source)}`) as
-    { default: (standing: object, incoming: object) => string }
+  const { default: rule } = await import(`data:text/javascript,${encodeURIComponent(source)}`) as {
+    default: (standing: object, incoming: object) => string
+  }
   const contender = (content: string, sequence: number) => ({
-    operation: { type: 'StoreNode', node: { id: 'a', content } }, timestamp: 5,
+    operation: { type: 'StoreNode', node: { id: 'a', content } },
+    timestamp: 5,
     origin: { epoch: 1, sequence },
   })
-  const [long, short, later] = [contender('longer', 1), contender('short', 2), contender('short', 3)]
+  const [long, short, later] = [contender('longer', 1), contender('short', 2),
+    contender('short', 3)]
   assert.equal([rule(long, short), rule(short, long)], ['standing', 'incoming'])
   assert.equal([rule(short, later), rule(later, short)], ['incoming', 'standing'])
 })

@@ -23,7 +23,7 @@ test.before(() => {
 })
 
 /** As uvu ends. */
-const passing = "console.log('Total: 2\\nPassed: 2')"
+const passing = 'console.log(\'Total: 2\\nPassed: 2\')'
 
 function write(name: string, text: string): void {
   const file = join(folder, `${name}.test.js`)
@@ -48,8 +48,8 @@ test('without a flag the short ones', () => {
 })
 
 test('--long the others, --all both', () => {
-  assert.equal(run('--long'),
-    { code: 0, lines: ['4 passed, 0 failed', 'sim/four.long', 'unit/two.long'], errors: '' })
+  assert.equal(run('--long'), { code: 0,
+    lines: ['4 passed, 0 failed', 'sim/four.long', 'unit/two.long'], errors: '' })
   const { lines } = run('--all')
   assert.equal(lines.length, 6)
   assert.is(lines[0], '9 passed, 1 failed')
@@ -63,7 +63,7 @@ test('a name takes either', () => {
 test('a flag that does not exist is refused', () => {
   const { code, errors } = run('--lnog')
   assert.is(code, 2)
-  assert.match(errors, "Unknown option '--lnog'; there are --long, --all, --unit, --last-failed, "
+  assert.match(errors, 'Unknown option \'--lnog\'; there are --long, --all, --unit, --last-failed, '
     + '--test')
   assert.is(run('--test').code, 2)
 })
@@ -97,8 +97,8 @@ test('--test picks tests by a part of their name', () => {
   write('picked/a', suiteOf('reads what is there', 'is broken'))
   write('picked/b', suiteOf('writes', 'reads nothing'))
   write('picked/c', suiteOf('writes twice'))
-  assert.equal(run('picked/', '--test', 'reads'),
-    { code: 0, lines: ['2 passed, 0 failed', 'picked/a', 'picked/b'], errors: '' })
+  assert.equal(run('picked/', '--test', 'reads'), { code: 0,
+    lines: ['2 passed, 0 failed', 'picked/a', 'picked/b'], errors: '' })
   assert.equal(run('picked/', '--test', 'broken').lines, ['0 passed, 1 failed', 'picked/a'])
   const { code, lines } = run('picked/', '--test', 'no such test')
   assert.equal([code, ...lines], [1, '0 passed, 0 failed'])

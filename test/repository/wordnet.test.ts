@@ -1,8 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import {
-  parseSynset, readWordNet, wordNetCounts, WordNetRequests,
-} from '../../bench/wordnetData.js'
+import { parseSynset, readWordNet, wordNetCounts,
+  WordNetRequests } from '../../bench/wordnetData.js'
 import type { WordNet } from '../../bench/wordnetData.js'
 
 const test = suite('WordNet')
@@ -30,8 +29,10 @@ test('a synset line is taken apart: words, gloss, pointers', () => {
   const { node, edges } = parseSynset('00002137 03 n 02 abstraction 0 abstract_entity 0 002 '
     + '@ 00001740 n 0000 + 00694095 v 0101 | a general concept  ', 'n')
   assert.equal(node, {
-    id: 'n00002137', content: 'abstraction, abstract entity: a general concept',
-    activation: 0.5, confidence: 1,
+    id: 'n00002137',
+    content: 'abstraction, abstract entity: a general concept',
+    activation: 0.5,
+    confidence: 1,
     metadata: { pos: 'n', lexFile: 3, words: ['abstraction', 'abstract entity'] },
   })
   assert.equal(edges, [
@@ -43,7 +44,9 @@ test('a synset line is taken apart: words, gloss, pointers', () => {
 test('the word count is hexadecimal, and a satellite is an adjective', () => {
   const words = Array.from({ length: 16 }, (_, n) => `w${n} 0`).join(' ')
   const { node, edges } = parseSynset(
-    `00001740 00 s 10 ${words} 001 & 00002098 s 0000 | gloss`, 'a')
+    `00001740 00 s 10 ${words} 001 & 00002098 s 0000 | gloss`,
+    'a',
+  )
   assert.equal(node.metadata?.['words'], Array.from({ length: 16 }, (_, n) => `w${n}`))
   assert.equal(edges, [{ source: 'a00001740', target: 'a00002098', kind: '&' }])
 })

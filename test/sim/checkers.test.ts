@@ -21,7 +21,8 @@ const test = suite('checkers of the simulator')
 
 const nodes = ['n1', 'n2', 'n3']
 const clients: Plan['clients'] = [
-  { thinkMs: 20, pipeline: 4, behaves: 'plain' }, { thinkMs: 50, pipeline: 1, behaves: 'plain' },
+  { thinkMs: 20, pipeline: 4, behaves: 'plain' },
+  { thinkMs: 50, pipeline: 1, behaves: 'plain' },
 ]
 
 function fault(kind: Fault['kind'], atMs: number, more: Partial<Fault> = {}): Fault {
@@ -30,10 +31,22 @@ function fault(kind: Fault['kind'], atMs: number, more: Partial<Fault> = {}): Fa
 
 function plan(faults: readonly Fault[]): Plan {
   return {
-    seed: 1, nodes, replicas: 2, minInSync: 2, faultsMs: 4000, latencyMs: 0.3, fsyncMs: 1,
-    clocks: {}, clients,
-    requestsMax: 500, faults, maxLoss: { entries: 2 }, whenUnderReplicated: 'accept',
-    reconcile: 'automatic', commandsEveryMs: null, reconcilesAtEnd: true,
+    seed: 1,
+    nodes,
+    replicas: 2,
+    minInSync: 2,
+    faultsMs: 4000,
+    latencyMs: 0.3,
+    fsyncMs: 1,
+    clocks: {},
+    clients,
+    requestsMax: 500,
+    faults,
+    maxLoss: { entries: 2 },
+    whenUnderReplicated: 'accept',
+    reconcile: 'automatic',
+    commandsEveryMs: null,
+    reconcilesAtEnd: true,
   }
 }
 
@@ -43,9 +56,15 @@ const forkSeeds = [1, 2, 3, 4, 5, 6]
 /** Primaries that nobody hears, and that then die: what they answered meanwhile is a fork. */
 function forks(seed: number): Plan {
   const faults = [500, 2000, 3500, 5000].map((atMs) =>
-    fault('strand', atMs, { node: 'primary', amount: 250, mode: 'kill', forMs: 900 }))
+    fault('strand', atMs, { node: 'primary', amount: 250, mode: 'kill', forMs: 900 })
+  )
   return {
-    ...plan(faults), seed, faultsMs: 7000, maxLoss: null, requestsMax: 2000, clients: [
+    ...plan(faults),
+    seed,
+    faultsMs: 7000,
+    maxLoss: null,
+    requestsMax: 2000,
+    clients: [
       { thinkMs: 20, pipeline: 4, behaves: 'plain' },
       { thinkMs: 20, pipeline: 4, behaves: 'plain' },
       { thinkMs: 50, pipeline: 4, behaves: 'protects' },
@@ -62,7 +81,9 @@ type Methods = Record<string, (...args: never[]) => unknown>
 
 /** As `broken`, in forks: the first violation that one of the seeds meets. */
 async function brokenInForks(
-  prototype: object, name: string, make: (original: Methods[string]) => Methods[string],
+  prototype: object,
+  name: string,
+  make: (original: Methods[string]) => Methods[string],
 ): Promise<string | undefined> {
   for (const seed of forkSeeds) {
     const found = await broken(prototype, name, make, forks(seed))
@@ -73,7 +94,9 @@ async function brokenInForks(
 
 /** Runs with a method replaced; `make` gets the original. */
 async function broken(
-  prototype: object, name: string, make: (original: Methods[string]) => Methods[string],
+  prototype: object,
+  name: string,
+  make: (original: Methods[string]) => Methods[string],
   faults: readonly Fault[] | Plan,
 ): Promise<string | undefined> {
   const methods = prototype as Methods
@@ -89,7 +112,8 @@ async function broken(
 
 test('the same plans hold with the product as it is', async () => {
   for (const faults of [[], onEach('powerCut', 500, { mode: 'nothing' }),
-    onEach('pause', 500, { forMs: 3000 }), onEach('kill', 500)]) {
+    onEach('pause', 500, { forMs: 3000 }), onEach('kill', 500)])
+  {
     const { violation } = await runPlan(plan(faults))
     assert.is(violation, null, JSON.stringify(violation))
   }
@@ -97,8 +121,12 @@ test('the same plans hold with the product as it is', async () => {
 
 test('forks are reconciled by the product as it is, and are looked at', async () => {
   const wanted = new Set([
-    'salvages removed', 'relations checked: before', 'relations checked: concurrent',
-    'writes: merged', 'writes: quarantined', 'writes sent again by their clients',
+    'salvages removed',
+    'relations checked: before',
+    'relations checked: concurrent',
+    'writes: merged',
+    'writes: quarantined',
+    'writes sent again by their clients',
   ])
   for (const seed of forkSeeds) {
     if (wanted.size === 0) break
@@ -125,32 +153,37 @@ test('answers beyond what may be lost', async () => {
 })
 
 test('I4: answers before the fdatasync', async () => {
-  const found = await broken(Ingest.prototype, 'seal', (seal) => function early(
-    this: never, ...args: never[]
-  ) {
-    const item = seal.apply(this, args) as { written: () => void; durable: () => void }
-    return {
-      ...item,
-      written: () => {
-        item.written()
-        item.durable()
-      },
-      durable: () => undefined,
-    }
-  } as Methods[string], [])
+  const found = await broken(Ingest.prototype, 'seal', (seal) =>
+    function early(
+      this: never,
+      ...args: never[]
+    ) {
+      const item = seal.apply(this, args) as { written: () => void; durable: () => void }
+      return {
+        ...item,
+        written: () => {
+          item.written()
+          item.durable()
+        },
+        durable: () => undefined,
+      }
+    } as Methods[string], [])
   assert.is(found, 'I4')
 })
 
 test('I12: a disk that says fdatasync is done and has not done it', async () => {
   const { MemoryFileSystem } = await import('../fakes/memoryFileSystem.js')
-  const found = await broken(MemoryFileSystem.prototype, 'open', (open) => async function lying(
-    this: never, ...args: never[]
-  ) {
-    const handle = await open.apply(this, args) as object
-    const path = String(args[0])
-    return path.includes('/journal/')
-      ? { ...handle, datasync: () => Promise.resolve() } : handle
-  } as Methods[string], onEach('powerCut', 500, { mode: 'nothing' }))
+  const found = await broken(MemoryFileSystem.prototype, 'open', (open) =>
+    async function lying(
+      this: never,
+      ...args: never[]
+    ) {
+      const handle = await open.apply(this, args) as object
+      const path = String(args[0])
+      return path.includes('/journal/')
+        ? { ...handle, datasync: () => Promise.resolve() }
+        : handle
+    } as Methods[string], onEach('powerCut', 500, { mode: 'nothing' }))
   assert.ok(found === 'I12' || found === 'exit', `found: ${found}`)
 })
 
@@ -165,12 +198,14 @@ test('clock: a primary that takes what it never met for what it knew', async () 
 })
 
 test('I6: a salvage that goes before all of it is in the log', async () => {
-  const found = await brokenInForks(Salvage.prototype, 'slice', (slice) => async function hasty(
-    this: never, ...args: never[]
-  ) {
-    const { writes } = await slice.apply(this, args) as { writes: readonly object[] }
-    return { writes: writes.slice(1), isLast: true }
-  } as Methods[string])
+  const found = await brokenInForks(Salvage.prototype, 'slice', (slice) =>
+    async function hasty(
+      this: never,
+      ...args: never[]
+    ) {
+      const { writes } = await slice.apply(this, args) as { writes: readonly object[] }
+      return { writes: writes.slice(1), isLast: true }
+    } as Methods[string])
   assert.is(found, 'I6')
 })
 
@@ -180,15 +215,17 @@ test('I6: writes that have come by their keys, and nobody notes it', async () =>
 })
 
 test('I7: writes that are reconciled twice', async () => {
-  const found = await brokenInForks(ForkIntake.prototype, 'onSlice', (onSlice) => function again(
-    this: never, ...args: never[]
-  ) {
-    const service = this as { known?: () => null }
-    onSlice.apply(this, args)
-    service.known = () => null
-    onSlice.apply(this, [args[0], () => undefined] as never)
-    delete service.known
-  } as Methods[string])
+  const found = await brokenInForks(ForkIntake.prototype, 'onSlice', (onSlice) =>
+    function again(
+      this: never,
+      ...args: never[]
+    ) {
+      const service = this as { known?: () => null }
+      onSlice.apply(this, args)
+      service.known = () => null
+      onSlice.apply(this, [args[0], () => undefined] as never)
+      delete service.known
+    } as Methods[string])
   assert.is(found, 'I7')
 })
 
@@ -198,26 +235,34 @@ test('reconcile: salvages that nobody uploads', async () => {
 })
 
 test('forks: a store that counts too much', async () => {
-  const found = await brokenInForks(MemoryForkReports.prototype, 'putReport', (put) => function vain(
-    this: never, ...args: never[]
-  ) {
-    const [report] = args as unknown as [{ merged: number }]
-    return put.call(this, { ...report, merged: report.merged * 2 } as never)
-  } as Methods[string])
+  const found = await brokenInForks(MemoryForkReports.prototype, 'putReport',
+    (put) =>
+      function vain(
+        this: never,
+        ...args: never[]
+      ) {
+        const [report] = args as unknown as [{ merged: number }]
+        return put.call(this, { ...report, merged: report.merged * 2 } as never)
+      } as Methods[string])
   assert.ok(found === 'forks' || found === 'read', `found: ${found}`)
 })
 
 test('fate: a store that hides its quarantine', async () => {
   const found = await brokenInForks(
-    MemorySpaceStore.prototype, 'quarantined', () => () => undefined)
+    MemorySpaceStore.prototype,
+    'quarantined',
+    () => () => undefined,
+  )
   assert.is(found, 'fate')
 })
 
 test('I6: reports that count nothing as lost', async () => {
   // It is primary alone, starts again and stays primary, and is gone; another is forced.
   const alone = [
-    fault('kill', 500, { node: 'n2', forMs: 5000 }), fault('kill', 500, { node: 'n3', forMs: 5000 }),
-    fault('kill', 2000, { forMs: 50 }), fault('loseDisk', 3000),
+    fault('kill', 500, { node: 'n2', forMs: 5000 }),
+    fault('kill', 500, { node: 'n3', forMs: 5000 }),
+    fault('kill', 2000, { forMs: 50 }),
+    fault('loseDisk', 3000),
   ]
   const lossy = { ...forks(1), faults: alone }
   assert.is((await runPlan(lossy)).violation, null)
@@ -226,47 +271,54 @@ test('I6: reports that count nothing as lost', async () => {
 
 test('I8: a store that leaves entries out', async () => {
   let first: object | null = null
-  const found = await broken(MemoryStore.prototype, 'space', (space) => function forgetful(
-    this: never, ...args: never[]
-  ) {
-    const found = space.apply(this, args) as { applyOne: (entry: { sequence: number }) => void }
-    first ??= found
-    if (found !== first) return found
-    const { applyOne } = Object.getPrototypeOf(found) as typeof found
-    found.applyOne = (entry) => {
-      if (entry.sequence % 5 > 0) applyOne.call(found, entry)
-    }
-    return found
-  } as Methods[string], [])
+  const found = await broken(MemoryStore.prototype, 'space', (space) =>
+    function forgetful(
+      this: never,
+      ...args: never[]
+    ) {
+      const found = space.apply(this, args) as { applyOne: (entry: { sequence: number }) => void }
+      first ??= found
+      if (found !== first) return found
+      const { applyOne } = Object.getPrototypeOf(found) as typeof found
+      found.applyOne = (entry) => {
+        if (entry.sequence % 5 > 0) applyOne.call(found, entry)
+      }
+      return found
+    } as Methods[string], [])
   assert.ok(found === 'I8' || found === 'read', `found: ${found}`)
 })
 
 test('I8: a store that applies what is not committed', async () => {
-  const found = await broken(Applier.prototype, 'target', () => function eager(this: Applier) {
-    return this['options'].log.durable.sequence
-  } as never, [])
+  const found = await broken(Applier.prototype, 'target', () =>
+    function eager(this: Applier) {
+      return this['options'].log.durable.sequence
+    } as never, [])
   assert.is(found, 'defect', 'the product finds that by itself, and ends')
 })
 
 test('I8: a commit sequence that runs ahead of the acks', async () => {
-  const found = await broken(Followers.prototype, 'recommit', (recommit) => function eager(
-    this: never, ...args: never[]
-  ) {
-    const { member } = (this as { options: { member: Member } }).options
-    member.commitUpTo(member.log.durable.sequence)
-    return recommit.apply(this, args)
-  } as Methods[string], [])
+  const found = await broken(Followers.prototype, 'recommit', (recommit) =>
+    function eager(
+      this: never,
+      ...args: never[]
+    ) {
+      const { member } = (this as { options: { member: Member } }).options
+      member.commitUpTo(member.log.durable.sequence)
+      return recommit.apply(this, args)
+    } as Methods[string], [])
   assert.ok(found === 'I8' || found === 'I5', `found: ${found}`)
 })
 
 test('I10: a journal that flushes nothing any more', async () => {
   let flushes = 0
-  const found = await broken(GroupCommit.prototype, 'flush', (flush) => function hung(
-    this: never, ...args: never[]
-  ) {
-    flushes += 1
-    return flushes > 400 ? new Promise(() => undefined) : flush.apply(this, args)
-  } as Methods[string], [])
+  const found = await broken(GroupCommit.prototype, 'flush', (flush) =>
+    function hung(
+      this: never,
+      ...args: never[]
+    ) {
+      flushes += 1
+      return flushes > 400 ? new Promise(() => undefined) : flush.apply(this, args)
+    } as Methods[string], [])
   assert.is(found, 'I10')
 })
 

@@ -15,7 +15,8 @@ export class ClientConnection {
   private connection: BusConnection | null = null
 
   constructor(
-    private readonly world: ConnectedWorld, private readonly name: string,
+    private readonly world: ConnectedWorld,
+    private readonly name: string,
     private readonly onConnected: (connection: BusConnection) => void = () => undefined,
   ) {
     this.connect()

@@ -33,7 +33,9 @@ test('another process runs it to the same end', async () => {
   for (const seed of [3, 4]) here.set(seed, (await runSeed(seed)).hash)
   const there = new Map<number, string>()
   await runSeeds({
-    seeds: here.keys(), processes: 1, run: {},
+    seeds: here.keys(),
+    processes: 1,
+    run: {},
     onResult: ({ seed, hash }) => there.set(seed, hash),
   })
   assert.equal(there, here)

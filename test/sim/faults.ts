@@ -48,7 +48,8 @@ function perform(world: World, fault: Fault): void {
       return drain(world, node, forMs)
     case 'rollingRestart':
       return world.nodes.forEach((each, index) =>
-        world.after(index * forMs, () => drain(world, each, forMs / 2)))
+        world.after(index * forMs, () => drain(world, each, forMs / 2))
+      )
     case 'pause':
     case 'suspend':
       return pause(world, node, fault)
@@ -111,7 +112,10 @@ function crashAt(world: World, node: SimNode, { amount, mode, forMs }: Fault): v
   const [port, operation = null] = where.split(':') as ['disk', string?]
   if (!node.life || world.isPeace) return
   node.crash = {
-    port, operation, moment, calls: amount,
+    port,
+    operation,
+    moment,
+    calls: amount,
     die: () => {
       world.note(`${node.id} dies ${moment} a call of ${where}`)
       stop(world, node, how === 'kill' ? 'kill' : 'torn', forMs)
@@ -149,8 +153,9 @@ function pause(world: World, node: SimNode, { kind, forMs }: Fault): void {
 
 function harmDisk(world: World, node: SimNode, { kind, amount, forMs }: Fault): void {
   if (kind === 'slowDisk') {
-    node.diskDelayMs = (operation) =>
-      (operation === 'datasync' || operation === 'write' ? amount : 0)
+    node.diskDelayMs = (
+      operation,
+    ) => (operation === 'datasync' || operation === 'write' ? amount : 0)
     return world.after(forMs, () => {
       node.diskDelayMs = null
     })
@@ -198,15 +203,18 @@ function disturb(world: World, fault: Fault): void {
     const apart = new Set(plan.nodes.length > 3 ? [node, other] : [node])
     const between = amongNodes(plan.nodes)
     disturbance = {
-      touches: (from, to) => between(from, to) && apart.has(from) !== apart.has(to), lost: 1,
+      touches: (from, to) => between(from, to) && apart.has(from) !== apart.has(to),
+      lost: 1,
     }
   } else if (kind === 'delay') {
     disturbance = {
-      touches: mode === 'node' ? linkOf(node, 'both') : () => true, delayMs: amount,
+      touches: mode === 'node' ? linkOf(node, 'both') : () => true,
+      delayMs: amount,
     }
   } else if (kind === 'arbiterSlow') {
     disturbance = {
-      touches: (from, to) => from === 'arbiter' || to === 'arbiter', delayMs: amount,
+      touches: (from, to) => from === 'arbiter' || to === 'arbiter',
+      delayMs: amount,
     }
   } else if (kind === 'drop') disturbance = { touches: scope, lost: amount }
   else disturbance = { touches: scope, twice: amount }

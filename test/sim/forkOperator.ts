@@ -70,7 +70,9 @@ export class ForkOperator {
     return answer?.ok ? answer.value as T : null
   }
 
-  private async command(node: string, what: { type: string; [more: string]: unknown }): Promise<void> {
+  private async command(node: string,
+    what: { type: string; [more: string]: unknown }): Promise<void>
+  {
     const answer = await this.ask<{ ok: boolean }>(subjects.admin(node), what, orderTimeoutMs)
     this.world.note(`command: ${node} ${JSON.stringify(what)}: ${JSON.stringify(answer)}`)
     if (answer?.ok) this.world.checks.saw(`command: ${what.type}`)

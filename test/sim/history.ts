@@ -42,8 +42,9 @@ export class History {
   }
 
   /** Positive answers, with the write each belongs to. */
-  * acknowledged(): Generator<{ write: WriteRecord; attempt: Attempt<WriteAnswer>;
-    answer: WriteAnswer }> {
+  *acknowledged(): Generator<
+    { write: WriteRecord; attempt: Attempt<WriteAnswer>; answer: WriteAnswer }
+  > {
     for (const write of this.writes) {
       for (const attempt of write.attempts) {
         const { answer } = attempt

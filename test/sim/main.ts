@@ -87,12 +87,15 @@ async function many(flags: Flags, run: RunOptions): Promise<number> {
   const coverage = new Map<string, number>()
   const bar = new cliProgress.SingleBar({
     format: '{bar} {value}/{total} seeds, {failed} failed, {eta_formatted} left',
-    stream: process.stderr, clearOnComplete: true, hideCursor: true,
+    stream: process.stderr,
+    clearOnComplete: true,
+    hideCursor: true,
   }, cliProgress.Presets.shades_classic)
   if (process.stderr.isTTY) bar.start(flags.seeds, 0, { failed: 0 })
   await runSeeds({
     seeds: Array.from({ length: flags.seeds }, (_, index) => flags.from + index),
-    processes: Math.max(1, Math.min(flags.jobs, flags.seeds)), run,
+    processes: Math.max(1, Math.min(flags.jobs, flags.seeds)),
+    run,
     onResult: (result) => {
       simulatedMs += result.stats.simulatedMs
       realMs += result.stats.realMs
@@ -111,8 +114,10 @@ async function many(flags: Flags, run: RunOptions): Promise<number> {
   console.log(`${flags.seeds} seeds, ${failed.length} failed, ${excused} ended early `
     + '(the bucket was lost, and more); '
     + `${(simulatedMs / realMs).toFixed(0)} simulated seconds per second and core`)
-  console.log(`what happened in them: ${[...coverage].toSorted()
-    .map(([name, count]) => `${name} ${count}`).join(', ')}`)
+  console.log(`what happened in them: ${
+    [...coverage].toSorted()
+      .map(([name, count]) => `${name} ${count}`).join(', ')
+  }`)
   for (const each of failed.toSorted((a, b) => a.seed - b.seed)) {
     console.log(showOutcome(each))
     if (flags.shrink) await shrunk({ ...each, transcript: null }, flags)
@@ -123,4 +128,5 @@ async function many(flags: Flags, run: RunOptions): Promise<number> {
 const flags = flagsOf()
 const run: RunOptions = flags.only ? { only: flags.only } : {}
 process.exitCode = flags.seed === undefined
-  ? await many(flags, run) : await one(flags.seed, flags, run)
+  ? await many(flags, run)
+  : await one(flags.seed, flags, run)

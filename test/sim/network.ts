@@ -48,20 +48,23 @@ export class Network {
   /** One way between a node and the arbiter; null: lost. */
   arbiterDelayMs(node: string, way: 'request' | 'answer'): number | null {
     const [first] = way === 'request'
-      ? this.transit(node, 'arbiter') : this.transit('arbiter', node)
+      ? this.transit(node, 'arbiter')
+      : this.transit('arbiter', node)
     return first ?? null
   }
 }
 
 /** Between a node and everybody, one way or both; it keeps its connection. */
 export function linkOf(node: string, way: string): Disturbance['touches'] {
-  return (from, to) => from !== to
+  return (from, to) =>
+    from !== to
     && ((way !== 'in' && from === node) || (way !== 'out' && to === node))
 }
 
 /** Between nodes only, never clients, broker or arbiter. */
 export function amongNodes(nodes: readonly string[], node?: string): Disturbance['touches'] {
   const all = new Set(nodes)
-  return (from, to) => from !== to && all.has(from) && all.has(to)
+  return (from, to) =>
+    from !== to && all.has(from) && all.has(to)
     && (node === undefined || from === node || to === node)
 }

@@ -18,9 +18,12 @@ export function drawOperation(random: SeededRandom, client: number, number: numb
   const kind = random.next()
   const id = random.pick(ids)
   if (kind < 0.1) {
-    const [source, target] = random.pick([[ids[0], ids[1]], [ids[1], ids[0]], [id, ids[2]]] as const)
+    const [source, target] = random.pick(
+      [[ids[0], ids[1]], [ids[1], ids[0]], [id, ids[2]]] as const,
+    )
     return {
-      type: 'StoreEdge', edge: { source, target, kind: 'causal', weight: unique(client, number) },
+      type: 'StoreEdge',
+      edge: { source, target, kind: 'causal', weight: unique(client, number) },
     }
   }
   if (kind < 0.3) {
@@ -30,7 +33,9 @@ export function drawOperation(random: SeededRandom, client: number, number: numb
   return {
     type: 'StoreNode',
     node: {
-      id, content: `c${client + 1}-${number}`, ...(confidence !== null && { confidence }),
+      id,
+      content: `c${client + 1}-${number}`,
+      ...(confidence !== null && { confidence }),
       ...(random.chance(0.7) && { activation: 0.5 }),
     },
   }
@@ -39,18 +44,25 @@ export function drawOperation(random: SeededRandom, client: number, number: numb
 /** By which the write is known in logs and salvages; null: nothing that a client wrote. */
 export function tokenOf({ operation }: Pick<LogEntry, 'operation'>): string | null {
   switch (operation.type) {
-    case 'StoreNode': return operation.node.content ?? null
-    case 'StoreEdge': return `weight ${operation.edge.weight}`
-    case 'UpdateActivation': return `activation ${operation.activation}`
-    default: return null
+    case 'StoreNode':
+      return operation.node.content ?? null
+    case 'StoreEdge':
+      return `weight ${operation.edge.weight}`
+    case 'UpdateActivation':
+      return `activation ${operation.activation}`
+    default:
+      return null
   }
 }
 
 /** The things it changes: two writes that share a name must not overtake each other. */
 export function touchedBy(operation: Operation): string {
   switch (operation.type) {
-    case 'StoreNode': return operation.node.id
-    case 'StoreEdge': return `${operation.edge.source} ${operation.edge.target}`
-    case 'UpdateActivation': return operation.nodeId
+    case 'StoreNode':
+      return operation.node.id
+    case 'StoreEdge':
+      return `${operation.edge.source} ${operation.edge.target}`
+    case 'UpdateActivation':
+      return operation.nodeId
   }
 }

@@ -9,11 +9,36 @@ import { SeededRandom } from '../fakes/seededRandom.js'
 export const space = 'demo'
 
 export const faultKinds = [
-  'kill', 'powerCut', 'crashAt', 'crashInRecovery', 'drain', 'rollingRestart', 'pause', 'suspend', 'wallJump',
-  'isolate', 'cut', 'partition', 'strand', 'delay', 'drop', 'duplicate', 'brokerOutage', 'cutConnection',
-  'slowDisk', 'fullDisk', 'failSync', 'loseDisk', 'flipBit',
-  'arbiterSlow', 'arbiterDown', 'arbiterAnswers', 'arbiterWipe',
-  'killActor', 'handover', 'forcePromotion',
+  'kill',
+  'powerCut',
+  'crashAt',
+  'crashInRecovery',
+  'drain',
+  'rollingRestart',
+  'pause',
+  'suspend',
+  'wallJump',
+  'isolate',
+  'cut',
+  'partition',
+  'strand',
+  'delay',
+  'drop',
+  'duplicate',
+  'brokerOutage',
+  'cutConnection',
+  'slowDisk',
+  'fullDisk',
+  'failSync',
+  'loseDisk',
+  'flipBit',
+  'arbiterSlow',
+  'arbiterDown',
+  'arbiterAnswers',
+  'arbiterWipe',
+  'killActor',
+  'handover',
+  'forcePromotion',
 ] as const
 
 export type FaultKind = (typeof faultKinds)[number]
@@ -75,17 +100,52 @@ export interface Plan {
 
 /** Weight of a kind, next to the others that a run has. */
 const weights: Readonly<Record<FaultKind, number>> = {
-  kill: 6, powerCut: 4, crashAt: 8, crashInRecovery: 3, drain: 2, rollingRestart: 1, pause: 4, suspend: 2,
-  wallJump: 1, isolate: 4, cut: 3, partition: 3, strand: 8, delay: 2, drop: 3, duplicate: 2,
-  brokerOutage: 2, cutConnection: 3, slowDisk: 2, fullDisk: 2, failSync: 2, loseDisk: 1,
-  flipBit: 0.5, arbiterSlow: 2, arbiterDown: 2, arbiterAnswers: 4, arbiterWipe: 0.5, killActor: 3,
-  handover: 4, forcePromotion: 0.5,
+  kill: 6,
+  powerCut: 4,
+  crashAt: 8,
+  crashInRecovery: 3,
+  drain: 2,
+  rollingRestart: 1,
+  pause: 4,
+  suspend: 2,
+  wallJump: 1,
+  isolate: 4,
+  cut: 3,
+  partition: 3,
+  strand: 8,
+  delay: 2,
+  drop: 3,
+  duplicate: 2,
+  brokerOutage: 2,
+  cutConnection: 3,
+  slowDisk: 2,
+  fullDisk: 2,
+  failSync: 2,
+  loseDisk: 1,
+  flipBit: 0.5,
+  arbiterSlow: 2,
+  arbiterDown: 2,
+  arbiterAnswers: 4,
+  arbiterWipe: 0.5,
+  killActor: 3,
+  handover: 4,
+  forcePromotion: 0.5,
 }
 
 /** Ports, and single operations that come seldom: those of truncations, claims, openings. */
 const crashPorts = [
-  'disk', 'disk', 'bus', 'arbiter', 'store', 'any', 'disk:rename', 'disk:syncDirectory',
-  'disk:datasync', 'disk:open', 'arbiter:compareAndSet', 'bus:flush',
+  'disk',
+  'disk',
+  'bus',
+  'arbiter',
+  'store',
+  'any',
+  'disk:rename',
+  'disk:syncDirectory',
+  'disk:datasync',
+  'disk:open',
+  'arbiter:compareAndSet',
+  'bus:flush',
 ] as const
 
 /** Clock rates of two nodes differ by less than 10 %, as leases assume. */
@@ -102,14 +162,21 @@ export function planOf(seed: number, only: readonly FaultKind[] = faultKinds): P
   const kinds = swarm(random, only)
   const faults = isCalm ? [] : drawFaults(random, kinds, nodes, faultsMs)
   return {
-    seed, nodes, replicas, faultsMs, faults, ...drawBounds(seed), ...drawForks(seed),
+    seed,
+    nodes,
+    replicas,
+    faultsMs,
+    faults,
+    ...drawBounds(seed),
+    ...drawForks(seed),
     minInSync: random.chance(0.8) ? Math.min(2, replicas + 1) : 1 + random.integer(replicas + 1),
     clocks: Object.fromEntries(nodes.map((node) => [node, random.chance(0.5)
       ? { rate: 1, wallOffsetMs: 0 }
       : {
         rate: rateMin + random.next() * (rateMax - rateMin),
         wallOffsetMs: Math.round((random.next() - 0.5) * 4000),
-      }])),
+      }]
+    )),
     latencyMs: random.pick([0.1, 0.3, 1]),
     fsyncMs: random.pick([0.3, 1, 5]),
     clients: drawClients(random, seed),
@@ -120,7 +187,8 @@ export function planOf(seed: number, only: readonly FaultKind[] = faultKinds): P
 function drawClients(random: SeededRandom, seed: number): ClientPlan[] {
   const ways = new SeededRandom(seed).fork('clients')
   return Array.from({ length: 1 + random.integer(3) }, () => ({
-    thinkMs: random.pick([20, 50, 100, 300]), pipeline: random.pick([1, 1, 4]),
+    thinkMs: random.pick([20, 50, 100, 300]),
+    pipeline: random.pick([1, 1, 4]),
     behaves: ways.pick(['plain', 'repeats', 'protects'] as const),
   }))
 }
@@ -140,7 +208,11 @@ function drawForks(seed: number): Pick<Plan, 'reconcile' | 'commandsEveryMs' | '
 function drawBounds(seed: number): Pick<Plan, 'maxLoss' | 'whenUnderReplicated'> {
   const random = new SeededRandom(seed).fork('loss')
   const maxLoss = random.pick([
-    null, null, null, { entries: 1 + random.integer(6) }, { bytes: 300 + random.integer(2000) },
+    null,
+    null,
+    null,
+    { entries: 1 + random.integer(6) },
+    { bytes: 300 + random.integer(2000) },
     { entries: 1 + random.integer(20), ms: random.pick([1, 5, 50]) },
   ])
   return { maxLoss, whenUnderReplicated: random.pick(['accept', 'accept', 'wait', 'refuse']) }
@@ -155,7 +227,10 @@ function swarm(random: SeededRandom, only: readonly FaultKind[]): readonly Fault
 }
 
 function drawFaults(
-  random: SeededRandom, kinds: readonly FaultKind[], nodes: readonly string[], faultsMs: number,
+  random: SeededRandom,
+  kinds: readonly FaultKind[],
+  nodes: readonly string[],
+  faultsMs: number,
 ): Fault[] {
   const meanGapMs = random.pick([150, 400, 1000, 2500])
   const faults: Fault[] = []
@@ -180,7 +255,10 @@ function duration(random: SeededRandom): number {
 }
 
 function drawFault(
-  random: SeededRandom, kind: FaultKind, nodes: readonly string[], atMs: number,
+  random: SeededRandom,
+  kind: FaultKind,
+  nodes: readonly string[],
+  atMs: number,
 ): Fault {
   // Only a primary leaves a fork.
   const node = random.chance(kind === 'strand' ? 0.85 : 0.4) ? 'primary' : random.pick(nodes)
@@ -196,12 +274,13 @@ function particulars(random: SeededRandom, kind: FaultKind): [amount: number, mo
       return [0, random.pick(['torn', 'nothing'])]
     case 'crashAt':
       return [1 + random.integer(random.pick([2, 4, 30])), [
-        random.pick(crashPorts), random.pick(['before', 'after']),
+        random.pick(crashPorts),
+        random.pick(['before', 'after']),
         random.pick(['kill', 'powerCut']),
       ].join(' ')]
     case 'crashInRecovery':
-      return [1 + random.integer(25), `disk ${random.pick(['before', 'after'])} ${
-        random.pick(['kill', 'powerCut'])}`]
+      return [1 + random.integer(25),
+        `disk ${random.pick(['before', 'after'])} ${random.pick(['kill', 'powerCut'])}`]
     case 'isolate':
       return [0, random.pick(['both', 'both', 'in', 'out'])]
     case 'delay':
@@ -220,8 +299,9 @@ function particulars(random: SeededRandom, kind: FaultKind): [amount: number, mo
     case 'arbiterAnswers':
       return [1 + random.integer(3), random.pick(['applied', 'lost', 'late'])]
     case 'killActor':
-      return [0, random.pick(['space.demo', 'space.demo.replica', 'space.demo.primary',
-        'space.demo.promotion', 'space.demo'])]
+      return [0,
+        random.pick(['space.demo', 'space.demo.replica', 'space.demo.primary',
+          'space.demo.promotion', 'space.demo'])]
     default:
       return [0, '']
   }

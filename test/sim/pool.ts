@@ -28,15 +28,18 @@ export async function runSeeds(options: PoolOptions): Promise<void> {
   const path = fileURLToPath(new URL('worker.js', import.meta.url))
   const workers: ChildProcess[] = []
   try {
-    await Promise.all(Array.from({ length: options.processes }, () =>
-      serve(path, workers, next, options.onResult)))
+    await Promise.all(
+      Array.from({ length: options.processes }, () => serve(path, workers, next, options.onResult)),
+    )
   } finally {
     for (const worker of workers) worker.kill()
   }
 }
 
 function serve(
-  path: string, workers: ChildProcess[], next: () => Job | null,
+  path: string,
+  workers: ChildProcess[],
+  next: () => Job | null,
   onResult: (result: JobResult) => void,
 ): Promise<void> {
   const worker = fork(path, {

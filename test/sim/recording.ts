@@ -42,13 +42,18 @@ export class Recording {
     Date.now = () => clock.wallMs()
     const { lagAlertMs, lagAlertBytes, heartbeatMs, grantMs } = defaultSettings
     this.frames = new FrameFeed({
-      wallMs: () => clock.wallMs(), monotonicMs: () => clock.monotonicMs(),
+      wallMs: () => clock.wallMs(),
+      monotonicMs: () => clock.monotonicMs(),
       emit: (frame) => this.lines.push(JSON.stringify(frame)),
     })
     const atMs = clock.wallMs()
     for (const frame of [startFrame({
-      source: 'simulator', node: null, playground: false, payloads: false,
-      thresholds: { lagAlertMs, lagAlertBytes }, times: { heartbeatMs, grantMs },
+      source: 'simulator',
+      node: null,
+      playground: false,
+      payloads: false,
+      thresholds: { lagAlertMs, lagAlertBytes },
+      times: { heartbeatMs, grantMs },
     }, atMs), chartsFrame(atMs)]) this.lines.push(JSON.stringify(frame))
     this.frames.onBroker('connected', 'the broker of the simulator')
     this.every(statusEveryMs, () => this.frames.onReports(this.reports()))
@@ -59,7 +64,12 @@ export class Recording {
   starting(node: SimNode, host: ActorHostRuntime, events: NodeRecorder): void {
     const traffic = new Traffic()
     const feed = new Feed({
-      node: node.id, clock: this.clock, host, traffic, events, payloads: false,
+      node: node.id,
+      clock: this.clock,
+      host,
+      traffic,
+      events,
+      payloads: false,
       incarnation: () => node.life?.actor.context?.wire.life.incarnation ?? 0,
     })
     const end = feed.listen((text) => {
@@ -110,7 +120,12 @@ export class Recording {
       const { life } = node
       if (life === null || life.clock.isFrozen || (life.connection?.isClosed ?? true)) return []
       const report = new Report({
-        actor: () => life.actor, id: node.id, data: '/data', version: '0', startedAtMs, http: () => null,
+        actor: () => life.actor,
+        id: node.id,
+        data: '/data',
+        version: '0',
+        startedAtMs,
+        http: () => null,
         nowMs: () => life.clock.monotonicMs(),
       })
       const spaces = [...life.actor.spaces.values()].map((space) => report.member(space))

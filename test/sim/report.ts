@@ -8,7 +8,9 @@ type Outcome = Omit<RunResult, 'transcript'>
 export function showOutcome(outcome: Outcome): string {
   const { seed, violation, stats, hash, plan } = outcome
   if (!violation) {
-    return `seed ${seed}: ok, hash ${hash}, ${(stats.simulatedMs / 1000).toFixed(1)} s simulated in `
+    return `seed ${seed}: ok, hash ${hash}, ${
+      (stats.simulatedMs / 1000).toFixed(1)
+    } s simulated in `
       + `${(stats.realMs / 1000).toFixed(2)} s, ${stats.messages} messages, `
       + `${stats.acknowledged} of ${stats.writes} writes answered, epoch ${stats.epochs}`
       + (outcome.excuse ? `; ended early: ${outcome.excuse}` : '')
@@ -17,7 +19,7 @@ export function showOutcome(outcome: Outcome): string {
     `seed ${seed}: ${violation.invariant} is violated at ${violation.atMs.toFixed(1)} ms`,
     `  ${violation.details.replaceAll('\n', '\n  ')}`,
     `  ${plan.nodes.length} nodes, ${plan.replicas} replicas, minInSync ${plan.minInSync}, `
-      + `${plan.clients.length} clients, ${plan.requestsMax} requests at most, faults:`,
+    + `${plan.clients.length} clients, ${plan.requestsMax} requests at most, faults:`,
     ...plan.faults.map((fault) => `    ${showFault(fault)}`),
     `  again: npm run sim -- --seed ${seed} --trace`,
   ].join('\n')

@@ -16,8 +16,8 @@ async function loseDisk(cluster: SimCluster, random: SeededRandom): Promise<void
   // Writes made now reach nobody, or not yet, or only one of them.
   const deaf = cluster.running.filter((node) => node !== primary && random.chance(0.7))
   const delayMs = random.pick(['lost', 'lost', 5] as const)
-  cluster.weather = (from, to) =>
-    (from === primary.id && deaf.some(({ id }) => id === to) ? delayMs : 0.2)
+  cluster.weather = (from,
+    to) => (from === primary.id && deaf.some(({ id }) => id === to) ? delayMs : 0.2)
   await cluster.run(random.next() * 60)
   primary.kill()
   primary.replaceDisk()
@@ -37,8 +37,11 @@ async function allInSync(cluster: SimCluster): Promise<void> {
 async function keysOf(cluster: SimCluster): Promise<Map<string, number>> {
   await cluster.converged()
   const log = await cluster.entries(cluster.primary()!.id)
-  return new Map(log.flatMap(({ writeId, sequence }) =>
-    (writeId === null ? [] : [[writeId, sequence] as const])))
+  return new Map(
+    log.flatMap((
+      { writeId, sequence },
+    ) => (writeId === null ? [] : [[writeId, sequence] as const])),
+  )
 }
 
 async function run(seed: number, protects: boolean): Promise<{ lost: number; resent: number }> {

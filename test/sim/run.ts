@@ -74,13 +74,15 @@ export async function runPlan(plan: Plan, options: RunOptions = {}): Promise<Run
   const begunMs = performance.now()
   const world = await World.open(plan, transcript, options.record)
   let violation: SimViolation | null = null
-  const unhandled = (error: unknown): void => world.violate('defect', `a promise nobody handles: ${
-    error instanceof Error ? error.stack : String(error)}`)
+  const unhandled = (error: unknown): void =>
+    world.violate('defect',
+      `a promise nobody handles: ${error instanceof Error ? error.stack : String(error)}`)
   process.on('unhandledRejection', unhandled)
   try {
     await carryOut(world)
   } catch (error) {
-    violation = error instanceof SimViolation ? error
+    violation = error instanceof SimViolation
+      ? error
       : new SimViolation('defect', (error as Error).stack ?? String(error), world.now)
   } finally {
     process.off('unhandledRejection', unhandled)
@@ -89,16 +91,25 @@ export async function runPlan(plan: Plan, options: RunOptions = {}): Promise<Run
   world.recording?.finish()
   const acknowledged = [...world.history.acknowledged()].length
   return {
-    seed: plan.seed, plan, transcript, recording: world.recording?.lines ?? null,
+    seed: plan.seed,
+    plan,
+    transcript,
+    recording: world.recording?.lines ?? null,
     violation: violation && {
-      invariant: violation.invariant, details: violation.details, atMs: violation.atMs,
+      invariant: violation.invariant,
+      details: violation.details,
+      atMs: violation.atMs,
     },
     excuse: world.checks.record.excuse,
     hash: world.hash.toString(),
     stats: {
-      simulatedMs: world.now, realMs: performance.now() - begunMs,
-      messages: world.hash.events, writes: world.history.writes.length, acknowledged,
-      reads: world.history.reads.length, epochs: world.checks.record.current?.epoch ?? 0,
+      simulatedMs: world.now,
+      realMs: performance.now() - begunMs,
+      messages: world.hash.events,
+      writes: world.history.writes.length,
+      acknowledged,
+      reads: world.history.reads.length,
+      epochs: world.checks.record.current?.epoch ?? 0,
       coverage: coverageOf(world),
     },
   }
@@ -158,8 +169,10 @@ async function carryOut(world: World): Promise<void> {
 async function home(world: World, operator: ForkOperator): Promise<void> {
   const { reconcile, reconcilesAtEnd } = world.plan
   if (world.checks.record.excuse) return
-  if (reconcile === 'off' || (reconcile === 'manual' && !reconcilesAtEnd)) return await world.run(reportedMs)
-  const isHome = (): boolean => membersOf(world).every((node) => salvageNames(node).length === 0)
+  if (reconcile === 'off' || (reconcile === 'manual' && !reconcilesAtEnd))
+    return await world.run(reportedMs)
+  const isHome = (): boolean =>
+    membersOf(world).every((node) => salvageNames(node).length === 0)
     && world.cluster.primary(space)?.space(space).member.store.openReportCount === 0
   const limitMs = world.now + reconciledMs
   while (world.now < limitMs) {
@@ -167,10 +180,16 @@ async function home(world: World, operator: ForkOperator): Promise<void> {
     if (await world.until(isHome, 3000, 50)) return
   }
   const reports = world.cluster.primary(space)?.space(space).member.store.reports()
-  world.violate('reconcile', `not all forks are reconciled, or their reports closed, after ${reconciledMs} ms: `
-    + `${world.nodes.map((node) => `${node.id}: ${salvageNames(node).join()}, ${
-      node.life?.actor.spaces.get(space)?.uploads.state}`).join('; ')}\n`
-    + JSON.stringify(reports?.filter(({ outcome }) => outcome === null)))
+  world.violate('reconcile',
+    `not all forks are reconciled, or their reports closed, after ${reconciledMs} ms: `
+      + `${
+        world.nodes.map((node) =>
+          `${node.id}: ${salvageNames(node).join()}, ${
+            node.life?.actor.spaces.get(space)?.uploads.state
+          }`
+        ).join('; ')
+      }\n`
+      + JSON.stringify(reports?.filter(({ outcome }) => outcome === null)))
   throw world.violation!
 }
 

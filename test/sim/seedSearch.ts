@@ -12,12 +12,16 @@ type Outcome = Omit<RunResult, 'transcript'>
 
 /** @returns how many were run: all, unless `mayGoOn` ended the search */
 export async function allHold(
-  seeds: Iterable<number>, mayGoOn?: () => boolean,
+  seeds: Iterable<number>,
+  mayGoOn?: () => boolean,
 ): Promise<number> {
   const failed: Outcome[] = []
   let runs = 0
   await runSeeds({
-    seeds, processes, run: {}, mayGoOn: () => failed.length === 0 && (mayGoOn?.() ?? true),
+    seeds,
+    processes,
+    run: {},
+    mayGoOn: () => failed.length === 0 && (mayGoOn?.() ?? true),
     onResult: (result) => {
       runs += 1
       if (result.violation) failed.push(result)

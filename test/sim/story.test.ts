@@ -23,7 +23,8 @@ const keyOf = ({ space, epoch }: { space: string; epoch: number | null }): strin
 /** The promotions that the new primaries reported. */
 function reportsIn(recording: Recording): PromotionReport[] {
   return recording.notable.flatMap((item) =>
-    item.kind === 'frame' && item.frame.kind === 'story' ? item.frame.line.promotion ?? [] : [])
+    item.kind === 'frame' && item.frame.kind === 'story' ? item.frame.line.promotion ?? [] : []
+  )
 }
 
 function check(promotion: Promotion, seed: number): void {
@@ -37,8 +38,8 @@ function check(promotion: Promotion, seed: number): void {
     if (report) assert.ok(atMs >= beginMs - lateMs && atMs <= endMs + lateMs, `${of}: ${atMs}`)
   }
   if (report === null) return
-  assert.equal([promotion.winner, promotion.from, endMs - beginMs],
-    [report.to, report.from, report.ms], of)
+  assert.equal([promotion.winner, promotion.from, endMs - beginMs], [report.to, report.from,
+    report.ms], of)
   assert.ok(report.ms >= 0 && (report.atRisk ?? 0) >= 0, of)
 }
 
@@ -56,13 +57,16 @@ for (const seed of seeds) {
     const reports = reportsIn(recording)
     const entries = entriesOf(recording.notable, promotions, recording.past)
     for (const report of reports) {
-      const found = entries.filter(({ kind, text }) => kind === 'promotion'
-        && text === takeoverText(report))
+      const found = entries.filter(({ kind, text }) =>
+        kind === 'promotion'
+        && text === takeoverText(report)
+      )
       assert.is(found.length, 1, `seed ${seed}, ${keyOf(report)}: shown ${found.length} times`)
     }
     reportsSeen += reports.length
     evidenceSeen += promotions.filter(({ steps }) =>
-      steps.some(({ actor }) => actor.startsWith('detector.'))).length
+      steps.some(({ actor }) => actor.startsWith('detector.'))
+    ).length
   })
 }
 

@@ -31,34 +31,44 @@ export class Transcript {
   watch(clock: VirtualClock, node: string, host: ActorHostRuntime): void {
     host.inspect((event, source) => {
       const data = event.type.startsWith('@xstate')
-        ? xstateFields(event as unknown as Record<string, unknown>) : event
+        ? xstateFields(event as unknown as Record<string, unknown>)
+        : event
       this.inspection.push(JSON.stringify(
-        { atMs: clock.monotonicMs(), node, actor: source.actor, ...data }, plain))
+        { atMs: clock.monotonicMs(), node, actor: source.actor, ...data },
+        plain,
+      ))
     })
   }
 }
 
 function showBytes(subject: string, data: Uint8Array): string {
   if (data[0] === 0x7b && data.length < 600) return Buffer.from(data).toString()
-  const decoded = subject.startsWith('engram.v1.ack.') ? control.ackMessage(data)
-    : subject.startsWith('engram.v1.assignment.') ? control.announcement(data) : null
+  const decoded = subject.startsWith('engram.v1.ack.')
+    ? control.ackMessage(data)
+    : subject.startsWith('engram.v1.assignment.')
+    ? control.announcement(data)
+    : null
   if (decoded?.ok) return JSON.stringify(decoded.value)
   const wal = subject.startsWith('engram.v1.wal.') ? frames.decodeWal(data) : null
   if (wal === null || typeof wal === 'string') return `${data.length} bytes`
   const { session, epoch, commitSequence, endSequence } = wal.header
   const { frame } = wal
   return `session ${session} of epoch ${epoch}, commit ${commitSequence}, end ${endSequence}`
-    + (frame ? `, ${frame.kind} ${frame.first} to ${frame.last} of epoch ${frame.epoch} after `
-      + `epoch ${frame.previousEpoch}` : '')
+    + (frame
+      ? `, ${frame.kind} ${frame.first} to ${frame.last} of epoch ${frame.epoch} after `
+        + `epoch ${frame.previousEpoch}`
+      : '')
 }
 
 function xstateFields(event: Record<string, unknown>): object {
   const { type, event: cause, snapshot } = event as {
-    type: string; event?: unknown
+    type: string
+    event?: unknown
     snapshot?: { value?: unknown; status?: unknown; context?: unknown }
   }
   return {
-    type, event: cause,
+    type,
+    event: cause,
     ...(snapshot ? { state: snapshot.value, status: snapshot.status } : {}),
   }
 }

@@ -29,7 +29,8 @@ export class Workload {
 
   constructor(private readonly world: World) {
     this.clients = world.plan.clients.map((plan, index) =>
-      new Client(world, index, plan, () => this.mayAsk()))
+      new Client(world, index, plan, () => this.mayAsk())
+    )
   }
 
   start(): void {
@@ -73,8 +74,10 @@ class Client {
   private seen = 0
 
   constructor(
-    private readonly world: World, private readonly index: number,
-    private readonly plan: ClientPlan, private readonly mayAsk: () => boolean,
+    private readonly world: World,
+    private readonly index: number,
+    private readonly plan: ClientPlan,
+    private readonly mayAsk: () => boolean,
   ) {
     this.name = `c${index + 1}`
     this.random = world.random.fork(`client ${this.name}`)
@@ -88,7 +91,9 @@ class Client {
 
   private outbox(): SimResending {
     return new SimResending({
-      nowMs: () => this.world.now, pause: (ms) => this.pause(ms), pollMs,
+      nowMs: () => this.world.now,
+      pause: (ms) => this.pause(ms),
+      pollMs,
       touches: ({ number }) => this.requests[number]!.touches,
       resend: async ({ number }, headers) => {
         this.world.checks.saw('writes sent again by their clients')
@@ -142,17 +147,21 @@ class Client {
   private draw(isKeyed: boolean): Request {
     const { random, world } = this
     const count = random.chance(0.2) ? 2 + random.integer(6) : 1
-    const operations = Array.from({ length: count }, () =>
-      drawOperation(random, this.index, this.operations += 1))
+    const operations = Array.from({ length: count },
+      () => drawOperation(random, this.index, this.operations += 1))
     const tokens = operations.map((operation) => tokenOf({ operation })!)
     const record: WriteRecord = {
-      client: this.name, tokens, key: isKeyed ? `key-${this.name}-${this.operations}` : null,
+      client: this.name,
+      tokens,
+      key: isKeyed ? `key-${this.name}-${this.operations}` : null,
       level: random.pick<AckLevel>(['memory', 'durable', 'durable', 'committed', 'committed']),
       attempts: [],
     }
     world.history.writes.push(record)
     const request = {
-      number: this.requests.length, record, touches: operations.map(touchedBy),
+      number: this.requests.length,
+      record,
+      touches: operations.map(touchedBy),
       body: Buffer.from(JSON.stringify(count === 1 ? operations[0] : { operations })),
     }
     this.requests.push(request)
@@ -200,7 +209,9 @@ class Client {
   }
 
   private async send(
-    { record, body }: Request, headers: Record<string, string>, timeoutMs = requestTimeoutMs,
+    { record, body }: Request,
+    headers: Record<string, string>,
+    timeoutMs = requestTimeoutMs,
   ): Promise<Attempt<WriteAnswer> | null> {
     const attempt = await this.ask<WriteAnswer>(subjects.write(space), body, headers,
       (made) => record.attempts.push(made), timeoutMs)
@@ -213,19 +224,29 @@ class Client {
     const target = random.pick(['primary', 'any'] as const)
     const committed = target === 'primary' && random.chance(0.4)
     const minSequence = target === 'any' && random.chance(0.5) ? this.seen : 0
-    const maxStalenessMs = target === 'any' && random.chance(0.3) ? random.pick([50, 500]) : Infinity
+    const maxStalenessMs = target === 'any' && random.chance(0.3)
+      ? random.pick([50, 500])
+      : Infinity
     const query = this.drawQuery()
     const subject = target === 'any' ? subjects.readAny(space) : subjects.read(space)
     const headers = {
       ...(committed ? { 'Engram-Read': 'committed' } : {}),
       ...(minSequence > 0 ? { 'Engram-Min-Sequence': String(minSequence) } : {}),
       ...(Number.isFinite(maxStalenessMs)
-        ? { 'Engram-Max-Staleness-Ms': String(maxStalenessMs) } : {}),
+        ? { 'Engram-Max-Staleness-Ms': String(maxStalenessMs) }
+        : {}),
     }
     const body = Buffer.from(JSON.stringify(query))
-    await this.ask<ReadAnswer>(subject, body, headers, (attempt) => world.history.reads.push({
-      client: this.name, target, committed, query, minSequence, maxStalenessMs, attempt,
-    }))
+    await this.ask<ReadAnswer>(subject, body, headers, (attempt) =>
+      world.history.reads.push({
+        client: this.name,
+        target,
+        committed,
+        query,
+        minSequence,
+        maxStalenessMs,
+        attempt,
+      }))
   }
 
   private drawQuery(): Query {
@@ -255,8 +276,11 @@ class Client {
 
   /** null: there is no connection. */
   private async ask<TAnswer extends { ok: true }>(
-    subject: string, body: Buffer, headers: Record<string, string>,
-    note: (attempt: Attempt<TAnswer>) => void, timeoutMs = requestTimeoutMs,
+    subject: string,
+    body: Buffer,
+    headers: Record<string, string>,
+    note: (attempt: Attempt<TAnswer>) => void,
+    timeoutMs = requestTimeoutMs,
   ): Promise<Attempt<TAnswer> | null> {
     const { world } = this
     const connection = this.connection.current

@@ -52,11 +52,15 @@ export class World {
 
   /** All nodes are up, and the space has a primary. */
   static async open(
-    plan: Plan, transcript: Transcript | null = null, records = false,
+    plan: Plan,
+    transcript: Transcript | null = null,
+    records = false,
   ): Promise<World> {
     const world = new World(plan, transcript)
     world.cluster = SimCluster.create({
-      nodes: plan.nodes, seed: plan.seed, fsyncMs: plan.fsyncMs,
+      nodes: plan.nodes,
+      seed: plan.seed,
+      fsyncMs: plan.fsyncMs,
       bucket: world.bucket,
       transit: world.network.transit,
       arbiterDelayMs: (node, way) => world.network.arbiterDelayMs(node, way),
@@ -99,7 +103,11 @@ export class World {
     world.operator = new ClientConnection(world, 'operator')
     const { replicas, minInSync, maxLoss, whenUnderReplicated, reconcile } = plan
     await world.cluster.createSpace({
-      replicas, minInSync, whenUnderReplicated, reconcile, ...(maxLoss && { maxLoss }),
+      replicas,
+      minInSync,
+      whenUnderReplicated,
+      reconcile,
+      ...(maxLoss && { maxLoss }),
     }, space)
     return world
   }

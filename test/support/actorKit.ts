@@ -28,7 +28,10 @@ import { MemorySpaceStore } from '../fakes/memoryStore.js'
 import { VirtualClock } from '../fakes/virtualClock.js'
 
 export const quiet: Logger = {
-  debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined,
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
 }
 export const noTelemetry: Telemetry = { count: () => undefined, observe: () => undefined }
 export const codec = createFrameCodec()
@@ -43,7 +46,12 @@ export async function settle(): Promise<void> {
 export class GateJournal implements Journal {
   readonly id = 'gate'
   readonly recovery = {
-    segments: 0, bytes: 0, records: 0, ms: 0, torn: null, damaged: [],
+    segments: 0,
+    bytes: 0,
+    records: 0,
+    ms: 0,
+    torn: null,
+    damaged: [],
   }
   readonly flushes: (readonly JournalRecord[])[] = []
   readonly steps: string[] = []
@@ -85,8 +93,9 @@ export class GateJournal implements Journal {
   }
 
   async read(id: string, from: number): Promise<Frame[]> {
-    const frames = this.flushes.flat().flatMap((record) =>
-      (record.type === 'frame' && record.frame.uuid === id ? [record.frame] : []))
+    const frames = this.flushes.flat().flatMap((
+      record,
+    ) => (record.type === 'frame' && record.frame.uuid === id ? [record.frame] : []))
     return frames.filter((frame) => frame.last >= from)
   }
 
@@ -102,13 +111,24 @@ export class GateJournal implements Journal {
 }
 
 export function commitsOver(
-  journal: Journal, clock: VirtualClock, over: Partial<ConstructorParameters<
-    typeof GroupCommit>[0]> = {},
+  journal: Journal,
+  clock: VirtualClock,
+  over: Partial<ConstructorParameters<
+    typeof GroupCommit
+  >[0]> = {},
 ): GroupCommit {
   return new GroupCommit({
-    journal, clock, logger: quiet, telemetry: noTelemetry, flushBytesMax: 1 << 20,
-    idleConfirmMs: 100, onSyncFailed: () => undefined, onFull: () => undefined,
-    onHealed: () => undefined, hasRoom: () => Promise.resolve(true), ...over,
+    journal,
+    clock,
+    logger: quiet,
+    telemetry: noTelemetry,
+    flushBytesMax: 1 << 20,
+    idleConfirmMs: 100,
+    onSyncFailed: () => undefined,
+    onFull: () => undefined,
+    onHealed: () => undefined,
+    hasRoom: () => Promise.resolve(true),
+    ...over,
   })
 }
 
@@ -119,27 +139,40 @@ export function rethrow(error: unknown): never {
 
 /** Answers as a node gives them; each one sent is reported; other nodes cannot be reached. */
 export function answersOver(
-  clock: VirtualClock, publish: (to: string, data: Uint8Array, way?: SideWay) => void,
+  clock: VirtualClock,
+  publish: (to: string, data: Uint8Array, way?: SideWay) => void,
   over: Partial<AnswersOptions> & { readonly maxPayload?: number } = {},
 ): Answers {
   const { maxPayload = 1 << 20, ...options } = over
   return new Answers({
     wire: {
-      publish: (to, data) => publish(to, data), publishSide: publish,
-      maxPayload, inboxPrefix: '_INBOX_node',
+      publish: (to, data) => publish(to, data),
+      publishSide: publish,
+      maxPayload,
+      inboxPrefix: '_INBOX_node',
     },
-    clients, clock, logger: quiet, telemetry: noTelemetry, replyPrefixes: ['_INBOX'], ...options,
+    clients,
+    clock,
+    logger: quiet,
+    telemetry: noTelemetry,
+    replyPrefixes: ['_INBOX'],
+    ...options,
   })
 }
 
 export type Answer = (WriteAnswer | ErrorAnswer) & { to: string }
 
 export function message(
-  data: object | Uint8Array, headers: Record<string, string> = {}, reply?: string,
+  data: object | Uint8Array,
+  headers: Record<string, string> = {},
+  reply?: string,
 ): BusMessage {
   const bytes = data instanceof Uint8Array ? data : Buffer.from(JSON.stringify(data))
   return {
-    subject: 'engram.v1.write.demo', data: bytes, reply, header: (name) => headers[name],
+    subject: 'engram.v1.write.demo',
+    data: bytes,
+    reply,
+    header: (name) => headers[name],
     headerNames: () => Object.keys(headers),
   }
 }
@@ -172,26 +205,42 @@ export class Path {
   private sent = 0
 
   constructor(
-    readonly journal: GateJournal, readonly clock: VirtualClock, readonly commits: GroupCommit,
-    over: PathOptions = {}, id = uuid,
+    readonly journal: GateJournal,
+    readonly clock: VirtualClock,
+    readonly commits: GroupCommit,
+    over: PathOptions = {},
+    id = uuid,
   ) {
     const { budget, overlay, store } = this
     const log = this.log = new SpaceLog({
-      space: 'demo', uuid: id, journal, tailBytesMax: 1 << 20, budget,
+      space: 'demo',
+      uuid: id,
+      journal,
+      tailBytesMax: 1 << 20,
+      budget,
     })
     this.lease = new Lease('n1', clock, () => this.grantMs, (reason) => this.lapses.push(reason))
     this.lease.begin(['n1', 'n2'])
     const { epoch: number = 1, settings = defaultSettings, telemetry = noTelemetry } = over
     const epoch: EpochFacts = {
-      space: 'demo', node: 'n1', number, lease: this.lease,
+      space: 'demo',
+      node: 'n1',
+      number,
+      lease: this.lease,
       started: {
-        clock: {}, component: 'n1', timestamp: clock.wallMs(), atMs: clock.monotonicMs(),
+        clock: {},
+        component: 'n1',
+        timestamp: clock.wallMs(),
+        atMs: clock.monotonicMs(),
       },
       settings: over.spaceSettings ?? { replicas: 1, ack: 'durable', minInSync: 2 },
       deposed: (reason) => void this.forgotten.push(reason),
     }
     const context = {
-      budget, commits, settings, ports: { clients, clock, frames: codec, telemetry },
+      budget,
+      commits,
+      settings,
+      ports: { clients, clock, frames: codec, telemetry },
       answers: this.answersOf(over.onAnswer),
       lanes: {
         logReads: new WorkQueue({ clock, sliceMs: 3, isCongested: () => false, onFailed: rethrow })
@@ -200,13 +249,20 @@ export class Path {
     }
     const inSync = this.inSyncSet()
     const buffer = new WriteBuffer({
-      frames: codec, clock, account: budget.account('writes'),
+      frames: codec,
+      clock,
+      account: budget.account('writes'),
       frameBytesMax: settings.frameBytesMax,
     })
     this.replies = new WriteAnswers({ epoch, log, inSync, context })
     this.ingest = new Ingest({
-      epoch, member: { log, overlay, store }, context, inSync, buffer,
-      pending: new PendingView(clock, number, log, buffer), replies: this.replies,
+      epoch,
+      member: { log, overlay, store },
+      context,
+      inSync,
+      buffer,
+      pending: new PendingView(clock, number, log, buffer),
+      replies: this.replies,
       replicas: {
         written: () => {
           this.shipped += 1
@@ -243,8 +299,8 @@ export class Path {
   /** Sends a write; its reply subject is `r1`, `r2` … in the order of the calls. */
   write(headers: Record<string, string> = {}, count = 1): string {
     const reply = `r${(this.sent += 1)}`
-    const operations = Array.from({ length: count }, (_, i) =>
-      ({ type: 'StoreNode', node: { id: `${reply}.${i}` } }))
+    const operations = Array.from({ length: count },
+      (_, i) => ({ type: 'StoreNode', node: { id: `${reply}.${i}` } }))
     this.ingest.onWrite(message(count === 1 ? operations[0]! : { operations }, headers, reply))
     return reply
   }

@@ -20,7 +20,9 @@ const timeoutTries = 20
  * such a read is asked again, as any client would.
  */
 export async function readLogs(
-  cluster: AnyCluster, ids: readonly string[], end: number,
+  cluster: AnyCluster,
+  ids: readonly string[],
+  end: number,
 ): Promise<Map<string, LogEntry[]>> {
   const logs = new Map<string, LogEntry[]>(ids.map((id) => [id, []]))
   let idle = 0
@@ -41,9 +43,9 @@ export async function readLogs(
     idle = log && log.length + 1 === from && page.length > 0 ? 0 : idle + 1
     if (log && log.length + 1 === from) log.push(...page)
     if (idle > triesWithoutProgressMax) {
-      throw new Error(`GetEntries from ${from} on engram.v1.read.demo.any: none of ` +
-        `${behind.map(([id, got]) => `${id} (has ${got.length} of ${end})`).join(', ')} answered ` +
-        `with entries in ${idle} tries; last answer: ${JSON.stringify(answer).slice(0, 300)}`)
+      throw new Error(`GetEntries from ${from} on engram.v1.read.demo.any: none of `
+        + `${behind.map(([id, got]) => `${id} (has ${got.length} of ${end})`).join(', ')} answered `
+        + `with entries in ${idle} tries; last answer: ${JSON.stringify(answer).slice(0, 300)}`)
     }
   }
 }
@@ -83,7 +85,9 @@ export async function readSalvages(directory: string): Promise<SalvagedEntry[]> 
  * against them.
  */
 export async function audit(
-  cluster: AnyCluster, history: History, count?: number,
+  cluster: AnyCluster,
+  history: History,
+  count?: number,
 ): Promise<FinalState> {
   await cluster.converged(count)
   await forksHome(cluster)
@@ -108,7 +112,8 @@ export async function forksHome(cluster: AnyCluster): Promise<ForkReport[]> {
   return await waitFor('the reports on epochs of running nodes to be closed', async () => {
     const reports = await forkReports(cluster)
     const open = reports.filter(({ outcome, node }) =>
-      outcome === null && cluster.nodes.get(node)?.isRunning)
+      outcome === null && cluster.nodes.get(node)?.isRunning
+    )
     return open.length === 0 ? reports : notYet(JSON.stringify(open))
   }, { seconds: 20, everyMs: 50 })
 }
@@ -118,9 +123,10 @@ export function assertAllTaken(history: History): void {
   const open = history.records.filter((record) => record.outcome !== 'taken')
   if (open.length === 0) return
   const shown = open.slice(0, 5).map((record) =>
-    `${record.key} ${record.outcome}: ${JSON.stringify(record.attempts.at(-1)?.answer)}`)
-  throw new Error(`${open.length} of ${history.records.length} writes were never taken:\n  ` +
-    `${shown.join('\n  ')}\n${history.summary()}`)
+    `${record.key} ${record.outcome}: ${JSON.stringify(record.attempts.at(-1)?.answer)}`
+  )
+  throw new Error(`${open.length} of ${history.records.length} writes were never taken:\n  `
+    + `${shown.join('\n  ')}\n${history.summary()}`)
 }
 
 /** Not one attempt failed: what a planned handover promises to clients. */

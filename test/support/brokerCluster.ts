@@ -20,7 +20,8 @@ interface JetStreamReport {
   readonly meta_cluster?: { readonly leader?: string; readonly cluster_size?: number }
   readonly account_details?: readonly {
     readonly stream_detail?: readonly {
-      readonly name: string; readonly cluster?: { readonly leader?: string }
+      readonly name: string
+      readonly cluster?: { readonly leader?: string }
     }[]
   }[]
 }
@@ -31,7 +32,9 @@ export class BrokerCluster implements BrokerHandle {
   readonly #routes: ReadonlyMap<string, Link>
 
   private constructor(
-    members: readonly Broker[], monitors: readonly number[], routes: ReadonlyMap<string, Link>,
+    members: readonly Broker[],
+    monitors: readonly number[],
+    routes: ReadonlyMap<string, Link>,
   ) {
     this.members = members
     this.#monitors = monitors
@@ -60,8 +63,11 @@ export class BrokerCluster implements BrokerHandle {
           `  listen: "127.0.0.1:${ports[index]}"`,
           // The third server gives it to the others, which would dial past the links: port 1 refuses.
           '  cluster_advertise: "127.0.0.1:1"',
-          `  routes: [${indices.filter((to) => to !== index).map((to) =>
-            `"nats-route://127.0.0.1:${routes.get(`${index}-${to}`)?.port}"`).join(', ')}]`,
+          `  routes: [${
+            indices.filter((to) => to !== index).map((to) =>
+              `"nats-route://127.0.0.1:${routes.get(`${index}-${to}`)?.port}"`
+            ).join(', ')
+          }]`,
           '}',
         ]))
       }
@@ -110,9 +116,10 @@ export class BrokerCluster implements BrokerHandle {
 
   /** Number of the server that leads a stream, once it has a leader. */
   streamLeader(stream: string): Promise<number> {
-    return this.#agreed(`stream ${stream}`, (report) => report.account_details
-      ?.flatMap((account) => account.stream_detail ?? [])
-      .find((detail) => detail.name === stream)?.cluster?.leader)
+    return this.#agreed(`stream ${stream}`, (report) =>
+      report.account_details
+        ?.flatMap((account) => account.stream_detail ?? [])
+        .find((detail) => detail.name === stream)?.cluster?.leader)
   }
 
   /** Ids of the servers as nodes see them, in order; each start of a server makes a new one. */

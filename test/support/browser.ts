@@ -11,11 +11,12 @@ import { cliFile, patience, removeTemporary, root, temporaryDirectory } from './
 import type { Stage } from './scenario.js'
 
 /** The expected place of Chromium, which the preparation of the tests knows too. */
-const { chromiumFile, whyNoChromium } =
-  await import(pathToFileURL(join(root, 'scripts', 'system.mjs')).href) as {
-    chromiumFile(): string
-    whyNoChromium(): string | null
-  }
+const { chromiumFile, whyNoChromium } = await import(
+  pathToFileURL(join(root, 'scripts', 'system.mjs')).href
+) as {
+  chromiumFile(): string
+  whyNoChromium(): string | null
+}
 
 /** Why the tests of the page are left out; null: they run. Throws where that is not allowed. */
 export function noBrowser(): string | null {
@@ -49,11 +50,14 @@ export interface ViewOptions {
 }
 
 export async function openPage(
-  browser: Browser, base: string, options: ViewOptions = {},
+  browser: Browser,
+  base: string,
+  options: ViewOptions = {},
 ): Promise<Viewed> {
   const { width = 1440, scheme = 'light' } = options
   const context = await browser.newContext({
-    viewport: { width, height: width < 500 ? 844 : 900 }, colorScheme: scheme,
+    viewport: { width, height: width < 500 ? 844 : 900 },
+    colorScheme: scheme,
     acceptDownloads: true,
   })
   const page = await context.newPage()
@@ -85,10 +89,16 @@ export async function seriousFaults(page: Page): Promise<string[]> {
   // By the debugger: the content policy of the page refuses foreign scripts.
   await page.evaluate(source)
   const { violations } = await page.evaluate(
-    'axe.run(document, { resultTypes: ["violations"] })') as { violations: Violation[] }
+    'axe.run(document, { resultTypes: ["violations"] })',
+  ) as { violations: Violation[] }
   return violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
-    .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ html, failureSummary }) =>
-      `${html.slice(0, 160)} ${failureSummary ?? ''}`).join('; ')}`)
+    .map(({ id, nodes }) =>
+      `${id}: ${
+        nodes.slice(0, 3).map(({ html, failureSummary }) =>
+          `${html.slice(0, 160)} ${failureSummary ?? ''}`
+        ).join('; ')
+      }`
+    )
 }
 
 export interface PlayedCluster {
@@ -115,10 +125,12 @@ export async function playedCluster(stage: Stage, more: string[] = []): Promise<
     for (const pid of left) process.kill(pid, 'SIGKILL')
   })
   const child = stage.child(new Child({
-    label: 'engram up', command: process.execPath, group: true,
+    label: 'engram up',
+    command: process.execPath,
+    group: true,
     logFile: join(directory, 'up.log'),
-    args: [cliFile, 'up', '--json', '--nats', broker.url, '--data', data,
-      '--http', '127.0.0.1:0', ...more],
+    args: [cliFile, 'up', '--json', '--nats', broker.url, '--data', data, '--http', '127.0.0.1:0',
+      ...more],
   }))
   const ready = await child.firstLine((line) => JSON.parse(line) as { http: string }, 40)
   const link = await Link.open(ready.http)

@@ -101,8 +101,8 @@ export class Child {
         if (found !== undefined) return found
       }
       if (this.exit) {
-        throw new Hopeless(`${this.options.label} ended before it was ready: ` +
-          `${showExit(this.exit)}\n${this.logTail(30)}`)
+        throw new Hopeless(`${this.options.label} ended before it was ready: `
+          + `${showExit(this.exit)}\n${this.logTail(30)}`)
       }
       return undefined
     }, { seconds }) as Promise<NonNullable<T>>

@@ -25,13 +25,16 @@ atExit(() => {
 
 /** Never rejects for what the command does: look at `code`. */
 export function runCli(
-  args: readonly string[], options: CommandOptions = {},
+  args: readonly string[],
+  options: CommandOptions = {},
 ): Promise<CommandResult> {
   const line = `engram ${args.join(' ')}`
   const seconds = (options.seconds ?? 30) * patience
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [cliFile, ...args], {
-      cwd: root, env: cleanEnvironment(options.env), stdio: 'pipe',
+      cwd: root,
+      env: cleanEnvironment(options.env),
+      stdio: 'pipe',
     })
     const kill = (): void => {
       child.kill('SIGKILL')
@@ -44,8 +47,12 @@ export function runCli(
       isLate = true
       kill()
     }, seconds * 1000)
-    child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text })
-    child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text })
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text
+    })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text
+    })
     child.stdin.on('error', () => undefined)
     child.stdin.end(options.input ?? '')
     child.once('error', reject)
@@ -61,7 +68,8 @@ export function runCli(
 
 /** For commands that must succeed. */
 export async function cli(
-  args: readonly string[], options: CommandOptions = {},
+  args: readonly string[],
+  options: CommandOptions = {},
 ): Promise<CommandResult> {
   return successful(await runCli(args, options))
 }
@@ -74,8 +82,11 @@ export async function cliHere(args: readonly string[]): Promise<CommandResult> {
   const line = `engram ${args.join(' ')}`
   const [stdout, stderr] = [captured(), captured()]
   const code = await within(30, line, runInProcess(args, {
-    stdin: Readable.from([]), stdout: stdout.stream, stderr: stderr.stream,
-    env: cleanEnvironment(), cwd: root,
+    stdin: Readable.from([]),
+    stdout: stdout.stream,
+    stderr: stderr.stream,
+    env: cleanEnvironment(),
+    cwd: root,
   }))
   return successful({ line, code, stdout: stdout.text(), stderr: stderr.text() })
 }
@@ -93,8 +104,8 @@ function successful(result: CommandResult): CommandResult {
 }
 
 export function showCommand(result: CommandResult): string {
-  return `${result.line}\n  exit code ${result.code}\n  stdout: ${clip(result.stdout)}` +
-    `\n  stderr: ${clip(result.stderr)}`
+  return `${result.line}\n  exit code ${result.code}\n  stdout: ${clip(result.stdout)}`
+    + `\n  stderr: ${clip(result.stderr)}`
 }
 
 function clip(text: string): string {
@@ -118,7 +129,8 @@ export function jsonOf(result: CommandResult): unknown {
 
 /** Every object within a value that `accept` takes, at whatever depth. */
 export function findObjects<T extends object>(
-  value: unknown, accept: (candidate: Record<string, unknown>) => boolean,
+  value: unknown,
+  accept: (candidate: Record<string, unknown>) => boolean,
 ): T[] {
   if (Array.isArray(value)) return value.flatMap((item) => findObjects<T>(item, accept))
   if (typeof value !== 'object' || value === null) return []

@@ -1,9 +1,8 @@
 /** Plain NATS requests as any client in any language would send them: not the product's client. */
 import { decode, encode } from '@msgpack/msgpack'
 import { connect, headers, type MsgHdrs, type NatsConnection } from 'nats'
-import type {
-  Encoding, ErrorAnswer, ReadAnswer, WriteAnswer,
-} from '../../actors/ports/clientApi.js'
+import type { Encoding, ErrorAnswer, ReadAnswer,
+  WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { Operation } from '../../machines/graph/graph.js'
 import type { AckLevel, Announcement } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
@@ -86,8 +85,10 @@ export class Client {
 
   write(body: WriteBody, options: WriteOptions = {}): Promise<Reply<WriteAnswer>> {
     return this.send<WriteAnswer>(
-      subjects.write(this.space), encodeBody(body, options.encoding),
-      writeHeaders(options), options.timeoutMs,
+      subjects.write(this.space),
+      encodeBody(body, options.encoding),
+      writeHeaders(options),
+      options.timeoutMs,
     )
   }
 
@@ -109,16 +110,24 @@ export class Client {
     if (options.committed) set.set('Engram-Read', 'committed')
     const subject = options.any ? subjects.readAny(this.space) : subjects.read(this.space)
     return this.send<ReadAnswer>(
-      subject, encodeBody(query, options.encoding), set, options.timeoutMs,
+      subject,
+      encodeBody(query, options.encoding),
+      set,
+      options.timeoutMs,
     )
   }
 
   async send<T>(
-    subject: string, data: Uint8Array, set?: MsgHdrs, timeoutMs = 8000,
+    subject: string,
+    data: Uint8Array,
+    set?: MsgHdrs,
+    timeoutMs = 8000,
   ): Promise<Reply<T>> {
     try {
       const message = await this.nc.request(subject, data, {
-        timeout: timeoutMs, noMux: false, ...(set ? { headers: set } : {}),
+        timeout: timeoutMs,
+        noMux: false,
+        ...(set ? { headers: set } : {}),
       })
       this.lastEncoding = encodingOf(message.data)
       return decodeBody(message.data) as T | ErrorAnswer
@@ -145,7 +154,9 @@ export function positive<T extends { readonly ok: true }>(reply: Reply<T>, what:
 
 /** The error answer with that code, or a failure that shows what came instead. */
 export function refused<T extends { readonly ok: true }>(
-  reply: Reply<T>, code: ErrorAnswer['code'] | NoAnswer['code'], what: string,
+  reply: Reply<T>,
+  code: ErrorAnswer['code'] | NoAnswer['code'],
+  what: string,
 ): ErrorAnswer | NoAnswer {
   if (!reply.ok && reply.code === code) return reply
   throw new Error(`${what}: expected error ${code}, got ${JSON.stringify(reply)}`)

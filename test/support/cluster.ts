@@ -118,8 +118,17 @@ export class NodeProcess implements NodeHandle {
       label: this.id,
       command: process.execPath,
       args: [
-        cliFile, 'node', '--id', this.id, '--nats', this.place.url, '--data', data,
-        '--http', http, ...this.place.settings.flatMap((setting) => ['--set', setting]),
+        cliFile,
+        'node',
+        '--id',
+        this.id,
+        '--nats',
+        this.place.url,
+        '--data',
+        data,
+        '--http',
+        http,
+        ...this.place.settings.flatMap((setting) => ['--set', setting]),
         ...(this.place.config === undefined ? [] : ['--config', this.place.config]),
       ],
       logFile: this.place.logFile,
@@ -165,8 +174,11 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
   readonly #connections: NatsConnection[] = []
 
   private constructor(
-    readonly options: ClusterOptions, readonly directory: string, readonly broker: B,
-    readonly nc: NatsConnection, readonly client: Client,
+    readonly options: ClusterOptions,
+    readonly directory: string,
+    readonly broker: B,
+    readonly nc: NatsConnection,
+    readonly client: Client,
   ) {}
 
   static start(options: ClusterOptions): Promise<Cluster> {
@@ -174,7 +186,8 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
   }
 
   static async of<B extends BrokerHandle, N extends NodeHandle>(
-    parts: Parts<B, N>, options: ClusterOptions,
+    parts: Parts<B, N>,
+    options: ClusterOptions,
   ): Promise<Cluster<B, N>> {
     const directory = temporaryDirectory(options.label)
     const broker = await parts.broker(join(directory, 'broker'))
@@ -186,8 +199,8 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
       await cluster.createSpace()
       return cluster
     } catch (error) {
-      const text = `${error instanceof Error ? error.message : String(error)}\n` +
-        await cluster.diagnosis()
+      const text = `${error instanceof Error ? error.message : String(error)}\n`
+        + await cluster.diagnosis()
       await cluster.dispose()
       throw new Error(text, { cause: error })
     }
@@ -203,7 +216,11 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
       mkdirSync(data, { recursive: true })
       const url = await this.options.urlOf?.(id, this.broker.url) ?? this.broker.url
       const node = parts.node({
-        id, data, url, logFile: join(logs, `${id}.log`), settings: this.options.settings ?? [],
+        id,
+        data,
+        url,
+        logFile: join(logs, `${id}.log`),
+        settings: this.options.settings ?? [],
         config: this.options.config,
       })
       this.nodes.set(id, node)
@@ -230,8 +247,16 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
   async createSpace(): Promise<void> {
     const replicas = this.options.replicas ?? 2
     await cliHere([
-      'space', 'create', space, '--replicas', String(replicas),
-      '--ack', this.options.ack ?? 'durable', '--nats', this.broker.url, '--json',
+      'space',
+      'create',
+      space,
+      '--replicas',
+      String(replicas),
+      '--ack',
+      this.options.ack ?? 'durable',
+      '--nats',
+      this.broker.url,
+      '--json',
     ])
     await this.primary()
     await this.inSync(replicas + 1)
@@ -287,19 +312,23 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
     const reports = await this.reports()
     return [...reports].flatMap(([node, report]) =>
       report.spaces.filter((member) => member.space === space)
-        .map((member) => ({ ...member, node })))
+        .map((member) => ({ ...member, node }))
+    )
   }
 
   /** Waits until somebody serves the space; `above`: in a later epoch than that. */
   primary(
-    wanted: { above?: number; by?: string; notBy?: string } = {}, seconds = 20,
+    wanted: { above?: number; by?: string; notBy?: string } = {},
+    seconds = 20,
   ): Promise<PrimaryEpoch> {
     const { above = 0, by, notBy } = wanted
-    const what = `a primary of ${space} with an epoch above ${above}` +
-      `${by ? ` on ${by}` : ''}${notBy ? ` not on ${notBy}` : ''}`
+    const what = `a primary of ${space} with an epoch above ${above}`
+      + `${by ? ` on ${by}` : ''}${notBy ? ` not on ${notBy}` : ''}`
     return waitFor(what, async () => {
       const reply = await this.client.read(
-        { type: 'ListNodes', after: '', limit: 1 }, { timeoutMs: 1000 })
+        { type: 'ListNodes', after: '', limit: 1 },
+        { timeoutMs: 1000 },
+      )
       const answer = positive(reply, 'read at the primary')
       const { node, epoch } = answer
       if (epoch <= above) notYet(`${node} serves epoch ${epoch}`)
@@ -332,8 +361,10 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
       const seen = (await this.members()).filter((m) => m.inSync.includes(m.node))
       if (seen.length !== count) notYet(`${seen.length} members answer: ${brief(seen)}`)
       const end = Math.max(...seen.map((m) => m.endSequence))
-      const isEven = seen.every((m) => m.epoch === seen[0]?.epoch && m.durableSequence === end
-        && m.appliedSequence === end && m.commitSequence === end)
+      const isEven = seen.every((m) =>
+        m.epoch === seen[0]?.epoch && m.durableSequence === end
+        && m.appliedSequence === end && m.commitSequence === end
+      )
       return isEven ? seen : notYet(`they differ: ${brief(seen)}`)
     }, { seconds, everyMs: 50 })
     const digests = new Set(members.map((member) => `${member.appliedSequence} ${member.digest}`))
@@ -355,8 +386,8 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
       const report = reports.get(node.id)
       lines.push(`${node.id}: ${node.where}, node ${report?.node.state ?? 'does not answer'}`)
       for (const member of report?.spaces ?? []) {
-        lines.push(`    ${brief([{ ...member, node: node.id }])} in sync ` +
-          `${member.inSync.join(',')} blocked ${member.blocked} (${member.reason})`)
+        lines.push(`    ${brief([{ ...member, node: node.id }])} in sync `
+          + `${member.inSync.join(',')} blocked ${member.blocked} (${member.reason})`)
       }
     }
     for (const node of this.nodes.values()) {
@@ -385,7 +416,8 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
 
 export function brief(members: readonly MemberView[]): string {
   return members.map((m) =>
-    `${m.node} ${m.role}/${m.state} epoch ${m.epoch} end ${m.endSequence} durable ` +
-    `${m.durableSequence} applied ${m.appliedSequence} commit ${m.commitSequence} safe ` +
-    `${m.safeSequence} digest ${m.digest.slice(0, 12)}`).join('; ')
+    `${m.node} ${m.role}/${m.state} epoch ${m.epoch} end ${m.endSequence} durable `
+    + `${m.durableSequence} applied ${m.appliedSequence} commit ${m.commitSequence} safe `
+    + `${m.safeSequence} digest ${m.digest.slice(0, 12)}`
+  ).join('; ')
 }

@@ -3,15 +3,12 @@
  * its own that only the broker shares. For the suite in test/containers.
  */
 import { spawnSync } from 'node:child_process'
-import {
-  appendFileSync, chownSync, cpSync, createWriteStream, existsSync, readFileSync,
-} from 'node:fs'
+import { appendFileSync, chownSync, cpSync, createWriteStream, existsSync,
+  readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type Dockerode from 'dockerode'
-import {
-  GenericContainer, Network, Wait, getContainerRuntimeClient, type ContainerRuntimeClient,
-  type StartedNetwork, type StartedTestContainer,
-} from 'testcontainers'
+import { GenericContainer, Network, Wait, getContainerRuntimeClient, type ContainerRuntimeClient,
+  type StartedNetwork, type StartedTestContainer } from 'testcontainers'
 import { listens } from './broker.js'
 import { isAlive } from './child.js'
 import type { BrokerHandle, NodeHandle, NodePlace, Parts } from './cluster.js'
@@ -78,7 +75,9 @@ class Running {
   #offset = 0
 
   constructor(
-    readonly docker: Dockerode, readonly started: StartedTestContainer, readonly logFile: string,
+    readonly docker: Dockerode,
+    readonly started: StartedTestContainer,
+    readonly logFile: string,
   ) {
     containers.add(started.getId())
   }
@@ -101,7 +100,8 @@ class Running {
   /** The log of the present start. */
   log(): string {
     return existsSync(this.logFile)
-      ? readFileSync(this.logFile).subarray(this.#offset).toString('utf8') : ''
+      ? readFileSync(this.logFile).subarray(this.#offset).toString('utf8')
+      : ''
   }
 
   async start(): Promise<void> {
@@ -182,7 +182,9 @@ export class ContainerNode implements NodeHandle {
   #running: Running | null = null
 
   constructor(
-    readonly docker: Dockerode, readonly place: NodePlace, readonly broker: ContainerBroker,
+    readonly docker: Dockerode,
+    readonly place: NodePlace,
+    readonly broker: ContainerBroker,
   ) {
     this.id = place.id
     this.data = place.data
@@ -206,7 +208,8 @@ export class ContainerNode implements NodeHandle {
     if (this.#running) await this.#running.start()
     else await this.#create()
     this.isRunning = true
-    await waitFor(`${this.id} to be ready`, () => / is ready: /.test(this.running.log())
+    await waitFor(`${this.id} to be ready`, () =>
+      / is ready: /.test(this.running.log())
       || notYet(this.logTail(5)), { seconds: 30 })
   }
 
@@ -222,7 +225,8 @@ export class ContainerNode implements NodeHandle {
       .withNetwork(this.#network)
       .withNetworkAliases(this.id)
       .withEnvironment({
-        ENGRAM_ID: this.id, ENGRAM_NATS_URL: `nats://${brokerAlias}:${natsPort}`,
+        ENGRAM_ID: this.id,
+        ENGRAM_NATS_URL: `nats://${brokerAlias}:${natsPort}`,
       })
       .withBindMounts([{ source: this.data, target: '/data' }])
       .withLabels({ [ownerLabel]: String(process.pid) })
@@ -263,7 +267,8 @@ export class ContainerNode implements NodeHandle {
   /** Back on its network, maybe with another address. */
   async plug(): Promise<void> {
     await this.network.connect({
-      Container: this.running.container.id, EndpointConfig: { Aliases: [this.id] },
+      Container: this.running.container.id,
+      EndpointConfig: { Aliases: [this.id] },
     })
   }
 

@@ -32,7 +32,8 @@ export function withoutBlocks(text: string): string {
 export function blocksOf(path: string, ...languages: readonly string[]): string[] {
   const blocks = textOf(path).matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)
   return [...blocks].flatMap(([, language = '', text = '']) =>
-    languages.includes(language) ? [text] : [])
+    languages.includes(language) ? [text] : []
+  )
 }
 
 /** The block that begins so. */

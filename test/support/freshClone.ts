@@ -80,8 +80,12 @@ export class FreshClone {
     cpSync(join(root, 'scripts'), join(this.folder, 'scripts'), { recursive: true })
     mkdirSync(this.#bin)
     const files: Readonly<Record<string, string>> = {
-      'package.json': '{"type":"commonjs"}', 'package-lock.json': '{"packages":{}}',
-      'tsconfig.json': '{}', 'drive.mjs': drive, 'npm.js': npm, tool,
+      'package.json': '{"type":"commonjs"}',
+      'package-lock.json': '{"packages":{}}',
+      'tsconfig.json': '{}',
+      'drive.mjs': drive,
+      'npm.js': npm,
+      tool,
     }
     for (const [name, text] of Object.entries(files)) writeFileSync(join(this.folder, name), text)
     this.program('apt-get', aptGet)
@@ -116,14 +120,20 @@ export class FreshClone {
 
   /** By default root's, on Debian, with no terminal. `env`: of the process. */
   prepare(
-    packages: readonly string[], host: Partial<Host> = {}, env: Record<string, string> = {},
+    packages: readonly string[],
+    host: Partial<Host> = {},
+    env: Record<string, string> = {},
     typed?: string,
   ): Promise<Ended> {
     const asked = {
       options: { packages, isYes: false, again: 'npm start' },
       host: {
-        uid: 0, platform: 'linux', chromium: this.chromium, hasSystemd: false,
-        env: { PATH: this.#bin, ...env }, ...host,
+        uid: 0,
+        platform: 'linux',
+        chromium: this.chromium,
+        hasSystemd: false,
+        env: { PATH: this.#bin, ...env },
+        ...host,
       },
     }
     return this.run(['drive.mjs'], { ASKED: JSON.stringify(asked), ...env }, typed)
@@ -132,19 +142,24 @@ export class FreshClone {
   /** `typed`: at a terminal, by a person; without it there is none. */
   run(args: readonly string[], env: Record<string, string>, typed?: string): Promise<Ended> {
     const words = [process.execPath, ...args]
-    const [command = '', ...more] = typed === undefined ? words
+    const [command = '', ...more] = typed === undefined
+      ? words
       : ['script', '--quiet', '--return', '--command', words.join(' '), '/dev/null']
     const child = spawn(command, more, {
-      cwd: this.folder, stdio: 'pipe',
+      cwd: this.folder,
+      stdio: 'pipe',
       env: {
         ENGRAM_TEST_MARK: process.env['ENGRAM_TEST_MARK'],
         PATH: [this.#bin, '/usr/bin', '/bin'].join(delimiter),
-        npm_execpath: join(this.folder, 'npm.js'), ...env,
+        npm_execpath: join(this.folder, 'npm.js'),
+        ...env,
       },
     })
     let output = ''
     for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text: string) => { output += text })
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        output += text
+      })
     }
     child.stdin.on('error', () => undefined)
     child.stdin.end(typed ?? '')

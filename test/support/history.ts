@@ -51,10 +51,13 @@ export class History {
   }
 
   positives(): Positive[] {
-    return this.records.flatMap((record) => record.attempts.flatMap((attempt) =>
-      attempt.answer?.ok && attempt.answeredTick !== null
-        ? [{ record, attempt, answer: attempt.answer, answeredTick: attempt.answeredTick }]
-        : []))
+    return this.records.flatMap((record) =>
+      record.attempts.flatMap((attempt) =>
+        attempt.answer?.ok && attempt.answeredTick !== null
+          ? [{ record, attempt, answer: attempt.answer, answeredTick: attempt.answeredTick }]
+          : []
+      )
+    )
   }
 
   get takenCount(): number {
@@ -81,8 +84,8 @@ export class History {
       epochs.set(nodeAndEpoch, (epochs.get(nodeAndEpoch) ?? 0) + 1)
     }
     const open = this.records.filter((record) => record.outcome === null).length
-    return `${this.records.length} writes, ${this.takenCount} taken, ${open} under way; ` +
-      `positive answers: ${counted(epochs)}; others: ${counted(this.failures())}`
+    return `${this.records.length} writes, ${this.takenCount} taken, ${open} under way; `
+      + `positive answers: ${counted(epochs)}; others: ${counted(this.failures())}`
   }
 
   /** Longest time without any positive answer, between two of them. Milliseconds. */
@@ -94,8 +97,11 @@ export class History {
 
   violations(final: FinalState): string[] {
     return [
-      ...this.#epochOrder(), ...this.#oneNodePerEpoch(), ...logShape(final.logs),
-      ...this.#answeredIsKept(final), ...this.#keysOnce(final),
+      ...this.#epochOrder(),
+      ...this.#oneNodePerEpoch(),
+      ...logShape(final.logs),
+      ...this.#answeredIsKept(final),
+      ...this.#keysOnce(final),
     ]
   }
 
@@ -125,9 +131,9 @@ export class History {
         if (!known || seen.answer.epoch > known.answer.epoch) known = seen
       }
       if (known && one.answer.epoch < known.answer.epoch) {
-        wrong.push(`epoch went back (I2): ${show(one)} was sent at ` +
-          `${ms(one.attempt.sentAtMs)}, after ${show(known)} was received at ` +
-          `${ms(known.attempt.answeredAtMs)}`)
+        wrong.push(`epoch went back (I2): ${show(one)} was sent at `
+          + `${ms(one.attempt.sentAtMs)}, after ${show(known)} was received at `
+          + `${ms(known.attempt.answeredAtMs)}`)
       }
     }
     return wrong
@@ -226,8 +232,8 @@ function logShape(logs: FinalState['logs']): string[] {
     for (let n = 0; n < length; n += 1) {
       const [mine, theirs] = [log[n], first[1][n]]
       if (mine && theirs && placeOf(mine) === placeOf(theirs)) continue
-      wrong.push(`logs differ at ${n + 1} (I3): ${node} has ${mine ? placeOf(mine) : 'nothing'}` +
-        `, ${first[0]} has ${theirs ? placeOf(theirs) : 'nothing'}`)
+      wrong.push(`logs differ at ${n + 1} (I3): ${node} has ${mine ? placeOf(mine) : 'nothing'}`
+        + `, ${first[0]} has ${theirs ? placeOf(theirs) : 'nothing'}`)
       break
     }
   }
@@ -255,7 +261,7 @@ function ms(time: number | null): string {
 
 function show(one: Positive): string {
   const { answer, record, attempt } = one
-  return `${answer.ack}${answer.duplicate ? ' duplicate' : ''} answer of ${answer.node} (epoch ` +
-    `${answer.epoch}, sequence ${answer.sequence}) for ${record.key}, sent ` +
-    `${ms(attempt.sentAtMs)}, answered ${ms(attempt.answeredAtMs)}`
+  return `${answer.ack}${answer.duplicate ? ' duplicate' : ''} answer of ${answer.node} (epoch `
+    + `${answer.epoch}, sequence ${answer.sequence}) for ${record.key}, sent `
+    + `${ms(attempt.sentAtMs)}, answered ${ms(attempt.answeredAtMs)}`
 }

@@ -3,9 +3,8 @@ import { BusClosedError } from '../../actors/ports/bus.js'
 import type { BusConnection, BusMessage } from '../../actors/ports/bus.js'
 import type { Logger } from '../../actors/ports/system.js'
 import { createActorHost } from '../../runtime/host/index.js'
-import type {
-  ActorHostOptions, ActorHostRuntime, DeadLetter, HostEvent, InspectionSource,
-} from '../../runtime/host/index.js'
+import type { ActorHostOptions, ActorHostRuntime, DeadLetter, HostEvent,
+  InspectionSource } from '../../runtime/host/index.js'
 import { VirtualClock } from '../fakes/virtualClock.js'
 
 export interface LogLine {
@@ -35,7 +34,11 @@ export function kit(options: Partial<ActorHostOptions> = {}): Kit {
   const escalations: Error[] = []
   const letters: DeadLetter[] = []
   const host = createActorHost({
-    node: 'n1', clock, logger, onEscalation: (error) => escalations.push(error), ...options,
+    node: 'n1',
+    clock,
+    logger,
+    onEscalation: (error) => escalations.push(error),
+    ...options,
   })
   host.onDeadLetter((letter) => letters.push(letter))
   return { host, clock, logger, escalations, letters }
@@ -78,14 +81,17 @@ export class Wire {
       inboxPrefix: '_INBOX',
       maxPayload,
       bufferedBytes: 0,
-      get isClosed() { return isClosed },
+      get isClosed() {
+        return isClosed
+      },
       closed,
       publish: (subject, data, options) => {
         if (isClosed) throw new BusClosedError()
         this.publish(subject, data, options?.reply)
       },
       publishSide: (subject, data) => this.publish(subject, data),
-      subscribe, subscribeSide: subscribe,
+      subscribe,
+      subscribeSide: subscribe,
       request: () => Promise.reject(new Error('not needed here')),
       flush: () => Promise.resolve(),
       close: () => Promise.resolve(drop()),
@@ -100,13 +106,22 @@ export class Wire {
       return
     }
     const isHeard = this.deliver({
-      subject, data, reply, header: () => undefined, headerNames: () => [],
+      subject,
+      data,
+      reply,
+      header: () => undefined,
+      headerNames: () => [],
     })
     if (isHeard || reply === undefined) return
-    this.onUnheard(() => this.deliver({
-      subject: reply, data: new Uint8Array(0), reply: undefined, header: () => '503',
-      headerNames: () => [],
-    }))
+    this.onUnheard(() =>
+      this.deliver({
+        subject: reply,
+        data: new Uint8Array(0),
+        reply: undefined,
+        header: () => '503',
+        headerNames: () => [],
+      })
+    )
   }
 
   private deliver(message: BusMessage): boolean {

@@ -4,9 +4,8 @@
  * build) in place of a base image. So what the Dockerfile copies must be enough to run a node.
  */
 import { execFile, spawn } from 'node:child_process'
-import {
-  chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync,
-} from 'node:fs'
+import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync,
+  writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { ContainerRuntimeClient } from 'testcontainers'
@@ -72,8 +71,9 @@ function copy(instructions: readonly Instruction[], stage: string): void {
 /** The packages that `npm prune --omit=dev` leaves. */
 function copyPackages(to: string): void {
   const from = join(root, 'node_modules')
-  const lock = JSON.parse(readFileSync(join(from, '.package-lock.json'), 'utf8')) as
-    { packages: Record<string, { dev?: boolean }> }
+  const lock = JSON.parse(readFileSync(join(from, '.package-lock.json'), 'utf8')) as {
+    packages: Record<string, { dev?: boolean }>
+  }
   for (const [path, { dev }] of Object.entries(lock.packages)) {
     const name = path.replace(/^node_modules\//, '')
     if (dev !== true && existsSync(join(from, name))) put(join(from, name), join(to, name))
@@ -112,18 +112,29 @@ function writeSystemFiles(stage: string): void {
   if (process.getuid?.() === 0) chownSync(join(stage, 'data'), imageUser, imageUser)
   writeFileSync(join(stage, 'etc/passwd'), [
     'root:x:0:0:root:/:/sbin/nologin',
-    `node:x:${imageUser}:${imageUser}::/data:/sbin/nologin`, '',
+    `node:x:${imageUser}:${imageUser}::/data:/sbin/nologin`,
+    '',
   ].join('\n'))
   writeFileSync(join(stage, 'etc/group'), `root:x:0:\nnode:x:${imageUser}:\n`)
   writeFileSync(join(stage, 'etc/nsswitch.conf'), 'hosts: files dns\n')
 }
 
 const imported = new Set([
-  'CMD', 'ENTRYPOINT', 'ENV', 'EXPOSE', 'HEALTHCHECK', 'LABEL', 'USER', 'VOLUME', 'WORKDIR',
+  'CMD',
+  'ENTRYPOINT',
+  'ENV',
+  'EXPOSE',
+  'HEALTHCHECK',
+  'LABEL',
+  'USER',
+  'VOLUME',
+  'WORKDIR',
 ])
 
 async function importImage(
-  client: ContainerRuntimeClient, stage: string, instructions: readonly Instruction[],
+  client: ContainerRuntimeClient,
+  stage: string,
+  instructions: readonly Instruction[],
 ): Promise<void> {
   const changes = instructions.filter(({ name }) => imported.has(name))
     .map(({ name, text }) => `${name} ${text}`)
@@ -131,10 +142,14 @@ async function importImage(
   const tar = spawn('tar', ['-C', stage, '-c', '.'], { stdio: ['ignore', 'pipe', 'inherit'] })
   const [repo, tag] = imageName.split(':')
   const answer = await client.container.dockerode.importImage(
-    tar.stdout, { repo, tag, changes: [path, ...changes] })
+    tar.stdout,
+    { repo, tag, changes: [path, ...changes] },
+  )
   const text = await new Promise<string>((resolve, reject) => {
     let all = ''
-    answer.on('data', (chunk: Buffer) => { all += chunk.toString('utf8') })
+    answer.on('data', (chunk: Buffer) => {
+      all += chunk.toString('utf8')
+    })
     answer.once('error', reject)
     answer.once('end', () => resolve(all))
   })

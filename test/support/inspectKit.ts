@@ -36,7 +36,8 @@ export const lamp = setup({ types: { context: {} as LampContext, events: {} as L
           pressed: {
             target: 'on',
             actions: assign({
-              presses: ({ context }) => context.presses + 1, lastReason: 'it was dark',
+              presses: ({ context }) => context.presses + 1,
+              lastReason: 'it was dark',
             }),
           },
         },
@@ -64,24 +65,37 @@ export function feedKit(options: { payloads?: boolean } = {}) {
   const events = new NodeRecorder({ node: 'n1', clock: it.clock })
   events.begin(null)
   const feed = new Feed({
-    node: 'n1', incarnation: () => 7, clock: it.clock, host, traffic, events,
+    node: 'n1',
+    incarnation: () => 7,
+    clock: it.clock,
+    host,
+    traffic,
+    events,
     payloads: options.payloads ?? false,
   })
-  const spawn = (id: string, parent?: string) => it.host.spawn({
-    id, logic: lamp, input: () => undefined, ...(parent === undefined ? {} : { parent }),
-    supervision: { maxRestarts: 3, withinMs: 1_000, backoffMs: 10, backoffMaxMs: 10 },
-  })
+  const spawn = (id: string, parent?: string) =>
+    it.host.spawn({
+      id,
+      logic: lamp,
+      input: () => undefined,
+      ...(parent === undefined ? {} : { parent }),
+      supervision: { maxRestarts: 3, withinMs: 1_000, backoffMs: 10, backoffMaxMs: 10 },
+    })
   return { ...it, feed, traffic, events, spawn, hooks: () => ({ observations, ended }) }
 }
 
 /** `eager`: what waits for its turn has it at once, and no time has to pass. */
 export function servingOver(
-  clock: VirtualClock, connection: BusConnection, { eager = false } = {},
+  clock: VirtualClock,
+  connection: BusConnection,
+  { eager = false } = {},
 ): Serving {
   const wire = new NodeConnection(1, quiet, rethrow)
   wire.attach(connection, { incarnation: 1, connection: 1 })
   const own = !eager ? clock : Object.assign(
-    Object.create(clock) as VirtualClock, { nextTurn: queueMicrotask })
+    Object.create(clock) as VirtualClock,
+    { nextTurn: queueMicrotask },
+  )
   return {
     answers: answersOver(clock, (to, data) => wire.publish(to, data)),
     lanes: workLanes(own, defaultSettings, wire, rethrow),
@@ -99,8 +113,9 @@ export function eventsOf(texts: readonly string[]): InspectionStreamEvent[] {
 }
 
 export function only<T extends InspectionStreamEvent['type']>(
-  events: readonly InspectionStreamEvent[], type: T,
+  events: readonly InspectionStreamEvent[],
+  type: T,
 ): Extract<InspectionStreamEvent, { type: T }>[] {
-  return events.filter((event) => event.type === type) as
-    Extract<InspectionStreamEvent, { type: T }>[]
+  return events.filter((event) => event.type === type) as Extract<InspectionStreamEvent,
+    { type: T }>[]
 }

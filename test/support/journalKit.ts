@@ -14,16 +14,24 @@ export const C = 'cccccccc-0000-4000-8000-000000000003'
 export const DIRECTORY = '/data/journal'
 
 export const quiet: Logger = {
-  debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined,
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
 }
 
 const random = new SeededRandom(1)
 
 export function open(
-  fileSystem: FileSystem, over: { directory?: string; segmentBytes?: number } = {},
+  fileSystem: FileSystem,
+  over: { directory?: string; segmentBytes?: number } = {},
 ): Promise<Journal> {
   return openJournal({
-    directory: DIRECTORY, fileSystem, logger: quiet, random, ...over,
+    directory: DIRECTORY,
+    fileSystem,
+    logger: quiet,
+    random,
+    ...over,
   })
 }
 

@@ -33,22 +33,40 @@ export class JwtOperator {
   /** Lines for the configuration of a server that trusts this operator. */
   config(): string {
     const unlimited = {
-      subs: -1, data: -1, payload: -1, imports: -1, exports: -1, wildcards: true, conn: -1,
-      leaf: -1, mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1,
+      subs: -1,
+      data: -1,
+      payload: -1,
+      imports: -1,
+      exports: -1,
+      wildcards: true,
+      conn: -1,
+      leaf: -1,
+      mem_storage: -1,
+      disk_storage: -1,
+      streams: -1,
+      consumer: -1,
     }
-    const account = (key: KeyPair, limits: object) => token(this.#operator, {
-      sub: key.getPublicKey(), name: 'account', nats: { limits, type: 'account', version: 2 },
-    })
+    const account = (key: KeyPair, limits: object) =>
+      token(this.#operator, {
+        sub: key.getPublicKey(),
+        name: 'account',
+        nats: { limits, type: 'account', version: 2 },
+      })
     const { mem_storage: _m, disk_storage: _d, ...plain } = unlimited
     const operator = token(this.#operator, {
-      sub: this.#operator.getPublicKey(), name: 'operator', nats: { type: 'operator', version: 2 },
+      sub: this.#operator.getPublicKey(),
+      name: 'operator',
+      nats: { type: 'operator', version: 2 },
     })
     return [
-      `operator: ${operator}`, `system_account: ${this.#system.getPublicKey()}`,
-      'resolver: MEMORY', 'resolver_preload: {',
+      `operator: ${operator}`,
+      `system_account: ${this.#system.getPublicKey()}`,
+      'resolver: MEMORY',
+      'resolver_preload: {',
       `  ${this.#account.getPublicKey()}: ${account(this.#account, unlimited)}`,
       `  ${this.#system.getPublicKey()}: ${account(this.#system, plain)}`,
-      '}', '',
+      '}',
+      '',
     ].join('\n')
   }
 
@@ -60,16 +78,28 @@ export class JwtOperator {
     const user = nkeys.createUser()
     const { publish, subscribe } = permissions
     const jwt = token(this.#account, {
-      sub: user.getPublicKey(), name: 'somebody', ...(expiresAtS ? { exp: expiresAtS } : {}),
+      sub: user.getPublicKey(),
+      name: 'somebody',
+      ...(expiresAtS ? { exp: expiresAtS } : {}),
       nats: {
-        pub: { allow: publish }, sub: { allow: subscribe }, subs: -1, data: -1, payload: -1,
-        type: 'user', version: 2,
+        pub: { allow: publish },
+        sub: { allow: subscribe },
+        subs: -1,
+        data: -1,
+        payload: -1,
+        type: 'user',
+        version: 2,
       },
     })
     return [
-      '-----BEGIN NATS USER JWT-----', jwt, '------END NATS USER JWT------', '',
-      '-----BEGIN USER NKEY SEED-----', Buffer.from(user.getSeed()).toString(),
-      '------END USER NKEY SEED------', '',
+      '-----BEGIN NATS USER JWT-----',
+      jwt,
+      '------END NATS USER JWT------',
+      '',
+      '-----BEGIN USER NKEY SEED-----',
+      Buffer.from(user.getSeed()).toString(),
+      '------END USER NKEY SEED------',
+      '',
     ].join('\n')
   }
 }

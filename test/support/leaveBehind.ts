@@ -14,13 +14,17 @@ export type Keyed = Readonly<Record<string, Operation>>
  * are left stopped: who kills them now takes from them what the broker has sent them.
  */
 export async function leaveBehind(
-  cluster: Cluster, primary: NodeProcess, replicas: readonly NodeProcess[], writes: Keyed,
+  cluster: Cluster,
+  primary: NodeProcess,
+  replicas: readonly NodeProcess[],
+  writes: Keyed,
 ): Promise<string[]> {
   const startedAt = performance.now()
   for (const replica of replicas) replica.pause()
   const keys = Object.keys(writes)
-  const replies = await Promise.all(keys.map((key) =>
-    cluster.client.write(writes[key]!, { key, ack: 'durable', timeoutMs: 700 })))
+  const replies = await Promise.all(
+    keys.map((key) => cluster.client.write(writes[key]!, { key, ack: 'durable', timeoutMs: 700 })),
+  )
   await primary.kill()
   const tookMs = performance.now() - startedAt
   assert.ok(tookMs < inSyncSilenceMs,

@@ -3,9 +3,8 @@
  * npm into an empty project beside copies of the dependencies that this checkout has installed.
  */
 import { execFileSync } from 'node:child_process'
-import {
-  cpSync, existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, symlinkSync, writeFileSync,
-} from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, symlinkSync,
+  writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { root } from './environment.js'
 
@@ -24,7 +23,8 @@ function dependencies(): string[] {
     const name = path.replace(/^node_modules\//, '')
     // Nested packages come with the package that they are nested in.
     return dev || devOptional || name.includes('/node_modules/') || !existsSync(join(modules, name))
-      ? [] : [name]
+      ? []
+      : [name]
   })
 }
 
@@ -43,8 +43,11 @@ function copyDependencies(to: string): void {
 
 function npm(folder: string, ...args: string[]): string {
   const cache = join(folder, 'npm-cache')
-  return execFileSync('npm', [...args, '--offline', '--cache', cache, '--no-audit', '--no-fund'],
-    { cwd: folder, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+  return execFileSync('npm', [...args, '--offline', '--cache', cache, '--no-audit', '--no-fund'], {
+    cwd: folder,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
 }
 
 /** An empty project in the folder, in which `import 'engram-replication'` finds the package. */
@@ -60,8 +63,12 @@ export function installInto(folder: string): void {
 export function compile(folder: string): void {
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({
     compilerOptions: {
-      module: 'NodeNext', target: 'ES2022', strict: true, skipLibCheck: false,
-      types: ['node'], typeRoots: [join(modules, '@types')],
+      module: 'NodeNext',
+      target: 'ES2022',
+      strict: true,
+      skipLibCheck: false,
+      types: ['node'],
+      typeRoots: [join(modules, '@types')],
     },
     include: ['*.ts'],
   }))

@@ -19,7 +19,9 @@ export interface Viewer {
 }
 
 export function view(
-  base: string, headers: Record<string, string> = {}, path = '/api/stream',
+  base: string,
+  headers: Record<string, string> = {},
+  path = '/api/stream',
 ): Promise<Viewer> {
   return new Promise((resolve, reject) => {
     const request = httpRequest(new URL(path, base), { headers }, (response) => {
@@ -37,7 +39,8 @@ export function view(
       })
       response.on('error', () => undefined)
       resolve({
-        response, frames,
+        response,
+        frames,
         of: (kind) => frames.filter((frame) => frame.kind === kind) as never,
         text: () => text,
         pause: () => response.pause(),
@@ -58,7 +61,8 @@ export interface Got {
 
 /** Any request; unlike fetch, with whatever Host and Origin is to be tried. */
 export function ask(
-  base: string, path: string,
+  base: string,
+  path: string,
   options: { method?: string; headers?: Record<string, string>; body?: string } = {},
 ): Promise<Got> {
   const { method = 'GET', headers = {}, body } = options
@@ -67,9 +71,11 @@ export function ask(
     const { hostname, port } = new URL(base)
     const request = httpRequest({ host: hostname, port, path, method, headers }, (response) => {
       let text = ''
-      response.setEncoding('utf8').on('data', (chunk: string) => { text += chunk })
-      response.on('end', () =>
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: text }))
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk
+      })
+      response.on('end',
+        () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: text }))
     })
     request.on('error', reject)
     request.end(body)
@@ -78,10 +84,13 @@ export function ask(
 
 /** An order, as the page sends it. */
 export async function order(
-  base: string, what: PageCommand | object, headers: Record<string, string> = {},
+  base: string,
+  what: PageCommand | object,
+  headers: Record<string, string> = {},
 ): Promise<{ status: number; answer: CommandAnswer }> {
   const { status, body } = await ask(base, '/api/orders', {
-    method: 'POST', body: JSON.stringify(what),
+    method: 'POST',
+    body: JSON.stringify(what),
     headers: { 'Content-Type': 'application/json', ...headers },
   })
   return { status, answer: JSON.parse(body) as CommandAnswer }

@@ -10,8 +10,14 @@ export class PageFrames {
 
   start(atMs: number): void {
     this.frames.push({
-      kind: 'start', atMs, format: 1, version: '0.0.0', source: 'up', node: null,
-      playground: false, payloads: false,
+      kind: 'start',
+      atMs,
+      format: 1,
+      version: '0.0.0',
+      source: 'up',
+      node: null,
+      playground: false,
+      payloads: false,
       thresholds: { lagAlertMs: 5_000, lagAlertBytes: 100_000_000 },
       times: { heartbeatMs: 100, grantMs: 2_000 },
     })
@@ -22,7 +28,9 @@ export class PageFrames {
   }
 
   events(
-    atMs: number, node: string, events: readonly InspectionStreamEvent[],
+    atMs: number,
+    node: string,
+    events: readonly InspectionStreamEvent[],
     head: { number?: number; dropped?: number; stream?: string } = {},
   ): void {
     const number = head.number ?? (this.numbers.get(node) ?? 0) + 1
@@ -30,33 +38,65 @@ export class PageFrames {
   }
 
   private push(
-    atMs: number, node: string, events: readonly InspectionStreamEvent[],
+    atMs: number,
+    node: string,
+    events: readonly InspectionStreamEvent[],
     head: {
-      number: number; dropped?: number; stream?: string
+      number: number
+      dropped?: number
+      stream?: string
       present: { part: number; parts: number } | null
     },
   ): void {
     this.numbers.set(node, head.number)
     this.frames.push({
-      kind: 'inspection', atMs, envelope: {
-        version: 1, node, incarnation: 1, stream: '1.1', dropped: 0, ...head, events: [...events],
+      kind: 'inspection',
+      atMs,
+      envelope: {
+        version: 1,
+        node,
+        incarnation: 1,
+        stream: '1.1',
+        dropped: 0,
+        ...head,
+        events: [...events],
       },
     })
   }
 
   actor(actor: string, state: StateValue): ActorEvent {
     return {
-      type: 'actor', actor, atMs: 0, parent: null, chart: 'chart', status: 'active', state,
-      reason: null, summary: {},
+      type: 'actor',
+      actor,
+      atMs: 0,
+      parent: null,
+      chart: 'chart',
+      status: 'active',
+      state,
+      reason: null,
+      summary: {},
     }
   }
 
   transition(
-    atMs: number, actor: string, from: StateValue | null, state: StateValue, event: string,
-    reason: string | null = null, summary: Record<string, unknown> = {},
+    atMs: number,
+    actor: string,
+    from: StateValue | null,
+    state: StateValue,
+    event: string,
+    reason: string | null = null,
+    summary: Record<string, unknown> = {},
   ): InspectionStreamEvent {
     return {
-      type: 'transition', actor, atMs, from, event, status: 'active', state, reason, summary,
+      type: 'transition',
+      actor,
+      atMs,
+      from,
+      event,
+      status: 'active',
+      state,
+      reason,
+      summary,
     }
   }
 }

@@ -5,8 +5,10 @@
 import { register } from 'node:module'
 
 const picked = JSON.stringify(new URL('pickedSuite.js', import.meta.url).href)
-register(`data:text/javascript,${encodeURIComponent(`
+register(`data:text/javascript,${
+  encodeURIComponent(`
   export const resolve = (name, context, next) =>
     name === 'uvu' && context.parentURL !== ${picked}
       ? { url: ${picked}, shortCircuit: true } : next(name, context)
-`)}`)
+`)
+}`)

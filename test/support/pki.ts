@@ -31,20 +31,31 @@ export class Pki {
   signed(authority: KeyPair, name: string, names: string, ended = false): KeyPair {
     const made = this.#files(name)
     const request = join(this.directory, `${name}.csr`)
-    this.#openssl(['req', ...curve, '-keyout', made.keyFile, '-out', request,
-      '-subj', `/CN=${name}`])
+    this.#openssl(['req', ...curve, '-keyout', made.keyFile, '-out', request, '-subj',
+      `/CN=${name}`])
     // Among openssl's commands, this one alone takes both dates in every version.
     const config = this.#file(`${name}.cnf`, [
-      '[ca]', 'default_ca = own', '[own]', 'default_md = sha256', 'policy = any',
-      `database = ${this.#file(`${name}.db`, '')}`, `new_certs_dir = ${this.directory}`,
-      'rand_serial = yes', 'x509_extensions = leaf', '[any]', 'commonName = supplied',
-      '[leaf]', `subjectAltName = ${names}`, '',
+      '[ca]',
+      'default_ca = own',
+      '[own]',
+      'default_md = sha256',
+      'policy = any',
+      `database = ${this.#file(`${name}.db`, '')}`,
+      `new_certs_dir = ${this.directory}`,
+      'rand_serial = yes',
+      'x509_extensions = leaf',
+      '[any]',
+      'commonName = supplied',
+      '[leaf]',
+      `subjectAltName = ${names}`,
+      '',
     ].join('\n'))
-    const dates = ended ? ['20200101000000Z', '20201231000000Z']
+    const dates = ended
+      ? ['20200101000000Z', '20201231000000Z']
       : ['20200101000000Z', '20990101000000Z']
-    this.#openssl(['ca', '-batch', '-notext', '-config', config, '-in', request,
-      '-out', made.certFile, '-cert', authority.certFile, '-keyfile', authority.keyFile,
-      '-startdate', dates[0] ?? '', '-enddate', dates[1] ?? ''])
+    this.#openssl(['ca', '-batch', '-notext', '-config', config, '-in', request, '-out',
+      made.certFile, '-cert', authority.certFile, '-keyfile', authority.keyFile, '-startdate',
+      dates[0] ?? '', '-enddate', dates[1] ?? ''])
     return made
   }
 
@@ -61,7 +72,8 @@ export class Pki {
 
   #files(name: string): KeyPair {
     return {
-      certFile: join(this.directory, `${name}.pem`), keyFile: join(this.directory, `${name}.key`),
+      certFile: join(this.directory, `${name}.pem`),
+      keyFile: join(this.directory, `${name}.key`),
     }
   }
 
@@ -81,6 +93,6 @@ export class Pki {
 /** The `tls` block of a nats-server; with an authority, clients must have a certificate of it. */
 export function tlsBlock({ certFile, keyFile }: KeyPair, clients?: KeyPair): string {
   return ['tls {', `  cert_file: "${certFile}"`, `  key_file: "${keyFile}"`,
-    ...(clients ? [`  ca_file: "${clients.certFile}"`, '  verify: true'] : []),
-    '  timeout: 2', '}', ''].join('\n')
+    ...(clients ? [`  ca_file: "${clients.certFile}"`, '  verify: true'] : []), '  timeout: 2', '}',
+    ''].join('\n')
 }

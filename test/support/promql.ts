@@ -7,20 +7,21 @@ export interface Named {
   readonly grouping: readonly string[]
 }
 
-const keywords = new Set(['by', 'on', 'without', 'ignoring', 'and', 'or', 'unless', 'offset', 'bool',
-  'group_left', 'group_right'])
-const functions = new Set(['rate', 'abs', 'increase', 'changes', 'sum', 'max', 'min', 'count', 'avg',
-  'histogram_quantile', 'vector', 'label_values'])
+const keywords = new Set(['by', 'on', 'without', 'ignoring', 'and', 'or', 'unless', 'offset',
+  'bool', 'group_left', 'group_right'])
+const functions = new Set(['rate', 'abs', 'increase', 'changes', 'sum', 'max', 'min', 'count',
+  'avg', 'histogram_quantile', 'vector', 'label_values'])
 
 /** @throws Error on a word that is neither a metric, a keyword nor a function. */
 export function namedIn(expression: string): Named {
   const grouping: string[] = []
   const metrics: { name: string; labels: string[] }[] = []
   const left = expression
-    .replace(/\b(by|on|without|ignoring|group_left)\s*\(([^)]*)\)/g, (_all, _word, list: string) => {
-      grouping.push(...list.split(',').map((one) => one.trim()).filter(Boolean))
-      return ' '
-    })
+    .replace(/\b(by|on|without|ignoring|group_left)\s*\(([^)]*)\)/g,
+      (_all, _word, list: string) => {
+        grouping.push(...list.split(',').map((one) => one.trim()).filter(Boolean))
+        return ' '
+      })
     .replace(/\b(up|engram_\w+)\s*(?:\{([^}]*)\})?/g, (_all, name: string, matchers = '') => {
       const labels = [...String(matchers).matchAll(/(\w+)\s*(?:=~|!~|!=|=)\s*"[^"]*"/g)]
       metrics.push({ name, labels: labels.map(([, label = '']) => label) })

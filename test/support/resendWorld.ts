@@ -28,7 +28,9 @@ type Message =
   | { readonly kind: 'resent'; readonly write: Kept; readonly taken: Taken }
   | { readonly kind: 'refused'; readonly epoch: number }
   | {
-    readonly kind: 'history'; readonly epoch: number; readonly history: readonly EpochSpan[]
+    readonly kind: 'history'
+    readonly epoch: number
+    readonly history: readonly EpochSpan[]
     readonly safeSequence: number | null
   }
 
@@ -100,8 +102,12 @@ export class ResendWorld {
     if (known < 0) this.append(number)
     const at = known < 0 ? this.log.length - 1 : known
     return {
-      epoch: this.epoch, sequence: at + 1, ack: 'durable', safeSequence: this.safeSequence,
-      duplicate: known >= 0, ...(known >= 0 && { loggedEpoch: this.log[at]!.epoch }),
+      epoch: this.epoch,
+      sequence: at + 1,
+      ack: 'durable',
+      safeSequence: this.safeSequence,
+      duplicate: known >= 0,
+      ...(known >= 0 && { loggedEpoch: this.log[at]!.epoch }),
     }
   }
 
@@ -120,7 +126,9 @@ export class ResendWorld {
   }
 
   private history(): {
-    readonly kind: 'history'; readonly epoch: number; readonly history: readonly EpochSpan[]
+    readonly kind: 'history'
+    readonly epoch: number
+    readonly history: readonly EpochSpan[]
   } {
     let history: EpochSpan[] = []
     for (const [at, { epoch }] of this.log.entries()) {
@@ -154,8 +162,11 @@ export class ResendWorld {
     const number = waiting[choice % waiting.length]!
     if (this.has(number)) return
     this.messages.push({ kind: 'answer', write: number, taken: {
-      epoch: this.epoch, sequence: this.log.length + 1, ack: 'memory',
-      safeSequence: this.safeSequence, duplicate: false,
+      epoch: this.epoch,
+      sequence: this.log.length + 1,
+      ack: 'memory',
+      safeSequence: this.safeSequence,
+      duplicate: false,
     } })
     this.promote(choice, cut)
   }
@@ -173,7 +184,7 @@ export class ResendWorld {
     const last = this.lastResent
     assert.ok(!last || last.origin.epoch < write.origin.epoch
       || (last.origin.epoch === write.origin.epoch && last.origin.sequence < write.origin.sequence),
-    'in their original order')
+      'in their original order')
     this.lastResent = write
     this.resending.add(write)
     this.sendAgain(write, luck)
@@ -217,7 +228,8 @@ export class ResendWorld {
         if (safeSequence !== null) kept.safe(epoch, safeSequence)
         return
       }
-      case 'answer': return this.answered(message.write, message.taken)
+      case 'answer':
+        return this.answered(message.write, message.taken)
       case 'resent': {
         const { write, taken } = message
         // The client has begun anew with a later epoch: this answer decides nothing.
@@ -277,6 +289,5 @@ export class ResendWorld {
 }
 
 function startsWith(log: readonly Entry[], start: readonly Entry[]): boolean {
-  return start.every(({ epoch, write }, at) =>
-    log[at]?.epoch === epoch && log[at].write === write)
+  return start.every(({ epoch, write }, at) => log[at]?.epoch === epoch && log[at].write === write)
 }

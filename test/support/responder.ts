@@ -23,8 +23,11 @@ export interface Received {
 }
 
 /** The fate of the next write: null leaves it to the rules. */
-export type Script = (write: Received, count: number) => Partial<ErrorAnswer | WriteAnswer>
-  | 'drop' | 'noResponders' | null
+export type Script = (write: Received, count: number) =>
+  | Partial<ErrorAnswer | WriteAnswer>
+  | 'drop'
+  | 'noResponders'
+  | null
 
 export class Responder {
   readonly received: Received[] = []
@@ -53,15 +56,19 @@ export class Responder {
   #subscriptions: Subscription[] = []
 
   constructor(
-    readonly connection: NatsConnection, readonly space = 'demo', readonly node = 'n1',
+    readonly connection: NatsConnection,
+    readonly space = 'demo',
+    readonly node = 'n1',
   ) {}
 
   start(): this {
     this.#on(subjects.write(this.space), (message) => this.#write(message))
     this.#on(subjects.read(this.space), (message) => this.#read(message, 'primary'))
     this.#on(subjects.readAny(this.space), (message) => this.#read(message, 'replica'))
-    this.#on(statusOfAll, (message) => this.#answer(message,
-      Buffer.from(message.data).includes('"who"') ? this.who() : this.report()))
+    this.#on(statusOfAll,
+      (message) =>
+        this.#answer(message,
+          Buffer.from(message.data).includes('"who"') ? this.who() : this.report()))
     this.#on(subjects.status(this.node), (message) => this.#answer(message, this.report()))
     this.#on(subjects.admin(this.node), (message) => this.#admin(message))
     if (this.events !== null) {
@@ -78,7 +85,8 @@ export class Responder {
 
   announce(epoch: number, uuid = 'u1'): void {
     this.connection.publish(subjects.assignment(this.space), Buffer.from(JSON.stringify({
-      kind: 'changed', assignment: { epoch, uuid, state: 'open' },
+      kind: 'changed',
+      assignment: { epoch, uuid, state: 'open' },
       history: [...this.history, { epoch, last: Math.max(this.sequence, 1) }],
     })))
   }
@@ -86,8 +94,11 @@ export class Responder {
   /** A promotion of a member with the log up to `kept` only: the rest is forgotten. Not announced. */
   failOver(epoch: number, kept: number): void {
     const spans = [...this.history, { epoch: this.epoch, last: this.sequence }]
-    this.history = spans.flatMap((span, n) => (spans[n - 1]?.last ?? 0) < kept
-      ? [{ epoch: span.epoch, last: Math.min(span.last, kept) }] : [])
+    this.history = spans.flatMap((span, n) =>
+      (spans[n - 1]?.last ?? 0) < kept
+        ? [{ epoch: span.epoch, last: Math.min(span.last, kept) }]
+        : []
+    )
     for (const [key, { sequence }] of this.taken) if (sequence > kept) this.taken.delete(key)
     this.log = this.log.filter((key) => this.taken.has(key))
     this.epoch = epoch
@@ -100,9 +111,19 @@ export class Responder {
     return {
       format: 1,
       node: {
-        id: this.node, state: 'running', pid: process.pid, incarnation: 1, connection: 1,
-        natsServer: 'S1', http: null, data: '/data/n1', disk: 'd1', uptimeMs: 1000, loopDelayMs: 0,
-        peers: { n2: { state: 'dead', silenceMs: 900, reason: 'noResponders' } }, version: '0.1.0',
+        id: this.node,
+        state: 'running',
+        pid: process.pid,
+        incarnation: 1,
+        connection: 1,
+        natsServer: 'S1',
+        http: null,
+        data: '/data/n1',
+        disk: 'd1',
+        uptimeMs: 1000,
+        loopDelayMs: 0,
+        peers: { n2: { state: 'dead', silenceMs: 900, reason: 'noResponders' } },
+        version: '0.1.0',
         journal: { segments: 1, bytes: 4096, flush: 7, readOnly: false },
       },
       spaces: [this.member()],
@@ -112,25 +133,56 @@ export class Responder {
   who(): WhoAnswer {
     const { node: { id, state, incarnation, http }, spaces } = this.report()
     return {
-      format: 1, type: 'who', id, state, incarnation, http, spaces: spaces.length, alive: [],
+      format: 1,
+      type: 'who',
+      id,
+      state,
+      incarnation,
+      http,
+      spaces: spaces.length,
+      alive: [],
     }
   }
 
   member(): MemberStatus {
     return {
-      space: this.space, uuid: 'u1', epoch: this.epoch, primary: this.node,
-      members: [this.node, 'n2'], inSync: [this.node], minInSync: 2, rf: 2, ack: 'durable',
-      role: 'primary', state: 'serving', reason: 'won', endSequence: this.sequence,
-      durableSequence: this.sequence, appliedSequence: this.sequence,
-      commitSequence: this.sequence, safeSequence: 0, digest: 'abc', nodes: 1, edges: 0,
-      maxLoss: null, throttled: false, lossWindow: { entries: this.sequence, bytes: 100, ms: 5 },
+      space: this.space,
+      uuid: 'u1',
+      epoch: this.epoch,
+      primary: this.node,
+      members: [this.node, 'n2'],
+      inSync: [this.node],
+      minInSync: 2,
+      rf: 2,
+      ack: 'durable',
+      role: 'primary',
+      state: 'serving',
+      reason: 'won',
+      endSequence: this.sequence,
+      durableSequence: this.sequence,
+      appliedSequence: this.sequence,
+      commitSequence: this.sequence,
+      safeSequence: 0,
+      digest: 'abc',
+      nodes: 1,
+      edges: 0,
+      maxLoss: null,
+      throttled: false,
+      lossWindow: { entries: this.sequence, bytes: 100, ms: 5 },
       lag: {
         n2: {
-          lagBytes: null, lagMs: null, durableSequence: null, appliedSequence: null,
+          lagBytes: null,
+          lagMs: null,
+          durableSequence: null,
+          appliedSequence: null,
           state: 'unreachable',
         },
       },
-      forks: 0, salvages: 0, blocked: null, arbiter: 'reachable', promotions: 1,
+      forks: 0,
+      salvages: 0,
+      blocked: null,
+      arbiter: 'reachable',
+      promotions: 1,
       lastPromotionMs: 120,
       ...this.reported,
     }
@@ -138,13 +190,19 @@ export class Responder {
 
   /** Pages of two events, as if they were large. */
   #past(message: Msg): void {
-    const { before = null, types } = JSON.parse(Buffer.from(message.data).toString()) as
-      { before?: number | null; types?: readonly string[] }
-    const wanted = (this.events ?? []).filter(({ id, type }) => (before === null || id < before)
-      && (types === undefined || types.includes(type)))
+    const { before = null, types } = JSON.parse(Buffer.from(message.data).toString()) as {
+      before?: number | null
+      types?: readonly string[]
+    }
+    const wanted = (this.events ?? []).filter(({ id, type }) =>
+      (before === null || id < before)
+      && (types === undefined || types.includes(type))
+    )
     const events = wanted.slice(-2)
     this.#answer(message, {
-      ok: true, node: this.node, events,
+      ok: true,
+      node: this.node,
+      events,
       before: events.length < wanted.length ? events[0]?.id ?? null : null,
     })
   }
@@ -165,9 +223,11 @@ export class Responder {
       node?: { id: string }
     }
     const write = {
-      key: message.headers?.get('Nats-Msg-Id') ?? '', ack: message.headers?.get('Engram-Ack') ?? '',
+      key: message.headers?.get('Nats-Msg-Id') ?? '',
+      ack: message.headers?.get('Engram-Ack') ?? '',
       fence: message.headers?.get('Engram-Epoch') ?? '',
-      origin: message.headers?.get('Engram-Origin') ?? '', body,
+      origin: message.headers?.get('Engram-Origin') ?? '',
+      body,
     }
     this.received.push(write)
     const scripted = this.script(write, this.received.length)
@@ -181,25 +241,39 @@ export class Responder {
     if (scripted && scripted.ok === false) return this.#answer(message, scripted)
     if (write.fence && Number(write.fence) !== this.epoch) {
       return this.#answer(message, {
-        ok: false, code: 'NOT_PRIMARY', message: `this is epoch ${this.epoch}`,
-        outcome: 'notTaken', retryable: true, epoch: this.epoch,
+        ok: false,
+        code: 'NOT_PRIMARY',
+        message: `this is epoch ${this.epoch}`,
+        outcome: 'notTaken',
+        retryable: true,
+        epoch: this.epoch,
       })
     }
     const safeSequence = (): number => this.safe ?? this.sequence
     const before = this.taken.get(write.key)
     if (before) {
       return this.#answer(message, {
-        ...before, epoch: this.epoch, duplicate: true, loggedEpoch: before.epoch,
-        safeSequence: safeSequence(), ...scripted,
+        ...before,
+        epoch: this.epoch,
+        duplicate: true,
+        loggedEpoch: before.epoch,
+        safeSequence: safeSequence(),
+        ...scripted,
       })
     }
     const count = body.operations?.length ?? 1
     this.sequence += count
     if (body.node) this.graph.set(body.node.id, body.node)
     const answer: WriteAnswer = {
-      ok: true, space: this.space, epoch: this.epoch, sequence: this.sequence, count,
+      ok: true,
+      space: this.space,
+      epoch: this.epoch,
+      sequence: this.sequence,
+      count,
       ack: write.ack === 'memory' || write.ack === 'committed' ? write.ack : 'durable',
-      safeSequence: safeSequence(), node: this.node, duplicate: false,
+      safeSequence: safeSequence(),
+      node: this.node,
+      duplicate: false,
     }
     this.taken.set(write.key, answer)
     this.log.push(write.key)
@@ -212,11 +286,17 @@ export class Responder {
       nodeId?: string
     }
     const seen = Object.fromEntries((message.headers?.keys() ?? []).map(
-      (key) => [key, message.headers?.get(key) ?? '']))
+      (key) => [key, message.headers?.get(key) ?? ''],
+    ))
     this.reads.push({ subject: message.subject, headers: seen, query })
     this.#answer(message, this.onRead?.() ?? {
-      ok: true, value: this.#value(query), sequence: this.sequence,
-      epoch: this.epoch, node: this.node, role, stalenessMs: role === 'primary' ? 0 : 3,
+      ok: true,
+      value: this.#value(query),
+      sequence: this.sequence,
+      epoch: this.epoch,
+      node: this.node,
+      role,
+      stalenessMs: role === 'primary' ? 0 : 3,
     })
   }
 
@@ -236,7 +316,10 @@ export class Responder {
     if (request.type === 'createSpace') return this.#answer(message, { ok: true, created: true })
     if (request.type === 'promote') {
       return this.#answer(message, {
-        ok: false, code: 'UNKNOWN_SPACE', message: 'there is no such space', retryable: false,
+        ok: false,
+        code: 'UNKNOWN_SPACE',
+        message: 'there is no such space',
+        retryable: false,
       })
     }
     this.#answer(message, { ok: true, spaces: [] })

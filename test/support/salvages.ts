@@ -3,7 +3,8 @@ import type { SalvageFiles, SalvageHeader } from '../../actors/ports/journal.js'
 
 /** All of a salvage. */
 export async function readSalvage(
-  files: SalvageFiles, name: string,
+  files: SalvageFiles,
+  name: string,
 ): Promise<{ header: SalvageHeader; frames: Frame[] }> {
   const source = await files.open(name)
   try {

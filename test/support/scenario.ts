@@ -4,9 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite as uvuSuite, type Test } from 'uvu'
 import type { Child } from './child.js'
-import {
-  Cluster, type AnyCluster, type BrokerHandle, type ClusterOptions, type NodeHandle, type Parts,
-} from './cluster.js'
+import { Cluster, type AnyCluster, type BrokerHandle, type ClusterOptions, type NodeHandle,
+  type Parts } from './cluster.js'
 import { patience } from './environment.js'
 import { within } from './wait.js'
 import { LoadWriter, type WriterOptions } from './writer.js'
@@ -29,7 +28,8 @@ export class Stage {
 
   /** A cluster of other parts than one nats-server and processes of this machine. */
   async clusterOf<B extends BrokerHandle, N extends NodeHandle>(
-    parts: Parts<B, N>, options: Omit<ClusterOptions, 'label'> = {},
+    parts: Parts<B, N>,
+    options: Omit<ClusterOptions, 'label'> = {},
   ): Promise<Cluster<B, N>> {
     return this.#keep(await Cluster.of(parts, { ...options, label: this.#label }))
   }
@@ -139,7 +139,9 @@ export function skipped(tests: Test, name: string, reason: string): void {
 
 /** Tests that share one stage and what `setUp` makes; the first failure does not end the rest. */
 export function shared<T>(
-  tests: Test, name: string, setUp: (stage: Stage) => Promise<T>,
+  tests: Test,
+  name: string,
+  setUp: (stage: Stage) => Promise<T>,
 ): (title: string, body: (context: T, stage: Stage) => Promise<void>, seconds?: number) => void {
   const stage = new Stage(name)
   let context: { value: T } | null = null

@@ -98,7 +98,9 @@ export class SimCluster implements SimEnvironment<SimNode> {
     this.arbiterDelayMs = options.arbiterDelayMs ?? null
     this.bucket = options.bucket ?? new MemoryBucket()
     this.broker = new MemoryBroker({
-      clock: this.clock, random: this.random.fork('broker'), ...(maxPayload && { maxPayload }),
+      clock: this.clock,
+      random: this.random.fork('broker'),
+      ...(maxPayload && { maxPayload }),
       schedule: (run, from, to, message) => this.deliver(run, from, to, message),
       onHandlerError: (error, subject) => {
         throw new Error(`a handler of ${subject} threw`, { cause: error })
@@ -128,8 +130,9 @@ export class SimCluster implements SimEnvironment<SimNode> {
     this.owners.set(this.client, { name: 'client', clock: null })
     for (const node of this.nodes.values()) node.start()
     const all = this.nodes.size
-    await this.until('all nodes are up', () => [...this.nodes.values()]
-      .every((node) => node.life?.actor.context?.peers.living().length === all))
+    await this.until('all nodes are up', () =>
+      [...this.nodes.values()]
+        .every((node) => node.life?.actor.context?.peers.living().length === all))
   }
 
   node(id: string): SimNode {
@@ -143,7 +146,9 @@ export class SimCluster implements SimEnvironment<SimNode> {
   }
 
   private deliver(
-    run: () => void, from: BusConnection | null, to: BusConnection,
+    run: () => void,
+    from: BusConnection | null,
+    to: BusConnection,
     { subject, data }: { readonly subject: string; readonly data: Uint8Array },
   ): void {
     const sender = from ? this.owners.get(from)?.name ?? '?' : 'broker'
@@ -200,9 +205,12 @@ export class SimCluster implements SimEnvironment<SimNode> {
   describe(name = 'demo'): string {
     return this.running.map(({ id, actor }) => {
       const space = actor.spaces.get(name)
-      return `${id}: ${actor.state} ${space
-        ? JSON.stringify([space.roleState, space.member.log.end, space.member.log.commitSequence,
-          space.member.known.record?.assignment]) : 'holds nothing'}`
+      return `${id}: ${actor.state} ${
+        space
+          ? JSON.stringify([space.roleState, space.member.log.end, space.member.log.commitSequence,
+            space.member.known.record?.assignment])
+          : 'holds nothing'
+      }`
     }).join('\n')
   }
 
@@ -224,14 +232,17 @@ export class SimCluster implements SimEnvironment<SimNode> {
 
   /** Sends a write; resolves with its answer, or null (503, silence). Nothing waits for it. */
   async send(
-    headers: Record<string, string> = {}, count = 1, space = 'demo',
+    headers: Record<string, string> = {},
+    count = 1,
+    space = 'demo',
   ): Promise<Answer | null> {
     const ids = Array.from({ length: count }, () => `w${(this.written += 1)}`)
     const operations = ids.map((id) => ({ type: 'StoreNode', node: { id, content: id } }))
     const body = JSON.stringify(count === 1 ? operations[0] : { operations })
     try {
       const message = await this.client.request(subjects.write(space), Buffer.from(body), {
-        timeoutMs: 8000, headers,
+        timeoutMs: 8000,
+        headers,
       })
       const answer = JSON.parse(Buffer.from(message.data).toString()) as Answer
       if (answer.ok && !answer.duplicate) this.acknowledged.push({ answer, ids })
@@ -248,7 +259,8 @@ export class SimCluster implements SimEnvironment<SimNode> {
   /** Writes that must succeed. */
   async writes(count: number, ack = 'durable'): Promise<WriteAnswer[]> {
     const answers = await this.wait(Promise.all(
-      Array.from({ length: count }, () => this.send({ 'Engram-Ack': ack }))))
+      Array.from({ length: count }, () => this.send({ 'Engram-Ack': ack })),
+    ))
     return answers.map((answer) => {
       if (!answer?.ok) throw new Error(`refused: ${JSON.stringify(answer)}`)
       return answer
@@ -256,10 +268,15 @@ export class SimCluster implements SimEnvironment<SimNode> {
   }
 
   async read(
-    query: object, headers: Record<string, string> = {}, subject = subjects.read('demo'),
+    query: object,
+    headers: Record<string, string> = {},
+    subject = subjects.read('demo'),
   ): Promise<ReadAnswer | ErrorAnswer> {
     const message = await this.wait(this.client.request(
-      subject, Buffer.from(JSON.stringify(query)), { timeoutMs: 5000, headers }))
+      subject,
+      Buffer.from(JSON.stringify(query)),
+      { timeoutMs: 5000, headers },
+    ))
     return JSON.parse(Buffer.from(message.data).toString()) as ReadAnswer | ErrorAnswer
   }
 
@@ -330,7 +347,8 @@ export class SimCluster implements SimEnvironment<SimNode> {
       if (answer.space !== space || answer.ack === 'memory') continue
       for (const id of ids) {
         const entry = placed.get(id)
-        if (entry ? entry.sequence <= answer.sequence || entry.reconciliation
+        if (entry
+          ? entry.sequence <= answer.sequence || entry.reconciliation
           : answer.ack === 'durable' && kept.has(id)) continue
         throw new Error(`lost: ${id}, answered ${JSON.stringify(answer)}`)
       }

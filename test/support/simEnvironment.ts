@@ -21,8 +21,8 @@ export interface SimEnvironment<TNode> {
   /** The arbiter takes requests as long as it runs, whatever became of their senders. */
   readonly arbiterConnection: BusConnection
   /** ms of a request to the arbiter, or of its answer; null: lost. Without it: at once. */
-  readonly arbiterDelayMs:
-    ((node: string, way: 'request' | 'answer') => number | null) | null | undefined
+  readonly arbiterDelayMs: ((node: string, way: 'request' | 'answer') => number | null) | null
+    | undefined
   readonly owners: Map<BusConnection, { name: string; clock: ProcessClock | null }>
   readonly observer: SimEvents<TNode> | null
   /** Time of one fdatasync, ms. */

@@ -21,9 +21,8 @@ import { MemoryFileSystem } from '../fakes/memoryFileSystem.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
 import type { SeededRandom } from '../fakes/seededRandom.js'
 import type { SimEnvironment } from './simEnvironment.js'
-import {
-  processArbiter, processConnection, processFiles, ProcessClock, processStore,
-} from './simProcess.js'
+import { processArbiter, processConnection, processFiles, ProcessClock,
+  processStore } from './simProcess.js'
 import type { Caller, ClockFault, PortName } from './simProcess.js'
 
 export { ProcessClock } from './simProcess.js'
@@ -92,24 +91,34 @@ export class SimNode {
     }
     const random = cluster.random.fork(`${id}.${(this.lives += 1)}`)
     const host = createActorHost({
-      node: id, clock, logger: this.logger(), onEscalation: (error) => actor.fatal(error),
+      node: id,
+      clock,
+      logger: this.logger(),
+      onEscalation: (error) => actor.fatal(error),
     })
     const events = new NodeRecorder({ node: id, clock })
     events.begin(null)
     cluster.observer?.starting?.(this, host, events)
     const actor: NodeActor = new NodeActor({
       process: { node: id, pid: this.lives, hostname: 'sim', data: '/data', version: '0' },
-      cleanStopMs: 10_000, allowsChaos: this.allowsChaos,
+      cleanStopMs: 10_000,
+      allowsChaos: this.allowsChaos,
       settings: cluster.settings,
       ports: {
-        clock, random, host, events, logger: this.logger(),
+        clock,
+        random,
+        host,
+        events,
+        logger: this.logger(),
         telemetry: {
           count: (name, by = 1) => this.counts.set(name, (this.counts.get(name) ?? 0) + by),
           observe: () => undefined,
         },
         bus: { connect: () => this.connect(life) },
         openArbiter: (connection) => this.openArbiter(connection, caller),
-        frames: this.codec(), clients: createClientCodec(), control: controlCodec(),
+        frames: this.codec(),
+        clients: createClientCodec(),
+        control: controlCodec(),
       },
       boot: this.boot(caller, random),
       status: { who: () => ({}), head: () => ({}), member: () => ({}) },
@@ -231,8 +240,8 @@ export class SimNode {
       throw new Error('the process is dead')
     }
     life.connection = connection
-    const gated = processConnection(connection, life, (subject, data) =>
-      cluster.observer?.published?.(this, subject, data))
+    const gated = processConnection(connection, life,
+      (subject, data) => cluster.observer?.published?.(this, subject, data))
     for (const each of [connection, gated]) {
       cluster.owners.set(each, { name: this.id, clock: life.clock })
     }
@@ -256,14 +265,21 @@ export class SimNode {
     const { cluster, store } = this
     const logger = this.logger()
     const { clock } = caller
-    const fileSystem = processFiles(this.disk, caller, (operation) => this.diskDelayMs
-      ?.(operation) ?? (operation === 'datasync' ? cluster.fsyncMs : 0))
+    const fileSystem = processFiles(this.disk, caller,
+      (operation) =>
+        this.diskDelayMs?.(operation) ?? (operation === 'datasync' ? cluster.fsyncMs : 0))
     const directory = new DataDirectory({
-      directory: '/data', node: this.id, fileSystem, random, logger,
-      nowMs: () => clock.monotonicMs(), reserveBytes: 4096,
+      directory: '/data',
+      node: this.id,
+      fileSystem,
+      random,
+      logger,
+      nowMs: () => clock.monotonicMs(),
+      reserveBytes: 4096,
       own: () => this.own(clock),
-      openStore: async () => processStore(store, caller, (uuid, entries) =>
-        cluster.observer?.applied?.(this, uuid, entries)),
+      openStore: async () =>
+        processStore(store, caller, (uuid, entries) =>
+          cluster.observer?.applied?.(this, uuid, entries)),
     })
     return {
       identity: () => directory.identity(),
@@ -275,7 +291,8 @@ export class SimNode {
         const recovered = await directory.recover()
         cluster.observer?.recovered?.(this, recovered.journal)
         return {
-          journal: this.observed(recovered.journal), store: recovered.store,
+          journal: this.observed(recovered.journal),
+          store: recovered.store,
           salvages: this.watched(recovered.salvages, caller),
         }
       },
@@ -303,7 +320,9 @@ export class SimNode {
   /** Salvages that the disk has now, read without the process knowing of it. */
   get salvageFiles(): SalvageFiles {
     return createSalvageFiles({
-      directory: '/data/salvage', fileSystem: this.disk, logger: this.logger(),
+      directory: '/data/salvage',
+      fileSystem: this.disk,
+      logger: this.logger(),
     })
   }
 

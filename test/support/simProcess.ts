@@ -50,9 +50,10 @@ export class ProcessClock implements Clock {
 
   setTimeout(run: () => void, ms: number): TimerHandle {
     const handle: { timer?: TimerHandle; cleared?: boolean } = {}
-    handle.timer = this.clock.setTimeout(() => this.run(() => {
-      if (!handle.cleared) run()
-    }), ms / this.fault.rate)
+    handle.timer = this.clock.setTimeout(() =>
+      this.run(() => {
+        if (!handle.cleared) run()
+      }), ms / this.fault.rate)
     return handle
   }
 
@@ -118,13 +119,17 @@ function heard<T>(clock: ProcessClock, work: Promise<T>): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     work.then(
       (value) => clock.run(() => resolve(value)),
-      (error: unknown) => clock.run(() => reject(error as Error)))
+      (error: unknown) => clock.run(() => reject(error as Error)),
+    )
   })
 }
 
 /** One asynchronous call of a process through a port. */
 export function call<T>(
-  caller: Caller, port: PortName, operation: string, work: () => Promise<T>,
+  caller: Caller,
+  port: PortName,
+  operation: string,
+  work: () => Promise<T>,
 ): Promise<T> {
   if (caller.clock.isDead) return never()
   caller.onCall(port, operation)
@@ -139,7 +144,9 @@ export function call<T>(
 
 /** `delayMs`: of an operation of this disk, in the process's own time; 0 is at once. */
 export function processFiles(
-  disk: FileSystem, caller: Caller, delayMs: (operation: string) => number,
+  disk: FileSystem,
+  caller: Caller,
+  delayMs: (operation: string) => number,
 ): FileSystem {
   const on = <T>(operation: string, work: () => Promise<T>): Promise<T> =>
     call(caller, 'disk', operation, async () => {
@@ -183,7 +190,9 @@ export interface ArbiterTransit {
  * sender is dead by then.
  */
 export function processArbiter(
-  arbiter: Arbiter, caller: Caller, transit: ArbiterTransit,
+  arbiter: Arbiter,
+  caller: Caller,
+  transit: ArbiterTransit,
 ): Arbiter {
   const { world } = transit
   const sleep = (ms: number) => new Promise<void>((resolve) => world.setTimeout(resolve, ms))
@@ -224,7 +233,8 @@ export function processArbiter(
 
 /** A connection as its process has it: a dead one sends nothing, a stopped one hears nothing. */
 export function processConnection(
-  connection: BusConnection, caller: Caller,
+  connection: BusConnection,
+  caller: Caller,
   onPublish: (subject: string, data: Uint8Array) => void,
 ): BusConnection {
   const { clock } = caller
@@ -252,7 +262,8 @@ export function processConnection(
     closed,
     publish,
     publishSide: (subject, data) => publish(subject, data),
-    subscribe, subscribeSide: subscribe,
+    subscribe,
+    subscribeSide: subscribe,
     request: (subject, data, options) =>
       call(caller, 'bus', 'request', () => connection.request(subject, data, options)),
     flush: () => call(caller, 'bus', 'flush', () => connection.flush()),
@@ -262,7 +273,9 @@ export function processConnection(
 
 /** The store, which reports each entry that it applies. */
 export function processStore(
-  store: Store, caller: Caller, onApplied: (uuid: string, entries: readonly LogEntry[]) => void,
+  store: Store,
+  caller: Caller,
+  onApplied: (uuid: string, entries: readonly LogEntry[]) => void,
 ): Store {
   return {
     space: (uuid) => {

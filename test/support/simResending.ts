@@ -111,7 +111,9 @@ export class SimResending {
     // Until it is taken, or taken back since a later epoch is known.
     while (kept.epoch === epoch) {
       const answer = await options.resend(write, {
-        'Nats-Msg-Id': key, 'Engram-Ack': level, 'Engram-Epoch': String(epoch),
+        'Nats-Msg-Id': key,
+        'Engram-Ack': level,
+        'Engram-Epoch': String(epoch),
         'Engram-Origin': `${origin.epoch}/${origin.sequence}`,
       })
       this.refused(answer)

@@ -23,21 +23,29 @@ export class SimWriter {
   private readonly random: SeededRandom
 
   private constructor(
-    private readonly cluster: SimCluster, private readonly connection: BusConnection,
+    private readonly cluster: SimCluster,
+    private readonly connection: BusConnection,
     private readonly protects: boolean,
   ) {
     this.random = cluster.random.fork(`writer ${protects}`)
     this.resending = new SimResending({
-      nowMs: () => cluster.clock.monotonicMs(), pause: (ms) => this.pause(ms), pollMs,
+      nowMs: () => cluster.clock.monotonicMs(),
+      pause: (ms) => this.pause(ms),
+      pollMs,
       touches: ({ number }) => [String(this.worker.get(number))],
       resend: ({ data }, headers) => this.request<Answer>(subjects.write('demo'), data, headers),
-      history: () => this.request<ReadAnswer>(
-        subjects.read('demo'), Buffer.from('{"type":"GetHistory"}'), {}),
+      history: () =>
+        this.request<ReadAnswer>(
+          subjects.read('demo'),
+          Buffer.from('{"type":"GetHistory"}'),
+          {},
+        ),
     })
   }
 
   static async start(
-    cluster: SimCluster, { workers, protects }: { workers: number; protects: boolean },
+    cluster: SimCluster,
+    { workers, protects }: { workers: number; protects: boolean },
   ): Promise<SimWriter> {
     const connection = await cluster.broker.bus().connect()
     cluster.owners.set(connection, { name: 'client', clock: null })
@@ -92,7 +100,10 @@ export class SimWriter {
     for (;;) {
       const fence = resending.fence()
       const answer = fence && await this.request<Answer>(
-        subjects.write('demo'), data, { 'Nats-Msg-Id': key, 'Engram-Ack': ack, ...fence })
+        subjects.write('demo'),
+        data,
+        { 'Nats-Msg-Id': key, 'Engram-Ack': ack, ...fence },
+      )
       if (answer?.ok && !this.protects) return
       if (answer?.ok && resending.answered({ number, key, data, bytes: 1 }, answer)) return
       if (this.protects) resending.refused(answer)
@@ -101,11 +112,14 @@ export class SimWriter {
   }
 
   private async request<T extends Answer | ReadAnswer>(
-    subject: string, data: Uint8Array, headers: Record<string, string>,
+    subject: string,
+    data: Uint8Array,
+    headers: Record<string, string>,
   ): Promise<T | ErrorAnswer | null> {
     try {
       const message = await this.connection.request(subject, data, {
-        timeoutMs: attemptMs, headers,
+        timeoutMs: attemptMs,
+        headers,
       })
       return JSON.parse(Buffer.from(message.data).toString()) as T
     } catch {

@@ -41,16 +41,22 @@ export function spawnUp(stage: Stage, { data, args = [], env, stderr }: Options 
   const place = data ?? join(files, 'data')
   const port = args.includes('--nats') || args.includes('--nats-port') ? [] : ['--nats-port', '0']
   const child = stage.child(new Child({
-    label: 'engram up', command: process.execPath, group: true, logFile: join(files, 'up.log'),
+    label: 'engram up',
+    command: process.execPath,
+    group: true,
+    logFile: join(files, 'up.log'),
     args: [cliFile, 'up', '--json', '--data', place, '--http', '127.0.0.1:0', ...port, ...args],
-    ...(env ? { env } : {}), ...(stderr === undefined ? {} : { stderr }),
+    ...(env ? { env } : {}),
+    ...(stderr === undefined ? {} : { stderr }),
   }))
   return { child, data: place }
 }
 
 export async function ready({ child }: Up): Promise<Ready> {
   return await child.firstLine(
-    (line) => line.startsWith('{') ? JSON.parse(line) as Ready : undefined, 40)
+    (line) => line.startsWith('{') ? JSON.parse(line) as Ready : undefined,
+    40,
+  )
 }
 
 export async function statusAt(nats: string): Promise<ClusterStatus> {
@@ -59,10 +65,12 @@ export async function statusAt(nats: string): Promise<ClusterStatus> {
 
 /** A node that a person starts: by the command that `up` printed. */
 export async function typed(stage: Stage, up: Up): Promise<Child> {
-  const command = await waitFor('the command to be printed', () =>
-    /npx engram (node .*)$/m.exec(up.child.log())?.[1])
+  const command = await waitFor('the command to be printed',
+    () => /npx engram (node .*)$/m.exec(up.child.log())?.[1])
   const child = stage.child(new Child({
-    label: 'by hand', command: process.execPath, logFile: join(directory(stage), 'hand.log'),
+    label: 'by hand',
+    command: process.execPath,
+    logFile: join(directory(stage), 'hand.log'),
     args: [cliFile, ...command.split(' ')],
   }))
   await child.firstLine((line) => line || undefined)

@@ -13,7 +13,9 @@ export interface WaitOptions {
  * counts as "not yet" and is shown when time is up.
  */
 export async function waitFor<T>(
-  what: string, look: () => Promise<T> | T, options: WaitOptions = {},
+  what: string,
+  look: () => Promise<T> | T,
+  options: WaitOptions = {},
 ): Promise<NonNullable<Exclude<T, false>>> {
   const seconds = (options.seconds ?? 20) * patience
   const startedAt = performance.now()

@@ -60,15 +60,17 @@ export class LoadWriter {
   /** Waits until this number of further writes has been taken. */
   async taken(more: number, seconds = 20): Promise<void> {
     const goal = this.history.takenCount + more
-    await waitFor(`${more} more writes to be taken`, () => this.history.takenCount >= goal
+    await waitFor(`${more} more writes to be taken`, () =>
+      this.history.takenCount >= goal
       || Promise.reject(new Error(this.history.summary())), { seconds })
   }
 
   /** Waits until a positive answer of a higher epoch than that came; its waiting time in ms. */
   async takenAbove(epoch: number, seconds = 20): Promise<number> {
     const startedAt = performance.now()
-    await waitFor(`a positive answer above epoch ${epoch}`, () => this.history.positives()
-      .some(({ answer }) => answer.epoch > epoch && !answer.duplicate)
+    await waitFor(`a positive answer above epoch ${epoch}`, () =>
+      this.history.positives()
+        .some(({ answer }) => answer.epoch > epoch && !answer.duplicate)
       || Promise.reject(new Error(this.history.summary())), { seconds })
     return performance.now() - startedAt
   }
@@ -124,8 +126,11 @@ export class LoadWriter {
   /** Resolves with null when the time is up; an answer that comes later is recorded still. */
   #attempt(record: WriteRecord): Promise<Attempt['answer']> {
     const attempt: Attempt = {
-      sentTick: this.history.tick(), sentAtMs: performance.now(),
-      answeredTick: null, answeredAtMs: null, answer: null,
+      sentTick: this.history.tick(),
+      sentAtMs: performance.now(),
+      answeredTick: null,
+      answeredAtMs: null,
+      answer: null,
     }
     record.attempts.push(attempt)
     this.#requests += 1

@@ -74,8 +74,11 @@ const labelLinesMax = 4
 export function chartGraph(chart: Chart, measure: Measure): ChartGraph {
   const states = new Map<string, ChartState>()
   const edges = edgesOf(chart.root)
-  const needsAny = new Set([...edges.values()].flatMap((edge) =>
-    nodeOf(edge.source, edge.target) === edge.source ? [] : [edge.source]))
+  const needsAny = new Set(
+    [...edges.values()].flatMap((edge) =>
+      nodeOf(edge.source, edge.target) === edge.source ? [] : [edge.source]
+    ),
+  )
   const node = (state: ChartState): GraphNode => {
     states.set(state.path, state)
     const isRoot = state.path === ''
@@ -99,7 +102,9 @@ export function chartGraph(chart: Chart, measure: Measure): ChartGraph {
     if (isRoot) return { id, children: inner, layoutOptions: withPadding(12) }
     const width = Math.ceil(measure(state.key, false))
     return {
-      id, children: inner, labels: [{ text: state.key, width, height: 16 }],
+      id,
+      children: inner,
+      labels: [{ text: state.key, width, height: 16 }],
       layoutOptions: {
         ...withPadding(34),
         'elk.nodeSize.constraints': 'MINIMUM_SIZE',
@@ -108,14 +113,21 @@ export function chartGraph(chart: Chart, measure: Measure): ChartGraph {
     }
   }
   const root = node(chart.root)
-  const starts = [...states.values()].flatMap(({ path, initial }) => initial === null ? []
-    : [{ id: `start-${path}`, sources: [startId(path)], targets: [initial] }])
+  const starts = [...states.values()].flatMap(({ path, initial }) =>
+    initial === null
+      ? []
+      : [{ id: `start-${path}`, sources: [startId(path)], targets: [initial] }]
+  )
   const drawn = [...edges.values()].map((edge) => ({
-    id: edge.id, sources: [nodeOf(edge.source, edge.target)], targets: [edge.target],
+    id: edge.id,
+    sources: [nodeOf(edge.source, edge.target)],
+    targets: [edge.target],
     labels: labelsOf(edge, measure),
   }))
   const graph = {
-    ...root, layoutOptions: { ...ofGraph, ...root.layoutOptions }, edges: [...starts, ...drawn],
+    ...root,
+    layoutOptions: { ...ofGraph, ...root.layoutOptions },
+    edges: [...starts, ...drawn],
   }
   return { graph, edges, states }
 }
@@ -184,8 +196,12 @@ export function rowsOf(state: ChartState): string[] {
 /** `event [guard]`, `after delay`. */
 export function transitionText({ trigger, name, guard }: ChartTransition): string {
   const what = {
-    event: name, after: `after ${name}`, always: 'at once', done: `${name} done`,
-    error: `${name} failed`, stateDone: 'done',
+    event: name,
+    after: `after ${name}`,
+    always: 'at once',
+    done: `${name} done`,
+    error: `${name} failed`,
+    stateDone: 'done',
   }[trigger]
   return guard === null ? what : `${what} [${guard}]`
 }
@@ -193,13 +209,15 @@ export function transitionText({ trigger, name, guard }: ChartTransition): strin
 /** Puts a long guard on its own line. */
 function wrapped(text: string): string[] {
   const guard = text.indexOf(' [')
-  return text.length <= 26 || guard === -1 ? [text]
+  return text.length <= 26 || guard === -1
+    ? [text]
     : [text.slice(0, guard), `  ${text.slice(guard + 1)}`]
 }
 
 function labelsOf({ transitions }: Edge, measure: Measure): GraphLabel[] {
   const texts = [...new Set(transitions.map(transitionText))]
-  const shown = (texts.length <= labelLinesMax ? texts
+  const shown = (texts.length <= labelLinesMax
+    ? texts
     : [...texts.slice(0, labelLinesMax - 1), `and ${texts.length - labelLinesMax + 1} more`])
     .flatMap(wrapped)
   // Labels of the last transition are bold, and wider.

@@ -21,14 +21,20 @@ export interface Entry {
  * @param past events that nodes have kept; those that the recording has itself are left out
  */
 export function entriesOf(
-  notable: readonly Item[], all: readonly Promotion[], past: readonly EventLine[],
+  notable: readonly Item[],
+  all: readonly Promotion[],
+  past: readonly EventLine[],
 ): Entry[] {
-  const inSteps = new Set(all.flatMap(({ report }) =>
-    report === null ? [] : [idOfPromotion(report)]))
+  const inSteps = new Set(
+    all.flatMap(({ report }) => report === null ? [] : [idOfPromotion(report)]),
+  )
   const entries: Entry[] = all.map((promotion) => ({
     // Listed at its end, after the events that led to it.
-    atMs: promotion.isServing ? promotion.endMs : promotion.beginMs, kind: 'promotion',
-    text: titleOf(promotion), promotion, isPast: false,
+    atMs: promotion.isServing ? promotion.endMs : promotion.beginMs,
+    kind: 'promotion',
+    text: titleOf(promotion),
+    promotion,
+    isPast: false,
   }))
   const seen = new Set<string>()
   let broker: string | null = null
@@ -122,22 +128,31 @@ function titleOf(promotion: Promotion): string {
     const states = candidates.map(({ node, state }) => `${node} ${state}`).join(', ')
     return `${space} gets a new primary${after}: ${states}`
   }
-  const how = isServing ? `takes writes after ${msText(endMs - beginMs)}`
+  const how = isServing
+    ? `takes writes after ${msText(endMs - beginMs)}`
     : 'does not take writes yet'
   return `${winner} is promoted to primary of ${space}${after}, in epoch ${epoch}, and ${how}`
 }
 
 function commandText(command: PageCommand): string {
   switch (command.type) {
-    case 'write': return `Write ${command.id} to ${command.space}`
-    case 'steady': return command.perSecond === 0 ? `Stop the writer of ${command.space}`
-      : `Write ${command.perSecond}/s to ${command.space}`
-    case 'killActor': return `Kill actor ${command.actor} of ${command.node}`
-    case 'killNode': return `Kill ${command.node}`
-    case 'startNode': return `Start ${command.node}`
-    case 'pauseNode': return `Pause ${command.node} for ${msText(command.forMs)}`
+    case 'write':
+      return `Write ${command.id} to ${command.space}`
+    case 'steady':
+      return command.perSecond === 0
+        ? `Stop the writer of ${command.space}`
+        : `Write ${command.perSecond}/s to ${command.space}`
+    case 'killActor':
+      return `Kill actor ${command.actor} of ${command.node}`
+    case 'killNode':
+      return `Kill ${command.node}`
+    case 'startNode':
+      return `Start ${command.node}`
+    case 'pauseNode':
+      return `Pause ${command.node} for ${msText(command.forMs)}`
     case 'handOver':
       return `Hand ${command.space} over${command.to === null ? '' : ` to ${command.to}`}`
-    default: return (command as { type: string }).type
+    default:
+      return (command as { type: string }).type
   }
 }

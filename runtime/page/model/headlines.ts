@@ -69,8 +69,8 @@ function indexed(lines: readonly EventLine[]): ReadonlyMap<string, readonly Even
   return index
 }
 
-const shownAlerts: ReadonlySet<string> =
-  new Set(['blocked', 'forkReportOpened', 'forkReportClosed'])
+const shownAlerts: ReadonlySet<string> = new Set(['blocked', 'forkReportOpened',
+  'forkReportClosed'])
 
 const ranks = { down: 0, blocked: 1, open: 2, settled: 3 } as const
 
@@ -82,11 +82,16 @@ export function headlinesOf(state: PageState, facts: Facts, atMs: number): Headl
 }
 
 function headlineOf(
-  space: ClusterSpace, state: PageState, facts: Facts, atMs: number,
+  space: ClusterSpace,
+  state: PageState,
+  facts: Facts,
+  atMs: number,
 ): Headline | null {
   if (isServed(space, state)) return pastHeadline(space.id, facts, atMs)
-  const running = facts.promotions.findLast((one) => one.space === space.id
-    && one.beginMs <= atMs && (one.isServing ? one.endMs > atMs : atMs - one.endMs < abandonedMs))
+  const running = facts.promotions.findLast((one) =>
+    one.space === space.id
+    && one.beginMs <= atMs && (one.isServing ? one.endMs > atMs : atMs - one.endMs < abandonedMs)
+  )
   const from = running?.from ?? space.primary
   const absence = from === null ? null : absenceOf(state, from)
   if (running === undefined && absence === null && space.blocked === null) return null
@@ -95,10 +100,12 @@ function headlineOf(
   }
   const sinceMs = Math.min(running?.beginMs ?? Infinity, absence?.sinceMs ?? Infinity)
   return {
-    space: space.id, state: 'down',
+    space: space.id,
+    state: 'down',
     title: downTitle(space.id, from, absence),
     lines: [
-      goneLine(from, absence, sinceMs, atMs), lossLine(space.id, from, facts, atMs),
+      goneLine(from, absence, sinceMs, atMs),
+      lossLine(space.id, from, facts, atMs),
       candidateLine(running, from, state, atMs),
       `Writes have waited for ${msText(atMs - sinceMs)}.`,
     ].filter((line) => line !== ''),
@@ -116,7 +123,8 @@ function isServed({ id, primary, members }: ClusterSpace, state: PageState): boo
   const roles = [...state.nodes.values()].filter(({ actors }) => {
     const role = actors.get(`space.${id}.primary`)
     return role !== undefined && role.exit === null && /^(serving|handingOver)/.test(
-      stateText(role.state))
+      stateText(role.state),
+    )
   })
   if (roles.length > 0) return roles.some((node) => absenceOf(state, node.id) === null)
   // If nothing is known of actors, the status decides.
@@ -130,7 +138,10 @@ function isUnderWay(running: Promotion | undefined, atMs: number): boolean {
 }
 
 function goneLine(
-  from: string | null, absence: Absence | null, sinceMs: number, atMs: number,
+  from: string | null,
+  absence: Absence | null,
+  sinceMs: number,
+  atMs: number,
 ): string {
   if (from === null || !Number.isFinite(sinceMs)) return ''
   const why = absence === null ? '' : ` ${capital(absence.text)}.`
@@ -149,8 +160,9 @@ function lossLine(space: string, from: string | null, { measured }: Facts, atMs:
     const isSaid = shown?.members.some(({ node, role }) => node === from && role === 'primary')
     if (!isSaid || shown === undefined) continue
     const { entries, bytes } = shown.lossWindow
-    return entries === 0 ? `As last known, ${msText(atMs - item.atMs)} ago, every write was on a `
-      + 'second disk.'
+    return entries === 0
+      ? `As last known, ${msText(atMs - item.atMs)} ago, every write was on a `
+        + 'second disk.'
       : `As last known, ${msText(atMs - item.atMs)} ago, not yet on a second disk: `
         + `${writesText(entries)} (${bytesText(bytes)}).`
   }
@@ -168,10 +180,15 @@ const steps: Readonly<Record<string, string>> = {
 }
 
 function candidateLine(
-  running: Promotion | undefined, from: string | null, state: PageState, atMs: number,
+  running: Promotion | undefined,
+  from: string | null,
+  state: PageState,
+  atMs: number,
 ): string {
-  const own = (running?.steps ?? []).filter((step) => step.atMs <= atMs
-    && step.actor.endsWith('.promotion') && !step.state.startsWith('stoodDown'))
+  const own = (running?.steps ?? []).filter((step) =>
+    step.atMs <= atMs
+    && step.actor.endsWith('.promotion') && !step.state.startsWith('stoodDown')
+  )
   const best = own.findLast(({ node }) => node === running?.winner)
     ?? own.findLast((step) => !step.state.startsWith('standingBy')) ?? own.at(-1)
   if (best === undefined) {
@@ -186,10 +203,14 @@ function candidateLine(
 
 function blockedHeadline(space: ClusterSpace, atMs: number, { lines }: Facts): Headline {
   const { id, blocked } = space
-  const since = linesOf(id, lines).findLast(({ alert, at }) => alert === 'blocked'
-    && Date.parse(at) <= atMs)
+  const since = linesOf(id, lines).findLast(({ alert, at }) =>
+    alert === 'blocked'
+    && Date.parse(at) <= atMs
+  )
   return {
-    space: id, state: 'blocked', title: `${id} has no primary, and none can be promoted`,
+    space: id,
+    state: 'blocked',
+    title: `${id} has no primary, and none can be promoted`,
     lines: [
       `${capital(blocked ?? '')}.`,
       ...(since ? [`Writes have waited since ${momentText(Date.parse(since.at), atMs)}.`] : []),
@@ -206,17 +227,24 @@ function remedyOf({ id, paused, arbiterReason }: ClusterSpace): string {
 
 /** Headline of a takeover whose report has not arrived yet. null if there is none. */
 function freshHeadline(
-  space: string, report: PromotionReport | null, { promotions }: Facts, atMs: number,
+  space: string,
+  report: PromotionReport | null,
+  { promotions }: Facts,
+  atMs: number,
 ): Headline | null {
-  const last = promotions.findLast((one) => one.space === space && one.isServing
-    && one.endMs <= atMs && atMs - one.endMs < freshMs)
+  const last = promotions.findLast((one) =>
+    one.space === space && one.isServing
+    && one.endMs <= atMs && atMs - one.endMs < freshMs
+  )
   if (last === undefined || last.from === null || last.winner === null) return null
   if (last.report !== null || last.vacancy === null || (report?.epoch ?? 0) >= (last.epoch ?? 0)) {
     return null
   }
   const { from, winner, vacancy, epoch, endMs } = last
   return {
-    space, state: 'open', title: tookOver(winner, space, from),
+    space,
+    state: 'open',
+    title: tookOver(winner, space, from),
     lines: [
       `At ${momentText(endMs, atMs)}, in epoch ${epoch}: ${vacancyText(vacancy as Vacancy, from)}.`,
       'Writes are accepted again.',
@@ -225,7 +253,8 @@ function freshHeadline(
 }
 
 function tookOver(to: string, space: string, from: string): string {
-  return from === to ? `${to} is the primary of ${space} again`
+  return from === to
+    ? `${to} is the primary of ${space} again`
     : `${to} took over ${space} from ${from}`
 }
 
@@ -240,7 +269,8 @@ function pastHeadline(space: string, facts: Facts, atMs: number): Headline | nul
   if (isSettled && atMs - untilMs > settledMs) return null
   const { from, to, epoch, ms, reason } = report
   return {
-    space, state: isSettled ? 'settled' : 'open',
+    space,
+    state: isSettled ? 'settled' : 'open',
     title: tookOver(to, space, from ?? ''),
     lines: [
       `At ${momentText(report.atMs, atMs)}, in epoch ${epoch}: ${reason}.`,
@@ -251,10 +281,14 @@ function pastHeadline(space: string, facts: Facts, atMs: number): Headline | nul
 }
 
 export function lastFailover(
-  space: string, { lines }: Facts, atMs: number,
+  space: string,
+  { lines }: Facts,
+  atMs: number,
 ): PromotionReport | null {
-  const line = linesOf(space, lines).findLast(({ promotion }) => promotion !== undefined
-    && promotion.atMs <= atMs && promotion.from !== null && !isHandover(promotion))
+  const line = linesOf(space, lines).findLast(({ promotion }) =>
+    promotion !== undefined
+    && promotion.atMs <= atMs && promotion.from !== null && !isHandover(promotion)
+  )
   return line?.promotion ?? null
 }
 
@@ -265,8 +299,10 @@ function isOf({ detail, alert }: EventLine, report: PromotionReport, kind: strin
 
 /** True if this promotion opened a report on the former primary. */
 function isReportOpen(report: PromotionReport, { lines }: Facts): boolean {
-  return linesOf(report.space, lines).some((line) => isOf(line, report, 'forkReportOpened')
-    && Math.abs(Date.parse(line.at) - report.atMs) < openedWithinMs)
+  return linesOf(report.space, lines).some((line) =>
+    isOf(line, report, 'forkReportOpened')
+    && Math.abs(Date.parse(line.at) - report.atMs) < openedWithinMs
+  )
 }
 
 function settlementOf(report: PromotionReport, { lines }: Facts, atMs: number): EventLine | null {
@@ -277,14 +313,18 @@ function settlementOf(report: PromotionReport, { lines }: Facts, atMs: number): 
 }
 
 function riskLine(
-  { from, atRisk }: PromotionReport, closed: EventLine | null, isSettled: boolean,
+  { from, atRisk }: PromotionReport,
+  closed: EventLine | null,
+  isSettled: boolean,
 ): string {
   if (closed !== null) return `${capital(closed.text.replace(/^[^:]+: /, ''))}.`
   if (isSettled) return 'No write is missing.'
   const settles = `This is settled when ${from} returns.`
-  const risk = atRisk === null ? `It is not known whether ${from} had writes that are missing here.`
-    : atRisk === 0 ? 'No write is known to be missing.'
-      : `At least ${writesText(atRisk)} of ${from} ${atRisk === 1 ? 'is' : 'are'} missing here.`
+  const risk = atRisk === null
+    ? `It is not known whether ${from} had writes that are missing here.`
+    : atRisk === 0
+    ? 'No write is known to be missing.'
+    : `At least ${writesText(atRisk)} of ${from} ${atRisk === 1 ? 'is' : 'are'} missing here.`
   return `${risk} ${settles}`
 }
 

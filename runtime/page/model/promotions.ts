@@ -92,8 +92,8 @@ export function promotionsOf(items: readonly Item[]): Promotion[] {
     }
     const { event, node, atMs } = item
     if (event.type !== 'transition' && event.type !== 'actor') continue
-    const [, kind, name = '', part = ''] =
-      /^(space|detector)\.([^.]+)\.?(.*)$/.exec(event.actor) ?? []
+    const [, kind, name = '', part = ''] = /^(space|detector)\.([^.]+)\.?(.*)$/.exec(event.actor)
+      ?? []
     const step = stepOf(atMs, node, event)
     if (kind === 'detector') {
       if (event.type === 'transition') suspicions.note(name, step)
@@ -119,12 +119,16 @@ function noSteps(node: string): Candidacy {
 
 /** True if a candidate starts, or is seen first because the recording began meanwhile. */
 function isBeginning(
-  part: string, event: Change, { state }: PromotionStep, before: Candidacy | undefined,
+  part: string,
+  event: Change,
+  { state }: PromotionStep,
+  before: Candidacy | undefined,
 ): boolean {
   const hasEnded = before === undefined || /^(won|stoodDown)/.test(lastState(before))
   if (part === '') return state === 'promoting' && hasEnded
   if (part !== 'promotion') return false
-  return event.type === 'actor' ? hasEnded || before?.steps.some(isStart) === true
+  return event.type === 'actor'
+    ? hasEnded || before?.steps.some(isStart) === true
     : before === undefined && state !== 'stoodDown'
 }
 
@@ -154,7 +158,8 @@ function answersOf(summary: Readonly<Record<string, unknown>>): string[] {
   if (!Array.isArray(answers)) return []
   return answers.map(({ node, position, serving, whole }: Answer) => {
     const at = typeof position === 'object'
-      ? ` is at (${position.epoch}, ${position.sequence})` : ''
+      ? ` is at (${position.epoch}, ${position.sequence})`
+      : ''
     const torn = whole === false ? ', its log is damaged' : ''
     return `${String(node)}${at}${serving === true ? ', serves' : ''}${torn}`
   })
@@ -227,7 +232,8 @@ const firstMs = ({ steps }: Candidacy): number => steps[0]?.atMs ?? 0
 const lastMs = ({ steps }: Candidacy): number => steps.at(-1)?.atMs ?? 0
 
 function promotionOf(
-  { space, candidacies }: Draft, reports: ReadonlyMap<string, PromotionReport>,
+  { space, candidacies }: Draft,
+  reports: ReadonlyMap<string, PromotionReport>,
   suspicions: Suspicions,
 ): Promotion {
   const winner = candidacies.find(({ wonEpoch }) => wonEpoch !== null) ?? null
@@ -243,7 +249,13 @@ function promotionOf(
   const steps = causesFirst([...evidence, ...own])
   const latest = new Map(candidacies.map((one) => [one.node, candidateOf(one)]))
   return {
-    id: `${space}@${firstStepMs}`, space, from, endMs, epoch, report, steps,
+    id: `${space}@${firstStepMs}`,
+    space,
+    from,
+    endMs,
+    epoch,
+    report,
+    steps,
     beginMs: report === null ? steps[0]?.atMs ?? firstStepMs : report.atMs - report.ms,
     winner: winner?.node ?? null,
     isServing: report !== null || (winner !== null && winner.servingMs !== null),
@@ -264,7 +276,9 @@ function formerOf(candidacies: readonly Candidacy[]): string | null {
 function candidateOf(candidacy: Candidacy): Candidate {
   const last = candidacy.steps.findLast(({ actor }) => actor.endsWith('.promotion'))
   return {
-    node: candidacy.node, state: last?.state ?? 'promoting', reason: last?.reason ?? null,
+    node: candidacy.node,
+    state: last?.state ?? 'promoting',
+    reason: last?.reason ?? null,
   }
 }
 
@@ -276,8 +290,10 @@ function causesFirst(steps: readonly PromotionStep[]): PromotionStep[] {
   const isFinding = ({ actor }: PromotionStep): boolean => actor.startsWith('detector.')
   const timeOf = (step: PromotionStep): number => {
     if (!isFinding(step)) return step.atMs
-    const effects = steps.filter((one) => one.node === step.node && !isFinding(one)
-      && one.atMs <= step.atMs && step.atMs - one.atMs <= findingMs)
+    const effects = steps.filter((one) =>
+      one.node === step.node && !isFinding(one)
+      && one.atMs <= step.atMs && step.atMs - one.atMs <= findingMs
+    )
     return Math.min(step.atMs, ...effects.map(({ atMs }) => atMs))
   }
   const rank = (step: PromotionStep): number => isFinding(step) ? 0 : 1
@@ -290,6 +306,6 @@ export function words(event: string): string {
   const [, how, name] = /^xstate\.(after|done|error|stop|init)\.?(?:actor\.|state\.)?([^.]*)/
     .exec(event) ?? []
   const plain = how === undefined ? event : `${how} ${name ?? ''}`.trim()
-  return plain.replaceAll(/([a-z0-9])([A-Z])/g, (_, before: string, after: string) =>
-    `${before} ${after.toLowerCase()}`)
+  return plain.replaceAll(/([a-z0-9])([A-Z])/g,
+    (_, before: string, after: string) => `${before} ${after.toLowerCase()}`)
 }

@@ -18,7 +18,8 @@ export interface RecordingBounds {
 
 /** 15 minutes, or about 64 MiB of memory, which is twice the text as measured in Chromium. */
 export const defaultBounds: RecordingBounds = {
-  durationMs: 15 * 60_000, textLength: 32 * 1024 * 1024,
+  durationMs: 15 * 60_000,
+  textLength: 32 * 1024 * 1024,
 }
 
 /** Interval of kept states, so that any other is reached within a few thousand items. */
@@ -156,13 +157,29 @@ export class Recording {
       const events: InspectionStreamEvent[] = [...node.actors.values()]
         .filter(({ exit }) => exit === null)
         .map(({ actor, parent, chart, status: of, state, reason, summary, timers }) => ({
-          type: 'actor', actor, atMs, parent, chart, status: of, state, reason, summary,
+          type: 'actor',
+          actor,
+          atMs,
+          parent,
+          chart,
+          status: of,
+          state,
+          reason,
+          summary,
           timers: [...timers],
         }))
       heads.push({
-        kind: 'inspection', atMs, envelope: {
-          version: 1, node: node.id, incarnation: node.incarnation, stream: node.stream,
-          number: node.number, dropped: 0, present: { part: 1, parts: 1 }, events,
+        kind: 'inspection',
+        atMs,
+        envelope: {
+          version: 1,
+          node: node.id,
+          incarnation: node.incarnation,
+          stream: node.stream,
+          number: node.number,
+          dropped: 0,
+          present: { part: 1, parts: 1 },
+          events,
         },
       })
     }
@@ -245,7 +262,8 @@ function insertInOrder<T extends { readonly atMs: number }>(list: T[], item: T):
 
 /** Events at which stepping stops: changes of charts and of actors' lives. */
 const logged: ReadonlySet<string> = new Set(
-  ['actor', 'transition', 'exit', 'kill', 'restart', 'escalation', 'deadLetter'])
+  ['actor', 'transition', 'exit', 'kill', 'restart', 'escalation', 'deadLetter'],
+)
 
 /**
  * Reads a saved recording.

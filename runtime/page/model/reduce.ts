@@ -36,7 +36,8 @@ function timeOf(frame: Frame): number {
 }
 
 function within(frameMs: number, statedMs: number): number {
-  return Number.isFinite(statedMs) ? Math.min(frameMs, Math.max(statedMs, frameMs - delayMaxMs))
+  return Number.isFinite(statedMs)
+    ? Math.min(frameMs, Math.max(statedMs, frameMs - delayMaxMs))
     : frameMs
 }
 
@@ -89,7 +90,8 @@ function onFrame(state: PageState, frame: Frame): PageState {
     case 'broker':
       return { ...state, broker: frame }
     case 'status':
-      return frame.status === null ? { ...state, status: state.status }
+      return frame.status === null
+        ? { ...state, status: state.status }
         : { ...state, status: frame.status, statusAtMs: frame.atMs }
     case 'inspection':
       return { ...state, nodes: onEnvelope(state.nodes, frame) }
@@ -99,7 +101,8 @@ function onFrame(state: PageState, frame: Frame): PageState {
 }
 
 function onEnvelope(
-  nodes: ReadonlyMap<string, NodeView>, { atMs, envelope }: InspectionFrame,
+  nodes: ReadonlyMap<string, NodeView>,
+  { atMs, envelope }: InspectionFrame,
 ): ReadonlyMap<string, NodeView> {
   const { node: id, incarnation, stream, number, present, dropped } = envelope
   const known = nodes.get(id)
@@ -107,7 +110,10 @@ function onEnvelope(
   const gap = isNew || present !== null ? 0 : Math.max(0, number - known.number - 1)
   const isOtherLife = known === undefined || known.incarnation !== incarnation
   const view: NodeView = {
-    id, incarnation, stream, number: isNew ? number : Math.max(number, known.number),
+    id,
+    incarnation,
+    stream,
+    number: isNew ? number : Math.max(number, known.number),
     heardAtMs: present !== null && envelope.events.length === 0 ? known?.heardAtMs ?? 0 : atMs,
     lost: (known?.lost ?? 0) + gap + dropped,
     actors: isOtherLife ? new Map() : known.actors,
@@ -117,7 +123,10 @@ function onEnvelope(
 
 /** Applies a part of a key frame. The first part replaces the actors, the others add to them. */
 function withPresent(
-  view: NodeView, known: NodeView | undefined, { present, events }: Envelope, atMs: number,
+  view: NodeView,
+  known: NodeView | undefined,
+  { present, events }: Envelope,
+  atMs: number,
 ): NodeView {
   const isFirst = present === null || present.part <= 1
   const actors = new Map(isFirst ? [] : view.actors)
@@ -132,7 +141,10 @@ function withPresent(
 
 /** Changes `actors`. */
 function onEvent(
-  actors: Map<string, ActorView>, node: string, event: InspectionStreamEvent, atMs: number,
+  actors: Map<string, ActorView>,
+  node: string,
+  event: InspectionStreamEvent,
+  atMs: number,
 ): void {
   switch (event.type) {
     case 'actor':
@@ -146,7 +158,9 @@ function onEvent(
       const before = actors.get(event.actor)
       if (before === undefined) return
       actors.set(event.actor, {
-        ...before, status: event.kind === 'failed' ? 'error' : event.kind, timers: [],
+        ...before,
+        status: event.kind === 'failed' ? 'error' : event.kind,
+        timers: [],
         exit: { atMs, kind: event.kind },
       })
       forgetEnded(actors)
@@ -157,17 +171,30 @@ function onEvent(
 }
 
 function actorView(
-  node: string, event: StateEvent, before: ActorView | undefined, atMs: number,
+  node: string,
+  event: StateEvent,
+  before: ActorView | undefined,
+  atMs: number,
 ): ActorView {
   const { actor, status, state, reason, summary } = event
   return {
-    node, actor, status, state, reason, summary,
+    node,
+    actor,
+    status,
+    state,
+    reason,
+    summary,
     parent: event.type === 'actor' ? event.parent : before?.parent ?? null,
     chart: event.type === 'actor' ? event.chart : before?.chart ?? null,
     timers: event.timers ?? [],
     enteredMs: entered(event, before, atMs),
     last: event.type !== 'transition' ? before?.last ?? null : {
-      atMs, event: event.event, from: event.from, to: state, reason, taken: event.taken ?? [],
+      atMs,
+      event: event.event,
+      from: event.from,
+      to: state,
+      reason,
+      taken: event.taken ?? [],
     },
     // The last transition of an actor may arrive after its exit.
     exit: event.type === 'actor' ? null : before?.exit ?? null,
@@ -175,11 +202,14 @@ function actorView(
 }
 
 function entered(
-  event: StateEvent, before: ActorView | undefined, atMs: number,
+  event: StateEvent,
+  before: ActorView | undefined,
+  atMs: number,
 ): Readonly<Record<string, number>> {
   if (before !== undefined && isSame(before.state, event.state)) return before.enteredMs
-  return Object.fromEntries(activePaths(event.state).map((path) =>
-    [path, before?.enteredMs[path] ?? atMs]))
+  return Object.fromEntries(
+    activePaths(event.state).map((path) => [path, before?.enteredMs[path] ?? atMs]),
+  )
 }
 
 function isSame(one: StateValue | null, other: StateValue | null): boolean {

@@ -31,7 +31,10 @@ type Messages = Extract<InspectionStreamEvent, { type: 'messages' }>
  * @param rowsMax the latest are kept
  */
 export function rowsOf(
-  items: readonly Item[], lanes: readonly Lane[], kinds: ReadonlySet<string>, rowsMax: number,
+  items: readonly Item[],
+  lanes: readonly Lane[],
+  kinds: ReadonlySet<string>,
+  rowsMax: number,
 ): Row[] {
   const rows: Row[] = []
   // From the latest back, until there are enough.
@@ -51,7 +54,10 @@ export function rowsOf(
 }
 
 function messageRows(
-  lanes: readonly Lane[], node: string, atMs: number, { kind, space, to, count, bytes }: Messages,
+  lanes: readonly Lane[],
+  node: string,
+  atMs: number,
+  { kind, space, to, count, bytes }: Messages,
 ): Row[] {
   const from = laneOf(lanes, node, senderOf(kind, space, to))
   if (from === -1) return []
@@ -71,28 +77,43 @@ function messageRows(
 /** The actor that sends such messages. */
 function senderOf(kind: string, space: string | null, to: string | null): string {
   switch (kind) {
-    case 'wal': return `space.${space}.stream.${to}`
-    case 'ack': return `space.${space}.replica`
-    case 'survey': return `space.${space}.promotion`
-    case 'ping': return `detector.${to}`
-    case 'assignment': return `space.${space}.primary`
-    default: return 'node'
+    case 'wal':
+      return `space.${space}.stream.${to}`
+    case 'ack':
+      return `space.${space}.replica`
+    case 'survey':
+      return `space.${space}.promotion`
+    case 'ping':
+      return `detector.${to}`
+    case 'assignment':
+      return `space.${space}.primary`
+    default:
+      return 'node'
   }
 }
 
 /** The actor that receives such messages of `from`. */
 function receiverOf(kind: string, space: string | null, from: string): string {
   switch (kind) {
-    case 'wal': return `space.${space}.replica`
-    case 'ack': return `space.${space}.stream.${from}`
-    case 'survey': case 'assignment': return `space.${space}`
-    case 'heartbeat': return `detector.${from}`
-    default: return 'node'
+    case 'wal':
+      return `space.${space}.replica`
+    case 'ack':
+      return `space.${space}.stream.${from}`
+    case 'survey':
+    case 'assignment':
+      return `space.${space}`
+    case 'heartbeat':
+      return `detector.${from}`
+    default:
+      return 'node'
   }
 }
 
 function changeRow(
-  lanes: readonly Lane[], node: string, atMs: number, event: InspectionStreamEvent,
+  lanes: readonly Lane[],
+  node: string,
+  atMs: number,
+  event: InspectionStreamEvent,
 ): Row | null {
   if (!('actor' in event) || event.type === 'progress') return null
   // Children of charts without states of their own.
@@ -102,22 +123,34 @@ function changeRow(
   const isOwn = lanes[lane]?.actor !== null
   const what = changeText(event)
   return {
-    atMs, kind: event.type === 'transition' || event.type === 'actor' ? 'change' : 'failure',
-    from: lane, to: lane, text: isOwn ? what : `${event.actor}: ${what}`,
-    detail: 'reason' in event && event.reason !== null ? event.reason : what, count: 1,
+    atMs,
+    kind: event.type === 'transition' || event.type === 'actor' ? 'change' : 'failure',
+    from: lane,
+    to: lane,
+    text: isOwn ? what : `${event.actor}: ${what}`,
+    detail: 'reason' in event && event.reason !== null ? event.reason : what,
+    count: 1,
   }
 }
 
 function changeText(event: Extract<InspectionStreamEvent, { actor: string }>): string {
   switch (event.type) {
-    case 'transition': return `${words(event.event)} → ${stateText(event.state)}`
-    case 'actor': return `begins in ${stateText(event.state)}`
-    case 'exit': return event.kind === 'failed' ? 'fails' : `ends (${event.kind})`
-    case 'kill': return `is killed: ${event.reason}`
-    case 'restart': return `is restarted: ${event.error}`
-    case 'escalation': return `gives up: ${event.error}`
-    case 'deadLetter': return `dead letter: ${event.reason}`
-    default: return event.type
+    case 'transition':
+      return `${words(event.event)} → ${stateText(event.state)}`
+    case 'actor':
+      return `begins in ${stateText(event.state)}`
+    case 'exit':
+      return event.kind === 'failed' ? 'fails' : `ends (${event.kind})`
+    case 'kill':
+      return `is killed: ${event.reason}`
+    case 'restart':
+      return `is restarted: ${event.error}`
+    case 'escalation':
+      return `gives up: ${event.error}`
+    case 'deadLetter':
+      return `dead letter: ${event.reason}`
+    default:
+      return event.type
   }
 }
 

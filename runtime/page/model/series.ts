@@ -29,18 +29,29 @@ export interface SpaceSeries {
 
 /** @param items measured items in order of time */
 export function seriesOf(
-  items: readonly Item[], space: string, fromMs: number, toMs: number,
+  items: readonly Item[],
+  space: string,
+  fromMs: number,
+  toMs: number,
 ): SpaceSeries {
   const recent = items.slice(items.findLastIndex(({ atMs }) => atMs < fromMs) + 1)
   const nodes = nodesOf(recent, space)
   const status = {
-    times: [] as number[], lagMs: nodes.map((): Values => []),
-    lagBytes: nodes.map((): Values => []), commit: [] as Values, durable: [] as Values,
-    safe: [] as Values, lossEntries: [] as Values, lossBytes: [] as Values,
+    times: [] as number[],
+    lagMs: nodes.map((): Values => []),
+    lagBytes: nodes.map((): Values => []),
+    commit: [] as Values,
+    durable: [] as Values,
+    safe: [] as Values,
+    lossEntries: [] as Values,
+    lossBytes: [] as Values,
     lossMs: [] as Values,
   }
   const flow = {
-    times: [] as number[], writesPerSecond: [] as Values, p50: [] as Values, p99: [] as Values,
+    times: [] as number[],
+    writesPerSecond: [] as Values,
+    p50: [] as Values,
+    p99: [] as Values,
   }
   for (const item of recent) {
     if (item.kind !== 'frame' || item.atMs > toMs) continue

@@ -1,8 +1,7 @@
 /** State of the cluster at one moment, as the page knows it. Immutable, with shared parts. */
 import type { Chart } from '../../charts/chart.js'
-import type {
-  InspectionStreamEvent, RunningTimer, StateValue, TakenTransition,
-} from '../../inspect/schema.js'
+import type { InspectionStreamEvent, RunningTimer, StateValue,
+  TakenTransition } from '../../inspect/schema.js'
 import type { ClusterStatus } from '../../status/status.js'
 import type { BrokerFrame, Frame, StartFrame } from '../protocol.js'
 
@@ -61,14 +60,22 @@ export interface PageState {
 }
 
 export const emptyState: PageState = {
-  atMs: 0, start: null, charts: {}, broker: null, status: null, statusAtMs: 0, nodes: new Map(),
+  atMs: 0,
+  start: null,
+  charts: {},
+  broker: null,
+  status: null,
+  statusAtMs: 0,
+  nodes: new Map(),
 }
 
 /** A frame, or one event of an inspection frame at the time at which it happened. */
 export type Item =
   | { readonly atMs: number; readonly kind: 'frame'; readonly frame: Frame }
   | {
-    readonly atMs: number; readonly kind: 'event'; readonly node: string
+    readonly atMs: number
+    readonly kind: 'event'
+    readonly node: string
     readonly event: InspectionStreamEvent
   }
 
@@ -77,8 +84,9 @@ export function activePaths(state: StateValue | null, above = ''): string[] {
   if (state === null) return []
   const path = (key: string): string => (above === '' ? key : `${above}.${key}`)
   if (typeof state === 'string') return [path(state)]
-  return Object.entries(state).flatMap(([key, inner]) =>
-    [path(key), ...activePaths(inner, path(key))])
+  return Object.entries(state).flatMap((
+    [key, inner],
+  ) => [path(key), ...activePaths(inner, path(key))])
 }
 
 /** `serving {ingest open, lease valid}` → `serving: ingest open, lease valid`; null → `–`. */
@@ -86,7 +94,10 @@ export function stateText(state: StateValue | null): string {
   if (state === null) return '–'
   if (typeof state === 'string') return state
   return Object.entries(state).map(([key, inner]) =>
-    typeof inner === 'string' ? `${key}.${inner}`
-      : `${key} (${Object.entries(inner).map(([region, value]) =>
-        `${region} ${stateText(value)}`).join(', ')})`).join(', ')
+    typeof inner === 'string'
+      ? `${key}.${inner}`
+      : `${key} (${
+        Object.entries(inner).map(([region, value]) => `${region} ${stateText(value)}`).join(', ')
+      })`
+  ).join(', ')
 }

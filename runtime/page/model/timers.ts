@@ -6,7 +6,8 @@ import type { RunningTimer } from '../../inspect/schema.js'
  * such states twice a second.
  */
 export function passedOf(
-  { startedAtMs, delayMs }: Pick<RunningTimer, 'startedAtMs' | 'delayMs'>, atMs: number,
+  { startedAtMs, delayMs }: Pick<RunningTimer, 'startedAtMs' | 'delayMs'>,
+  atMs: number,
 ): number {
   const passedMs = Math.max(0, atMs - startedAtMs)
   return passedMs <= delayMs || delayMs <= 0 ? passedMs : passedMs % delayMs

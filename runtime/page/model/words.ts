@@ -35,7 +35,8 @@ export function momentText(atMs: number, nowMs: number): string {
 /** Sentence on the writes that only the primary's disk has at this moment. */
 export function lossText({ id, primary, rf, members, blocked, lossWindow }: ClusterSpace): string {
   if (primary === null) {
-    return blocked === null ? `${id} has no primary at this moment.`
+    return blocked === null
+      ? `${id} has no primary at this moment.`
       : `${id} has no primary: ${blocked}.`
   }
   if (!members.some(({ node, role }) => node === primary && role === 'primary')) {

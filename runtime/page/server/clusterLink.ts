@@ -121,10 +121,13 @@ export class ClusterLink {
     this.connection = connection
     this.changed(true, `connected to ${connection.getServer()}`)
     const prefix = inboxPrefix(nats)
-    const past = new PastOfNodes((node) =>
-      eventsOfNode({ connection, inboxPrefix: prefix }, node), feed)
+    const past = new PastOfNodes((node) => eventsOfNode({ connection, inboxPrefix: prefix }, node),
+      feed)
     const inspector: Inspector = new Inspector({
-      connection, inboxPrefix: prefix, payloads, leaseMs,
+      connection,
+      inboxPrefix: prefix,
+      payloads,
+      leaseMs,
       onFault: (message) => this.fault(message),
       onNode: (node) => past.ask(node),
       onEnvelope: (envelope) => {

@@ -16,17 +16,23 @@ const name = z.string().refine((text) => nameFault(text) === null,
 
 const commandSchema = z.discriminatedUnion('type', [
   z.strictObject({
-    type: z.literal('write'), space: name, id: z.string().min(1).max(256),
+    type: z.literal('write'),
+    space: name,
+    id: z.string().min(1).max(256),
     content: z.string().max(16_384),
   }),
   z.strictObject({
-    type: z.literal('steady'), space: name, perSecond: z.number().int().min(0).max(1_000),
+    type: z.literal('steady'),
+    space: name,
+    perSecond: z.number().int().min(0).max(1_000),
   }),
   z.strictObject({ type: z.literal('killActor'), node: name, actor: z.string().min(1).max(256) }),
   z.strictObject({ type: z.literal('killNode'), node: name }),
   z.strictObject({ type: z.literal('startNode'), node: name }),
   z.strictObject({
-    type: z.literal('pauseNode'), node: name, forMs: z.number().int().min(100).max(60_000),
+    type: z.literal('pauseNode'),
+    node: name,
+    forMs: z.number().int().min(100).max(60_000),
   }),
   z.strictObject({ type: z.literal('handOver'), space: name, to: name.nullable() }),
 ])

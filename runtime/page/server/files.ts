@@ -10,10 +10,17 @@ import type { Page, Route } from '../../http/server.js'
 export const builtPage = fileURLToPath(new URL('../../../page/', import.meta.url))
 
 const types: Readonly<Record<string, string>> = {
-  '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8',
-  '.css': 'text/css; charset=utf-8', '.json': 'application/json', '.map': 'application/json',
-  '.svg': 'image/svg+xml', '.png': 'image/png', '.ico': 'image/x-icon', '.woff2': 'font/woff2',
-  '.webmanifest': 'application/manifest+json', '.txt': 'text/plain; charset=utf-8',
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.json': 'application/json',
+  '.map': 'application/json',
+  '.svg': 'image/svg+xml',
+  '.png': 'image/png',
+  '.ico': 'image/x-icon',
+  '.woff2': 'font/woff2',
+  '.webmanifest': 'application/manifest+json',
+  '.txt': 'text/plain; charset=utf-8',
 }
 
 /**
@@ -21,9 +28,17 @@ const types: Readonly<Record<string, string>> = {
  * not count styles that scripts set on elements as inline styles.
  */
 export const contentSecurityPolicy = [
-  "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data:",
-  "font-src 'self'", "connect-src 'self'", "worker-src 'self'", "manifest-src 'self'",
-  "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
+  'default-src \'none\'',
+  'script-src \'self\'',
+  'style-src \'self\'',
+  'img-src \'self\' data:',
+  'font-src \'self\'',
+  'connect-src \'self\'',
+  'worker-src \'self\'',
+  'manifest-src \'self\'',
+  'base-uri \'none\'',
+  'form-action \'none\'',
+  'frame-ancestors \'none\'',
 ].join('; ')
 
 const headers = {
@@ -59,7 +74,9 @@ export function pageFiles(directory: string, others: readonly string[]): Route {
 }
 
 async function load(
-  directory: string, name: string, kept: Map<string, Kept>,
+  directory: string,
+  name: string,
+  kept: Map<string, Kept>,
 ): Promise<Kept | null> {
   const file = join(directory, name)
   const known = await stat(file).catch(() => null)
@@ -70,9 +87,12 @@ async function load(
   const body = await readFile(file)
   const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`
   const page: Page = {
-    status: 200, type: types[extname(name)] ?? 'application/octet-stream', body,
+    status: 200,
+    type: types[extname(name)] ?? 'application/octet-stream',
+    body,
     headers: {
-      ...headers, ETag: etag,
+      ...headers,
+      ETag: etag,
       'Cache-Control': hashed.test(name) ? 'max-age=31536000, immutable' : 'no-cache',
     },
   }

@@ -43,10 +43,18 @@ export class FlowRates {
 const keyOf = ({ space, node }: Seen): string => `${node} ${space}`
 
 function seenIn({ node, spaces }: NodeStatusReport): Seen[] {
-  return spaces.flatMap(({ space, epoch, flow }) => flow ? [{
-    space, node: node.id, epoch: `${node.incarnation} ${epoch}`, uptimeMs: node.uptimeMs,
-    counts: flow, isFlowing: false,
-  }] : [])
+  return spaces.flatMap(({ space, epoch, flow }) =>
+    flow
+      ? [{
+        space,
+        node: node.id,
+        epoch: `${node.incarnation} ${epoch}`,
+        uptimeMs: node.uptimeMs,
+        counts: flow,
+        isFlowing: false,
+      }]
+      : []
+  )
 }
 
 function still(space: string, node: string): Flow {
@@ -63,7 +71,9 @@ function flowBetween(before: Seen, now: Seen): Flow {
     .map(([bucket, count]) => [bucket, count - (earlier.get(bucket) ?? 0)] as const)
     .filter(([, count]) => count > 0)
   return {
-    space, node, writesPerSecond: writes * 1000 / ms,
+    space,
+    node,
+    writesPerSecond: writes * 1000 / ms,
     ackMs: acks.length === 0 ? null : { p50: percentile(acks, 0.5), p99: percentile(acks, 0.99) },
   }
 }

@@ -122,7 +122,8 @@ export class FrameFeed {
   /** Frames that a new reader needs. */
   present(): Frame[] {
     const actors = [...this.snapshot.nodes.keys()].flatMap((node) => this.keyFrame(node) ?? [])
-    const history: HistoryFrame | null = this.kept.length === 0 ? null
+    const history: HistoryFrame | null = this.kept.length === 0
+      ? null
       : { kind: 'history', atMs: this.now(), lines: [...this.kept] }
     // With the present time, since a reader's recording begins with its first frame.
     const broker = this.broker && { ...this.broker, atMs: this.now() }
@@ -144,10 +145,17 @@ export class FrameFeed {
     if (shown === undefined || head === undefined) return null
     const { stream, number } = head
     return {
-      kind: 'inspection', atMs: this.now(),
+      kind: 'inspection',
+      atMs: this.now(),
       envelope: {
-        version: 1, node, incarnation: shown.incarnation, stream, number, dropped: 0,
-        present: { part: 1, parts: 1 }, events: withActors ? [...shown.actors.values()] : [],
+        version: 1,
+        node,
+        incarnation: shown.incarnation,
+        stream,
+        number,
+        dropped: 0,
+        present: { part: 1, parts: 1 },
+        events: withActors ? [...shown.actors.values()] : [],
       },
     }
   }

@@ -1,8 +1,7 @@
 /** `/api/stream`: the viewers of a page, and the frames that they get. */
 import { catalogue } from '../../charts/catalogue.js'
-import {
-  EventStream, eventStreamHeaders, isSameOrigin, readersMax,
-} from '../../http/eventStream.js'
+import { EventStream, eventStreamHeaders, isSameOrigin,
+  readersMax } from '../../http/eventStream.js'
 import type { EventStreamLimits } from '../../http/eventStream.js'
 import { text } from '../../http/server.js'
 import type { Route } from '../../http/server.js'
@@ -70,14 +69,19 @@ export class PageHub {
     }
     const feed = this.begin()
     const stream = new EventStream(response, {
-      ...this.options, event: 'frame',
-      onResumed: (frames) => stream.sendAll(
-        texts([{ kind: 'gap', atMs: Date.now(), frames }, ...feed.present()])),
+      ...this.options,
+      event: 'frame',
+      onResumed: (frames) =>
+        stream.sendAll(
+          texts([{ kind: 'gap', atMs: Date.now(), frames }, ...feed.present()]),
+        ),
     })
     const atMs = Date.now()
     this.charts ??= chartsFrame(atMs)
     stream.sendAll(texts([
-      startFrame(this.options.start, atMs), { ...this.charts, atMs }, ...feed.present(),
+      startFrame(this.options.start, atMs),
+      { ...this.charts, atMs },
+      ...feed.present(),
     ]))
     this.viewers.add(stream)
     response.once('close', () => this.left(stream))
@@ -106,7 +110,8 @@ export class PageHub {
     if (this.linger !== null) clearTimeout(this.linger)
     this.linger = null
     this.feed ??= new FrameFeed({
-      wallMs: () => Date.now(), monotonicMs: () => performance.now(),
+      wallMs: () => Date.now(),
+      monotonicMs: () => performance.now(),
       emit: (frame) => this.send(frame),
     })
     this.link ??= this.options.link(this.feed)

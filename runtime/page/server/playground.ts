@@ -89,8 +89,11 @@ export class Playground {
       case 'handOver': {
         const { space, to } = command
         const { primary, epoch } = await cluster.admin(
-          { type: 'promote', space, ...(to === null ? {} : { to }) }, { timeoutMs: adminMs })
-        return primary ? `${primary} is the primary of ${space}, in epoch ${epoch ?? '?'}`
+          { type: 'promote', space, ...(to === null ? {} : { to }) },
+          { timeoutMs: adminMs },
+        )
+        return primary
+          ? `${primary} is the primary of ${space}, in epoch ${epoch ?? '?'}`
           : `${space} is being handed over`
       }
     }

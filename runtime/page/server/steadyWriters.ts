@@ -60,8 +60,16 @@ export class SteadyWriters {
   private begin(space: string): Writer {
     const nowMs = performance.now()
     const writer: Writer = {
-      space, perSecond: 0, timer: setInterval(() => this.tick(writer), tickMs),
-      commandedAtMs: nowMs, due: 0, lastMs: nowMs, inFlight: 0, number: 0, written: 0, failed: 0,
+      space,
+      perSecond: 0,
+      timer: setInterval(() => this.tick(writer), tickMs),
+      commandedAtMs: nowMs,
+      due: 0,
+      lastMs: nowMs,
+      inFlight: 0,
+      number: 0,
+      written: 0,
+      failed: 0,
     }
     this.writers.set(space, writer)
     return writer
@@ -95,8 +103,14 @@ export class SteadyWriters {
     writer.inFlight += 1
     const id = `steady-${writer.number % idsMax}`
     this.options.write(writer.space, id, `write ${writer.number} of the playground`).then(
-      () => { writer.written += 1 },
-      () => { writer.failed += 1 },
-    ).finally(() => { writer.inFlight -= 1 })
+      () => {
+        writer.written += 1
+      },
+      () => {
+        writer.failed += 1
+      },
+    ).finally(() => {
+      writer.inFlight -= 1
+    })
   }
 }

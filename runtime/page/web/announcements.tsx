@@ -11,7 +11,8 @@ export function Announcements() {
   const latest = promotions.value.at(-1)
   const down = headlines.value.find((one) => one.state === 'down' || one.state === 'blocked')?.title
   const won = latest !== undefined && latest.winner !== null
-    ? `${latest.winner} is the new primary of ${latest.space} in epoch ${latest.epoch}` : null
+    ? `${latest.winner} is the new primary of ${latest.space} in epoch ${latest.epoch}`
+    : null
   useEffect(() => {
     if (connection === 'lost') setText('Disconnected from the server of this page')
     else if (connection === 'connected') setText('Connected')

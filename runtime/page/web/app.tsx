@@ -12,8 +12,12 @@ import { TimelineView } from './views/timeline.js'
 import { TryView } from './views/try.js'
 
 const shown = {
-  cluster: ClusterView, charts: ChartsView, sequence: SequenceView, timeline: TimelineView,
-  flow: FlowView, try: TryView,
+  cluster: ClusterView,
+  charts: ChartsView,
+  sequence: SequenceView,
+  timeline: TimelineView,
+  flow: FlowView,
+  try: TryView,
 } as const
 
 export function App() {

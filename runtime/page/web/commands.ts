@@ -5,7 +5,8 @@ import type { CommandAnswer, PageCommand } from '../protocol.js'
 export async function sendCommand(command: PageCommand): Promise<CommandAnswer> {
   try {
     const response = await fetch('./api/orders', {
-      method: 'POST', headers: { 'Content-Type': 'application/json' },
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
       body: JSON.stringify(command),
     })
     const text = await response.text()

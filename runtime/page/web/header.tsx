@@ -6,7 +6,10 @@ import { nextTheme, theme } from './theme.js'
 function onKey(event: KeyboardEvent): void {
   const index = views.indexOf(route.value.view)
   const moves: Record<string, number> = {
-    ArrowRight: index + 1, ArrowLeft: index - 1, Home: 0, End: views.length - 1,
+    ArrowRight: index + 1,
+    ArrowLeft: index - 1,
+    Home: 0,
+    End: views.length - 1,
   }
   const next = moves[event.key]
   if (next === undefined) return
@@ -22,28 +25,37 @@ function address(view: View): string {
 
 export function Header() {
   const { start } = state.value
-  const source = start === null ? '' : start.source === 'node' ? `node ${start.node}`
-    : start.source === 'up' ? 'local cluster' : 'simulator'
+  const source = start === null ? '' : start.source === 'node'
+    ? `node ${start.node}`
+    : start.source === 'up'
+    ? 'local cluster'
+    : 'simulator'
   return (
     <header class="top">
-      <h1><img src="./icon.svg" alt="" width="22" height="22" />Engram
-        <span class="muted"> {source}</span></h1>
+      <h1>
+        <img src="./icon.svg" alt="" width="22" height="22" />Engram
+        <span class="muted">{source}</span>
+      </h1>
       <nav aria-label="Views">
         <div role="tablist" onKeyDown={onKey}>
           {views.map((view) => {
             const isOn = route.value.view === view
             return (
               <a key={view} id={`tab-${view}`} role="tab" href={address(view)} aria-selected={isOn}
-                aria-controls="view" tabIndex={isOn ? 0 : -1}>{titles[view]}</a>
+                aria-controls="view" tabIndex={isOn ? 0 : -1}
+              >
+                {titles[view]}
+              </a>
             )
           })}
         </div>
       </nav>
       <button type="button" class="quiet theme" onClick={nextTheme}
-        title="Colours: system, light, dark">
+        title="Colours: system, light, dark"
+      >
         <span aria-hidden="true">{{ system: '◐', light: '○', dark: '●' }[theme.value]}</span>
         <span class="label">{theme.value}</span>
-        <span class="sr"> colours; change</span>
+        <span class="sr">colours; change</span>
       </button>
     </header>
   )

@@ -6,7 +6,8 @@ let loading: Promise<Elk> | null = null
 
 async function load(): Promise<Elk> {
   const [{ default: Elk }, { default: worker }] = await Promise.all([
-    import('elkjs/lib/elk-api.js'), import('elkjs/lib/elk-worker.min.js?url'),
+    import('elkjs/lib/elk-api.js'),
+    import('elkjs/lib/elk-worker.min.js?url'),
   ])
   return new Elk({ workerFactory: () => new Worker(worker) })
 }

@@ -5,8 +5,12 @@ export const views = ['cluster', 'charts', 'sequence', 'timeline', 'flow', 'try'
 export type View = (typeof views)[number]
 
 export const titles: Readonly<Record<View, string>> = {
-  cluster: 'Cluster', charts: 'Statecharts', sequence: 'Sequence', timeline: 'Timeline',
-  flow: 'Lag and flow', try: 'Try it',
+  cluster: 'Cluster',
+  charts: 'Statecharts',
+  sequence: 'Sequence',
+  timeline: 'Timeline',
+  flow: 'Lag and flow',
+  try: 'Try it',
 }
 
 export interface Route {
@@ -28,7 +32,8 @@ function parse(hash: string): Route {
 /** The address of a view, without parameters that are null. */
 export function hrefOf(view: View, query: Readonly<Record<string, string | null>> = {}): string {
   const entries = Object.entries(query).flatMap(([key, value]) =>
-    value === null ? [] : [[key, value] as [string, string]])
+    value === null ? [] : [[key, value] as [string, string]]
+  )
   const text = new URLSearchParams(entries).toString()
   return `#/${view}${text === '' ? '' : `?${text}`}`
 }

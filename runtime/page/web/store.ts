@@ -75,8 +75,12 @@ const derived = computed<Derived>(() => {
   if (before !== null && isKnown) return before
   const found = promotionsOf(notable)
   before = {
-    length: notable.length, last, past, promotions: found,
-    entries: entriesOf(notable, found, past), lines: linesOf(notable, past),
+    length: notable.length,
+    last,
+    past,
+    promotions: found,
+    entries: entriesOf(notable, found, past),
+    lines: linesOf(notable, past),
   }
   return before
 })
@@ -95,7 +99,8 @@ export function facts(): Facts {
 export const headlines = computed(() => headlinesOf(state.value, facts(), shownMs.value))
 
 export const playground = computed(() =>
-  fileName.value === null && (state.value.start?.playground ?? false))
+  fileName.value === null && (state.value.start?.playground ?? false)
+)
 
 function momentOf(text: string | undefined): number | null {
   const moment = Number(text)
@@ -191,7 +196,8 @@ export function saveRecording(): void {
   const stamp = new Date(shownRecording.value.endMs).toISOString().slice(0, 19).replaceAll(':', '-')
   const name = `engram-${start?.node ?? start?.source ?? 'recording'}-${stamp}.ndjson`
   const address = URL.createObjectURL(
-    new Blob([shownRecording.value.save()], { type: 'application/x-ndjson' }))
+    new Blob([shownRecording.value.save()], { type: 'application/x-ndjson' }),
+  )
   const anchor = document.createElement('a')
   anchor.href = address
   anchor.download = name

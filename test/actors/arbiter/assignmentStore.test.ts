@@ -18,11 +18,19 @@ const control = controlCodec()
 
 function assignment(nonce: string, over: Partial<Assignment> = {}): Assignment {
   return {
-    version: 1, space: 'demo', uuid, epoch: 1, state: 'open',
+    version: 1,
+    space: 'demo',
+    uuid,
+    epoch: 1,
+    state: 'open',
     primary: { node: 'n1', incarnation: 1, connection: 1 },
-    members: [{ node: 'n1', disk: uuid }, { node: 'n2', disk: uuid }], inSync: ['n1', 'n2'],
-    settings: { replicas: 1, ack: 'durable', minInSync: 2 }, forced: false,
-    nonce: uuid.replace('1', nonce), writer: 'n1', ...over,
+    members: [{ node: 'n1', disk: uuid }, { node: 'n2', disk: uuid }],
+    inSync: ['n1', 'n2'],
+    settings: { replicas: 1, ack: 'durable', minInSync: 2 },
+    forced: false,
+    nonce: uuid.replace('1', nonce),
+    writer: 'n1',
+    ...over,
   }
 }
 
@@ -36,9 +44,13 @@ async function kit() {
   const lost: string[] = []
   const held = new Set(['demo'])
   const records = new AssignmentStore({
-    clock, control, store,
-    logger: { ...quiet, warn: (_, message) => warnings.push(message) }, random: new SeededRandom(1),
-    onBucketLost: (space) => lost.push(space), isHeld: (space) => held.has(space),
+    clock,
+    control,
+    store,
+    logger: { ...quiet, warn: (_, message) => warnings.push(message) },
+    random: new SeededRandom(1),
+    onBucketLost: (space) => lost.push(space),
+    isHeld: (space) => held.has(space),
   })
   records.attach(bucket.open(connection))
   // The first request asks for the bucket, too.
@@ -237,7 +249,8 @@ test('a change of an epoch stays in flight while it is rejected, less and less o
   })
   await clock.advanceAsync(60_000)
   assert.is(outcome, null)
-  assert.ok(attempts.length >= 15 && attempts.length <= 30, `${attempts.length} attempts in a minute`)
+  assert.ok(attempts.length >= 15 && attempts.length <= 30,
+    `${attempts.length} attempts in a minute`)
   const pauses = attempts.slice(1).map((atMs, index) => atMs - attempts[index]!)
   assert.ok(pauses.every((ms) => ms <= 5000) && pauses.at(-1)! >= 2500, pauses.join(' '))
   assert.is.not(pauses.at(-1), pauses.at(-2), 'with chance in it')
@@ -253,9 +266,11 @@ test('a rejected request may be applied yet: it is known by its nonce', async ()
   bucket.loseAnswers('late')
   bucket.rejects = 'no space left on device'
   let outcome: Settlement | null = null
-  void records.settle(assignment('b'), 1, () => true, { onRejected: () => undefined }).then((settlement) => {
-    outcome = settlement
-  })
+  void records.settle(assignment('b'), 1, () => true, { onRejected: () => undefined }).then(
+    (settlement) => {
+      outcome = settlement
+    },
+  )
   await clock.advanceAsync(300)
   bucket.rejects = null
   bucket.release()
@@ -274,7 +289,12 @@ test('a long wait ends with the last words of the arbiter', async () => {
 })
 
 const garbage = {
-  text: 'oops', empty: '', array: '[]', null: 'null', number: '7', truncated: '{"version":1,"spa',
+  text: 'oops',
+  empty: '',
+  array: '[]',
+  null: 'null',
+  number: '7',
+  truncated: '{"version":1,"spa',
   'of another space': JSON.stringify(assignment('x', { space: 'other' })),
 }
 
@@ -361,8 +381,8 @@ test('without a connection reads are refused, and what is under way is abandoned
   const under = records.settle(assignment('b'), 1, () => true)
   records.detach()
   assert.is((await settled(under)).kind, 'abandoned')
-  await records.read('demo').then(() => assert.unreachable(), (error: Error) =>
-    assert.is(error.name, 'ArbiterUnavailableError'))
+  await records.read('demo').then(() => assert.unreachable(),
+    (error: Error) => assert.is(error.name, 'ArbiterUnavailableError'))
 })
 
 test('an arbiter that is away is reported once; one that was given up is not reported', async () => {

@@ -10,9 +10,8 @@ import type { OpenSalvage, SalvageHeader } from '../../../actors/ports/journal.j
 import type { Operation } from '../../../machines/graph/graph.js'
 import type { ForkNote, Reconciliation } from '../../../machines/log/forkNotes.js'
 import type { SalvagedWrite } from '../../../machines/protocol/messages.js'
-import type {
-  ReconciliationEffect, ReconciliationEvent, reconciliationMachine,
-} from '../../../machines/reconciliation.js'
+import type { ReconciliationEffect, ReconciliationEvent,
+  reconciliationMachine } from '../../../machines/reconciliation.js'
 import { createClientCodec, LOGGED_BYTES_MAX } from '../../../runtime/codec/client.js'
 import { controlCodec } from '../../../runtime/codec/control.js'
 import { encodeOperation } from '../../../runtime/codec/operation.js'
@@ -31,11 +30,17 @@ function frameOf(first: number, requests: readonly Sent[], node = 'n1', epoch = 
   const builder = codec.builder()
   for (const { operations, key, reconciliation } of requests) {
     const encoded = operations.map((operation) =>
-      codec.encodeEntry(operation, reconciliation ?? null))
+      codec.encodeEntry(operation, reconciliation ?? null)
+    )
     builder.add({ operations, encoded, key }, 1_700_000_000_000)
   }
   return builder.seal({
-    uuid, epoch, first, previousEpoch: first === 1 ? 0 : epoch, node: `${node}@${epoch}`, clock: {},
+    uuid,
+    epoch,
+    first,
+    previousEpoch: first === 1 ? 0 : epoch,
+    node: `${node}@${epoch}`,
+    clock: {},
   })
 }
 
@@ -43,16 +48,21 @@ const touch = (nodeId: string): Operation => ({ type: 'UpdateActivation', nodeId
 const single = (index: number): Sent => ({ operations: [touch(`s${index}`)], key: null })
 const batch = (count: number, key: string, content = ''): Sent => ({
   key,
-  operations: Array.from({ length: count }, (_, index) =>
-    ({ type: 'StoreNode', node: { id: `b${index}`, content } })),
+  operations: Array.from({ length: count },
+    (_, index) => ({ type: 'StoreNode', node: { id: `b${index}`, content } })),
 })
 const many = (count: number): Sent[] => Array.from({ length: count }, (_, index) => single(index))
 
 const bytesOf = (write: SalvagedWrite): number => control.encode(write).length
 
 const header: SalvageHeader = {
-  space: 'demo', uuid, node: 'n1', common: { epoch: 2, sequence: 0 },
-  end: { epoch: 3, sequence: 50_000 }, joinedEpoch: 4, savedAtMs: 0,
+  space: 'demo',
+  uuid,
+  node: 'n1',
+  common: { epoch: 2, sequence: 0 },
+  end: { epoch: 3, sequence: 50_000 },
+  joinedEpoch: 4,
+  savedAtMs: 0,
 }
 
 /** A file of those frames; counts what is read of it. */
@@ -85,8 +95,14 @@ async function slicesOf(frames: readonly Frame[]): Promise<(readonly SalvagedWri
     const [slice, again] = await Promise.all([salvage.slice(sent), salvage.slice(sent)])
     assert.equal(again, slice, 'it may be asked for again')
     const message = {
-      kind: 'slice', space: 's'.repeat(64), uuid, node: 'n'.repeat(64), epoch: 2 ** 33,
-      number: 2 ** 33, salvage: `${'x'.repeat(240)}.salvage`, ...slice,
+      kind: 'slice',
+      space: 's'.repeat(64),
+      uuid,
+      node: 'n'.repeat(64),
+      epoch: 2 ** 33,
+      number: 2 ** 33,
+      salvage: `${'x'.repeat(240)}.salvage`,
+      ...slice,
     }
     const decoded = control.ackMessage(control.encode(message))
     assert.ok(decoded.ok, JSON.stringify(decoded).slice(0, 200))
@@ -109,15 +125,19 @@ test('a slice ends before the request that would pass its bounds', async () => {
     assert.equal(await lengths(slices), count === 2 ? [127, 3] : [127, count, 1])
   }
   const content = 'x'.repeat(390)
-  assert.equal(await lengths(slicesOf([frameOf(1, [single(1), batch(700, 'k', content), single(2)])])),
-    [1, 700, 1])
+  assert.equal(
+    await lengths(slicesOf([frameOf(1, [single(1), batch(700, 'k', content), single(2)])])),
+    [1, 700, 1],
+  )
   const heavy = { ...batch(1, '', 'x'.repeat(50_000)), key: null }
-  assert.equal(await lengths(slicesOf([frameOf(1, Array.from({ length: 5 }, () => heavy))])), [2, 2, 1])
+  assert.equal(await lengths(slicesOf([frameOf(1, Array.from({ length: 5 }, () => heavy))])), [2, 2,
+    1])
 })
 
 test('over many frames, those without writes too, all comes once and in order', async () => {
   const note: Sent = {
-    operations: [{ type: 'ForkNote', note: 'gone', name: 'a.salvage', node: 'n1' }], key: null,
+    operations: [{ type: 'ForkNote', note: 'gone', name: 'a.salvage', node: 'n1' }],
+    key: null,
   }
   const frames = [frameOf(1, many(100)), frameOf(101, [note]), frameOf(102, many(60)),
     frameOf(162, [batch(97, 'k')]), frameOf(259, many(1)), frameOf(260, [note])]
@@ -130,18 +150,26 @@ test('over many frames, those without writes too, all comes once and in order', 
 
 test('the largest request that is accepted fits into one message', async () => {
   const size = Math.floor(LOGGED_BYTES_MAX / 1000)
-  const empty = encodeOperation({ type: 'StoreNode', node: { id: 'a000', content: 'x'.repeat(300) } })
+  const empty = encodeOperation({ type: 'StoreNode',
+    node: { id: 'a000', content: 'x'.repeat(300) } })
   const content = 'x'.repeat(300 + size - empty.length)
-  const operations = Array.from({ length: 1000 }, (_, index): Operation =>
-    ({ type: 'StoreNode', node: { id: `a${String(index).padStart(3, '0')}`, content } }))
+  const operations = Array.from({ length: 1000 },
+    (_, index): Operation => ({ type: 'StoreNode',
+      node: { id: `a${String(index).padStart(3, '0')}`, content } }))
   const validated = createClientCodec().write(
-    Buffer.from(JSON.stringify({ operations }).replaceAll(content, 'x')), 'application/json', 'k')
+    Buffer.from(JSON.stringify({ operations }).replaceAll(content, 'x')),
+    'application/json',
+    'k',
+  )
   assert.ok(validated.ok)
   assert.ok(operations.reduce((sum, one) => sum + encodeOperation(one).length, 0)
     > LOGGED_BYTES_MAX - 1000)
   const reconciliation: Reconciliation = {
-    origin: { epoch: 2 ** 33, sequence: 2 ** 40, node: 'n'.repeat(64) }, timestamp: 2 ** 40,
-    outcome: 'merged', displaces: 'nothing', via: 'salvage',
+    origin: { epoch: 2 ** 33, sequence: 2 ** 40, node: 'n'.repeat(64) },
+    timestamp: 2 ** 40,
+    outcome: 'merged',
+    displaces: 'nothing',
+    via: 'salvage',
   } as Reconciliation
   const key = 'k'.repeat(256)
   const frame = frameOf(2 ** 34, [{ operations, key, reconciliation }], 'n1', 2 ** 33)
@@ -186,15 +214,21 @@ test('a commit is awaited while the salvage is settling, and no longer', () => {
     const sent: ReconciliationEvent[] = []
     const actor = { send: (event: ReconciliationEvent) => sent.push(event) }
     const member = {
-      space: 'demo', self: 'n1', log: { commitSequence: 5, durable: { sequence: 9 }, epochAt: () => 4 },
+      space: 'demo',
+      self: 'n1',
+      log: { commitSequence: 5, durable: { sequence: 9 }, epochAt: () => 4 },
       context: {
-        self: { node: 'n1' }, wire: { publish: () => undefined },
+        self: { node: 'n1' },
+        wire: { publish: () => undefined },
         ports: { logger: quiet, telemetry: { count: () => undefined }, clock: { wallMs: () => 0 } },
       },
     }
     const role = new Uploader(member as unknown as Member, () => null, () => undefined)
-    const perform = (effect: ReconciliationEffect) => role.spec().effects!(
-      effect, actor as unknown as HostedActor<typeof reconciliationMachine>)
+    const perform = (effect: ReconciliationEffect) =>
+      role.spec().effects!(
+        effect,
+        actor as unknown as HostedActor<typeof reconciliationMachine>,
+      )
     perform({ type: 'awaitCommit', epoch: 4, sequence: 9 })
     perform({ type: 'progressed', state: 'settling', reason: '' })
     role.tick()

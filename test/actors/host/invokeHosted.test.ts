@@ -8,7 +8,10 @@ import { kit } from '../../support/hostKit.js'
 const test = suite('invoke hosted')
 
 const supervision: Supervision = {
-  maxRestarts: 1, withinMs: 10_000, backoffMs: 100, backoffMaxMs: 1_000,
+  maxRestarts: 1,
+  withinMs: 10_000,
+  backoffMs: 100,
+  backoffMaxMs: 1_000,
 }
 
 type WorkEvent = { type: 'work'; n: number } | { type: 'finish' } | { type: 'boom' }
@@ -20,7 +23,9 @@ const worker = setup({
     emitted: {} as { type: 'worked'; n: number },
     output: {} as { done: number },
   },
-  actions: { explode: () => { throw new Error('boom') } },
+  actions: { explode: () => {
+    throw new Error('boom')
+  } },
 }).createMachine({
   context: () => ({ done: 0 }),
   initial: 'on',
@@ -113,7 +118,9 @@ const id = 'space.demo.worker'
 function started(options: Options & { bossSupervision?: Supervision } = {}) {
   const all = kit()
   const actor = all.host.spawn({
-    id: 'boss', logic: boss(all.host, options), input: () => undefined,
+    id: 'boss',
+    logic: boss(all.host, options),
+    input: () => undefined,
     ...(options.bossSupervision === undefined ? {} : { supervision: options.bossSupervision }),
   })
   return { ...all, actor }
@@ -201,7 +208,9 @@ test('an id in use is an error of the invocation', () => {
   const all = kit()
   all.host.spawn({ id, logic: worker, input: () => undefined })
   const actor = all.host.spawn({
-    id: 'boss', logic: boss(all.host), input: () => undefined,
+    id: 'boss',
+    logic: boss(all.host),
+    input: () => undefined,
   })
   assert.is(actor.snapshot()?.value, 'idle')
   assert.equal(all.host.ids(), [id, 'boss'])

@@ -16,13 +16,22 @@ function kit(tailBytes = 1 << 20) {
   const journal = new GateJournal()
   const clock = new VirtualClock()
   const log = new SpaceLog({
-    space: 'demo', uuid, journal, tailBytesMax: tailBytes, budget: new Budget(1 << 30),
+    space: 'demo',
+    uuid,
+    journal,
+    tailBytesMax: tailBytes,
+    budget: new Budget(1 << 30),
   })
   const store = new MemorySpaceStore()
   const overlay = new Overlay()
   const failures: unknown[] = []
   const applier = new Applier({
-    log, store, overlay, codec, clock, logger: quiet,
+    log,
+    store,
+    overlay,
+    codec,
+    clock,
+    logger: quiet,
     keyRetention: () => defaultKeyRetention,
     onFailed: (error) => failures.push(error),
   })

@@ -21,7 +21,8 @@ class Source implements FlushSource {
     const [bytes] = this.sizes.splice(0, 1)
     if (bytes === undefined) return []
     return [{
-      record: confirm, bytes,
+      record: confirm,
+      bytes,
       written: () => this.calls.push(`${this.name} written`),
       durable: () => this.calls.push(`${this.name} durable`),
       failed: () => this.calls.push(`${this.name} failed`),
@@ -67,7 +68,9 @@ test('a failed write fails every item, and then all that is buffered', async () 
   journal.failures = 1
   const full: string[] = []
   const commits = commitsOver(journal, new VirtualClock(), {
-    flushBytesMax: 100, onFull: () => full.push('full'), onHealed: () => full.push('healed'),
+    flushBytesMax: 100,
+    onFull: () => full.push('full'),
+    onHealed: () => full.push('healed'),
   })
   const [a, b] = [new Source('a', [100]), new Source('b', [10])]
   commits.mark(a)
@@ -84,7 +87,8 @@ test('a full journal is probed until it heals, with one alert each way', async (
   journal.failures = 3
   const full: string[] = []
   const commits = commitsOver(journal, clock, {
-    onFull: () => full.push('full'), onHealed: () => full.push('healed'),
+    onFull: () => full.push('full'),
+    onHealed: () => full.push('healed'),
   })
   let refused = ''
   commits.submit(confirm).catch((error: Error) => {

@@ -151,8 +151,8 @@ test('while under-replicated: accepted, or waiting, or refused', async () => {
   }
   const bound = { maxLoss: { entries: 1 } }
   assert.equal(await run(bound), [['ok 1', 'ok 2'], ['ok 1', 'ok 2']])
-  assert.equal(await run({ ...bound, whenUnderReplicated: 'wait' }),
-    [['ok 1', 'none'], ['ok 1', 'ok 2']])
+  assert.equal(await run({ ...bound, whenUnderReplicated: 'wait' }), [['ok 1', 'none'], ['ok 1',
+    'ok 2']])
   assert.equal(await run({ whenUnderReplicated: 'wait' }), [['none', 'none'], ['ok 1', 'ok 2']])
   const refused = ['NOT_ENOUGH_IN_SYNC', 'NOT_ENOUGH_IN_SYNC']
   assert.equal(await run({ whenUnderReplicated: 'refuse' }), [refused, refused])
@@ -172,8 +172,8 @@ test('settings are checked', () => {
   const of = (command: object) => spaceSettingsOf(command as Record<string, unknown>)
   const plain = { replicas: 2, ack: 'durable', minInSync: 2 }
   assert.equal(of({}), plain)
-  assert.equal(of({ maxLoss: { ms: 5, entries: 9 }, whenUnderReplicated: 'wait' }),
-    { ...plain, maxLoss: { entries: 9, ms: 5 }, whenUnderReplicated: 'wait' })
+  assert.equal(of({ maxLoss: { ms: 5, entries: 9 }, whenUnderReplicated: 'wait' }), { ...plain,
+    maxLoss: { entries: 9, ms: 5 }, whenUnderReplicated: 'wait' })
   for (const maxLoss of [null, 5, {}, { entries: 0 }, { entries: 1.5 }, { writes: 3 }, []]) {
     assert.match(String(of({ maxLoss })), /maxLoss/)
   }
@@ -183,7 +183,8 @@ test('settings are checked', () => {
     const shown = showSettings(of({ reconcile }) as SpaceSettings)
     assert.ok(shown.endsWith(`, reconcile ${reconcile}`))
   }
-  assert.match(String(of({ reconcile: 'later' })), /^reconcile must be one of automatic, manual, off/)
+  assert.match(String(of({ reconcile: 'later' })),
+    /^reconcile must be one of automatic, manual, off/)
   assert.not.match(showSettings(of({}) as SpaceSettings), /reconcile/)
   assert.equal(of({ keys: { count: 5 } }), { ...plain, keys: { count: 5 } })
   assert.match(String(of({ keys: { age: 5 } })), /keys must have/)

@@ -9,7 +9,12 @@ import { VirtualClock } from '../../fakes/virtualClock.js'
 const test = suite('own epoch')
 
 const started: StartedEpoch = {
-  sequence: 8, timestamp: 70, atMs: 0, start: { epoch: 1, sequence: 7 }, forks: [], component: 'n1',
+  sequence: 8,
+  timestamp: 70,
+  atMs: 0,
+  start: { epoch: 1, sequence: 7 },
+  forks: [],
+  component: 'n1',
   clock: {},
 }
 

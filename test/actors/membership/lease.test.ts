@@ -124,7 +124,8 @@ test('without a reply, each copy that came another way drops one of the same byt
   held.drop(message(Buffer.from('x')))
   held.drop(message(Buffer.from('z')))
   const left = taken(held).map(({ message: { data, header } }) =>
-    `${Buffer.from(data).toString()}${header('Nats-Msg-Id') ?? ''}`)
+    `${Buffer.from(data).toString()}${header('Nats-Msg-Id') ?? ''}`
+  )
   assert.equal(left, ['y', 'x', 'xk'])
 })
 

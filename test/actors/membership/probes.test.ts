@@ -4,9 +4,8 @@ import * as assert from 'uvu/assert'
 import { Probes } from '../../../actors/membership/probes.js'
 import type { Answers } from '../../../actors/messaging/answers.js'
 import type { NodeConnection } from '../../../actors/messaging/connection.js'
-import {
-  BusClosedError, NoRespondersError, RequestTimeoutError,
-} from '../../../actors/ports/bus.js'
+import { BusClosedError, NoRespondersError,
+  RequestTimeoutError } from '../../../actors/ports/bus.js'
 import type { NodeIdentityInput, NodePorts } from '../../../actors/ports/node.js'
 import { defaultSettings } from '../../../actors/ports/settings.js'
 import { controlCodec } from '../../../runtime/codec/control.js'
@@ -16,9 +15,12 @@ const test = suite('probes')
 
 function probesOver(error: Error): Probes {
   return new Probes({
-    ports: { control: controlCodec() } as NodePorts, settings: defaultSettings,
-    self: {} as NodeIdentityInput, mayWitness: () => true,
-    wire: { request: () => Promise.reject(error) } as unknown as NodeConnection, answers: {} as Answers,
+    ports: { control: controlCodec() } as NodePorts,
+    settings: defaultSettings,
+    self: {} as NodeIdentityInput,
+    mayWitness: () => true,
+    wire: { request: () => Promise.reject(error) } as unknown as NodeConnection,
+    answers: {} as Answers,
   })
 }
 

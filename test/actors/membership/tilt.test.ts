@@ -13,7 +13,9 @@ function kit() {
   let ranMs = 0
   clock.cpuMs = () => ranMs
   const tilt = new Tilt({
-    clock, logger: quiet, telemetry: { count: () => undefined, observe: () => undefined },
+    clock,
+    logger: quiet,
+    telemetry: { count: () => undefined, observe: () => undefined },
     settings: { ...defaultSettings, heartbeatMs: 100, stallMs: 500 },
   })
   /** After `ms`, in which the process ran for `ran` ms. */
@@ -36,7 +38,8 @@ test('a stall by its own work', () => {
 test('a stall in which it did not run: it was stopped, or others had the processor', () => {
   const { after } = kit()
   assert.equal(after(700, 30), {
-    type: 'tiltStarted', reason: 'own loop stalled for 600 ms, of which this process ran 30 ms: it '
+    type: 'tiltStarted',
+    reason: 'own loop stalled for 600 ms, of which this process ran 30 ms: it '
       + 'was stopped, or the machine is too busy',
   })
 })

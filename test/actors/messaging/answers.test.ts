@@ -21,7 +21,9 @@ function kit(over: Parameters<typeof answersOver>[2] = {}) {
     observe: () => undefined,
   }
   const answers = answersOver(clock, (to, data) => void sent.push({ to, data }), {
-    telemetry, logger: { ...quiet, warn: (fields) => void warnings.push(fields) }, ...over,
+    telemetry,
+    logger: { ...quiet, warn: (fields) => void warnings.push(fields) },
+    ...over,
   })
   return { clock, answers, sent, counts, warnings }
 }
@@ -33,9 +35,25 @@ test('clients are answered below their prefixes, nodes below their own, too', ()
   const inboxes = ['_INBOX.a', '_INBOX.a.b', '_INBOX.HJZU.1', 'team.replies.x', '_INBOX.é']
   const ofNodes = ['_INBOX_node.a.1']
   const none = [
-    '', '$KV.engram.space.demo', '$JS.API.STREAM.CREATE.x', '$SYS.x', 'engram.v1.write.demo',
-    '_INBOX', '_INBOX.', '_INBOX.a.', '_INBOX..a', '_INBOX.>', '_INBOX.*', '_INBOX.a.*.b',
-    '_INBOX.a b', '_INBOX.a\0', '_INBOXES.a', '_INBOX_node', 'team.a', 'team.replies', 'x',
+    '',
+    '$KV.engram.space.demo',
+    '$JS.API.STREAM.CREATE.x',
+    '$SYS.x',
+    'engram.v1.write.demo',
+    '_INBOX',
+    '_INBOX.',
+    '_INBOX.a.',
+    '_INBOX..a',
+    '_INBOX.>',
+    '_INBOX.*',
+    '_INBOX.a.*.b',
+    '_INBOX.a b',
+    '_INBOX.a\0',
+    '_INBOXES.a',
+    '_INBOX_node',
+    'team.a',
+    'team.replies',
+    'x',
   ]
   for (const reply of inboxes) {
     assert.is(answers.asker(from(reply))?.reply, reply, reply)
@@ -67,10 +85,14 @@ test('answers that clients do not take hold up no other node, and reads hold up 
   }
   answers.refuse(from('_INBOX.refused'), 'OVERLOADED', 'much to do')
   assert.equal(ways, [
-    ['_INBOX.writes', 'writes'], ['_INBOX.writes', 'writes'],
-    ['_INBOX.reads', 'reads'], ['_INBOX.reads', 'reads'],
-    ['_INBOX.commands', 'reads'], ['_INBOX.commands', 'reads'],
-    ['_INBOX.nodes', undefined], ['_INBOX.nodes', undefined],
+    ['_INBOX.writes', 'writes'],
+    ['_INBOX.writes', 'writes'],
+    ['_INBOX.reads', 'reads'],
+    ['_INBOX.reads', 'reads'],
+    ['_INBOX.commands', 'reads'],
+    ['_INBOX.commands', 'reads'],
+    ['_INBOX.nodes', undefined],
+    ['_INBOX.nodes', undefined],
     ['_INBOX.refused', 'writes'],
   ])
 })
@@ -92,9 +114,11 @@ test('an answer that does not fit is an error that does, in the same encoding', 
     answers.answer(asker, { ok: true, value: 'x'.repeat(1000) })
     answers.answer(asker, new Uint8Array(1001))
     assert.equal(sent.map(({ to }) => to), ['_INBOX.a', '_INBOX.a', '_INBOX.a'])
-    const [fits, ...errors] = sent.map(({ data }) => encoding === 'json'
-      ? JSON.parse(Buffer.from(data).toString()) as Record<string, unknown>
-      : decode(data) as Record<string, unknown>)
+    const [fits, ...errors] = sent.map(({ data }) =>
+      encoding === 'json'
+        ? JSON.parse(Buffer.from(data).toString()) as Record<string, unknown>
+        : decode(data) as Record<string, unknown>
+    )
     assert.is(fits!['ok'], true)
     for (const error of errors) {
       assert.equal([error['code'], error['outcome']], ['PAYLOAD_TOO_LARGE', 'notTaken'])
@@ -132,7 +156,8 @@ test('headers that would be overlooked are refused, and named', () => {
   const fault = (names: readonly string[] | null, known = writeHeaders as readonly string[]) =>
     headerFault({ ...message({}), headerNames: () => names }, known)
   for (const fine of [
-    [], ['Nats-Msg-Id', 'Engram-Ack', 'Engram-Epoch', 'Engram-Origin', 'Engram-Forwarded'],
+    [],
+    ['Nats-Msg-Id', 'Engram-Ack', 'Engram-Epoch', 'Engram-Origin', 'Engram-Forwarded'],
     ['Content-Type', 'content-type', 'X-Trace', 'Nats-Expected-Stream', 'Engrams', 'K', 'K'],
   ]) assert.is(fault(fine), null, fine.join())
   assert.match(fault(null)!, /malformed/)

@@ -28,7 +28,8 @@ function kit(names: readonly string[], over: { memberBytes?: number; maxPayload?
   const answered: { to: string; page: Page; bytes: number }[] = []
   const wire = { maxPayload, bufferedBytes: 0 } as NodeConnection
   const answers = answersOver(clock, (to, data) => {
-    answered.push({ to, page: JSON.parse(Buffer.from(data).toString()) as Page, bytes: data.length })
+    answered.push({ to, page: JSON.parse(Buffer.from(data).toString()) as Page,
+      bytes: data.length })
   }, { maxPayload })
   const lanes = workLanes(clock, defaultSettings, wire, rethrow)
   const spaces = new Map<string, SpaceActor>()
@@ -41,7 +42,8 @@ function kit(names: readonly string[], over: { memberBytes?: number; maxPayload?
   const rendered = { heads: 0, members: 0 }
   const service = new StatusService({
     context: { answers, lanes, wire, settings: defaultSettings } as NodeContext,
-    spaces, names: sorted,
+    spaces,
+    names: sorted,
     teller: {
       who: () => ({ type: 'who', spaces: spaces.size }),
       head: () => {
@@ -72,8 +74,8 @@ const many = (count: number): string[] =>
 test('a waiting question counts with its reply subject and text, and leaves all of it', () => {
   const { clock, lanes, ask, pageOf } = kit(['a'])
   const prefix = `_INBOX.${'r'.repeat(3000)}`
-  const questions = Array.from({ length: 1000 }, (_, at) =>
-    ask({ type: 'status', after: `${'a'.repeat(500)}${at}` }, prefix))
+  const questions = Array.from({ length: 1000 },
+    (_, at) => ask({ type: 'status', after: `${'a'.repeat(500)}${at}` }, prefix))
   assert.ok(lanes.status.heldBytes >= 3_000_000)
   assert.is(pageOf(questions.at(-1)!).code, 'OVERLOADED')
   clock.advance(1000)
@@ -167,8 +169,17 @@ test('a long report is put together in many turns; what comes meanwhile is in it
 test('questions that make no sense, and those that nobody may be answered', () => {
   const { clock, ask, pageOf, answered, service } = kit(['a'])
   const wrong = [
-    '[', '"x"', 'null', '7', { type: 'x' }, { after: 7 }, { limit: 0 }, { limit: 10_001 },
-    { limit: 'x' }, { space: 7 }, 'x'.repeat(5000),
+    '[',
+    '"x"',
+    'null',
+    '7',
+    { type: 'x' },
+    { after: 7 },
+    { limit: 0 },
+    { limit: 10_001 },
+    { limit: 'x' },
+    { space: 7 },
+    'x'.repeat(5000),
   ].map((question) => ask(question))
   service.onMessage(message(Buffer.from(''), {}, '$KV.engram.space.demo'))
   service.onMessage(message(Buffer.from('')))

@@ -8,17 +8,21 @@ import type { Operation } from '../../../machines/graph/graph.js'
 import { compareUtf8 } from '../../../machines/graph/utf8.js'
 import type { KeyRecord, LogEntry } from '../../../machines/log/entries.js'
 import { MemoryStore, type MemorySpaceStore } from '../../fakes/memoryStore.js'
-import {
-  draftsArbitrary, firstEpoch, from, ids, logOf, opening, placesOf, epochStart, storeNode as stored,
-  storeEdge as linked, update as activated, type Draft,
-} from '../../support/forkEntries.js'
+import { draftsArbitrary, firstEpoch, from, ids, logOf, opening, placesOf, epochStart,
+  storeNode as stored, storeEdge as linked, update as activated,
+  type Draft } from '../../support/forkEntries.js'
 import { take } from '../../support/lists.js'
 
 const IDS = ['a', 'b', 'ab', '\uff5e', '\u{1F600}']
 
 function entry(sequence: number, operation: LogEntry['operation'], writeId?: string): LogEntry {
   return {
-    sequence, epoch: 1, timestamp: 7, vectorClock: {}, writeId: writeId ?? null, operation,
+    sequence,
+    epoch: 1,
+    timestamp: 7,
+    vectorClock: {},
+    writeId: writeId ?? null,
+    operation,
   }
 }
 function storeNode(id: string, content?: string): Operation {
@@ -40,8 +44,8 @@ const test = suite('overlay')
 
 test('is empty at first', () => {
   const overlay = new Overlay()
-  assert.equal([overlay.bytes, overlay.count, overlay.firstSequence, overlay.lastSequence],
-    [0, 0, 0, 0])
+  assert.equal([overlay.bytes, overlay.count, overlay.firstSequence, overlay.lastSequence], [0, 0,
+    0, 0])
   assert.equal(overlay.entries(1, 10), [])
   overlay.dropAbove(0)
   overlay.applied(0)
@@ -57,7 +61,8 @@ test('an activation is folded over the store, and only where there is a node', a
   assert.equal(take(view.nodes(''), 10).map((node) => node.id), ['a'])
   overlay.add([entry(4, storeNode('x')), entry(5, update('x', 0.25))], 10)
   assert.equal(take(view.nodes(''), 10), [
-    { id: 'a', content: 'stored', activation: 0.5 }, { id: 'x', activation: 0.25 },
+    { id: 'a', content: 'stored', activation: 0.5 },
+    { id: 'x', activation: 0.25 },
   ])
   overlay.dropAbove(4)
   assert.equal(view.node('x'), { id: 'x' })
@@ -177,8 +182,10 @@ async function viewOf(applied: number, ...drafts: Draft[]) {
 
 test('an activation is kept with who set it, pending or in the store', async () => {
   const drafts = [
-    { operation: stored('a', 'one', 0.5) }, { operation: activated('a', 0.25) },
-    from(3, 41, stored('a', 'two', 1), keeps), from(3, 42, stored('a', 'three'), keeps),
+    { operation: stored('a', 'one', 0.5) },
+    { operation: activated('a', 0.25) },
+    from(3, 41, stored('a', 'two', 1), keeps),
+    from(3, 42, stored('a', 'three'), keeps),
   ]
   for (const applied of [0, 1, 2, 3, 4]) {
     const { view } = await viewOf(applied, ...drafts)
@@ -193,10 +200,11 @@ test('an activation is kept with who set it, pending or in the store', async () 
 })
 
 test('an activation that had no effect is not kept, even once the store has both', async () => {
-  const { log, store, view } = await viewOf(0,
-    { operation: activated('a', 0.25) }, from(3, 41, stored('a', 'two'), keeps))
+  const { log, store, view } = await viewOf(0, { operation: activated('a', 0.25) },
+    from(3, 41, stored('a', 'two'), keeps))
   const state = {
-    node: { id: 'a', content: 'two' }, stored: { epoch: 3, sequence: 41, timestamp: 141, at: 2 },
+    node: { id: 'a', content: 'two' },
+    stored: { epoch: 3, sequence: 41, timestamp: 141, at: 2 },
     activated: undefined,
   }
   for (const entry of log) {
@@ -207,8 +215,7 @@ test('an activation that had no effect is not kept, even once the store has both
 })
 
 test('a write that lost shows the present value, and a stated origin', async () => {
-  const { view } = await viewOf(1,
-    { operation: linked('a', 'b', 1) },
+  const { view } = await viewOf(1, { operation: linked('a', 'b', 1) },
     from(3, 41, linked('a', 'b', 0), { outcome: 'superseded', by: { epoch: 3, sequence: 42 } }),
     from(3, 42, stored('b'), { outcome: 'quarantined', by: { epoch: 5, sequence: 1 } }))
   assert.is([...view.edges('a', 'out')][0]!.weight, 1)
@@ -236,8 +243,11 @@ test('an origin noted twice: dropping or applying one leaves the other', async (
 
 test('a write that is displaced by a pending one, in the store or pending', async () => {
   const drafts = [
-    from(3, 41, stored('a', 'one')), from(3, 42, linked('a', 'b', 1)), from(3, 43, activated('a', 1)),
-    from(4, 7, linked('a', 'b', 0), value), from(4, 8, activated('a', 0), { displaces: 'activation' }),
+    from(3, 41, stored('a', 'one')),
+    from(3, 42, linked('a', 'b', 1)),
+    from(3, 43, activated('a', 1)),
+    from(4, 7, linked('a', 'b', 0), value),
+    from(4, 8, activated('a', 0), { displaces: 'activation' }),
     from(4, 9, stored('a', 'two'), value),
   ]
   const outcomes = ({ view }: Awaited<ReturnType<typeof viewOf>>) =>
@@ -246,8 +256,11 @@ test('a write that is displaced by a pending one, in the store or pending', asyn
   for (const applied of [0, 1, 2, 3, 4, 5, 6]) {
     for (const isAskedBefore of [true, false]) {
       const made = await viewOf(applied, ...drafts)
-      const check = (): void => assert.equal(
-        outcomes(made).map(({ outcome, by, now }) => [outcome, by!.sequence, now.sequence]), expected)
+      const check = (): void =>
+        assert.equal(
+          outcomes(made).map(({ outcome, by, now }) => [outcome, by!.sequence, now.sequence]),
+          expected,
+        )
       if (isAskedBefore) check()
       await made.store.apply(made.log.slice(applied))
       check()
@@ -258,8 +271,8 @@ test('a write that is displaced by a pending one, in the store or pending', asyn
 })
 
 test('displaced, applied again, sent twice: the order of the log counts', async () => {
-  const { view, overlay } = await viewOf(0,
-    from(3, 41, stored('a', 'one')), from(4, 7, stored('a', 'two'), value),
+  const { view, overlay } = await viewOf(0, from(3, 41, stored('a', 'one')),
+    from(4, 7, stored('a', 'two'), value),
     from(3, 41, stored('a', 'one'), { via: 'quarantine', ...value }),
     from(3, 41, stored('a', 'one'), value))
   assert.equal([view.origin(3, 41)!.outcome, view.origin(3, 41)!.now.sequence], ['merged', 3])
@@ -287,44 +300,47 @@ const move: fc.Arbitrary<Move> = fc.oneof(
   { weight: 1, arbitrary: fc.tuple(fc.nat({ max: 6 }), isRead)
     .map(([back, read]) => ({ do: 'drop' as const, back, isRead: read })) },
   { weight: 2, arbitrary: fc.tuple(fc.nat({ max: 8 }), fc.nat({ max: 8 }), isRead)
-    .map(([forward, split, read]) =>
-      ({ do: 'apply' as const, forward, split, isRead: read })) },
+    .map(([forward, split, read]) => ({ do: 'apply' as const, forward, split, isRead: read })) },
 )
 
 test('property: versions and origins read as a replay of the whole log does', async () => {
-  await fc.assert(fc.asyncProperty(fc.array(move, { maxLength: 15, size: 'max' }), async (moves) => {
-    const store = new MemoryStore().space('u')
-    const overlay = new Overlay()
-    const view = overlay.view(store)
-    let log: LogEntry[] = []
-    for (const next of moves) {
-      if (next.do === 'add') {
-        const { epoch, sequence } = log.at(-1) ?? { epoch: firstEpoch, sequence: 0 }
-        const entries = logOf(next.drafts, { epoch, sequence })
-        log.push(...entries)
-        overlay.add(entries, 1)
-      } else if (next.do === 'drop') {
-        const last = Math.max(store.applied.sequence, log.length - next.back)
-        log = log.slice(0, last)
-        overlay.dropAbove(last)
-      } else {
-        const upTo = Math.min(log.length, store.applied.sequence + next.forward)
-        // The store may be ahead of the overlay by one transaction or several.
-        const part = Math.min(upTo, store.applied.sequence + next.split)
-        for (const end of [part, upTo]) {
-          await store.apply(log.slice(store.applied.sequence, end))
-          if (next.isRead || end === upTo) await assertStatesAsReplay(view, log)
+  await fc.assert(
+    fc.asyncProperty(fc.array(move, { maxLength: 15, size: 'max' }), async (moves) => {
+      const store = new MemoryStore().space('u')
+      const overlay = new Overlay()
+      const view = overlay.view(store)
+      let log: LogEntry[] = []
+      for (const next of moves) {
+        if (next.do === 'add') {
+          const { epoch, sequence } = log.at(-1) ?? { epoch: firstEpoch, sequence: 0 }
+          const entries = logOf(next.drafts, { epoch, sequence })
+          log.push(...entries)
+          overlay.add(entries, 1)
+        } else if (next.do === 'drop') {
+          const last = Math.max(store.applied.sequence, log.length - next.back)
+          log = log.slice(0, last)
+          overlay.dropAbove(last)
+        } else {
+          const upTo = Math.min(log.length, store.applied.sequence + next.forward)
+          // The store may be ahead of the overlay by one transaction or several.
+          const part = Math.min(upTo, store.applied.sequence + next.split)
+          for (const end of [part, upTo]) {
+            await store.apply(log.slice(store.applied.sequence, end))
+            if (next.isRead || end === upTo) await assertStatesAsReplay(view, log)
+          }
+          overlay.applied(upTo)
         }
-        overlay.applied(upTo)
+        if (next.isRead) await assertStatesAsReplay(view, log)
       }
-      if (next.isRead) await assertStatesAsReplay(view, log)
-    }
-    await assertStatesAsReplay(view, log)
-  }), { numRuns: 200 })
+      await assertStatesAsReplay(view, log)
+    }),
+    { numRuns: 200 },
+  )
 })
 
 async function assertStatesAsReplay(
-  view: ReturnType<Overlay['view']>, log: readonly LogEntry[],
+  view: ReturnType<Overlay['view']>,
+  log: readonly LogEntry[],
 ): Promise<void> {
   const replay = new MemoryStore().space('u')
   await replay.apply(log)
@@ -361,7 +377,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   }),
   fc.record({ do: fc.constant('drop' as const), back: fc.nat({ max: 8 }) }),
   fc.record({
-    do: fc.constant('apply' as const), forward: fc.nat({ max: 8 }), late: fc.boolean(),
+    do: fc.constant('apply' as const),
+    forward: fc.nat({ max: 8 }),
+    late: fc.boolean(),
   }),
 )
 
@@ -398,7 +416,8 @@ test('property: store and overlay read as a replay of the whole log does', async
 })
 
 async function assertReadsAsReplay(
-  view: ReturnType<Overlay['view']>, log: readonly LogEntry[],
+  view: ReturnType<Overlay['view']>,
+  log: readonly LogEntry[],
 ): Promise<void> {
   const replay = new MemoryStore().space('u')
   await replay.apply(log)

@@ -23,7 +23,9 @@ function kit(writeMs: number) {
   const now = clock.monotonicMs.bind(clock)
   clock.monotonicMs = () => now() + busyMs
   const context = {
-    settings: defaultSettings, budget, ports: { clock, telemetry: noTelemetry },
+    settings: defaultSettings,
+    budget,
+    ports: { clock, telemetry: noTelemetry },
     answers: answersOver(clock, (to) => {
       refused.push(to)
       busyMs += writeMs
@@ -37,7 +39,9 @@ function kit(writeMs: number) {
     },
   } as unknown as NodeContext
   const gate = new HandoverGate({
-    context, space: 'demo', epoch: { number: 1, isGivenAway: false },
+    context,
+    space: 'demo',
+    epoch: { number: 1, isGivenAway: false },
     ingest: {
       onWrite: ({ reply }) => {
         taken.push(reply!.slice('_INBOX.'.length))
@@ -87,9 +91,10 @@ test('held writes are forwarded in many turns, in order, and marked; then it is 
   gate.hold()
   for (const name of ['a', 'b', 'c', 'd', 'e']) write(name)
   let done = 0
-  const forward = (): void => gate.forwardHeld('n', () => {
-    done += 1
-  })
+  const forward = (): void =>
+    gate.forwardHeld('n', () => {
+      done += 1
+    })
   forward()
   assert.equal(forwarded, ['a', 'b', 'c'])
   write('f')
@@ -112,8 +117,8 @@ test('what is left to forward when the connection is another one is refused', ()
   })
   reconnect()
   clock.advance(0)
-  assert.equal([forwarded, refused, done],
-    [['a', 'b', 'c'], ['_INBOX.d', '_INBOX.e'], 1], 'nor is the end marked')
+  assert.equal([forwarded, refused, done], [['a', 'b', 'c'], ['_INBOX.d', '_INBOX.e'], 1],
+    'nor is the end marked')
 })
 
 test('at the end, held writes are refused in many turns', () => {

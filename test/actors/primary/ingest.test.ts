@@ -69,7 +69,11 @@ test('the end of an epoch answers everyone once, negatively, wherever the write 
   side.commit()
   const codes = [committed, inFlight, buffered, duplicate, after].map((r) => side.codeTo(r))
   assert.equal(codes, [
-    'LEASE_LAPSED', 'LEASE_LAPSED', 'LEASE_LAPSED', 'LEASE_LAPSED', 'NOT_PRIMARY',
+    'LEASE_LAPSED',
+    'LEASE_LAPSED',
+    'LEASE_LAPSED',
+    'LEASE_LAPSED',
+    'NOT_PRIMARY',
   ])
   assert.is(side.log.durable.sequence, 2, 'what was shipped stays in the log')
   assert.is(side.journal.flushes.length, 2, 'what was buffered is void')
@@ -100,7 +104,11 @@ test('a duplicate waits with the first while that is in flight', async () => {
 test('a duplicate says under which epoch it is logged', async () => {
   const side = path({ epoch: 3 })
   side.overlay.add([{
-    sequence: 1, epoch: 2, timestamp: 1, vectorClock: {}, writeId: 'old',
+    sequence: 1,
+    epoch: 2,
+    timestamp: 1,
+    vectorClock: {},
+    writeId: 'old',
     operation: { type: 'StoreNode', node: { id: 'a' } },
   }], 10)
   const old = side.write({ 'Nats-Msg-Id': 'old', 'Engram-Ack': 'memory' })
@@ -115,8 +123,8 @@ test('a write for another epoch is not taken, and the answer names this one', as
   const wrong = side.write({ 'Engram-Epoch': 'three' })
   const origin = side.write({ 'Engram-Origin': '2/17' })
   await settle()
-  assert.equal([own, older!, later!, wrong, origin].map((reply) => side.codeTo(reply)),
-    ['ok 1', 'NOT_PRIMARY', 'NOT_PRIMARY', 'INVALID_OPERATION', 'ok 2'])
+  assert.equal([own, older!, later!, wrong, origin].map((reply) => side.codeTo(reply)), ['ok 1',
+    'NOT_PRIMARY', 'NOT_PRIMARY', 'INVALID_OPERATION', 'ok 2'])
   const { outcome, retryable, epoch } = side.answerTo(older!) as ErrorAnswer
   assert.equal({ outcome, retryable, epoch }, { outcome: 'notTaken', retryable: true, epoch: 3 })
   assert.is(side.log.end.sequence, 2)
@@ -130,8 +138,8 @@ test('a duplicate refused its level says that the write is logged', async () => 
   const again = side.write({ 'Nats-Msg-Id': 'k', 'Engram-Ack': 'committed' })
   assert.is(side.codeTo(first), 'ok 1')
   const { code, outcome, sequence, epoch } = side.answerTo(again) as ErrorAnswer
-  assert.equal({ code, outcome, sequence, epoch },
-    { code: 'NOT_ENOUGH_IN_SYNC', outcome: 'unknown', sequence: 1, epoch: 1 })
+  assert.equal({ code, outcome, sequence, epoch }, { code: 'NOT_ENOUGH_IN_SYNC', outcome: 'unknown',
+    sequence: 1, epoch: 1 })
 })
 
 test('a duplicate of what could not be written is refused, and may be tried again', async () => {
@@ -224,13 +232,15 @@ test('a request is never split over frames, a frame never grows too large', asyn
   const side = path({ settings: { ...defaultSettings, frameBytesMax: 2000 } })
   const replies = [side.write({}, 20), side.write({}, 20), side.write({}, 1)]
   await settle()
-  const bounds = side.journal.flushes.flat().map((r) =>
-    (r.type === 'frame' ? [r.frame.first, r.frame.last] : []))
+  const bounds = side.journal.flushes.flat().map((
+    r,
+  ) => (r.type === 'frame' ? [r.frame.first, r.frame.last] : []))
   assert.equal(bounds, [[1, 20], [21, 41]])
   assert.equal(replies.map((r) => side.codeTo(r)), ['ok 20', 'ok 40', 'ok 41'])
   const entries = side.overlay.entries(1, 100)
-  const logged = side.journal.flushes.flat().flatMap((r) =>
-    (r.type === 'frame' ? codec.entries(r.frame) : []))
+  const logged = side.journal.flushes.flat().flatMap((
+    r,
+  ) => (r.type === 'frame' ? codec.entries(r.frame) : []))
   assert.equal(entries, logged, 'the overlay holds what a replica will decode')
 })
 

@@ -7,8 +7,8 @@ import type { Path } from '../../support/actorKit.js'
 
 const test = suite('repeated body')
 
-const node = (content: string, id = 'n'): object =>
-  ({ type: 'StoreNode', node: { id, content, metadata: { a: 1, b: [1, { c: null }] } } })
+const node = (content: string, id = 'n'): object => ({ type: 'StoreNode',
+  node: { id, content, metadata: { a: 1, b: [1, { c: null }] } } })
 const key = { 'Nats-Msg-Id': 'k' }
 
 /** null: no answer yet. */
@@ -20,11 +20,15 @@ function answerOf(side: Path, reply: string): readonly unknown[] | null {
 /** Repeats with the same and with other bodies; returns the answer to each. */
 async function repeats(side: Path): Promise<readonly unknown[]> {
   const same = {
-    node: { metadata: { b: [1, { c: null }], a: 1 }, content: 'x', id: 'n' }, type: 'StoreNode',
+    node: { metadata: { b: [1, { c: null }], a: 1 }, content: 'x', id: 'n' },
+    type: 'StoreNode',
   }
   const replies = [
-    side.send(node('x'), key), side.send(same, key), side.send(encode(same), key),
-    side.send({ operations: [node('x')] }, key), side.send(node('y'), key),
+    side.send(node('x'), key),
+    side.send(same, key),
+    side.send(encode(same), key),
+    side.send({ operations: [node('x')] }, key),
+    side.send(node('y'), key),
     side.send({ operations: [node('x'), node('x')] }, key),
     side.send({ type: 'UpdateActivation', nodeId: 'n', activation: 0 }, key),
   ]
@@ -44,7 +48,8 @@ test('while the first is in the open batch, in flight, or in the overlay', async
   const flying = side.send(node('y'), key)
   await side.journal.release()
   assert.equal(answerOf(side, first), [1, false, 'absent'])
-  assert.equal([early, flying].map((reply) => answerOf(side, reply)), [[1, true, true], [1, true, true]])
+  assert.equal([early, flying].map((reply) => answerOf(side, reply)), [[1, true, true], [1, true,
+    true]])
   side.journal.holdsSyncs = false
   assert.is(side.overlay.count, 1)
   assert.equal(await repeats(side), expected)
@@ -83,8 +88,13 @@ test('a write that a rule may have changed is not compared', async () => {
   await settle()
   const [entry] = side.overlay.entries(1, 1)
   side.overlay.entries = () => [{ ...entry!, reconciliation: {
-    origin: { epoch: 1, sequence: 1, node: 'n1' }, timestamp: 1, via: 'client', outcome: 'merged',
-    displaces: 'value', keepsActivation: false, by: null,
+    origin: { epoch: 1, sequence: 1, node: 'n1' },
+    timestamp: 1,
+    via: 'client',
+    outcome: 'merged',
+    displaces: 'value',
+    keepsActivation: false,
+    by: null,
   } }]
   assert.equal(answerOf(side, side.send(node('y'), key)), [1, true, 'absent'])
 })

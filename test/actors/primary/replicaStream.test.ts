@@ -16,13 +16,22 @@ function kit(over: { windowBytes?: number; tailBytes?: number; memoryBytes?: num
   const clock = new VirtualClock()
   const budget = new Budget(over.memoryBytes ?? 1 << 30)
   const log = new SpaceLog({
-    space: 'demo', uuid, journal, tailBytesMax: over.tailBytes ?? 1 << 20, budget,
+    space: 'demo',
+    uuid,
+    journal,
+    tailBytesMax: over.tailBytes ?? 1 << 20,
+    budget,
   })
   const sent: string[] = []
   const failures: unknown[] = []
   const shipping = new ReplicaStream({
     budget,
-    peer: 'n2', epoch: 1, log, frames: codec, clock, windowBytes: over.windowBytes ?? 1 << 20,
+    peer: 'n2',
+    epoch: 1,
+    log,
+    frames: codec,
+    clock,
+    windowBytes: over.windowBytes ?? 1 << 20,
     send: (data) => {
       const wal = codec.decodeWal(data)
       if (typeof wal === 'string') throw new Error(wal)
@@ -42,10 +51,18 @@ function kit(over: { windowBytes?: number; tailBytes?: number; memoryBytes?: num
     }
     return frame
   }
-  const ack = (durableSequence: number, over2: Partial<Ack> = {}): boolean => shipping.noteAck({
-    kind: 'ack', space: 'demo', node: 'n2', epoch: 1, session: shipping.session, durableSequence,
-    appliedSequence: 0, digest: '', ...over2,
-  })
+  const ack = (durableSequence: number, over2: Partial<Ack> = {}): boolean =>
+    shipping.noteAck({
+      kind: 'ack',
+      space: 'demo',
+      node: 'n2',
+      epoch: 1,
+      session: shipping.session,
+      durableSequence,
+      appliedSequence: 0,
+      digest: '',
+      ...over2,
+    })
   return { journal, clock, budget, log, sent, failures, shipping, append, ack }
 }
 

@@ -16,7 +16,8 @@ function memberWith(reports: readonly ForkReport[], disk: string): Member {
   return {
     known: { epoch: 4, record: { assignment: { members: [{ node: 'n1', disk }] } } },
     log: {
-      history, durable: { epoch: 4, sequence: 60 },
+      history,
+      durable: { epoch: 4, sequence: 60 },
       epochAt: (sequence: number) => history.find(({ last }) => sequence <= last)?.epoch,
     },
     store: { reports: () => reports, key: () => undefined },
@@ -25,10 +26,14 @@ function memberWith(reports: readonly ForkReport[], disk: string): Member {
 }
 
 async function ask(
-  epoch: number, sequence: number, reports: readonly ForkReport[], disk = 'd1',
+  epoch: number,
+  sequence: number,
+  reports: readonly ForkReport[],
+  disk = 'd1',
 ): Promise<Pick<FateValue, 'fate' | 'reason'>> {
-  const { fate, reason } = await fateOf({ type: 'GetFate', epoch, sequence }, memberWith(reports, disk),
-    { origin: () => undefined } as never, () => Promise.resolve(undefined))
+  const { fate, reason } = await fateOf({ type: 'GetFate', epoch, sequence },
+    memberWith(reports, disk), { origin: () => undefined } as never,
+    () => Promise.resolve(undefined))
   return { fate, reason }
 }
 
@@ -37,23 +42,28 @@ const closed = (over: Partial<ForkReport>): ForkReport =>
 const taken = [salvage({ state: 'taken' })]
 
 const cases: readonly [
-  what: string, epoch: number, sequence: number, reports: ForkReport[], fate: FateValue['fate'],
+  what: string,
+  epoch: number,
+  sequence: number,
+  reports: ForkReport[],
+  fate: FateValue['fate'],
   reason: RegExp,
 ][] = [
   ['a known one that is nowhere', 3, 50, [closed({ outcome: 'lost' })], 'lost', /is nowhere: the/],
   ['one beyond, the disk being gone', 3, 51, [closed({ outcome: 'lost' })], 'lost',
     /if there ever was such an entry.*50 is the last .* heard of/],
-  ['one beyond what can have been acknowledged', 3, 46,
-    [closed({ outcome: 'lost', lastKnown: 42, atMost: 5 })], 'unknown',
-    /can have been acknowledged: epoch 3 had at most 5 beyond 40/],
-  ['one that can have been', 3, 45, [closed({ outcome: 'lost', lastKnown: 42, atMost: 5 })],
-    'lost', /if there ever was/],
+  ['one beyond what can have been acknowledged', 3, 46, [
+    closed({ outcome: 'lost', lastKnown: 42, atMost: 5 }),
+  ], 'unknown', /can have been acknowledged: epoch 3 had at most 5 beyond 40/],
+  ['one that can have been', 3, 45, [closed({ outcome: 'lost', lastKnown: 42, atMost: 5 })], 'lost',
+    /if there ever was/],
   ['one beyond a disk that came back', 3, 51, [closed({ outcome: 'reconciled', salvages: taken })],
     'unknown', /was ever on the disk of n1, which had 50 as the last of epoch 3/],
   ['one beyond a disk that had nothing more', 3, 41, [closed({ outcome: 'level', lastKnown: 40 })],
     'unknown', /had 40 as the last/],
-  ['one that was heard of, and is not on the disk that came back', 3, 49,
-    [closed({ outcome: 'level' })], 'lost', /is nowhere/],
+  ['one that was heard of, and is not on the disk that came back', 3, 49, [
+    closed({ outcome: 'level' }),
+  ], 'lost', /is nowhere/],
   ['one beyond, an operator having closed the report', 3, 99, [closed({ outcome: 'dismissed' })],
     'unknown', /before n1 came back/],
   ['one before the epoch began', 3, 7, [closed({ outcome: 'lost' })], 'unknown',

@@ -28,8 +28,9 @@ test('accounts of one use add up; what is closed counts no more', () => {
 test('caches go first, then new writes, then the rest', () => {
   const budget = new Budget(100)
   const held = budget.account('held')
-  const allowed = () => (['tails', 'writes', 'held', 'windows', 'received'] as const)
-    .filter((taker) => budget.allows(taker))
+  const allowed = () =>
+    (['tails', 'writes', 'held', 'windows', 'received'] as const)
+      .filter((taker) => budget.allows(taker))
   const at = (bytes: number) => {
     held.set(bytes)
     return allowed()
@@ -52,8 +53,12 @@ test('a write over the budget is OVERLOADED, not taken, and one that is known is
   const refused = side.write()
   const answer = side.answerTo(refused)!
   assert.ok(answer.ok === false)
-  assert.equal([answer.code, answer.outcome, answer.retryable, answer.retryAfterMs! > 0],
-    ['OVERLOADED', 'notTaken', true, true])
+  assert.equal([answer.code, answer.outcome, answer.retryable, answer.retryAfterMs! > 0], [
+    'OVERLOADED',
+    'notTaken',
+    true,
+    true,
+  ])
   assert.match(answer.message, /memoryBytes/)
   assert.is(side.codeTo(side.write(key)), 'ok 1', 'a repeated write takes no memory')
   others.set(0)
@@ -116,9 +121,15 @@ test('writes that a full disk refused count no more', async () => {
   assert.is(side.budget.uses().writes, 0)
 })
 
-function log(budget: Budget): { log: SpaceLog; append: (count: number, durable?: boolean) => void } {
+function log(
+  budget: Budget,
+): { log: SpaceLog; append: (count: number, durable?: boolean) => void } {
   const log = new SpaceLog({
-    space: 'demo', uuid, journal: new GateJournal(), tailBytesMax: 1 << 20, budget,
+    space: 'demo',
+    uuid,
+    journal: new GateJournal(),
+    tailBytesMax: 1 << 20,
+    budget,
   })
   const append = (count: number, isWritten = true): void => {
     for (let at = 0; at < count; at += 1) {
@@ -209,16 +220,21 @@ test('answers that wait for room in the loss window count, without their payload
 
 test('a write that is durable keeps no payload', () => {
   const request = {
-    operations: [{ type: 'StoreNode', node: { id: 'a' } } as const], encoded: [], key: null,
+    operations: [{ type: 'StoreNode', node: { id: 'a' } } as const],
+    encoded: [],
+    key: null,
   }
   const asker = { reply: 'r', encoding: 'json' } as const
   const waiting = new PendingWrite(asker, 'durable', request, 0).place(1, 0)
   const batch = {
-    builder: codec.builder(), requests: [waiting], heapBytes: 0, openedAtMs: 0,
+    builder: codec.builder(),
+    requests: [waiting],
+    heapBytes: 0,
+    openedAtMs: 0,
   }
   const entries = entriesOf(batch, frameOf(uuid, 7), 'n1', {})
-  assert.equal(entries.map(({ sequence, operation }) => [sequence, operation]),
-    [[7, request.operations[0]]])
+  assert.equal(entries.map(({ sequence, operation }) => [sequence, operation]), [[7,
+    request.operations[0]]])
   assert.equal([waiting.operations.length, waiting.count, waiting.last], [0, 1, 7])
 })
 
@@ -255,11 +271,16 @@ test('the log says once that writes are refused, and once that they are taken ag
   const lane = { heldBytes: 0 }
   const frames: Frame[] = []
   const watch = new MemoryWatch(
-    budget, { reads: lane, status: { heldBytes: 5 } } as never,
+    budget,
+    { reads: lane, status: { heldBytes: 5 } } as never,
     {
-      logger, store: { get keyBytes() { return frames.length * 100 } } as never,
+      logger,
+      store: { get keyBytes() {
+        return frames.length * 100
+      } } as never,
       journal: { stats: () => ({ indexBytes: 20 }) } as never,
-    })
+    },
+  )
   watch.tick()
   assert.equal([budget.uses().reads, budget.uses().keys, budget.uses().journal], [5, 0, 20])
   frames.length = 9

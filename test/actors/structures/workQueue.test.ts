@@ -28,7 +28,9 @@ function kit() {
   const state = { isCongested: false }
   const failed: string[] = []
   const queue = new WorkQueue({
-    clock, sliceMs: 3, isCongested: () => state.isCongested,
+    clock,
+    sliceMs: 3,
+    isCongested: () => state.isCongested,
     onFailed: (error) => void failed.push(String(error)),
   })
   return { clock, queue, state, failed }
@@ -94,8 +96,8 @@ test('lanes take turns: one that is full of work does not hold up the others', (
 test('a bounded number of bytes is let in, and no more until some have left', () => {
   const { queue } = kit()
   const lane = queue.lane({ bytesMax: 100, openMax: 1 })
-  assert.equal([lane.enter(60), lane.enter(41), lane.enter(40), lane.enter(1)],
-    [true, false, true, false])
+  assert.equal([lane.enter(60), lane.enter(41), lane.enter(40), lane.enter(1)], [true, false, true,
+    false])
   lane.leave(60)
   assert.equal([lane.enter(61), lane.enter(60)], [false, true])
 })

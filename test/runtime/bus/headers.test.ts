@@ -9,7 +9,7 @@ import { blockOf, PlainHeaders } from '../../../runtime/bus/headers.js'
 import { NatsBusMessage } from '../../../runtime/bus/message.js'
 
 const { MsgImpl } = createRequire(import.meta.url)('nats/lib/nats-base-client/msg.js') as {
-  MsgImpl: new (parts: object, data: Uint8Array, publisher: null) => Msg
+  MsgImpl: new(parts: object, data: Uint8Array, publisher: null) => Msg
 }
 
 /** `encode` is no part of the package's public types. */
@@ -21,7 +21,8 @@ const payload = Buffer.from('{"type":"StoreNode"}\r\nK: payload\r\n\r\n')
 function message(block: Uint8Array | null, asBuffer = true): Msg {
   const whole = Buffer.concat([Buffer.from('before'), block ?? Buffer.alloc(0), payload])
     .subarray(6)
-  const bytes = asBuffer ? whole
+  const bytes = asBuffer
+    ? whole
     : new Uint8Array(whole.buffer, whole.byteOffset, whole.length)
   const hdr = block === null ? -1 : block.length
   return new MsgImpl({ subject: Buffer.from('s'), reply: undefined, hdr, size: 1 }, bytes, null)
@@ -40,8 +41,19 @@ function expected(block: Uint8Array | null, name: string): string | undefined {
 }
 
 const names = [
-  'Nats-Msg-Id', 'nats-msg-id', 'Content-Type', 'Engram-Ack', 'Engram-Epoch', 'Engram-Origin',
-  'Engram-Forwarded', 'Status', 'K', '', 'K:', ' K', 'hasOwnProperty',
+  'Nats-Msg-Id',
+  'nats-msg-id',
+  'Content-Type',
+  'Engram-Ack',
+  'Engram-Epoch',
+  'Engram-Origin',
+  'Engram-Forwarded',
+  'Status',
+  'K',
+  '',
+  'K:',
+  ' K',
+  'hasOwnProperty',
 ]
 
 function same(block: Uint8Array | null): void {
@@ -49,7 +61,9 @@ function same(block: Uint8Array | null): void {
     const read = new NatsBusMessage(message(block, asBuffer))
     for (const name of names) {
       assert.is(read.header(name), expected(block, name),
-        `${JSON.stringify(name)} of ${JSON.stringify(block && Buffer.from(block).toString('latin1'))}`)
+        `${JSON.stringify(name)} of ${
+          JSON.stringify(block && Buffer.from(block).toString('latin1'))
+        }`)
     }
   }
 }
@@ -85,16 +99,35 @@ test('headers of this program and its clients are plain', () => {
 test('odd blocks read as the package reads them', () => {
   same(null)
   for (const text of [
-    '', 'NATS/1.0', 'NATS/1.0\r\n', 'NATS/1.0\r\n\r\n', 'NATS/1.0 503\r\n\r\n',
-    'NATS/1.0 404 No Messages\r\nK: v\r\n\r\n', 'nats/1.0\r\nK: v\r\n\r\n', 'NATS/1.0\r\nK: v',
-    'NATS/1.0\r\nK: v\r\n', 'NATS/1.0\r\nK: v\r\n\r\nK: w\r\n\r\n', 'NATS/1.0\r\nK:v\r\n\r\n',
-    'NATS/1.0\r\nK:\r\n\r\n', 'NATS/1.0\r\nK:   \r\n\r\n', 'NATS/1.0\r\n: v\r\n\r\n',
-    'NATS/1.0\r\nK: a\r\n folded\r\n\r\n', 'NATS/1.0\r\nK: a\r\n fol:ded\r\n\r\n',
-    'NATS/1.0\r\nK : v\r\n\r\n', 'NATS/1.0\r\n K: v\r\n\r\n', 'NATS/1.0\r\nK: a\nb\r\n\r\n',
-    'NATS/1.0\r\nK: a\rb\r\n\r\n', 'NATS/1.0\nK: v\n\n', 'NATS/1.0\r\nK: \tv\t\r\n\r\n',
-    'NATS/1.0\r\nno colon\r\nK: v\r\n\r\n', 'NATS/1.0\r\nK: v\r\nK: w\r\n\r\n',
-    'NATS/1.0\r\nK: \u00a0v\u00a0\r\n\r\n', 'NATS/1.0\r\n\u00e9: v\r\nK: v\r\n\r\n',
-    '\ufeffNATS/1.0\r\nK: v\r\n\r\n', 'NATS/1.0\r\nStatus: 7\r\n\r\n', 'NATS/1.0\r\nK: v\r\n\r',
+    '',
+    'NATS/1.0',
+    'NATS/1.0\r\n',
+    'NATS/1.0\r\n\r\n',
+    'NATS/1.0 503\r\n\r\n',
+    'NATS/1.0 404 No Messages\r\nK: v\r\n\r\n',
+    'nats/1.0\r\nK: v\r\n\r\n',
+    'NATS/1.0\r\nK: v',
+    'NATS/1.0\r\nK: v\r\n',
+    'NATS/1.0\r\nK: v\r\n\r\nK: w\r\n\r\n',
+    'NATS/1.0\r\nK:v\r\n\r\n',
+    'NATS/1.0\r\nK:\r\n\r\n',
+    'NATS/1.0\r\nK:   \r\n\r\n',
+    'NATS/1.0\r\n: v\r\n\r\n',
+    'NATS/1.0\r\nK: a\r\n folded\r\n\r\n',
+    'NATS/1.0\r\nK: a\r\n fol:ded\r\n\r\n',
+    'NATS/1.0\r\nK : v\r\n\r\n',
+    'NATS/1.0\r\n K: v\r\n\r\n',
+    'NATS/1.0\r\nK: a\nb\r\n\r\n',
+    'NATS/1.0\r\nK: a\rb\r\n\r\n',
+    'NATS/1.0\nK: v\n\n',
+    'NATS/1.0\r\nK: \tv\t\r\n\r\n',
+    'NATS/1.0\r\nno colon\r\nK: v\r\n\r\n',
+    'NATS/1.0\r\nK: v\r\nK: w\r\n\r\n',
+    'NATS/1.0\r\nK: \u00a0v\u00a0\r\n\r\n',
+    'NATS/1.0\r\n\u00e9: v\r\nK: v\r\n\r\n',
+    '\ufeffNATS/1.0\r\nK: v\r\n\r\n',
+    'NATS/1.0\r\nStatus: 7\r\n\r\n',
+    'NATS/1.0\r\nK: v\r\n\r',
   ]) {
     same(Buffer.from(text, 'utf8'))
     same(Buffer.from(text, 'latin1'))
@@ -110,11 +143,19 @@ test('names as they are written; a malformed block has none', () => {
   assert.equal(named('NATS/1.0\r\nK: \u00e9\r\nEngram-Ack: v\r\n\r\n'), ['K', 'Engram-Ack'])
   assert.equal(named('NATS/1.0 503\r\nK: v\r\n\r\n'), ['K'])
   for (const block of [
-    'NATS/1.0', 'NATS/1.0\r\n', 'NATS/1.0\r\nK: v\r\n', 'nats/1.0\r\nK: v\r\n\r\n',
-    'NATS/1.0\nK: v\n\n', 'NATS/1.0\r\nK: a\nNats-Msg-Id: k\r\n\r\n',
-    'NATS/1.0\r\nK: a\rNats-Msg-Id: k\r\n\r\n', 'NATS/1.0\r\nK: a\r\n folded\r\n\r\n',
-    'NATS/1.0\r\nno colon\r\n\r\n', 'NATS/1.0\r\n: v\r\n\r\n', 'NATS/1.0\r\nK : v\r\n\r\n',
-    'NATS/1.0\r\nK: v\r\n\r\nK: w\r\n\r\n', 'NATS/1.0\r\nK: a\0b\r\n\r\n',
+    'NATS/1.0',
+    'NATS/1.0\r\n',
+    'NATS/1.0\r\nK: v\r\n',
+    'nats/1.0\r\nK: v\r\n\r\n',
+    'NATS/1.0\nK: v\n\n',
+    'NATS/1.0\r\nK: a\nNats-Msg-Id: k\r\n\r\n',
+    'NATS/1.0\r\nK: a\rNats-Msg-Id: k\r\n\r\n',
+    'NATS/1.0\r\nK: a\r\n folded\r\n\r\n',
+    'NATS/1.0\r\nno colon\r\n\r\n',
+    'NATS/1.0\r\n: v\r\n\r\n',
+    'NATS/1.0\r\nK : v\r\n\r\n',
+    'NATS/1.0\r\nK: v\r\n\r\nK: w\r\n\r\n',
+    'NATS/1.0\r\nK: a\0b\r\n\r\n',
   ]) assert.is(named(block), null, JSON.stringify(block))
 })
 
@@ -128,23 +169,27 @@ const fieldArbitrary = fc.tuple(fc.constantFrom(...names), fc.constantFrom(':', 
   .map((parts) => `${parts.join('')}\r\n`)
 
 test('property: fields in any order, repeated, cut and torn', () => {
-  fc.assert(fc.property(fc.array(fieldArbitrary, { maxLength: 6 }), fc.nat(400), fc.nat(255),
-    fc.constantFrom('none', 'cut', 'set', 'insert'), (fields, at, byte, change) => {
+  fc.assert(
+    fc.property(fc.array(fieldArbitrary, { maxLength: 6 }), fc.nat(400), fc.nat(255),
+      fc.constantFrom('none', 'cut', 'set', 'insert'), (fields, at, byte, change) => {
       const block = Buffer.from(`NATS/1.0\r\n${fields.join('')}\r\n`)
       const place = at % block.length
       if (change === 'cut') return same(block.subarray(0, place))
       if (change === 'set') block[place] = byte
       if (change !== 'insert') return same(block)
       same(Buffer.concat([block.subarray(0, place), Buffer.of(byte), block.subarray(place)]))
-    }), { numRuns: 3000 })
+    }),
+    { numRuns: 3000 },
+  )
 })
 
 test('property: hostile bytes', () => {
-  fc.assert(fc.property(fc.array(pieceArbitrary, { maxLength: 14 }), fc.boolean(),
-    (pieces, begins) => same(Buffer.from(`${begins ? 'NATS/1.0\r\n' : ''}${pieces.join('')}`))),
-  { numRuns: 3000 })
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => same(bytes)),
-    { numRuns: 500 })
+  fc.assert(
+    fc.property(fc.array(pieceArbitrary, { maxLength: 14 }), fc.boolean(), (pieces, begins) =>
+      same(Buffer.from(`${begins ? 'NATS/1.0\r\n' : ''}${pieces.join('')}`))),
+    { numRuns: 3000 },
+  )
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => same(bytes)), { numRuns: 500 })
 })
 
 test.run()

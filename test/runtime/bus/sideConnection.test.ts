@@ -36,7 +36,9 @@ function fake(): Fake {
     async *status() {},
   }
   return {
-    nats: nats as unknown as NatsConnection, end, closed,
+    nats: nats as unknown as NatsConnection,
+    end,
+    closed,
     get isClosed() {
       return isClosed
     },
@@ -46,9 +48,10 @@ function fake(): Fake {
 function kit(redialMs: number, pings?: { pingIntervalMs: number; maxPingOut: number }) {
   const dialled: { resolve: (nats: NatsConnection) => void; reject: (error: Error) => void }[] = []
   const warnings: object[] = []
-  const dial = () => new Promise<NatsConnection>((resolve, reject) => {
-    dialled.push({ resolve, reject })
-  })
+  const dial = () =>
+    new Promise<NatsConnection>((resolve, reject) => {
+      dialled.push({ resolve, reject })
+    })
   const logger = { ...quiet, warn: (fields: object) => void warnings.push(fields) }
   return { side: new SideConnection(dial, logger, redialMs, pings), dialled, warnings }
 }
@@ -124,7 +127,8 @@ test('kept for subscriptions: made without being needed, and again when it break
   const { side, dialled, warnings } = kit(1)
   const heard: string[] = []
   side.keepFor({
-    stands: () => heard.push('stands'), gone: () => heard.push('gone'),
+    stands: () => heard.push('stands'),
+    gone: () => heard.push('gone'),
     failed: () => heard.push('failed'),
   })
   const dialledTimes = async (times: number): Promise<void> => {
@@ -158,11 +162,12 @@ test('subscriptions move to the connection that stands, and back where there is 
   const open = new Set<string>()
   const [first, other] = [place(open, 'first'), place(open, 'other')]
   const side = new SideSubscriptions(first)
-  const add = (subject: string) => side.add((nats) => {
-    const key = `${(nats as unknown as { name: string }).name} ${subject}`
-    open.add(key)
-    return { unsubscribe: () => void open.delete(key) }
-  })
+  const add = (subject: string) =>
+    side.add((nats) => {
+      const key = `${(nats as unknown as { name: string }).name} ${subject}`
+      open.add(key)
+      return { unsubscribe: () => void open.delete(key) }
+    })
   const one = add('one')
   assert.equal([...open], ['first one'], 'at once, on the first connection')
   side.stands(other)

@@ -49,21 +49,33 @@ charts('a chart holds what its machine defines', () => {
   assert.equal(chart.root.transitions.map(({ name, targets, actions }) => [name, targets, actions]),
     [['broken', ['dead'], []], ['noticed', [], ['say(what: it shines)']]])
   assert.equal(off?.transitions, [{
-    trigger: 'event', name: 'pressed', guard: 'isCharged', targets: ['on'], reenter: false,
+    trigger: 'event',
+    name: 'pressed',
+    guard: 'isCharged',
+    targets: ['on'],
+    reenter: false,
     actions: [],
   }])
   assert.equal(on?.invokes, [{ id: 'light', src: 'bulb' }])
-  assert.equal(on?.transitions.map(({ trigger, name, targets, reenter }) =>
-    [trigger, name, targets[0], reenter]), [
-    ['event', 'dimmed', 'on.faint', false], ['event', 'pressed', 'on', true],
-    ['done', 'light', 'off', false], ['error', 'light', 'dead', false],
-  ])
+  assert.equal(
+    on?.transitions.map((
+      { trigger, name, targets, reenter },
+    ) => [trigger, name, targets[0], reenter]),
+    [
+      ['event', 'dimmed', 'on.faint', false],
+      ['event', 'pressed', 'on', true],
+      ['done', 'light', 'off', false],
+      ['error', 'light', 'dead', false],
+    ],
+  )
   // The timers that XState adds on entry and exit are not actions of the chart.
   assert.equal([bright?.entry, bright?.exit, bright?.path], [[], [], 'on.bright'])
   assert.equal(bright?.transitions[0]?.trigger, 'after')
   assert.equal(bright?.transitions[0]?.name, 'fade')
-  assert.equal(faint?.transitions.map(({ trigger, name }) => [trigger, name]),
-    [['always', ''], ['after', '500 ms']])
+  assert.equal(faint?.transitions.map(({ trigger, name }) => [trigger, name]), [['always', ''], [
+    'after',
+    '500 ms',
+  ]])
   assert.is(dead?.kind, 'final')
 })
 
@@ -136,7 +148,7 @@ charts('Mermaid: what would end a label or an id is replaced, and ids stay apart
   const machine = createMachine({
     id: 'odd',
     initial: 'a_b',
-    states: { 'a_b': { on: { 'x:y; "z"': 'a' } }, a: { initial: 'b', states: { b: {} } }, 'c-d': {} },
+    states: { a_b: { on: { 'x:y; "z"': 'a' } }, a: { initial: 'b', states: { b: {} } }, 'c-d': {} },
   })
   const text = mermaidOf(chartOf(machine))
   assert.match(text, 'odd_a__b --> odd_a : x y z')
@@ -146,8 +158,13 @@ charts('Mermaid: what would end a label or an id is replaced, and ids stay apart
 
 /** Each line of a diagram is one of the few forms of the documented syntax. */
 const forms = [
-  /^stateDiagram-v2$/, /^--$/, /^\}$/, /^state "[^"\n]+" as \w+( \{)?$/, /^\[\*\] --> \w+$/,
-  /^\w+ --> \[\*\]$/, /^\w+ --> \w+ : [^:;{}"#<>%\n]+$/,
+  /^stateDiagram-v2$/,
+  /^--$/,
+  /^\}$/,
+  /^state "[^"\n]+" as \w+( \{)?$/,
+  /^\[\*\] --> \w+$/,
+  /^\w+ --> \[\*\]$/,
+  /^\w+ --> \w+ : [^:;{}"#<>%\n]+$/,
 ]
 
 charts('the diagrams of the product: known forms, every state declared once, edges between '
@@ -203,7 +220,8 @@ charts('every machine of machines/ is in the catalogue', () => {
   const files = readdirSync(join(root, 'machines')).filter((file) => file.endsWith('.ts'))
   const exported = files.flatMap((file) =>
     [...readFileSync(join(root, 'machines', file), 'utf8')
-      .matchAll(/^export const (\w+)Machine = /gm)].map((match) => match[1]))
+      .matchAll(/^export const (\w+)Machine = /gm)].map((match) => match[1])
+  )
   assert.ok(exported.length >= 8)
   assert.equal(catalogue().map(({ chart }) => chart.id).toSorted(), exported.toSorted())
 })
@@ -216,8 +234,10 @@ charts('docs/statecharts shows the charts as they are (UPDATE_GOLDEN=1 writes th
     mkdirSync(folder, { recursive: true })
     for (const [name, text] of pages) writeFileSync(join(folder, name), text)
   }
-  const differing = [...pages].filter(([name, text]) => !existsSync(join(folder, name))
-    || readFileSync(join(folder, name), 'utf8') !== text).map(([name]) => name)
+  const differing = [...pages].filter(([name, text]) =>
+    !existsSync(join(folder, name))
+    || readFileSync(join(folder, name), 'utf8') !== text
+  ).map(([name]) => name)
   assert.equal(differing, [], 'run it with UPDATE_GOLDEN=1, and read what has changed')
   assert.equal(readdirSync(folder).toSorted(), [...pages.keys()].toSorted())
 })
@@ -250,8 +270,8 @@ charts('createMachine makes the same graph of an exported configuration', () => 
   for (const machine of [lamp, player, ...catalogue().map((entry) => entry.machine)]) {
     assert.equal(chartOf(again(machine)), chartOf(machine), machine.id)
   }
-  assert.equal(configOf(player).states?.['song']?.states?.['last'],
-    { type: 'history', history: 'deep', target: 'on' })
+  assert.equal(configOf(player).states?.['song']?.states?.['last'], { type: 'history',
+    history: 'deep', target: 'on' })
 })
 
 async function engram(...args: string[]): Promise<{ code: number; out: string; err: string }> {
@@ -259,8 +279,8 @@ async function engram(...args: string[]): Promise<{ code: number; out: string; e
   const [out, err]: [string[], string[]] = [[], []]
   stdout.on('data', (chunk) => out.push(String(chunk)))
   stderr.on('data', (chunk) => err.push(String(chunk)))
-  const code = await runCli(args,
-    { stdin: Readable.from(['']), stdout, stderr, cwd: root, env: {} })
+  const code = await runCli(args, { stdin: Readable.from(['']), stdout, stderr, cwd: root,
+    env: {} })
   return { code, out: out.join(''), err: err.join('') }
 }
 
@@ -273,7 +293,8 @@ charts('engram machines: list and export, without a cluster', async () => {
   assert.is(json.machines[0].root.states[0].transitions[0].guard, 'exceedsBytes')
   const all = (await engram('machines', 'export', '--format', 'mermaid')).out
   assert.is(all.split('stateDiagram-v2').length - 1, catalogue().length)
-  assert.match((await engram('machines', 'export', 'node', '--format', 'scxml-like')).out, /^<\?xml/)
+  assert.match((await engram('machines', 'export', 'node', '--format', 'scxml-like')).out,
+    /^<\?xml/)
   const config = JSON.parse((await engram('machines', 'export', 'node', '--format', 'xstate')).out)
   assert.equal([config.id, config.states.connecting.type], ['node', undefined])
   const configs = JSON.parse((await engram('machines', 'export', '--format', 'xstate')).out)

@@ -8,9 +8,8 @@ import type { NatsConnection } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { runCli } from '../../../runtime/cli/program.js'
-import {
-  DataInUseError, readUpRecord, releaseData, takeData,
-} from '../../../runtime/cluster/clusterFile.js'
+import { DataInUseError, readUpRecord, releaseData,
+  takeData } from '../../../runtime/cluster/clusterFile.js'
 import { startNatsServer } from '../../../runtime/cluster/natsServer.js'
 import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
 import { cliFile } from '../../support/environment.js'
@@ -53,7 +52,10 @@ async function engram(
   stdout.on('data', (chunk) => out.push(String(chunk)))
   stderr.on('data', (chunk) => err.push(String(chunk)))
   const code = await runCli(args, {
-    stdin: Readable.from([given.stdin ?? '']), stdout, stderr, cwd,
+    stdin: Readable.from([given.stdin ?? '']),
+    stdout,
+    stderr,
+    cwd,
     env: given.env ?? { ENGRAM_NATS_URL: server.url },
   })
   return { code, out: out.join(''), err: err.join('') }
@@ -64,7 +66,7 @@ const hello = '{"type":"StoreNode","node":{"id":"n1","content":"hello"}}'
 cli('wrong usage exits 2, says what is wrong on stderr, and nothing on stdout', async () => {
   const wrong: [args: string[], says: string][] = [
     [['wriet', 'demo'], 'Did you mean write?'],
-    [['write'], "missing required argument 'space'"],
+    [['write'], 'missing required argument \'space\''],
     [['write', 'demo'], 'nothing to write'],
     [['write', 'demo', '{'], 'not valid JSON'],
     [['write', 'de.mo', hello], 'invalid space name'],
@@ -102,7 +104,8 @@ cli('help is no error, and shows every command', async () => {
   const { code, out } = await engram(['--help'])
   assert.is(code, 0)
   for (const name of ['up', 'node', 'space', 'write', 'read', 'status', 'promote', 'drain',
-    'undrain', 'pause', 'resume', 'journal', 'salvage']) {
+    'undrain', 'pause', 'resume', 'journal', 'salvage'])
+  {
     assert.match(out, new RegExp(`^ {2}${name} `, 'm'))
     assert.is((await engram([name, '--help'])).code, 0)
   }
@@ -123,8 +126,8 @@ cli('write reads lines from a file and from stdin', async () => {
   writeFileSync(path, `${lines.join('\n')}\n\n{"operations":[${hello},${hello}]}\n`)
   const { code, out } = await engram(['write', 'demo', '--file', path, '--key', 'load', '--json'])
   assert.is(code, 0)
-  const { ok, operations, written, firstSequence, lastSequence } = JSON.parse(out) as
-    Record<string, unknown>
+  const { ok, operations, written, firstSequence, lastSequence } = JSON.parse(out) as Record<string,
+    unknown>
   assert.equal([ok, operations, written, firstSequence, lastSequence], [true, 502, 501, 1, 502])
   assert.ok(primary.taken.has('load-1') && primary.taken.has('load-502'))
   const piped = await engram(['write', 'demo', '-'], { stdin: `${lines.slice(0, 3).join('\n')}\n` })
@@ -164,8 +167,11 @@ cli('lines end at LF and nowhere else; a byte order mark and CR are no part of t
 cli('what would not be stored as the file has it is refused, with its line', async () => {
   const part = (text: string) => Buffer.from(text)
   const bad: [line: Buffer, says: RegExp][] = [
-    [Buffer.concat([part('{"type":"StoreNode","node":{"id":"u","content":"'),
-      Buffer.from([0xc3, 0x28, 0xff]), part('"}}')]), /line 2: not UTF-8 from byte 49 on/],
+    [
+      Buffer.concat([part('{"type":"StoreNode","node":{"id":"u","content":"'),
+        Buffer.from([0xc3, 0x28, 0xff]), part('"}}')]),
+      /line 2: not UTF-8 from byte 49 on/,
+    ],
     [Buffer.concat([part(hello), Buffer.from([0xe2, 0x82])]), /line 2: not UTF-8/],
     [part('{"type":"StoreNode","node":{"id":"n","metadata":{"at":9007199254740993}}}'),
       /line 2: node\.metadata\.at must not be an integer beyond 2\^53/],
@@ -190,8 +196,9 @@ cli('an argument that is not UTF-8 is refused where that can be told', () => {
   // A shell hands bytes on; Node's spawn would write them as UTF-8.
   const argument = '{"type":"StoreNode","node":{"id":"n","content":"\\303\\050"}}'
   const { status, stderr } = spawnSync('sh', ['-c',
-    `exec "$0" "$1" write demo "$(printf '${argument}')"`, process.execPath, cliFile],
-  { encoding: 'utf8' })
+    `exec "$0" "$1" write demo "$(printf '${argument}')"`, process.execPath, cliFile], {
+    encoding: 'utf8',
+  })
   assert.is(status, 2, stderr)
   assert.match(stderr, 'the argument is not UTF-8')
 })
@@ -212,15 +219,20 @@ function has(value: object | undefined, names: string): void {
 }
 
 cli('read goes from page to page, and says how to go on where a limit ends it', async () => {
-  const ids = ["it's", 'n2', 'n3', 'n4', 'n5']
+  const ids = ['it\'s', 'n2', 'n3', 'n4', 'n5']
   primary.onRead = () => {
-    const { after = '', limit = 100 } = primary.reads.at(-1)!.query as
-      { after?: string; limit?: number }
+    const { after = '', limit = 100 } = primary.reads.at(-1)!.query as { after?: string;
+      limit?: number }
     const later = ids.filter((id) => id > after)
     const some = later.slice(0, Math.min(2, limit))
     return {
-      ok: true, value: some.map((id) => ({ id })), sequence: primary.reads.length, epoch: 1,
-      node: 'n1', role: 'primary', stalenessMs: 0,
+      ok: true,
+      value: some.map((id) => ({ id })),
+      sequence: primary.reads.length,
+      epoch: 1,
+      node: 'n1',
+      role: 'primary',
+      stalenessMs: 0,
       ...(later.length > some.length && { more: true, after: some.at(-1) }),
     }
   }
@@ -255,8 +267,10 @@ cli('status of chosen spaces and of one node, as text and as JSON', async () => 
   await nats.flush()
   try {
     const shown = async (...args: string[]) => {
-      const { spaces, nodes } = JSON.parse((await engram(['status', '--json', ...args])).out) as
-        { spaces: { id: string }[]; nodes: { id: string }[] }
+      const { spaces, nodes } = JSON.parse((await engram(['status', '--json', ...args])).out) as {
+        spaces: { id: string }[]
+        nodes: { id: string }[]
+      }
       return [spaces.map(({ id }) => id).join(' '), nodes.map(({ id }) => id).join(' ')]
     }
     assert.equal(await shown(), ['demo second', 'n1 n2 n3'])
@@ -273,7 +287,8 @@ cli('status of chosen spaces and of one node, as text and as JSON', async () => 
     second.stop()
   }
   const wrong: [args: string[], says: string][] = [
-    [['nope'], 'engram space list'], [['--node', 'n9'], 'Known nodes: n1, n2'],
+    [['nope'], 'engram space list'],
+    [['--node', 'n9'], 'Known nodes: n1, n2'],
   ]
   for (const [args, says] of wrong) {
     const { code, out, err } = await engram(['status', ...args])
@@ -283,8 +298,12 @@ cli('status of chosen spaces and of one node, as text and as JSON', async () => 
 })
 
 cli('help shows the unit of each duration', async () => {
-  const help = await Promise.all([['status'], ['write'], ['read'], ['fate'], ['forks'], ['chaos'],
-    ['quarantine', 'list'], ['quarantine', 'show']].map((args) => engram([...args, '--help'])))
+  const help = await Promise.all(
+    [['status'], ['write'], ['read'], ['fate'], ['forks'], ['chaos'], ['quarantine', 'list'], [
+      'quarantine',
+      'show',
+    ]].map((args) => engram([...args, '--help'])),
+  )
   for (const { code, out } of help) {
     assert.is(code, 0)
     const durations = out.replaceAll(/\s+/g, ' ').match(/--\S+ <duration>.*?(?= --|$)/g) ?? []
@@ -295,8 +314,8 @@ cli('help shows the unit of each duration', async () => {
 
 cli('administration: requests as sent, errors with a remedy', async () => {
   await engram(['space', 'create', 'demo', '--replicas', '1', '--json'])
-  assert.equal(primary.admins[0],
-    { type: 'createSpace', space: 'demo', replicas: 1, ack: 'durable', minInSync: 2 })
+  assert.equal(primary.admins[0], { type: 'createSpace', space: 'demo', replicas: 1, ack: 'durable',
+    minInSync: 2 })
   const { code, out, err } = await engram(['promote', 'nope', '--json'])
   assert.equal([code, out], [1, ''])
   assert.match(err, 'UNKNOWN_SPACE')
@@ -308,7 +327,10 @@ cli('administration: requests as sent, errors with a remedy', async () => {
 
 cli('a space that exists with other settings: the command that changes them', async () => {
   primary.onAdmin = () => ({
-    ok: false, code: 'INVALID_OPERATION', reason: 'otherSettings', retryable: false,
+    ok: false,
+    code: 'INVALID_OPERATION',
+    reason: 'otherSettings',
+    retryable: false,
     message: 'the space demo exists with other settings: replicas 2, ack durable, minInSync 2',
   })
   const { code, err } = await engram(['space', 'create', 'demo', '--replicas', '1', '--ack',
@@ -325,14 +347,15 @@ cli('maintenance: the request names the user', async () => {
   assert.is((await engram(['resume', 'demo', '--json'])).code, 0)
   assert.is((await engram(['pause', '--all'])).code, 0)
   const sent = primary.admins.slice(from) as { type: string; space?: string; by?: string }[]
-  assert.equal(sent.map(({ type, space }) => [type, space]),
-    [['pause', 'demo'], ['resume', 'demo'], ['listSpaces', undefined]])
+  assert.equal(sent.map(({ type, space }) => [type, space]), [['pause', 'demo'], ['resume', 'demo'],
+    ['listSpaces', undefined]])
   assert.match(sent[0]!.by ?? '', /./)
 })
 
 cli('without a server the remedy says how to get one', async () => {
-  const { code, out, err } = await engram(['status', '--json'],
-    { env: { ENGRAM_NATS_URL: 'nats://127.0.0.1:1' } })
+  const { code, out, err } = await engram(['status', '--json'], {
+    env: { ENGRAM_NATS_URL: 'nats://127.0.0.1:1' },
+  })
   assert.equal([code, out], [1, ''])
   assert.match(err, 'engram up')
 })

@@ -36,7 +36,11 @@ async function engram(...args: string[]) {
   stdout.on('data', (chunk) => out.push(String(chunk)))
   stderr.on('data', (chunk) => err.push(String(chunk)))
   const code = await runCli(args, {
-    stdin: Readable.from(['']), stdout, stderr, cwd, env: { ENGRAM_NATS_URL: server.url },
+    stdin: Readable.from(['']),
+    stdout,
+    stderr,
+    cwd,
+    env: { ENGRAM_NATS_URL: server.url },
   })
   return { code, out: out.join(''), err: err.join('') }
 }
@@ -71,13 +75,19 @@ test('an inspector says so once when no node answers, and goes on asking', async
   const nats = await natsConnect({ servers: server.url })
   const faults: string[] = []
   const inspector = new Inspector({
-    connection: nats, inboxPrefix: '_INBOX', leaseMs: 60, node: 'n7', onEnvelope: () => {},
+    connection: nats,
+    inboxPrefix: '_INBOX',
+    leaseMs: 60,
+    node: 'n7',
+    onEnvelope: () => {},
     onFault: (message) => faults.push(message),
   })
   let asked = 0
   await inspector.start()
   await waitFor('the fault', () => faults.length > 0)
-  nats.subscribe('engram.v1.inspect.n7.start', { callback: () => { asked += 1 } })
+  nats.subscribe('engram.v1.inspect.n7.start', { callback: () => {
+    asked += 1
+  } })
   await waitFor('further questions', () => asked > 2)
   assert.equal(faults, ['n7 does not answer yet; the request is repeated'])
   inspector.stop()
@@ -101,14 +111,29 @@ test('without a node, events says so; with one it shows the present state', asyn
 })
 
 const promotion = (epoch: number, over: Partial<PromotionReport> = {}): PromotionReport => ({
-  atMs: Date.UTC(2026, 0, epoch, 12), space: 'demo', epoch, from: `n${epoch - 1}`, to: `n${epoch}`,
-  vacancy: 'noResponders', reason: 'NATS says so', ms: 210, atRisk: 0, ...over,
+  atMs: Date.UTC(2026, 0, epoch, 12),
+  space: 'demo',
+  epoch,
+  from: `n${epoch - 1}`,
+  to: `n${epoch}`,
+  vacancy: 'noResponders',
+  reason: 'NATS says so',
+  ms: 210,
+  atRisk: 0,
+  ...over,
 })
-const promoted = (node: string, id: number, report: PromotionReport): RecordedEvent =>
-  ({ type: 'promoted', id, node, atMs: id, promotion: report, inSync: ['n1'] })
+const promoted = (node: string, id: number, report: PromotionReport): RecordedEvent => ({
+  type: 'promoted',
+  id,
+  node,
+  atMs: id,
+  promotion: report,
+  inSync: ['n1'],
+})
 
 async function withNodes<T>(
-  events: Readonly<Record<string, readonly RecordedEvent[] | null>>, run: () => Promise<T>,
+  events: Readonly<Record<string, readonly RecordedEvent[] | null>>,
+  run: () => Promise<T>,
 ): Promise<T> {
   const nats = await natsConnect({ servers: server.url })
   const responders = Object.entries(events).map(([node, kept]) => {
@@ -131,7 +156,8 @@ const [second, third] = [promotion(2, { atRisk: null }), promotion(3, { ms: 2_26
 const kept = {
   n1: [promoted('n1', 1, first), promoted('n1', 5, second), promoted('n1', 9, third)],
   n2: [promoted('n2', 2, first), promoted('n2', 3, second)],
-  n3: [promoted('n3', 4, third)], n4: null,
+  n3: [promoted('n3', 4, third)],
+  n4: null,
 }
 
 test('history merges what the nodes have kept, page by page, in order of time', async () => {
@@ -139,8 +165,17 @@ test('history merges what the nodes have kept, page by page, in order of time', 
     const { code, out } = await engram('history', '--json')
     assert.is(code, 0)
     assert.equal(JSON.parse(out), { promotions: [first, second, third] })
-    assert.equal(Object.keys((JSON.parse(out) as { promotions: object[] }).promotions[0] ?? {}),
-      ['atMs', 'space', 'epoch', 'from', 'to', 'vacancy', 'reason', 'ms', 'atRisk'])
+    assert.equal(Object.keys((JSON.parse(out) as { promotions: object[] }).promotions[0] ?? {}), [
+      'atMs',
+      'space',
+      'epoch',
+      'from',
+      'to',
+      'vacancy',
+      'reason',
+      'ms',
+      'atRisk',
+    ])
     const lines = (await engram('history', 'demo')).out.trimEnd().split('\n')
     assert.equal(lines.map((line) => line.split(/ {2,}/)), [
       ['TIME', 'SPACE', 'EPOCH', 'FROM', 'TO', 'INTERRUPTED', 'AT RISK', 'REASON'],
@@ -156,8 +191,10 @@ test('a node that goes away between two pages: its first page stays', async () =
     const nats = await natsConnect({ servers: server.url })
     // The latest page, which says that there is more; nobody answers for the rest.
     nats.subscribe(eventsOfAll, {
-      callback: (_, message) => message.respond(JSON.stringify(
-        { ok: true, node: 'n7', events: [promoted('n7', 70, promotion(7))], before: 70 })),
+      callback: (_, message) =>
+        message.respond(JSON.stringify(
+          { ok: true, node: 'n7', events: [promoted('n7', 70, promotion(7))], before: 70 },
+        )),
     })
     await nats.flush()
     const { code, out } = await engram('history', '--json')

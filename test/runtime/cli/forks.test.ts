@@ -43,7 +43,11 @@ async function engram(...args: string[]) {
   stdout.on('data', (chunk) => out.push(String(chunk)))
   stderr.on('data', (chunk) => err.push(String(chunk)))
   const code = await runCli(args, {
-    stdin: Readable.from(['']), stdout, stderr, cwd, env: { ENGRAM_NATS_URL: server.url },
+    stdin: Readable.from(['']),
+    stdout,
+    stderr,
+    cwd,
+    env: { ENGRAM_NATS_URL: server.url },
   })
   return { code, out: out.join(''), err: err.join('') }
 }
@@ -51,20 +55,22 @@ async function engram(...args: string[]) {
 function keep(reports: readonly ForkReport[], quarantined = 0, of = node): void {
   const open = reports.filter(({ outcome }) => outcome === null).length
   of.reported = { books: forksStatusOf({
-    openReportCount: open, quarantineCount: quarantined, reports: () => reports,
+    openReportCount: open,
+    quarantineCount: quarantined,
+    reports: () => reports,
   }) }
   of.onQuery = ({ type }) => type === 'GetForks' ? reports : undefined
 }
 
-const refuse = (code: string, message: string, retryable = false): object =>
-  ({ ok: false, code, message, retryable })
+const refuse = (code: string, message: string, retryable = false): object => ({ ok: false, code,
+  message, retryable })
 
 test('wrong usage exits 2, says what is right, and asks nobody', async () => {
   const wrong: [args: string[], says: string][] = [
     [['forks', 'de.mo'], 'invalid space name'],
-    [['forks', 'close', 'demo'], "missing required argument 'epoch'"],
+    [['forks', 'close', 'demo'], 'missing required argument \'epoch\''],
     [['forks', 'close', 'demo', 'x'], 'whole number'],
-    [['forks', 'reconcile'], "missing required argument 'space'"],
+    [['forks', 'reconcile'], 'missing required argument \'space\''],
     [['fate', 'demo'], 'the write is not named'],
     [['fate', 'demo', '--epoch', '3'], '--epoch and --sequence are needed together'],
     [['fate', 'demo', '--key', 'k', '--epoch', '3'], 'Name the write in one way only'],
@@ -84,8 +90,9 @@ test('wrong usage exits 2, says what is right, and asks nobody', async () => {
     assert.ok(err.includes(says), `${args.join(' ')}: ${err}`)
   }
   assert.equal([node.reads, node.admins], [[], []])
-  for (const args of [['forks'], ['forks', 'close'], ['fate'], ['quarantine'],
-    ['quarantine', 'show'], ['space', 'set']]) {
+  for (const args of [['forks'], ['forks', 'close'], ['fate'], ['quarantine'], ['quarantine',
+    'show'], ['space', 'set']])
+  {
     assert.is((await engram(...args, '--help')).code, 0, args.join(' '))
   }
 })
@@ -95,8 +102,9 @@ test('forks: no forks is said on stderr; with --json it is a document', async ()
   const none = await engram('forks')
   assert.equal([none.code, none.out], [0, ''])
   assert.match(none.err, 'no forks')
-  assert.equal(JSON.parse((await engram('forks', '--json')).out),
-    { spaces: [{ id: 'demo', reports: [], quarantined: 0 }] })
+  assert.equal(JSON.parse((await engram('forks', '--json')).out), {
+    spaces: [{ id: 'demo', reports: [], quarantined: 0 }],
+  })
 })
 
 test('forks of one space: a table, and what its reports wait for', async () => {
@@ -130,13 +138,17 @@ test('forks of all spaces: one that does not answer does not hide the others', a
   assert.is(all.code, 0)
   assert.match(all.out, /SPACE demo\n[^]+\n\nSPACE other\n/)
   other.onRead = () => ({
-    ok: false, code: 'LEASE_LAPSED', message: 'the lease has lapsed', outcome: 'unknown',
+    ok: false,
+    code: 'LEASE_LAPSED',
+    message: 'the lease has lapsed',
+    outcome: 'unknown',
     retryable: true,
   })
   const some = await engram('forks', '--json', '--deadline', '100ms')
   assert.is(some.code, 1)
-  assert.equal((JSON.parse(some.out) as { spaces: { id: string }[] }).spaces.map(({ id }) => id),
-    ['demo'])
+  assert.equal((JSON.parse(some.out) as { spaces: { id: string }[] }).spaces.map(({ id }) => id), [
+    'demo',
+  ])
   assert.match(some.err, /other is left out: .*the lease has lapsed/)
   other.stop()
 })
@@ -191,14 +203,21 @@ test('forks reconcile: every node is asked, and says whether it had anything', a
   const failed = await engram('forks', 'reconcile', 'demo', '--json')
   assert.is(failed.code, 1)
   assert.equal(JSON.parse(failed.out), { nodes: [
-    { node: 'n1', started: true }, { node: 'n3', fault: 'it failed [INTERNAL]' }] })
+    { node: 'n1', started: true },
+    { node: 'n3', fault: 'it failed [INTERNAL]' },
+  ] })
   assert.match((await engram('forks', 'reconcile', 'nope')).err, 'engram space list')
   other.stop()
 })
 
 const fate: FateValue = {
-  fate: 'quarantined', epoch: 3, sequence: 41, now: null, via: 'salvage',
-  by: { epoch: 4, sequence: 42 }, node: null,
+  fate: 'quarantined',
+  epoch: 3,
+  sequence: 41,
+  now: null,
+  via: 'salvage',
+  by: { epoch: 4, sequence: 42 },
+  node: null,
   reason: 'it lost against a write that n2 took meanwhile',
 }
 
@@ -222,7 +241,8 @@ test('fate: a sentence and the facts, exit 0 whatever it is', async () => {
 /** Pages as a primary gives them: at most two items, whatever was asked for. */
 function quarantine(items: readonly QuarantineItem[]): void {
   node.onQuery = (query) => {
-    if (query['type'] === 'GetFate') return { ...fate, fate: 'safe', now: { epoch: 4, sequence: 42 } }
+    if (query['type'] === 'GetFate')
+      return { ...fate, fate: 'safe', now: { epoch: 4, sequence: 42 } }
     if (query['type'] === 'GetEntries') return [{ sequence: 42, epoch: 4, writeId: 'k' }]
     if (query['type'] !== 'GetQuarantine') return undefined
     const after = Number(String(query['after']).split('-')[1] ?? 0)
@@ -247,8 +267,9 @@ test('quarantine list: page after page, up to a limit, and how to go on', async 
   quarantine([])
   const none = await engram('quarantine', 'list', 'demo')
   assert.equal([none.code, none.out], [0, ''])
-  quarantine([item(41, { operation: { type: 'UpdateActivation', nodeId: 'a\x1b[2Jb',
-    activation: 1 } })])
+  quarantine([
+    item(41, { operation: { type: 'UpdateActivation', nodeId: 'a\x1b[2Jb', activation: 1 } }),
+  ])
   assert.not.match((await engram('quarantine', 'list', 'demo')).out, '\x1b')
 })
 
@@ -262,12 +283,15 @@ test('quarantine show: the write, the winner, and the present value', async () =
     won: { epoch: 4, sequence: 42, fate: 'safe', entry: { sequence: 42, epoch: 4, writeId: 'k' } },
     present: { id: 'n41', content: 'won' },
   })
-  assert.ok(node.reads.some(({ query }) => JSON.stringify(query)
-    === '{"type":"GetFate","epoch":4,"sequence":42}'))
+  assert.ok(node.reads.some(({ query }) =>
+    JSON.stringify(query)
+      === '{"type":"GetFate","epoch":4,"sequence":42}'
+  ))
   for (const id of ['3-40', '3-1']) {
     const none = await engram('quarantine', 'show', 'demo', id)
     assert.equal([none.code, none.out], [1, ''])
-    assert.match(none.err, new RegExp(`${id} is not in the quarantine[^]+engram quarantine list demo`))
+    assert.match(none.err,
+      new RegExp(`${id} is not in the quarantine[^]+engram quarantine list demo`))
   }
 })
 
@@ -298,7 +322,8 @@ test('quarantine discard --all: page after page; what is gone meanwhile is passe
   const all = await engram('quarantine', 'discard', 'demo', '--all')
   assert.equal([all.code, all.out], [0, '4 writes have been discarded in demo\n'])
   assert.equal(node.admins, ['3-41', '3-42', '3-43', '3-44', '3-45'].map((id) => (
-    { type: 'discardQuarantined', space: 'demo', id })))
+    { type: 'discardQuarantined', space: 'demo', id }
+  )))
   const none = await engram('quarantine', 'apply', 'demo', '--all', '--json')
   assert.equal(JSON.parse(none.out), { space: 'demo', count: 0 })
   quarantine([item(41), item(42)])
@@ -310,30 +335,38 @@ test('quarantine discard --all: page after page; what is gone meanwhile is passe
 
 test('space set: what is named and nothing else; none removes', async () => {
   node.onAdmin = () => ({
-    ok: true, settings: { replicas: 1, ack: 'durable', minInSync: 2, maxLoss: { entries: 9 } },
+    ok: true,
+    settings: { replicas: 1, ack: 'durable', minInSync: 2, maxLoss: { entries: 9 } },
   })
   const { code, out } = await engram('space', 'set', 'demo', '--max-loss-entries', '9',
     '--max-loss-ms', 'none', '--reconcile', 'manual')
-  assert.equal([code, out],
-    [0, 'space demo: replicas 1, ack durable, minInSync 2, maxLoss 9 entries\n'])
+  assert.equal([code, out], [0,
+    'space demo: replicas 1, ack durable, minInSync 2, maxLoss 9 entries\n'])
   await engram('space', 'set', 'demo', '--ack', 'committed', '--min-in-sync', '1',
     '--when-under-replicated', 'wait', '--keys-ms', '60000', '--keys-count', 'none', '--json')
   assert.equal(node.admins, [
     { type: 'setSpace', space: 'demo',
       settings: { reconcile: 'manual', maxLoss: { entries: 9, ms: null } } },
-    { type: 'setSpace', space: 'demo', settings: { ack: 'committed', minInSync: 1,
-      whenUnderReplicated: 'wait', keys: { ms: 60000, count: null } } },
+    { type: 'setSpace', space: 'demo',
+      settings: { ack: 'committed', minInSync: 1, whenUnderReplicated: 'wait',
+        keys: { ms: 60000, count: null } } },
   ])
 })
 
 test('status: fork numbers in JSON; a line for people where there is something', async () => {
   type Printed = { spaces: { forks: object }[] }
-  assert.equal((JSON.parse((await engram('status', '--json')).out) as Printed).spaces[0]?.forks,
-    { open: 0, quarantined: 0, waiting: 0 })
+  assert.equal((JSON.parse((await engram('status', '--json')).out) as Printed).spaces[0]?.forks, {
+    open: 0,
+    quarantined: 0,
+    waiting: 0,
+  })
   assert.not.match((await engram('status')).out, 'fork')
   keep([report({ salvages: [salvage()] }), report({ epoch: 5 })], 7)
-  assert.equal((JSON.parse((await engram('status', '--json')).out) as Printed).spaces[0]?.forks,
-    { open: 2, quarantined: 7, waiting: 9 })
+  assert.equal((JSON.parse((await engram('status', '--json')).out) as Printed).spaces[0]?.forks, {
+    open: 2,
+    quarantined: 7,
+    waiting: 9,
+  })
   assert.match((await engram('status')).out,
     /^2 open fork reports: engram forks demo\n7 writes in quarantine: engram quarantine list demo$/m)
 })

@@ -43,7 +43,11 @@ async function engram(url: string, ...args: string[]) {
   stdout.on('data', (chunk) => out.push(String(chunk)))
   stderr.on('data', (chunk) => err.push(String(chunk)))
   const code = await runCli(args, {
-    stdin: Readable.from(['']), stdout, stderr, cwd, env: { ENGRAM_NATS_URL: url },
+    stdin: Readable.from(['']),
+    stdout,
+    stderr,
+    cwd,
+    env: { ENGRAM_NATS_URL: url },
   })
   return { code, out: out.join(''), err: err.join('') }
 }
@@ -114,15 +118,22 @@ test('no server: whether trying again helps, and why there is no connection', as
 
 test('a refused command: the code of the cluster, and its reason', async () => {
   node.onAdmin = () => ({
-    ok: false, code: 'INVALID_OPERATION', reason: 'otherSettings', retryable: false,
+    ok: false,
+    code: 'INVALID_OPERATION',
+    reason: 'otherSettings',
+    retryable: false,
     message: 'any words: replicas 2',
   })
   const error = await faultOf(1, 'space', 'create', 'demo', '--ack', 'committed')
-  assert.equal([error.code, error['reason'], error.message],
-    ['INVALID_OPERATION', 'otherSettings', 'any words: replicas 2'])
+  assert.equal([error.code, error['reason'], error.message], ['INVALID_OPERATION', 'otherSettings',
+    'any words: replicas 2'])
   assert.match(error.remedy ?? '', 'engram space set demo')
   node.onAdmin = () => ({
-    ok: false, code: 'INVALID_OPERATION', reason: 'unfit', message: 'any words', retryable: true,
+    ok: false,
+    code: 'INVALID_OPERATION',
+    reason: 'unfit',
+    message: 'any words',
+    retryable: true,
   })
   assert.match((await faultOf(1, 'promote', 'demo', '--to', 'n2')).remedy ?? '',
     'engram undrain n2')
@@ -130,15 +141,27 @@ test('a refused command: the code of the cluster, and its reason', async () => {
 
 test('a write: its key, and whether it may have taken effect', async () => {
   const unknown = await faultOf(1, 'write', 'nowhere', hello, '--key', 'k1', '--deadline', '300ms')
-  assert.equal([unknown.code, unknown['outcome'], unknown['key'], unknown['retryable']],
-    ['NO_RESPONDERS', 'unknown', 'k1', true])
+  assert.equal([unknown.code, unknown['outcome'], unknown['key'], unknown['retryable']], [
+    'NO_RESPONDERS',
+    'unknown',
+    'k1',
+    true,
+  ])
   assert.match(unknown.remedy ?? '', '--key k1')
   node.script = () => ({
-    ok: false, code: 'INVALID_OPERATION', message: 'no', outcome: 'notTaken', retryable: false,
+    ok: false,
+    code: 'INVALID_OPERATION',
+    message: 'no',
+    outcome: 'notTaken',
+    retryable: false,
   })
   const refused = await faultOf(1, 'write', 'demo', hello, '--key', 'k2')
-  assert.equal([refused.code, refused['outcome'], refused['key'], refused['retryable']],
-    ['INVALID_OPERATION', 'notTaken', 'k2', false])
+  assert.equal([refused.code, refused['outcome'], refused['key'], refused['retryable']], [
+    'INVALID_OPERATION',
+    'notTaken',
+    'k2',
+    false,
+  ])
   node.script = () => null
 })
 
@@ -146,7 +169,14 @@ test('a file: each line that fails, and the tally on stdout', async () => {
   const file = join(cwd, 'ops.ndjson')
   writeFileSync(file, `{"type":\n[1\n`)
   const { code, out, err } = await engram(
-    server.url, 'write', 'demo', '--file', file, '--keep-going', '--json')
+    server.url,
+    'write',
+    'demo',
+    '--file',
+    file,
+    '--keep-going',
+    '--json',
+  )
   assert.is(code, 1)
   assert.is((JSON.parse(out) as { refused: number }).refused, 2)
   const faults = err.split('\n').filter((line) => line.startsWith('{"error"'))

@@ -22,7 +22,9 @@ function cut(data: Buffer, places: readonly number[]): Buffer[] {
 }
 
 test('the same lines wherever the stream is cut, within characters too', async () => {
-  const text = fc.string({ unit: fc.constantFrom('a', '\n', '\r', 'é', '😀', '\u2028', '"', '\ufeff') })
+  const text = fc.string({
+    unit: fc.constantFrom('a', '\n', '\r', 'é', '😀', '\u2028', '"', '\ufeff'),
+  })
   await fc.assert(fc.asyncProperty(text, fc.array(fc.nat(200)), async (content, places) => {
     const data = Buffer.from(content)
     const lines = await read(cut(data, places))
@@ -49,14 +51,15 @@ test('bytes that are no UTF-8 are refused, not replaced', async () => {
 })
 
 test('a line that is too long is refused, and not kept in memory', async () => {
-  const endless = function* (): Generator<Buffer> {
+  const endless = function*(): Generator<Buffer> {
     for (let i = 0; i < 200; i += 1) yield Buffer.alloc(64 * 1024, 'x')
     yield Buffer.from('\nshort\n')
   }
   const lines: Line[] = []
   for await (const line of linesOf(Readable.from(endless()))) lines.push(line)
-  assert.equal(lines.map(({ number, text }) => [number, text]),
-    [[1, { fault: 'longer than 1048576 bytes' }], [2, 'short']])
+  assert.equal(lines.map(({ number, text }) => [number, text]), [[1, {
+    fault: 'longer than 1048576 bytes',
+  }], [2, 'short']])
 })
 
 test.run()

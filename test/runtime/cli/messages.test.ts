@@ -1,7 +1,6 @@
 /** Errors of the command line: cause and remedy. */
-import {
-  existsSync, mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, truncateSync,
+  writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
@@ -45,7 +44,11 @@ async function engram(...args: string[]) {
   stdout.on('data', (chunk) => out.push(String(chunk)))
   stderr.on('data', (chunk) => err.push(String(chunk)))
   const code = await runCli(args, {
-    stdin: Readable.from(['']), stdout, stderr, cwd, env: { ENGRAM_NATS_URL: server.url },
+    stdin: Readable.from(['']),
+    stdout,
+    stderr,
+    cwd,
+    env: { ENGRAM_NATS_URL: server.url },
   })
   return { code, out: out.join(''), err: err.join('') }
 }
@@ -70,10 +73,14 @@ test('--all means every space, however many pages they take', async () => {
 })
 
 test('--all fails for a space whose record cannot be read, and says which', async () => {
-  node.onAdmin = ({ type }) => type === 'listSpaces' ? {
-    ok: true, spaces: [{ space: 'a' }],
-    unreadable: [{ space: 'b', reason: 'the record of b is not valid' }],
-  } : { ok: true, message: 'done', changed: true }
+  node.onAdmin = ({ type }) =>
+    type === 'listSpaces'
+      ? {
+        ok: true,
+        spaces: [{ space: 'a' }],
+        unreadable: [{ space: 'b', reason: 'the record of b is not valid' }],
+      }
+      : { ok: true, message: 'done', changed: true }
   const { code, err } = await engram('pause', '--all')
   assert.is(code, 1)
   assert.match(err, 'the record of b is not valid')
@@ -99,8 +106,9 @@ test('an unknown space is an error, not a silent one', async () => {
 
 test('a name that cannot be one is said once, and shortened', async () => {
   const name = 'x'.repeat(3000)
-  for (const args of [['write', name, hello], ['read', name, 'list'], ['history', name],
-    ['events', name], ['promote', name], ['node', '--id', name, '--data', 'x']]) {
+  for (const args of [['write', name, hello], ['read', name, 'list'], ['history', name], ['events',
+    name], ['promote', name], ['node', '--id', name, '--data', 'x']])
+  {
     const { code, err } = await engram(...args)
     assert.is(code, 2, args[0])
     assert.ok(err.length < 300, `${args[0]}: ${err.length}`)
@@ -129,8 +137,9 @@ test('options that a read would ignore are refused', async () => {
 })
 
 test('a duration of nothing is refused', async () => {
-  for (const args of [['write', 'demo', hello, '--deadline', '0s'],
-    ['read', 'demo', 'get', 'n1', '--deadline', '0']]) {
+  for (const args of [['write', 'demo', hello, '--deadline', '0s'], ['read', 'demo', 'get', 'n1',
+    '--deadline', '0']])
+  {
     const { code, err } = await engram(...args)
     assert.is(code, 2)
     assert.match(err, 'longer than 0')
@@ -151,7 +160,8 @@ test('durations: a unit or ms, in settings as well, and every help says so', asy
   assert.is(code, 2)
   assert.match(err, 'whole number of milliseconds')
   for (const command of ['write', 'read', 'fate', 'forks', 'chaos', 'status', 'space create',
-    'space set', 'quarantine list', 'quarantine show']) {
+    'space set', 'quarantine list', 'quarantine show'])
+  {
     const { out } = await engram(...command.split(' '), '--help')
     const options = out.split(/\n(?= +-)/).filter((option) => /<duration/.test(option))
     assert.ok(options.length > 0, command)
@@ -163,12 +173,18 @@ test('durations: a unit or ms, in settings as well, and every help says so', asy
 
 test('a node that is drained, and one that is not in sync: what to do first', async () => {
   node.onAdmin = () => ({
-    ok: false, code: 'INVALID_OPERATION', reason: 'unfit', retryable: false,
+    ok: false,
+    code: 'INVALID_OPERATION',
+    reason: 'unfit',
+    retryable: false,
     message: 'n2 is drained since 2026-11-30T01:44:30Z by ann',
   })
   assert.match((await engram('promote', 'demo', '--to', 'n2')).err, 'engram undrain n2')
   node.onAdmin = () => ({
-    ok: false, code: 'NOT_ENOUGH_IN_SYNC', message: 'n2 is not in sync', retryable: true,
+    ok: false,
+    code: 'NOT_ENOUGH_IN_SYNC',
+    message: 'n2 is not in sync',
+    retryable: true,
   })
   assert.match((await engram('promote', 'demo', '--to', 'n2')).err, 'engram status')
 })
@@ -194,12 +210,17 @@ test('a read for which no member is far enough: the error says so', async () => 
 test('credentials without permission for events: the error says so', async () => {
   const storeDir = join(cwd, 'strict')
   const strict = await startNatsServer({ storeDir, config: natsServerConfig({
-    auth: true, storeDir, base: `authorization { users: [ { user: ann, password: pw,
+    auth: true,
+    storeDir,
+    base: `authorization { users: [ { user: ann, password: pw,
       permissions: { publish: { deny: "engram.v1.status.>" } } } ] }`,
   }) })
-  const answers = await Promise.all(['history', 'events'].map((command) =>
-    engram(command, '--nats', strict.url, '--nats-user', 'ann', '--nats-password-file',
-      passwordFile())))
+  const answers = await Promise.all(
+    ['history', 'events'].map((command) =>
+      engram(command, '--nats', strict.url, '--nats-user', 'ann', '--nats-password-file',
+        passwordFile())
+    ),
+  )
   await strict.stop()
   for (const { code, err } of answers) {
     assert.is(code, 1)
@@ -252,9 +273,16 @@ test('a salvage that breaks off is a whole document all the same', async () => {
   writeFileSync(join(data, 'identity.json'), '{}')
   const files = createSalvageFiles({ directory, fileSystem: new NodeFileSystem(), logger: quiet })
   const name = await files.save({
-    space: 'demo', uuid: A, node: 'n9', common: { epoch: 1, sequence: 2 },
-    end: { epoch: 1, sequence: 4 }, joinedEpoch: 2, savedAtMs: 0,
-  }, (async function* frames() { yield [frameOf(A, 3), frameOf(A, 4)] })())
+    space: 'demo',
+    uuid: A,
+    node: 'n9',
+    common: { epoch: 1, sequence: 2 },
+    end: { epoch: 1, sequence: 4 },
+    joinedEpoch: 2,
+    savedAtMs: 0,
+  }, (async function* frames() {
+    yield [frameOf(A, 3), frameOf(A, 4)]
+  })())
   const whole = await engram('salvage', 'show', data, '--json')
   assert.is(whole.code, 0, whole.err)
   assert.equal(Object.keys(JSON.parse(whole.out) as object), ['header', 'entries'])

@@ -7,9 +7,8 @@ import { alertEvent, changesBetween } from '../../../runtime/cli/statusEvents.js
 import { lossSentence, plainLines, viewLines } from '../../../runtime/cli/statusView.js'
 import type { Size, View } from '../../../runtime/cli/statusView.js'
 import { asStatusReport } from '../../../runtime/status/status.js'
-import type {
-  ClusterMember, ClusterNode, ClusterSpace, ClusterStatus,
-} from '../../../runtime/status/status.js'
+import type { ClusterMember, ClusterNode, ClusterSpace,
+  ClusterStatus } from '../../../runtime/status/status.js'
 
 const test = suite('status view')
 
@@ -17,38 +16,83 @@ test('reports that make no sense are passed over, whoever answers', () => {
   const said = { format: 1, node: { id: 'n9', peers: {} }, spaces: [] }
   assert.is(asStatusReport(said), said)
   for (const wrong of [
-    null, [], 'n9', { ...said, format: 2 }, { ...said, node: { id: 'n9' } },
-    { ...said, node: { id: 7, peers: {} } }, { ...said, spaces: [null] },
-    { ...said, spaces: [{ space: 'demo', members: 'n1' }] }, { ...said, spaces: {} },
+    null,
+    [],
+    'n9',
+    { ...said, format: 2 },
+    { ...said, node: { id: 'n9' } },
+    { ...said, node: { id: 7, peers: {} } },
+    { ...said, spaces: [null] },
+    { ...said, spaces: [{ space: 'demo', members: 'n1' }] },
+    { ...said, spaces: {} },
   ]) assert.is(asStatusReport(wrong), null, JSON.stringify(wrong))
 })
 
 const node = (id: string, over: Partial<ClusterNode> = {}): ClusterNode => ({
-  id, state: 'running', pid: 7, incarnation: 1, natsServer: 'S', http: 'http://127.0.0.1:7432',
-  data: '/data', version: '0.1.0', uptimeMs: 5000, ...over,
+  id,
+  state: 'running',
+  pid: 7,
+  incarnation: 1,
+  natsServer: 'S',
+  http: 'http://127.0.0.1:7432',
+  data: '/data',
+  version: '0.1.0',
+  uptimeMs: 5000,
+  ...over,
 })
 
 const member = (name: string, over: Partial<ClusterMember> = {}): ClusterMember => ({
-  node: name, role: 'replica', state: 'streaming', epoch: 4, inSync: true, durableSequence: 1042,
-  appliedSequence: 1042, lagBytes: 0, lagMs: 0, digest: 'd', salvages: 0, reason: '', ...over,
+  node: name,
+  role: 'replica',
+  state: 'streaming',
+  epoch: 4,
+  inSync: true,
+  durableSequence: 1042,
+  appliedSequence: 1042,
+  lagBytes: 0,
+  lagMs: 0,
+  digest: 'd',
+  salvages: 0,
+  reason: '',
+  ...over,
 })
 
 const space = (id: string, over: Partial<ClusterSpace> = {}): ClusterSpace => ({
-  id, uuid: 'u', epoch: 4, primary: 'n1', inSync: ['n1', 'n2', 'n3'], minInSync: 2, rf: 3,
-  ack: 'durable', endSequence: 1042, commitSequence: 1042, safeSequence: 1039,
-  lossWindow: { entries: 3, bytes: 420, ms: 4 }, maxLoss: null, throttled: false, blocked: null, lastPromotionMs: null,
+  id,
+  uuid: 'u',
+  epoch: 4,
+  primary: 'n1',
+  inSync: ['n1', 'n2', 'n3'],
+  minInSync: 2,
+  rf: 3,
+  ack: 'durable',
+  endSequence: 1042,
+  commitSequence: 1042,
+  safeSequence: 1039,
+  lossWindow: { entries: 3, bytes: 420, ms: 4 },
+  maxLoss: null,
+  throttled: false,
+  blocked: null,
+  lastPromotionMs: null,
   members: [member('n1', { role: 'primary', state: 'serving' }), member('n2'), member('n3')],
   ...over,
 })
 
 const status = (over: Partial<ClusterStatus> = {}): ClusterStatus => ({
-  nodes: [node('n1'), node('n2'), node('n3')], spaces: [space('demo')], ...over,
+  nodes: [node('n1'), node('n2'), node('n3')],
+  spaces: [space('demo')],
+  ...over,
 })
 
 const atMs = new Date(2026, 0, 2, 3, 4, 5).getTime()
 const view = (over: Partial<View> = {}): View => ({
-  status: status(), atMs, silentSinceMs: null, server: '127.0.0.1:4222', intervalMs: 1000,
-  events: [], ...over,
+  status: status(),
+  atMs,
+  silentSinceMs: null,
+  server: '127.0.0.1:4222',
+  intervalMs: 1000,
+  events: [],
+  ...over,
 })
 
 const wide: Size = { columns: 140, rows: 40 }
@@ -62,13 +106,13 @@ test('the loss window in plain words', () => {
     'not yet on a second disk: 1 write (90 B, 1.5 s old)')
   assert.is(of({ lossWindow: { entries: 0, bytes: 0, ms: 0 } }),
     'every acknowledged write is on a second disk')
-  assert.is(of({ primary: null, members: [member('n1'), member('n2')] }),
-    'no primary: writes wait')
+  assert.is(of({ primary: null, members: [member('n1'), member('n2')] }), 'no primary: writes wait')
   // A named primary that does not answer says nothing of what it has.
   assert.match(of({ members: [member('n1', { role: 'unknown' }), member('n2')] }),
     'n1 is the primary on record and does not answer')
   // With one member the safe sequence is its own: the window is empty, the risk is not.
-  assert.match(of({ rf: 1, lossWindow: { entries: 0, bytes: 0, ms: 0 } }), 'all data is on the disk of n1')
+  assert.match(of({ rf: 1, lossWindow: { entries: 0, bytes: 0, ms: 0 } }),
+    'all data is on the disk of n1')
 })
 
 test('the screen: nodes, the space, its members with bars, events', () => {
@@ -78,9 +122,8 @@ test('the screen: nodes, the space, its members with bars, events', () => {
       spaces: [space('demo', {
         inSync: ['n1', 'n3'],
         members: [member('n1', { role: 'primary', state: 'serving' }),
-          member('n2', { role: 'unknown', state: 'unreachable', inSync: false,
-            epoch: null, durableSequence: null, appliedSequence: 1040, lagBytes: null,
-            lagMs: null }),
+          member('n2', { role: 'unknown', state: 'unreachable', inSync: false, epoch: null,
+            durableSequence: null, appliedSequence: 1040, lagBytes: null, lagMs: null }),
           member('n3', { lagMs: 70, lagBytes: 2048 })],
       })],
     }),
@@ -101,14 +144,18 @@ test('forks: a line where a space has some, and none where it has not', () => {
   assert.match(text(viewLines(view({ status: some }), wide)),
     /^ {2}2 open fork reports: engram forks demo\n {2}1 write in quarantine: engram quarantine/m)
   assert.match(plainLines(some, atMs)[0] ?? '', ', 2 open fork reports: engram forks demo, 1 write')
-  const none = status({ spaces: [space('demo', { forks: { open: 0, quarantined: 0, waiting: 0 } })] })
+  const none = status({
+    spaces: [space('demo', { forks: { open: 0, quarantined: 0, waiting: 0 } })],
+  })
   assert.not.match(text(viewLines(view({ status: none }), wide)), 'fork')
 })
 
 test('lag bars: empty at none, something at little, full and red from the alert on', () => {
   const bar = (over: Partial<ClusterMember>): readonly [string, string] => {
     const { spaces } = status({ spaces: [space('demo', { members: [
-      member('n1', { role: 'primary' }), member('n2', over)] })] })
+      member('n1', { role: 'primary' }),
+      member('n2', over),
+    ] })] })
     const cells = viewLines(view({ status: status({ spaces }) }), wide).flat()
     const found = cells.find((cell) => /[█░]/.test(textOf(cell)))
     return found && typeof found !== 'string' ? found : ['', '']
@@ -146,13 +193,15 @@ test('many spaces: those in trouble in full and first, the latest events stay', 
   spaces[20] = space('s20', { primary: null, blocked: 'blocked: n1 is not in sync', inSync: [],
     members: [member('n1'), member('n2')] })
   const events = Array.from({ length: 9 }, (_, i) => ({ atMs, subject: 's', text: `event ${i}` }))
-  const full = text(viewLines(view({ status: status({ spaces }), events }),
-    { columns: 140, rows: 60 }))
+  const full = text(
+    viewLines(view({ status: status({ spaces }), events }), { columns: 140, rows: 60 }),
+  )
   assert.match(full, 'BLOCKED: n1 is not in sync')
   assert.is(full.match(/^ {2}MEMBER/gm)?.length, 1, 'only the one in trouble is shown in full')
   assert.match(full, /^s29 {2}epoch/m)
-  const short = text(viewLines(view({ status: status({ spaces }), events }),
-    { columns: 140, rows: 24 }))
+  const short = text(
+    viewLines(view({ status: status({ spaces }), events }), { columns: 140, rows: 24 }),
+  )
   assert.ok(short.indexOf('s20  epoch') < short.indexOf('s0  epoch') && short.includes('s20'))
   assert.match(short, /… and \d+ more spaces: engram status shows all/)
   assert.match(short, 'event 8')
@@ -175,8 +224,8 @@ test('colours do not count as width, and bytes of others steer no terminal', () 
 })
 
 test('tables: numbers to the right, columns leave by rank, the last is cut while readable', () => {
-  const heads = [{ head: 'A', rank: 0 }, { head: 'N', rank: 2, isNumber: true },
-    { head: 'TEXT', rank: 3 }]
+  const heads = [{ head: 'A', rank: 0 }, { head: 'N', rank: 2, isNumber: true }, { head: 'TEXT',
+    rank: 3 }]
   const rows = [['a', '1', 'x'.repeat(40)], ['b', '10', 'y']]
   const at = (columns: number): string => text(tableLines(heads, rows, columns), columns)
   assert.is(at(60), `A   N  TEXT\na   1  ${'x'.repeat(40)}\nb  10  y`)
@@ -190,20 +239,25 @@ test('differences between two polls', () => {
     nodes: [node('n1', { state: 'dead' }), node('n2', { incarnation: 2 }), node('n4')],
     spaces: [space('demo', { primary: 'n2', epoch: 5 }), space('new')],
   })
-  assert.equal(changesBetween(status(), after, 9).map(({ subject, text }) => `${subject} ${text}`), [
-    'n1 is dead, was running', 'n2 was restarted', 'n4 is running',
-    'demo n2 is the primary in epoch 5, after n1', 'new is new, epoch 4',
-  ])
+  assert.equal(changesBetween(status(), after, 9).map(({ subject, text }) => `${subject} ${text}`),
+    [
+      'n1 is dead, was running',
+      'n2 was restarted',
+      'n4 is running',
+      'demo n2 is the primary in epoch 5, after n1',
+      'new is new, epoch 4',
+    ])
   assert.equal(changesBetween(status(), status(), 9), [])
   const ended = status({ spaces: [space('demo', { primary: null })] })
   assert.is(changesBetween(status(), ended, 9)[0]?.text, 'n1 is no longer the primary')
 })
 
 test('alerts: kind and message; anything else is none', () => {
-  const of = (data: unknown) => alertEvent('engram.v1.alert.demo',
-    Buffer.from(typeof data === 'string' ? data : JSON.stringify(data)), 5)
-  assert.equal(of({ kind: 'replicaLag', message: 'n2 is behind', atMs: 3 }),
-    { atMs: 3, subject: 'demo', text: 'replicaLag: n2 is behind' })
+  const of = (data: unknown) =>
+    alertEvent('engram.v1.alert.demo',
+      Buffer.from(typeof data === 'string' ? data : JSON.stringify(data)), 5)
+  assert.equal(of({ kind: 'replicaLag', message: 'n2 is behind', atMs: 3 }), { atMs: 3,
+    subject: 'demo', text: 'replicaLag: n2 is behind' })
   for (const bad of ['{', 'null', '[]', { kind: 'replicaLag' }, { kind: 1, message: 'x' }]) {
     assert.is(of(bad), null)
   }
@@ -213,7 +267,7 @@ test('without a terminal: one line for each space', () => {
   const time = new Date(atMs).toISOString()
   assert.equal(plainLines(status(), atMs), [
     `${time} demo epoch 4, primary n1, in sync n1 n2 n3 (3 of 3), committed 1042, `
-      + 'not yet on a second disk: 3 writes (420 B, 4 ms old), n2 0 ms behind, n3 0 ms behind',
+    + 'not yet on a second disk: 3 writes (420 B, 4 ms old), n2 0 ms behind, n3 0 ms behind',
   ])
   assert.equal(plainLines({ nodes: [], spaces: [] }, atMs), [`${time} no node answers`])
 })

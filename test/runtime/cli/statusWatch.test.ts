@@ -47,7 +47,10 @@ class Watching {
     Object.assign(this.out, terminal ? { isTTY: true, ...terminal } : {})
     this.out.on('data', (chunk) => (this.text += String(chunk)))
     this.ended = runCli(['status', '--watch', '--interval', '100ms', ...args], {
-      stdin: Readable.from(['']), stdout: this.out, stderr: new PassThrough(), cwd,
+      stdin: Readable.from(['']),
+      stdout: this.out,
+      stderr: new PassThrough(),
+      cwd,
       env: { ENGRAM_NATS_URL: server.url, NO_COLOR: '1' },
     })
   }
@@ -67,7 +70,8 @@ class Watching {
 
 const listeners = (): number[] =>
   ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGTSTP', 'SIGCONT', 'exit'].map((name) =>
-    process.listenerCount(name))
+    process.listenerCount(name)
+  )
 
 test('on a terminal: its own screen, redrawn in place, alerts shown, given back on Ctrl-C',
   async () => {
@@ -75,7 +79,8 @@ test('on a terminal: its own screen, redrawn in place, alerts shown, given back 
     const watching = new Watching([], { columns: 100, rows: 20 })
     await watching.until(/demo {2}epoch 1/)
     nats.publish('engram.v1.alert.demo', Buffer.from(JSON.stringify(
-      { kind: 'readOnly', message: 'the disk is full', atMs: Date.now(), node: 'n1' })))
+      { kind: 'readOnly', message: 'the disk is full', atMs: Date.now(), node: 'n1' },
+    )))
     await watching.until(/demo {2}readOnly: the disk is full/)
     primary.epoch = 2
     await watching.until(/n1 is the primary in epoch 2, after n1/)
@@ -110,7 +115,9 @@ test('Ctrl-Z gives the screen back to the shell before the process stops; fg tak
   const out = Object.assign(new PassThrough(), { columns: 20, rows: 5 })
   out.on('data', (chunk) => (text += String(chunk)))
   const screen: Screen = new Screen(out as never, {
-    hasColours: false, redraw: () => screen.draw([['drawn']]), stopProcess: () => (text += 'STOP'),
+    hasColours: false,
+    redraw: () => screen.draw([['drawn']]),
+    stopProcess: () => (text += 'STOP'),
   })
   screen.open()
   process.emit('SIGTSTP')
@@ -133,7 +140,8 @@ test('without a terminal: plain lines, alerts among them, no control bytes', asy
   const watching = new Watching([], null)
   await watching.until(/demo epoch 1, primary n1, .*\n.*demo epoch 1/)
   nats.publish('engram.v1.alert.demo', Buffer.from(JSON.stringify(
-    { kind: 'replicaLag', message: 'n2 is behind' })))
+    { kind: 'replicaLag', message: 'n2 is behind' },
+  )))
   await watching.until(/Z demo event: replicaLag: n2 is behind\n/)
   process.emit('SIGINT')
   assert.is(await watching.ended, 0)

@@ -7,9 +7,8 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { connect } from '../../../runtime/client/client.js'
 import type { EngramClient } from '../../../runtime/client/client.js'
-import {
-  ConnectError, ReadError, WriteOutcomeUnknownError, WriteRefusedError,
-} from '../../../runtime/client/errors.js'
+import { ConnectError, ReadError, WriteOutcomeUnknownError,
+  WriteRefusedError } from '../../../runtime/client/errors.js'
 import { startNatsServer } from '../../../runtime/cluster/natsServer.js'
 import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
 import { Responder } from '../../support/responder.js'
@@ -88,8 +87,15 @@ client('an answer that was lost is asked for again, and counts once', async () =
     if (count > 1) return null
     primary.sequence = 1
     primary.taken.set(write.key, {
-      ok: true, space: 'demo', epoch: 1, sequence: 1, count: 1, ack: 'durable', safeSequence: 1,
-      node: 'n1', duplicate: false,
+      ok: true,
+      space: 'demo',
+      epoch: 1,
+      sequence: 1,
+      count: 1,
+      ack: 'durable',
+      safeSequence: 1,
+      node: 'n1',
+      duplicate: false,
     })
     return 'drop'
   }
@@ -123,19 +129,27 @@ client('an answer of a lower epoch than one it knows does not count', async () =
 
 client('past the deadline: unknown when an attempt may have been taken', async () => {
   primary.script = () => ({
-    ok: false, code: 'ACK_TIMEOUT', message: 'not committed', outcome: 'unknown', retryable: true,
+    ok: false,
+    code: 'ACK_TIMEOUT',
+    message: 'not committed',
+    outcome: 'unknown',
+    retryable: true,
     sequence: 42,
   })
   const error = await failure(it.write('demo', node('a'), { key: 'k9', deadlineMs: 120 }))
   assert.instance(error, WriteOutcomeUnknownError)
   const { code, key, sequence, retryable, outcome } = error as WriteOutcomeUnknownError
-  assert.equal({ code, key, sequence, retryable, outcome },
-    { code: 'ACK_TIMEOUT', key: 'k9', sequence: 42, retryable: true, outcome: 'unknown' })
+  assert.equal({ code, key, sequence, retryable, outcome }, { code: 'ACK_TIMEOUT', key: 'k9',
+    sequence: 42, retryable: true, outcome: 'unknown' })
 })
 
 client('past the deadline: refused when no attempt was taken', async () => {
   primary.script = () => ({
-    ok: false, code: 'NOT_ENOUGH_IN_SYNC', message: '1 of 2', outcome: 'notTaken', retryable: true,
+    ok: false,
+    code: 'NOT_ENOUGH_IN_SYNC',
+    message: '1 of 2',
+    outcome: 'notTaken',
+    retryable: true,
   })
   const error = await failure(it.write('demo', node('a'), { deadlineMs: 120 }))
   assert.instance(error, WriteRefusedError)
@@ -145,7 +159,10 @@ client('past the deadline: refused when no attempt was taken', async () => {
 
 client('an invalid write is refused at once', async () => {
   primary.script = () => ({
-    ok: false, code: 'INVALID_OPERATION', message: 'node.id is missing', outcome: 'notTaken',
+    ok: false,
+    code: 'INVALID_OPERATION',
+    message: 'node.id is missing',
+    outcome: 'notTaken',
     retryable: false,
   })
   const error = await failure(it.write('demo', node('')))
@@ -177,11 +194,13 @@ client('reads say how fresh they have to be', async () => {
   // An earlier, aborted call's request may still arrive, and take a sequence of its own.
   const { sequence } = await it.write('demo', node('a'))
   const answer = await it.read('demo', { type: 'GetNode', nodeId: 'a' }, {
-    from: 'any', readYourWrites: true, maxStalenessMs: 250,
+    from: 'any',
+    readYourWrites: true,
+    maxStalenessMs: 250,
   })
   assert.is(answer.value?.id, 'a')
-  assert.equal(primary.reads[0]?.headers,
-    { 'Engram-Min-Sequence': String(sequence), 'Engram-Max-Staleness-Ms': '250' })
+  assert.equal(primary.reads[0]?.headers, { 'Engram-Min-Sequence': String(sequence),
+    'Engram-Max-Staleness-Ms': '250' })
   assert.is(primary.reads[0]?.subject, 'engram.v1.read.demo.any')
   await it.read('demo', { type: 'GetNode', nodeId: 'a' }, { committed: true })
   assert.equal(primary.reads[1]?.headers, { 'Engram-Read': 'committed' })
@@ -189,7 +208,11 @@ client('reads say how fresh they have to be', async () => {
 
 client('a read that is refused for good is not tried again', async () => {
   primary.onRead = () => ({
-    ok: false, code: 'INVALID_OPERATION', message: 'nodeId', outcome: 'notTaken', retryable: false,
+    ok: false,
+    code: 'INVALID_OPERATION',
+    message: 'nodeId',
+    outcome: 'notTaken',
+    retryable: false,
   })
   const error = await failure(it.read('demo', { type: 'GetNode', nodeId: '' }))
   assert.instance(error, ReadError)
@@ -197,8 +220,9 @@ client('a read that is refused for good is not tried again', async () => {
 })
 
 client('many in flight each get their own answer, in order', async () => {
-  const answers = await Promise.all(Array.from({ length: 20_000 },
-    (_, i) => it.write('demo', node(`m${i}`))))
+  const answers = await Promise.all(
+    Array.from({ length: 20_000 }, (_, i) => it.write('demo', node(`m${i}`))),
+  )
   assert.ok(answers.every((answer, i) => answer.sequence === i + 1))
   assert.is(primary.sequence, 20_000)
 })
@@ -241,9 +265,12 @@ client('status is gathered from all nodes, and the silent ones are listed', asyn
   assert.equal(status.nodes.map(({ id, state }) => `${id} ${state}`), ['n1 running', 'n2 dead'])
   const [space] = status.spaces
   assert.is(space?.primary, 'n1')
-  assert.equal(space?.members.map(({ node, role, epoch, durableSequence, lagBytes, lagMs }) =>
-    [node, role, epoch !== null, durableSequence !== null, lagBytes, lagMs]),
-    [['n1', 'primary', true, true, 0, 0], ['n2', 'unknown', false, false, null, null]])
+  assert.equal(
+    space?.members.map((
+      { node, role, epoch, durableSequence, lagBytes, lagMs },
+    ) => [node, role, epoch !== null, durableSequence !== null, lagBytes, lagMs]),
+    [['n1', 'primary', true, true, 0, 0], ['n2', 'unknown', false, false, null, null]],
+  )
 })
 
 client.run()

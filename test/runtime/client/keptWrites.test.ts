@@ -11,7 +11,9 @@ const test = suite('kept writes')
 function keptWrites(): KeptWrites & { readonly given: number[] } {
   const given: number[] = []
   const made = new KeptWrites({
-    onSafe: ({ number }) => given.push(number), touches: ({ key }) => [key], resendingMax: 2,
+    onSafe: ({ number }) => given.push(number),
+    touches: ({ key }) => [key],
+    resendingMax: 2,
   })
   return Object.assign(made, { given })
 }
@@ -20,8 +22,9 @@ function taken(epoch: number, sequence: number, more: Partial<Taken> = {}): Take
   return { epoch, sequence, ack: 'durable', safeSequence: 0, duplicate: false, ...more }
 }
 
-function write(number: number, key = `k${number}`): Omit<Kept, 'level' | 'keptAtMs' | 'origin'
-  | 'position'> {
+function write(number: number,
+  key = `k${number}`): Omit<Kept, 'level' | 'keptAtMs' | 'origin' | 'position'>
+{
   return { number, key, data: new Uint8Array(10), bytes: 10 }
 }
 
@@ -158,15 +161,17 @@ test('refused for good: kept, in nobody\'s way, tried with the next epoch', () =
 
 /** Unbiased: zero is what loses and doubles a message. */
 const numbers = fc.noBias(fc.nat({ max: 60 }))
-const steps = ['issue', 'issue', 'issue', 'attempt', 'attempt', 'attempt', 'deliver', 'deliver', 'deliver', 'deliver', 'deliver', 'deliver',
-  'makeSafe', 'promote', 'announce', 'lookUp', 'resend', 'resend', 'retry',
-  'answerUnwritten'] as const
+const steps = ['issue', 'issue', 'issue', 'attempt', 'attempt', 'attempt', 'deliver', 'deliver',
+  'deliver', 'deliver', 'deliver', 'deliver', 'makeSafe', 'promote', 'announce', 'lookUp', 'resend',
+  'resend', 'retry', 'answerUnwritten'] as const
 
 test('any interleaving: nothing unsafe given up, nothing that survived sent again, in order', () => {
   const seen = { resends: 0, lost: 0, safe: 0 }
   fc.assert(fc.property(
     fc.array(fc.tuple(fc.constantFrom(...steps), numbers, numbers), {
-      minLength: 50, maxLength: 400, size: 'max',
+      minLength: 50,
+      maxLength: 400,
+      size: 'max',
     }),
     (run) => {
       const world = new ResendWorld()
@@ -181,7 +186,8 @@ test('any interleaving: nothing unsafe given up, nothing that survived sent agai
       seen.resends += world.resends
       seen.lost += world.lostOnce
       seen.safe += world.safe.size
-    }), { numRuns: 2500 })
+    },
+  ), { numRuns: 2500 })
   // A world in which nothing is lost would prove nothing.
   assert.ok(seen.lost > 500 && seen.resends > seen.lost && seen.safe > 4000, JSON.stringify(seen))
 })

@@ -9,8 +9,8 @@ import * as assert from 'uvu/assert'
 import { subjects } from '../../../machines/protocol/subjects.js'
 import { connect } from '../../../runtime/client/client.js'
 import type { EngramClient } from '../../../runtime/client/client.js'
-import { EngramError, ReadError, WriteOutcomeUnknownError, WriteRefusedError }
-  from '../../../runtime/client/errors.js'
+import { EngramError, ReadError, WriteOutcomeUnknownError,
+  WriteRefusedError } from '../../../runtime/client/errors.js'
 import { startNatsServer } from '../../../runtime/cluster/natsServer.js'
 import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
 import { Responder } from '../../support/responder.js'
@@ -70,7 +70,8 @@ async function failure(promise: Promise<unknown>): Promise<EngramError> {
 test('there is none: answered at once, for writes and reads alike', async () => {
   await nodesSay(absent)
   const [write, read, any] = await Promise.all([
-    it.write('nowhere', node, patient), it.read('nowhere', get, patient),
+    it.write('nowhere', node, patient),
+    it.read('nowhere', get, patient),
     it.read('nowhere', get, { ...patient, from: 'any' }),
   ].map(failure))
   assert.instance(write, WriteRefusedError)
@@ -97,7 +98,8 @@ test('a space that is made after that is taken for what it is', async () => {
 test('many calls to none are a few questions', async () => {
   await nodesSay(absent)
   const errors = await Promise.all(
-    Array.from({ length: 2000 }, () => failure(it.write('nowhere', node, patient))))
+    Array.from({ length: 2000 }, () => failure(it.write('nowhere', node, patient))),
+  )
   assert.ok(errors.every(({ code }) => code === 'UNKNOWN_SPACE'))
   assert.ok(lookups < 10, `${lookups} questions`)
 })

@@ -63,10 +63,17 @@ function reportOf(node: string, spaces: readonly string[]): ReturnType<Responder
 
 /** A node that lists two spaces at a time. */
 function pagingNode(id: string, alive: readonly string[]): void {
-  on(statusOfAll, ({ type }) => type !== 'who' ? null : {
-    format: 1, type: 'who', id, state: 'running', incarnation: 1, http: null,
-    spaces: names.length, alive,
-  })
+  on(statusOfAll, ({ type }) =>
+    type !== 'who' ? null : {
+      format: 1,
+      type: 'who',
+      id,
+      state: 'running',
+      incarnation: 1,
+      http: null,
+      spaces: names.length,
+      alive,
+    })
   on(subjects.status(id), ({ after = '', space }) => {
     const later = space ? [space as string] : names.filter((name) => name > String(after))
     const some = later.slice(0, 2)
@@ -83,7 +90,8 @@ test('the status of all: who there is, then the pages of each', async () => {
   assert.equal(nodes.map(({ id, state }) => `${id} ${state}`), ['n1 running', 'n2 running'])
   assert.equal(spaces.map(({ id }) => id), names)
   assert.equal(asked.filter((one) => one.startsWith('status.n1')), [
-    'status.n1 {"type":"status"}', 'status.n1 {"type":"status","after":"b"}',
+    'status.n1 {"type":"status"}',
+    'status.n1 {"type":"status","after":"b"}',
     'status.n1 {"type":"status","after":"d"}',
   ])
 })
@@ -93,8 +101,9 @@ test('a question about one space reads nothing else', async () => {
   await nats.flush()
   const { spaces } = await client.status({ space: 'c' })
   assert.equal(spaces.map(({ id }) => id), ['c'])
-  assert.equal(asked.filter((one) => one.startsWith('status.n1')),
-    ['status.n1 {"type":"status","space":"c"}'])
+  assert.equal(asked.filter((one) => one.startsWith('status.n1')), [
+    'status.n1 {"type":"status","space":"c"}',
+  ])
 })
 
 test('nodes of an earlier release say all at once; one that dies meanwhile is left out', async () => {
@@ -106,7 +115,13 @@ test('nodes of an earlier release say all at once; one that dies meanwhile is le
     return { ...report, node: { ...node, peers: { n1: alive } } }
   })
   on(statusOfAll, () => ({
-    format: 1, type: 'who', id: 'n3', state: 'running', incarnation: 1, http: null, spaces: 1,
+    format: 1,
+    type: 'who',
+    id: 'n3',
+    state: 'running',
+    incarnation: 1,
+    http: null,
+    spaces: 1,
     alive: ['n1', 'n2'],
   }))
   await nats.flush()
@@ -121,7 +136,8 @@ test('spaces are listed to the end', async () => {
   on(subjects.admin('n1'), ({ after = '' }) => {
     const later = names.filter((name) => name > String(after))
     return {
-      ok: true, spaces: later.slice(0, 2).map((space) => ({ space })),
+      ok: true,
+      spaces: later.slice(0, 2).map((space) => ({ space })),
       ...(later.length > 1 && { unreadable: [{ space: later[1], reason: 'of a newer version' }] }),
       ...(later.length > 2 && { more: true, after: later[1] }),
     }
@@ -139,8 +155,14 @@ function primary(): void {
     const some = later.slice(0, Math.min(2, Number(limit)))
     const goOn = later.length > some.length ? { more: true, after: some.at(-1) } : {}
     return {
-      ok: true, value: some.map((id) => ({ id })), sequence: 7, epoch: 1, node: 'n1',
-      role: 'primary', stalenessMs: 0, ...goOn,
+      ok: true,
+      value: some.map((id) => ({ id })),
+      sequence: 7,
+      epoch: 1,
+      node: 'n1',
+      role: 'primary',
+      stalenessMs: 0,
+      ...goOn,
     }
   })
 }
@@ -167,7 +189,13 @@ test('a limit that nodes of an earlier release would refuse is sent only where o
   on(subjects.read('demo'), ({ type, limit }) => {
     limits.push([type, limit])
     return {
-      ok: true, value: [], sequence: 7, epoch: 1, node: 'n1', role: 'primary', stalenessMs: 0,
+      ok: true,
+      value: [],
+      sequence: 7,
+      epoch: 1,
+      node: 'n1',
+      role: 'primary',
+      stalenessMs: 0,
     }
   })
   await nats.flush()
@@ -176,8 +204,10 @@ test('a limit that nodes of an earlier release would refuse is sent only where o
   await client.readAll('demo', { ...edges, limit: 3 })
   await client.readAll('demo', { type: 'GetForks' })
   await client.readAll('demo', { type: 'GetEntries', from: 1, limit: 3000 })
-  assert.equal(limits,
-    [['GetEdges', undefined], ['GetEdges', 3], ['GetForks', undefined], ['GetEntries', 1000]])
+  assert.equal(limits, [['GetEdges', undefined], ['GetEdges', 3], ['GetForks', undefined], [
+    'GetEntries',
+    1000,
+  ]])
 })
 
 test.run()

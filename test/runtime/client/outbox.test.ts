@@ -105,11 +105,17 @@ test('announced: the lost is sent again in order, with its origin, what survived
   const from = primary.received.length
   primary.announce(3)
   await waitFor('both to be taken again', () => resent.length === 2)
-  assert.equal(primary.received.slice(from).map(({ key, fence, origin, ack }) =>
-    [key, fence, origin, ack]), [['c', '3', '1/3', 'durable'], ['d', '3', '1/4', 'durable']])
+  assert.equal(
+    primary.received.slice(from).map(({ key, fence, origin, ack }) => [key, fence, origin, ack]),
+    [['c', '3', '1/3', 'durable'], ['d', '3', '1/4', 'durable']],
+  )
   assert.equal(resent[0], {
-    space: 'demo', key: 'c', from: { epoch: 1, sequence: 3 }, to: { epoch: 3, sequence: 4 },
-    duplicate: false, quarantined: 0,
+    space: 'demo',
+    key: 'c',
+    from: { epoch: 1, sequence: 3 },
+    to: { epoch: 3, sequence: 4 },
+    duplicate: false,
+    quarantined: 0,
   })
   assert.equal(primary.log, ['a', 'b', 'c', 'd'])
   assert.is(it.unsafe().writes, 4)
@@ -157,7 +163,10 @@ test('a node that knows no GetHistory: all that is in doubt goes again', async (
   const it = await open({ onResent: (one) => resent.push(one) })
   await write(it, 'a', 'b')
   primary.onRead = () => ({
-    ok: false, code: 'INVALID_OPERATION', message: 'type must be', outcome: 'notTaken',
+    ok: false,
+    code: 'INVALID_OPERATION',
+    message: 'type must be',
+    outcome: 'notTaken',
     retryable: false,
   })
   primary.failOver(2, 1)
@@ -173,8 +182,11 @@ test('past the bound writes ask for committed; refused, they fail, and nothing i
   assert.equal(primary.received.map(({ ack }) => ack), ['', '', 'committed'])
   assert.is(it.unsafe().writes, 2, 'what is committed is not kept')
   primary.script = () => ({
-    ok: false, code: 'NOT_ENOUGH_IN_SYNC', message: '1 in sync, the space asks for 2',
-    outcome: 'notTaken', retryable: true,
+    ok: false,
+    code: 'NOT_ENOUGH_IN_SYNC',
+    message: '1 in sync, the space asks for 2',
+    outcome: 'notTaken',
+    retryable: true,
   })
   const error = await failure(it.write('demo', node('d'), { deadlineMs: 100 }))
   assert.instance(error, WriteRefusedError)
@@ -198,9 +210,10 @@ test('writes in flight count for the bound', async () => {
 test('while the lost is sent again newer writes wait; past their deadline they are refused', async () => {
   const it = await open()
   await write(it, 'a')
-  primary.script = (sent) => sent.key === 'a'
-    ? { ok: false, code: 'OVERLOADED', message: 'busy', outcome: 'notTaken', retryable: true }
-    : null
+  primary.script = (sent) =>
+    sent.key === 'a'
+      ? { ok: false, code: 'OVERLOADED', message: 'busy', outcome: 'notTaken', retryable: true }
+      : null
   primary.failOver(2, 0)
   primary.announce(2)
   await waitFor('a to be sent again', () => primary.received.length > 1)
@@ -216,14 +229,16 @@ test('refused for good when it is sent again: reported, kept as unsafe, and in n
   const refused: ResendRefused[] = []
   const it = await open({ onResendRefused: (one) => refused.push(one) })
   await write(it, 'a', 'b')
-  primary.script = (sent) => sent.key === 'a'
-    ? { ok: false, code: 'INVALID_OPERATION', message: 'no', outcome: 'notTaken', retryable: false }
-    : null
+  primary.script = (sent) =>
+    sent.key === 'a'
+      ? { ok: false, code: 'INVALID_OPERATION', message: 'no', outcome: 'notTaken',
+        retryable: false }
+      : null
   primary.failOver(2, 0)
   primary.announce(2)
   await write(it, 'c')
-  assert.equal(refused.map(({ key, from, error }) => [key, from, error.code]),
-    [['a', { epoch: 1, sequence: 1 }, 'INVALID_OPERATION']])
+  assert.equal(refused.map(({ key, from, error }) => [key, from, error.code]), [['a', { epoch: 1,
+    sequence: 1 }, 'INVALID_OPERATION']])
   primary.safe = primary.sequence
   const error = await failure(it.flush('demo', { timeoutMs: 100 })) as NotSafeError
   assert.is(error.writes, 1)

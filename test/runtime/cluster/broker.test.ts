@@ -16,25 +16,44 @@ mkdirSync(join(data, 'logs'))
 test.after(() => rmSync(data, { recursive: true, force: true }))
 
 const options = (nats: ClusterOptions['nats']): ClusterOptions => ({
-  nodes: ['n1'], data, nats, natsPort: 0, stepOver: true, auth: false, restart: false,
-  chaos: false, config: undefined, env: {}, tell: () => {}, isInterrupted: () => false,
+  nodes: ['n1'],
+  data,
+  nats,
+  natsPort: 0,
+  stepOver: true,
+  auth: false,
+  restart: false,
+  chaos: false,
+  config: undefined,
+  env: {},
+  tell: () => {},
+  isInterrupted: () => false,
 })
 
 test('on a NATS server that runs already, nodes are nodes, and `up` is an operator', async () => {
   const natsAuth = join(data, 'nats.env')
   writeFileSync(natsAuth, 'ENGRAM_NODE_PASSWORD=of-nodes\nENGRAM_OPERATOR_PASSWORD=of-operators\n')
   const flags = {
-    nats: 'tls://127.0.0.1:1', natsAuth, natsCa: '/my ca.pem', natsTlsFirst: true,
+    nats: 'tls://127.0.0.1:1',
+    natsAuth,
+    natsCa: '/my ca.pem',
+    natsTlsFirst: true,
   }
   const broker = await startBroker(options({
-    operator: loadSettings(flags, {}, 'operator').nats, node: loadSettings(flags, {}, 'node').nats,
+    operator: loadSettings(flags, {}, 'operator').nats,
+    node: loadSettings(flags, {}, 'node').nats,
     flags: flagWords(flags),
   }))
   assert.equal([broker.nats.user, broker.nats.password], ['operator', 'of-operators'])
-  assert.equal([broker.env['ENGRAM_NATS_USER'], broker.env['ENGRAM_NATS_PASSWORD']],
-    ['node', 'of-nodes'])
+  assert.equal([broker.env['ENGRAM_NATS_USER'], broker.env['ENGRAM_NATS_PASSWORD']], ['node',
+    'of-nodes'])
   const { command } = new NodeProcess({
-    id: 'n1', data: join(data, 'n1'), log: '', url: broker.url, env: {}, config: undefined,
+    id: 'n1',
+    data: join(data, 'n1'),
+    log: '',
+    url: broker.url,
+    env: {},
+    config: undefined,
     natsFlags: broker.flags,
   })
   assert.is(command, `npx engram node --id n1 --nats tls://127.0.0.1:1 --data ${join(data, 'n1')} `

@@ -1,6 +1,5 @@
-import {
-  appendFileSync, closeSync, openSync, readFileSync, statSync, writeFileSync, writeSync,
-} from 'node:fs'
+import { appendFileSync, closeSync, openSync, readFileSync, statSync, writeFileSync,
+  writeSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -48,7 +47,8 @@ test('last words: what a command says, else its warnings, and no raw log', ({ fi
   const json = (level: number, msg: string, more: object = {}) =>
     `${JSON.stringify({ level, msg, ...more })}\n`
   writeFileSync(file, 'error: of an earlier start\n  and what to do\n')
-  appendFileSync(file, json(30, 'runs') + json(40, 'is late') + json(50, 'failed', { error: 'EIO' }))
+  appendFileSync(file,
+    json(30, 'runs') + json(40, 'is late') + json(50, 'failed', { error: 'EIO' }))
   assert.is(lastWords(file), 'is late\nfailed: EIO')
   appendFileSync(file, 'error: n1 could not start: its name is taken\n  Give it another id.\n')
   assert.is(lastWords(file), 'n1 could not start: its name is taken\n  Give it another id.')

@@ -9,17 +9,32 @@ import { structureFault } from '../../../runtime/codec/structure.js'
 const codec = controlCodec()
 
 const assignment = {
-  version: 1, space: 'demo', uuid: '7d3f0a3e-2a53-4bd6-9f5a-0c3f5f4dd001', epoch: 3,
-  state: 'open', primary: { node: 'n1', incarnation: 4, connection: 2 },
-  members: [{ node: 'n1', disk: 'd1' }, { node: 'n2', disk: 'd2' }], inSync: ['n1', 'n2'],
-  settings: { replicas: 1, ack: 'durable', minInSync: 2 }, forced: false,
-  nonce: 'x7', writer: 'n1',
+  version: 1,
+  space: 'demo',
+  uuid: '7d3f0a3e-2a53-4bd6-9f5a-0c3f5f4dd001',
+  epoch: 3,
+  state: 'open',
+  primary: { node: 'n1', incarnation: 4, connection: 2 },
+  members: [{ node: 'n1', disk: 'd1' }, { node: 'n2', disk: 'd2' }],
+  inSync: ['n1', 'n2'],
+  settings: { replicas: 1, ack: 'durable', minInSync: 2 },
+  forced: false,
+  nonce: 'x7',
+  writer: 'n1',
 } as const
 
 const valid = {
   heartbeat: {
-    incarnation: 4, connection: 2, node: 'n1', disk: 'd1', number: 17, server: 'NSERVER',
-    loopDelayMs: 0.25, leaving: false, http: null, registered: true,
+    incarnation: 4,
+    connection: 2,
+    node: 'n1',
+    disk: 'd1',
+    number: 17,
+    server: 'NSERVER',
+    loopDelayMs: 0.25,
+    leaving: false,
+    http: null,
+    registered: true,
     heard: { n2: [1, 1, 900], n3: [2, 7, 12] },
   },
   pingAnswer: { incarnation: 4, connection: 2, node: 'n1', disk: 'd1', server: 'NSERVER' },
@@ -27,39 +42,89 @@ const valid = {
   pingRequestAnswer: { outcome: 'noWitness' },
   surveyRequest: { space: 'demo', uuid: 'u-1', candidate: 'n2', epoch: 3 },
   surveyAnswer: {
-    incarnation: 4, connection: 2, node: 'n1', disk: 'd1', position: { epoch: 3, sequence: 42 },
-    highestEpoch: 3, serving: true, endedEpoch: 0, whole: true,
+    incarnation: 4,
+    connection: 2,
+    node: 'n1',
+    disk: 'd1',
+    position: { epoch: 3, sequence: 42 },
+    highestEpoch: 3,
+    serving: true,
+    endedEpoch: 0,
+    whole: true,
     committed: { epoch: 3, sequence: 38 },
   },
   ackMessage: {
-    kind: 'ack', space: 'demo', node: 'n2', epoch: 3, session: 9, durableSequence: 42,
-    appliedSequence: 40, digest: 'ab12',
+    kind: 'ack',
+    space: 'demo',
+    node: 'n2',
+    epoch: 3,
+    session: 9,
+    durableSequence: 42,
+    appliedSequence: 40,
+    digest: 'ab12',
   },
   joinAnswer: {
-    kind: 'joined', number: 1, node: 'n1', epoch: 3, session: 9,
-    common: { epoch: 2, sequence: 30 }, commitSequence: 30, endSequence: 42,
-    endedEpoch: 2, snapshotNeeded: false, reason: '',
+    kind: 'joined',
+    number: 1,
+    node: 'n1',
+    epoch: 3,
+    session: 9,
+    common: { epoch: 2, sequence: 30 },
+    commitSequence: 30,
+    endSequence: 42,
+    endedEpoch: 2,
+    snapshotNeeded: false,
+    reason: '',
   },
   reconcileAnswer: {
-    kind: 'busy', number: 1, node: 'n1', epoch: 3, sequence: 42, retryAfterMs: 20,
-    isAutomatic: false, reason: 'the quarantine is full',
+    kind: 'busy',
+    number: 1,
+    node: 'n1',
+    epoch: 3,
+    sequence: 42,
+    retryAfterMs: 20,
+    isAutomatic: false,
+    reason: 'the quarantine is full',
   },
   announcement: {
-    kind: 'changed', assignment, revision: 11, history: [{ epoch: 1, last: 30 }], reason: '',
+    kind: 'changed',
+    assignment,
+    revision: 11,
+    history: [{ epoch: 1, last: 30 }],
+    reason: '',
   },
 } as const
 
 const join = {
-  kind: 'join', space: 'demo', uuid: 'u-1', node: 'n2', disk: 'd2', epoch: 3, number: 5,
-  incarnation: 1, connection: 1, history: [{ epoch: 1, last: 30 }, { epoch: 2, last: 30 }],
+  kind: 'join',
+  space: 'demo',
+  uuid: 'u-1',
+  node: 'n2',
+  disk: 'd2',
+  epoch: 3,
+  number: 5,
+  incarnation: 1,
+  connection: 1,
+  history: [{ epoch: 1, last: 30 }, { epoch: 2, last: 30 }],
 }
 const nack = {
-  kind: 'nack', space: 'demo', node: 'n2', epoch: 3, session: 9,
-  position: { epoch: 3, sequence: 41 }, reason: 'gap',
+  kind: 'nack',
+  space: 'demo',
+  node: 'n2',
+  epoch: 3,
+  session: 9,
+  position: { epoch: 3, sequence: 41 },
+  reason: 'gap',
 }
 const identity = {
-  version: 1, node: 'n1', disk: 'd1', incarnation: 4, pid: 77, host: 'box',
-  http: 'http://127.0.0.1:7432', nonce: 'q',
+  version: 1,
+  node: 'n1',
+  disk: 'd1',
+  incarnation: 4,
+  pid: 77,
+  host: 'box',
+  http: 'http://127.0.0.1:7432',
+  nonce: 'q',
 } as const
 
 type Kind = keyof typeof valid
@@ -73,7 +138,9 @@ function refused(result: Decoded<object>, pattern: RegExp): void {
 }
 
 const untold = new Set([
-  'joinAnswer.endedEpoch', 'heartbeat.registered', 'surveyAnswer.committed',
+  'joinAnswer.endedEpoch',
+  'heartbeat.registered',
+  'surveyAnswer.committed',
 ])
 
 const x = suite('control codec')
@@ -84,8 +151,8 @@ for (const kind of kinds) {
   })
   x(`${kind}: unknown fields are dropped, missing and negative ones refused`, () => {
     const message = valid[kind]
-    assert.equal(read(kind, codec.encode({ ...message, future: [1] })),
-      { ok: true, value: message })
+    assert.equal(read(kind, codec.encode({ ...message, future: [1] })), { ok: true,
+      value: message })
     for (const [field, value] of Object.entries(message)) {
       // Optional: the version before did not send it.
       if (untold.has(`${kind}.${field}`)) continue
@@ -107,7 +174,8 @@ x('join and nack are ack messages too', () => {
 
 x('a history must grow', () => {
   for (const history of [
-    [{ epoch: 2, last: 1 }, { epoch: 1, last: 2 }], [{ epoch: 1, last: 9 }, { epoch: 2, last: 8 }],
+    [{ epoch: 2, last: 1 }, { epoch: 1, last: 2 }],
+    [{ epoch: 1, last: 9 }, { epoch: 2, last: 8 }],
     [{ epoch: 1, last: 1 }, { epoch: 1, last: 2 }],
   ]) refused(codec.ackMessage(codec.encode({ ...join, history })), /^history: must grow/)
 })
@@ -132,7 +200,8 @@ x('sizes are bounded', () => {
 
 x('longer tuples of a newer node are cut to what is known', () => {
   const result = codec.heartbeat(
-    codec.encode({ ...valid.heartbeat, heard: { n2: [1, 2, 3, 'more'] } }))
+    codec.encode({ ...valid.heartbeat, heard: { n2: [1, 2, 3, 'more'] } }),
+  )
   assert.ok(result.ok)
   if (result.ok) assert.equal(result.value.heard, { n2: [1, 2, 3] })
 })
@@ -149,7 +218,10 @@ x('an assignment keeps what it says of epochs that ended, and of reconciliation'
   const { settings } = assignment
   for (const reconcile of ['automatic', 'manual', 'off'] as const) {
     const full = {
-      ...assignment, settings: { ...settings, reconcile }, start, ended: [ended],
+      ...assignment,
+      settings: { ...settings, reconcile },
+      start,
+      ended: [ended],
     }
     assert.equal(codec.assignment(codec.encodeRecord(full)), { ok: true, value: full })
     const told = { ...valid.announcement, assignment: full }
@@ -157,7 +229,8 @@ x('an assignment keeps what it says of epochs that ended, and of reconciliation'
   }
   const wrong: [object, RegExp][] = [
     [{ settings: { ...settings, reconcile: 'later' } }, /^settings.reconcile/],
-    [{ start: { epoch: -1, sequence: 0 } }, /^start/], [{ start: null }, /^start/],
+    [{ start: { epoch: -1, sequence: 0 } }, /^start/],
+    [{ start: null }, /^start/],
     [{ ended: [{ ...ended, disk: '' }] }, /^ended.0.disk/],
     [{ ended: Array.from({ length: 65 }, () => ended) }, /^ended/],
   ]
@@ -172,8 +245,15 @@ const json = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.strin
 
 x('an announcement says how its primary came to be one; what is not understood is left out', () => {
   const promotion = {
-    atMs: 1_700_000_000_000, space: 'demo', epoch: 3, from: 'n2', to: 'n1',
-    vacancy: 'grantExpired', reason: 'n2 was not heard', ms: 2_210, atRisk: null,
+    atMs: 1_700_000_000_000,
+    space: 'demo',
+    epoch: 3,
+    from: 'n2',
+    to: 'n1',
+    vacancy: 'grantExpired',
+    reason: 'n2 was not heard',
+    ms: 2_210,
+    atRisk: null,
   }
   const told = { ...valid.announcement, promotion }
   assert.equal(codec.announcement(codec.encode(told)), { ok: true, value: told })
@@ -188,7 +268,8 @@ x('a record of a higher version is refused, whatever else it looks like', () => 
   refused(codec.assignment(json({ version: 2, nothing: 'known' })), /version 2 is newer/)
   refused(codec.nodeIdentity(json({ ...identity, version: 3 })), /version 3 is newer/)
   refused(codec.announcement(
-    codec.encode({ ...valid.announcement, assignment: { version: 2 } })), /version 2 is newer/)
+    codec.encode({ ...valid.announcement, assignment: { version: 2 } }),
+  ), /version 2 is newer/)
   refused(codec.assignment(json({ ...assignment, version: 0 })), /^version/)
 })
 
@@ -231,7 +312,8 @@ x('the structure check accepts what the encoder writes, and no prefix of it', ()
 
 const decoders = [
   ...kinds.map((kind) => codec[kind] as (bytes: Uint8Array) => Decoded<object>),
-  codec.assignment, codec.nodeIdentity,
+  codec.assignment,
+  codec.nodeIdentity,
 ]
 
 x('random bytes never throw', () => {
@@ -251,11 +333,17 @@ function assertSane(value: unknown): void {
 
 x('mutated messages never throw, and what is accepted satisfies its type', () => {
   const seeds = [
-    ...kinds.map((kind) => codec.encode(valid[kind])), codec.encode(join), codec.encode(nack),
-    codec.encodeRecord(assignment), codec.encodeRecord(identity),
+    ...kinds.map((kind) => codec.encode(valid[kind])),
+    codec.encode(join),
+    codec.encode(nack),
+    codec.encodeRecord(assignment),
+    codec.encodeRecord(identity),
   ]
   const change = fc.record({
-    seed: fc.nat(seeds.length - 1), at: fc.nat(500), byte: fc.nat(255), cut: fc.nat(1000),
+    seed: fc.nat(seeds.length - 1),
+    at: fc.nat(500),
+    byte: fc.nat(255),
+    cut: fc.nat(1000),
   })
   let accepted = 0
   fc.assert(fc.property(change, ({ seed, at, byte, cut }) => {
@@ -284,7 +372,8 @@ x('names that plain objects know are data like any other', () => {
   const heard = JSON.parse('{"constructor":[1,1,1],"toString":[1,1,2]}') as object
   const result = codec.heartbeat(codec.encode({ ...valid.heartbeat, heard }))
   assert.ok(result.ok)
-  if (result.ok) assert.equal(Object.keys(result.value.heard).toSorted(), ['constructor', 'toString'])
+  if (result.ok)
+    assert.equal(Object.keys(result.value.heard).toSorted(), ['constructor', 'toString'])
   assert.ok(decode(codec.encode(valid.pingRequest)))
 })
 

@@ -5,9 +5,8 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Decoded } from '../../../actors/ports/controlCodec.js'
 import type { Operation } from '../../../machines/graph/graph.js'
-import type {
-  SalvagedWrite, SalvageOffer, SalvageSlice,
-} from '../../../machines/protocol/messages.js'
+import type { SalvagedWrite, SalvageOffer,
+  SalvageSlice } from '../../../machines/protocol/messages.js'
 import { controlCodec } from '../../../runtime/codec/control.js'
 import { encodeOperation } from '../../../runtime/codec/operation.js'
 import { isSliceAhead, structureFault } from '../../../runtime/codec/structure.js'
@@ -16,9 +15,17 @@ import { operationReason } from '../../../runtime/codec/validateOperation.js'
 const codec = controlCodec()
 
 const offer: SalvageOffer = {
-  kind: 'offer', space: 'demo', uuid: 'u-1', node: 'n1', disk: 'd1', epoch: 4, number: 2,
+  kind: 'offer',
+  space: 'demo',
+  uuid: 'u-1',
+  node: 'n1',
+  disk: 'd1',
+  epoch: 4,
+  number: 2,
   salvages: [{
-    name: 'demo.7d3f0a3e.3-40.3-50.salvage', node: 'n1', common: { epoch: 3, sequence: 40 },
+    name: 'demo.7d3f0a3e.3-40.3-50.salvage',
+    node: 'n1',
+    common: { epoch: 3, sequence: 40 },
     spans: [{ epoch: 3, last: 50, writes: 10 }],
   }],
   isComplete: false,
@@ -30,8 +37,13 @@ function nested(levels: number): object {
 
 const operations: Operation[] = [
   {
-    type: 'StoreNode', node: {
-      id: 'n1', content: 'grüße', activation: 0.5, confidence: 1, embedding: [0.1, 2, -3e9],
+    type: 'StoreNode',
+    node: {
+      id: 'n1',
+      content: 'grüße',
+      activation: 0.5,
+      confidence: 1,
+      embedding: [0.1, 2, -3e9],
       metadata: nested(7) as never,
     },
   },
@@ -41,20 +53,34 @@ const operations: Operation[] = [
 
 function write(operation: Operation, sequence = 41): SalvagedWrite {
   return {
-    origin: { epoch: 3, sequence, node: 'n1' }, timestamp: 1_700_000_000_000, writeId: 'key',
+    origin: { epoch: 3, sequence, node: 'n1' },
+    timestamp: 1_700_000_000_000,
+    writeId: 'key',
     operation,
   }
 }
 
 const slice: SalvageSlice = {
-  kind: 'slice', space: 'demo', uuid: 'u-1', node: 'n1', epoch: 4, number: 3,
-  salvage: 'demo.7d3f0a3e.3-40.3-50.salvage', writes: operations.map((one) => write(one)),
+  kind: 'slice',
+  space: 'demo',
+  uuid: 'u-1',
+  node: 'n1',
+  epoch: 4,
+  number: 3,
+  salvage: 'demo.7d3f0a3e.3-40.3-50.salvage',
+  writes: operations.map((one) => write(one)),
   isLast: true,
 }
 
 const answer = {
-  kind: 'taken', number: 3, node: 'n2', epoch: 4, sequence: 77, retryAfterMs: 0.5,
-  isAutomatic: true, reason: '',
+  kind: 'taken',
+  number: 3,
+  node: 'n2',
+  epoch: 4,
+  sequence: 77,
+  retryAfterMs: 0.5,
+  isAutomatic: true,
+  reason: '',
 } as const
 
 function refused(result: Decoded<object>, pattern: RegExp): void {
@@ -121,7 +147,8 @@ x('every field is checked', () => {
 
 x('an operation that validation would refuse is refused', () => {
   const wrong: [unknown, RegExp][] = [
-    [{ type: 'EpochStart' }, /type must be/], [null, /must be an object/],
+    [{ type: 'EpochStart' }, /type must be/],
+    [null, /must be an object/],
     [{ type: 'ForkNote', note: 'taken' }, /type must be/],
     [{ type: 'UpdateActivation', nodeId: 'n', activation: 2 }, /activation must be/],
     [{ type: 'UpdateActivation', nodeId: 'n', activation: 1, more: 1 }, /more is not a known/],
@@ -142,7 +169,9 @@ x('a whole request of the largest kind fits', () => {
   const node = { type: 'StoreNode', node: { id: 'n', content: 'x'.repeat(370) } } as const
   assert.is(encodeOperation(node).length, 409)
   const writes = Array.from({ length: 1000 }, () => ({
-    ...write(node), timestamp: 2 ** 50, writeId: 'k'.repeat(256),
+    ...write(node),
+    timestamp: 2 ** 50,
+    writeId: 'k'.repeat(256),
     origin: { epoch: 2 ** 40, sequence: 2 ** 50, node: 'n'.repeat(64) },
   }))
   const bytes = codec.encode({ ...slice, writes })
@@ -158,7 +187,10 @@ x('one operation may have all that validation accepts', () => {
     list: Array(1000).fill(-1),
   }
   const node = {
-    id: 'n', content: 'x'.repeat(65536), embedding: Array(4096).fill(-0.1), metadata,
+    id: 'n',
+    content: 'x'.repeat(65536),
+    embedding: Array(4096).fill(-0.1),
+    metadata,
   }
   const full = { ...slice, writes: [write({ type: 'StoreNode', node })] }
   assert.equal(sent(full), { ok: true, value: full })
@@ -201,8 +233,10 @@ x('a slice is recognized by its first bytes', () => {
   const bytes = encode(slice)
   assert.ok(isSliceAhead(bytes))
   for (let i = 0; i < 12; i += 1) assert.not.ok(isSliceAhead(bytes.subarray(0, i)))
-  const others = [offer, {}, [], 7, 'slice', { kine: 'slice' }, { kind: 7 }, { kind: ['slice'] },
-    { a: 1, kind: 'slice' }, { kind: 'x'.repeat(40) }]
+  const others = [offer, {}, [], 7, 'slice', { kine: 'slice' }, { kind: 7 }, { kind: ['slice'] }, {
+    a: 1,
+    kind: 'slice',
+  }, { kind: 'x'.repeat(40) }]
   for (const other of others) assert.not.ok(isSliceAhead(encode(other)))
 })
 
@@ -233,11 +267,13 @@ function tried(bytes: Uint8Array): number {
 x('mutated messages never throw, and nothing invalid passes', () => {
   const seeds = [offer, slice, answer].map((message) => codec.encode(message))
   const change = fc.record({
-    at: fc.nat(800), byte: fc.nat(255), kind: fc.constantFrom('set', 'set', 'cut', 'insert'),
+    at: fc.nat(800),
+    byte: fc.nat(255),
+    kind: fc.constantFrom('set', 'set', 'cut', 'insert'),
   })
   let accepted = 0
-  fc.assert(fc.property(fc.constantFrom(...seeds), fc.array(change, { maxLength: 3 }),
-    (seed, changes) => {
+  fc.assert(
+    fc.property(fc.constantFrom(...seeds), fc.array(change, { maxLength: 3 }), (seed, changes) => {
       let data = Buffer.from(seed)
       for (const { at, byte, kind } of changes) {
         const place = at % (data.length + 1)
@@ -248,7 +284,9 @@ x('mutated messages never throw, and nothing invalid passes', () => {
         }
       }
       accepted += tried(data)
-    }), { numRuns: 4000 })
+    }),
+    { numRuns: 4000 },
+  )
   assert.ok(accepted > 100, `only ${accepted} of the mutations were accepted`)
 })
 

@@ -23,7 +23,12 @@ function request(key: string | null, ...operations: Operation[]): AcceptedReques
 
 function originAt(first: number, over: Partial<FrameOrigin> = {}): FrameOrigin {
   return {
-    uuid, epoch: 3, first, previousEpoch: first === 1 ? 0 : 3, node: 'n1', clock: { n1: 7, n2: 4 },
+    uuid,
+    epoch: 3,
+    first,
+    previousEpoch: first === 1 ? 0 : 3,
+    node: 'n1',
+    clock: { n1: 7, n2: 4 },
     ...over,
   }
 }
@@ -56,7 +61,11 @@ frames('gives back what was put in', () => {
     { sequence: 44, writeId: null, timestamp: 1000, clock: 10, id: 'c' },
     { sequence: 45, writeId: '', timestamp: 1005, clock: 11, id: 'd' },
   ].map(({ sequence, writeId, timestamp, clock, id }) => ({
-    sequence, epoch: 3, timestamp, vectorClock: { n1: clock, n2: 4 }, writeId,
+    sequence,
+    epoch: 3,
+    timestamp,
+    vectorClock: { n1: clock, n2: 4 },
+    writeId,
     operation: activation(id),
   })))
   assert.equal(codec.clockAfter(parsed), { n1: 11, n2: 4 })
@@ -68,13 +77,17 @@ frames('takes JSON operations as they came', () => {
   builder.add({ operations: [], encoded: [Buffer.from(`\x01${json}`)], key: null }, 5)
   const frame = builder.seal(originAt(1))
   assert.ok(Buffer.from(frame.bytes).includes(json))
-  assert.equal(codec.entries(frame)[0]!.operation,
-    { type: 'UpdateActivation', nodeId: 'x', activation: 0.1 })
+  assert.equal(codec.entries(frame)[0]!.operation, { type: 'UpdateActivation', nodeId: 'x',
+    activation: 0.1 })
 })
 
 frames('writes an epoch start of one entry', () => {
   const epochStart = {
-    type: 'EpochStart', space: 'demo', node: 'n1', incarnation: 2, connection: 1,
+    type: 'EpochStart',
+    space: 'demo',
+    node: 'n1',
+    incarnation: 2,
+    connection: 1,
   } as const
   const frame = codec.epochStart(originAt(9, { previousEpoch: 2 }), epochStart, 77)
   const parsed = codec.parse(frame.bytes) as Frame
@@ -84,14 +97,23 @@ frames('writes an epoch start of one entry', () => {
 })
 
 const lost: Reconciliation = {
-  origin: { epoch: 2, sequence: 41, node: 'n2' }, timestamp: 900, via: 'salvage',
-  outcome: 'quarantined', displaces: 'nothing', keepsActivation: false,
+  origin: { epoch: 2, sequence: 41, node: 'n2' },
+  timestamp: 900,
+  via: 'salvage',
+  outcome: 'quarantined',
+  displaces: 'nothing',
+  keepsActivation: false,
   by: { epoch: 3, sequence: 40 },
 }
 const note: ForkNote = { type: 'ForkNote', note: 'taken', name: 'demo.salvage', node: 'n2' }
 const opening: ForkOpening = {
-  epoch: 2, node: 'n2', disk: 'd2', start: { epoch: 1, sequence: 30 },
-  forkPoint: { epoch: 2, sequence: 40 }, lastKnown: 44, atMost: null,
+  epoch: 2,
+  node: 'n2',
+  disk: 'd2',
+  start: { epoch: 1, sequence: 30 },
+  forkPoint: { epoch: 2, sequence: 40 },
+  lastKnown: 44,
+  atMost: null,
 }
 
 /** A plain operation between two entries of forks. */
@@ -108,12 +130,19 @@ frames('carries what became of a write, and notes', () => {
   const at = { epoch: 3, timestamp: 1000, writeId: 'k' }
   assert.equal(codec.entries(parsed), [
     {
-      ...at, sequence: 42, vectorClock: { n1: 8, n2: 4 }, operation: activation('a'),
+      ...at,
+      sequence: 42,
+      vectorClock: { n1: 8, n2: 4 },
+      operation: activation('a'),
       reconciliation: lost,
     },
     { ...at, sequence: 43, vectorClock: { n1: 9, n2: 4 }, operation: activation('b') },
     {
-      ...at, sequence: 44, vectorClock: { n1: 10, n2: 4 }, operation: note, timestamp: 1001,
+      ...at,
+      sequence: 44,
+      vectorClock: { n1: 10, n2: 4 },
+      operation: note,
+      timestamp: 1001,
       writeId: null,
     },
   ])
@@ -126,9 +155,14 @@ frames('is of version 2 only where version 1 would not be understood', () => {
   assert.is(sample().bytes[8], 1)
   const plain = encodeOperation(activation('a'))
   assert.equal(codec.encodeEntry(activation('a'), null), plain, 'there is nothing to add')
-  const epochStart = { type: 'EpochStart', space: 'demo', node: 'n1', incarnation: 2, connection: 1 }
-  const start = (more: object) => codec.epochStart(
-    originAt(9, { previousEpoch: 2, node: 'n1@3' }), { ...epochStart, ...more } as never, 77)
+  const epochStart = { type: 'EpochStart', space: 'demo', node: 'n1', incarnation: 2,
+    connection: 1 }
+  const start = (more: object) =>
+    codec.epochStart(
+      originAt(9, { previousEpoch: 2, node: 'n1@3' }),
+      { ...epochStart, ...more } as never,
+      77,
+    )
   const forked = codec.parse(start({ forks: [opening] }).bytes) as Frame
   assert.equal([forked.bytes[8], forked.kind], [1, 'epochStart'],
     'a member that knows no reports can do without')
@@ -139,13 +173,21 @@ frames('is of version 2 only where version 1 would not be understood', () => {
 
 frames('keeps version 1 byte for byte', () => {
   const epochStart = {
-    type: 'EpochStart', space: 'demo', node: 'n1', incarnation: 2, connection: 1,
+    type: 'EpochStart',
+    space: 'demo',
+    node: 'n1',
+    incarnation: 2,
+    connection: 1,
   } as const
   const start = codec.epochStart(
-    originAt(9, { previousEpoch: 2, clock: { n1: 7 } }), epochStart, 77)
+    originAt(9, { previousEpoch: 2, clock: { n1: 7 } }),
+    epochStart,
+    77,
+  )
   // Their checksums, which cover all but the magic.
   const [ofEntries, ofStart] = [sample(), start].map(({ bytes }) =>
-    Buffer.from(bytes).toString('hex', 4, 8))
+    Buffer.from(bytes).toString('hex', 4, 8)
+  )
   assert.equal([ofEntries, ofStart], ['4cfbee3c', '38cbf5d8'])
 })
 
@@ -281,10 +323,11 @@ frames('never throws on hostile bytes, and takes no changed frame for a sound on
 
 function changed(valid: Buffer): void {
   const change = fc.record({
-    at: fc.nat(valid.length - 1), value: fc.integer({ min: 0, max: 255 }),
+    at: fc.nat(valid.length - 1),
+    value: fc.integer({ min: 0, max: 255 }),
   })
-  fc.assert(fc.property(fc.array(change, { minLength: 1, maxLength: 4 }), fc.boolean(),
-    (changes, mend) => {
+  fc.assert(
+    fc.property(fc.array(change, { minLength: 1, maxLength: 4 }), fc.boolean(), (changes, mend) => {
       const bytes = Buffer.from(valid)
       for (const { at, value } of changes) bytes[at] = value
       if (mend) bytes.writeUInt32LE(crc32c(bytes.subarray(8)), 4)
@@ -303,7 +346,9 @@ function changed(valid: Buffer): void {
         // Only an operation that does not decode: that is the writer's defect.
         assert.not.match(String(error), /unchecked frame|ERR_OUT_OF_RANGE/)
       }
-    }), { numRuns: 3000 })
+    }),
+    { numRuns: 3000 },
+  )
   for (let length = 0; length < valid.length; length++) {
     assert.is(typeof codec.parse(valid.subarray(0, length)), 'string')
   }
@@ -319,7 +364,11 @@ frames('refuses every single flipped bit', () => {
 })
 
 const wal = {
-  session: 3, epoch: 4, commitSequence: 40, safeSequence: 39, endSequence: 45,
+  session: 3,
+  epoch: 4,
+  commitSequence: 40,
+  safeSequence: 39,
+  endSequence: 45,
   sentAtMs: 1_700_000_000_123,
 }
 

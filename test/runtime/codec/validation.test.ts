@@ -16,7 +16,8 @@ const encoders: Record<Encoding, (value: unknown) => Uint8Array> = {
   msgpack: (value) => encode(value),
 }
 const TYPE: Record<Encoding, string> = {
-  json: 'application/json', msgpack: 'application/msgpack',
+  json: 'application/json',
+  msgpack: 'application/msgpack',
 }
 
 function reasonOf(data: Uint8Array, contentType?: string, key?: string): string {
@@ -32,8 +33,8 @@ function nested(levels: number): object {
 }
 const node = (fields: object): object => ({ type: 'StoreNode', node: { id: 'n', ...fields } })
 const update = (nodeId: string): object => ({ type: 'UpdateActivation', nodeId, activation: 1 })
-const edge = (fields: object): object =>
-  ({ type: 'StoreEdge', edge: { source: 's', target: 't', kind: 'k', ...fields } })
+const edge = (fields: object): object => ({ type: 'StoreEdge',
+  edge: { source: 's', target: 't', kind: 'k', ...fields } })
 
 const NOT_VALID = /^INVALID_OPERATION: not valid/
 const ID = 'must be a string of 1 to 256 bytes'
@@ -199,7 +200,8 @@ for (const encoding of ['json', 'msgpack'] as const) {
     assert.equal(ask({ type: 'GetForks' }), { type: 'GetForks' })
     const cursor = cursorOf({ side: 'in', other: 'm\0', kind: 'é' })
     for (const goingOn of [
-      { ...both, after: cursor, limit: 7 }, { type: 'GetHistory', after: 3 },
+      { ...both, after: cursor, limit: 7 },
+      { type: 'GetHistory', after: 3 },
       { type: 'GetForks', after: 3, limit: 7 },
     ]) assert.equal(ask(goingOn), goingOn)
     assert.equal(ask({ type: 'GetEntries', after: 41 }), { ...entries, from: 42 })
@@ -222,27 +224,41 @@ for (const encoding of ['json', 'msgpack'] as const) {
       [{ ...entries, after: '41' }, 'after must be an integer'],
       [{ ...both, limit: 1001 }, 'limit must be'],
       ...['', 'x', cursor.slice(2), 7, null].map((after) =>
-        [{ ...both, after }, 'after must be that of an answer'] as [unknown, string]),
-      [{ ...kept, limit: 0 }, 'limit must'], [{ ...kept, limit: 1001 }, 'limit must'],
+        [{ ...both, after }, 'after must be that of an answer'] as [unknown, string]
+      ),
+      [{ ...kept, limit: 0 }, 'limit must'],
+      [{ ...kept, limit: 1001 }, 'limit must'],
       [{ ...kept, from: 1 }, 'from is not a known field'],
       ...['3', '3-', '-3', '03-1', '3-0', '3-1-2', `1-${2 ** 53}`, 7, null].map((after) =>
-        [{ ...kept, after }, 'after must be the id of an item'] as [unknown, string]),
-      [{ type: 'GetFate' }, either], [{ ...fate, key: 'k' }, either],
+        [{ ...kept, after }, 'after must be the id of an item'] as [unknown, string]
+      ),
+      [{ type: 'GetFate' }, either],
+      [{ ...fate, key: 'k' }, either],
       [{ type: 'GetFate', key: 'k', epoch: 3 }, either],
       [{ type: 'GetFate', epoch: 3 }, 'sequence must be an integer'],
       [{ type: 'GetFate', sequence: 3 }, 'epoch must be an integer'],
-      [{ ...fate, epoch: 0 }, 'epoch must'], [{ ...fate, sequence: 1.5 }, 'sequence must'],
-      [{ ...fate, sequence: '41' }, 'sequence must'], [{ ...fate, node: 'n1' }, 'node is not'],
+      [{ ...fate, epoch: 0 }, 'epoch must'],
+      [{ ...fate, sequence: 1.5 }, 'sequence must'],
+      [{ ...fate, sequence: '41' }, 'sequence must'],
+      [{ ...fate, node: 'n1' }, 'node is not'],
       ...['', 'é', 'x'.repeat(257), null, 7].map((key) =>
-        [{ type: 'GetFate', key }, 'key must have 1 to 256'] as [unknown, string]),
-      [{ type: 'GetNode' }, `nodeId ${ID}`], [{ type: 'GetNode', nodeId: 'n', x: 1 }, 'x is not'],
-      [{ ...both, direction: 'up' }, 'direction must be'], [{ ...listed, limit: 0 }, 'limit must'],
-      [{ ...listed, limit: 1001 }, 'limit must'], [{ ...listed, limit: 1.5 }, 'limit must'],
-      [{ ...listed, limit: '5' }, 'limit must'], [{ ...listed, after: 7 }, `after ${ID}`],
+        [{ type: 'GetFate', key }, 'key must have 1 to 256'] as [unknown, string]
+      ),
+      [{ type: 'GetNode' }, `nodeId ${ID}`],
+      [{ type: 'GetNode', nodeId: 'n', x: 1 }, 'x is not'],
+      [{ ...both, direction: 'up' }, 'direction must be'],
+      [{ ...listed, limit: 0 }, 'limit must'],
+      [{ ...listed, limit: 1001 }, 'limit must'],
+      [{ ...listed, limit: 1.5 }, 'limit must'],
+      [{ ...listed, limit: '5' }, 'limit must'],
+      [{ ...listed, after: 7 }, `after ${ID}`],
       [{ type: 'GetHistory', from: 1 }, 'from is not a known field'],
-      [{ type: 'GetEntries' }, 'from must be'], [{ ...entries, from: 0 }, 'from must be'],
-      [{ ...entries, from: 2 ** 53 }, ''], [{ type: 'StoreNode' }, 'type must be GetNode'],
-      [[], 'the query must be an object'], [{ ...entries, limit: null }, 'limit must'],
+      [{ type: 'GetEntries' }, 'from must be'],
+      [{ ...entries, from: 0 }, 'from must be'],
+      [{ ...entries, from: 2 ** 53 }, ''],
+      [{ type: 'StoreNode' }, 'type must be GetNode'],
+      [[], 'the query must be an object'],
+      [{ ...entries, limit: null }, 'limit must'],
     ]
     for (const [value, reason] of bad) {
       const got = ask(value)
@@ -260,10 +276,21 @@ test('bytes that are neither JSON nor MessagePack are answered in JSON', () => {
   assert.is(encoding, 'json')
   assert.match((told as { message: string }).message, 'not valid JSON')
   for (const odd of [
-    '', 'null', '42', 'x', '\u00a0{}', '\x85', '\x81\xa1', '\xc1', '\xff\xfe{', '\xc0',
+    '',
+    'null',
+    '42',
+    'x',
+    '\u00a0{}',
+    '\x85',
+    '\x81\xa1',
+    '\xc1',
+    '\xff\xfe{',
+    '\xc0',
   ]) {
     const bytes = Buffer.from(odd, 'latin1')
-    for (const validated of [codec.write(bytes, undefined, undefined), codec.query(bytes, undefined)]) {
+    for (const validated of [codec.write(bytes, undefined, undefined),
+      codec.query(bytes, undefined)])
+    {
       assert.equal([validated.ok, validated.encoding], [false, 'json'], JSON.stringify(odd))
     }
     const said = codec.query(bytes, 'application/msgpack')
@@ -288,7 +315,8 @@ test('a query is small: what is larger is not even decoded', () => {
 test('a list is what encoding the whole answer gives, and its size is known before', () => {
   // Validation refuses the key __proto__, and MessagePack's decoder does: no answer has it.
   const value = fc.jsonValue({ maxDepth: 2 }).filter((one) =>
-    !JSON.stringify(one).includes('"__proto__"'))
+    !JSON.stringify(one).includes('"__proto__"')
+  )
   const values = fc.array(value, { maxLength: 40 })
   fc.assert(fc.property(values, fc.boolean(), (items, isDropped) => {
     const rest = { sequence: 7, epoch: 2, node: 'n1', role: 'primary', stalenessMs: 0 } as const
@@ -313,8 +341,8 @@ test('a list is what encoding the whole answer gives, and its size is known befo
 })
 
 test('JSON: byte order mark, white space, duplicate keys', () => {
-  const text = ' \n{"type":"UpdateActivation","nodeId":"a","nodeId":"b",' +
-    '"activation":5,"activation":-0}'
+  const text = ' \n{"type":"UpdateActivation","nodeId":"a","nodeId":"b",'
+    + '"activation":5,"activation":-0}'
   const validated = codec.write(Buffer.from(`\ufeff${text}`), undefined, undefined)
   assert.ok(validated.ok)
   const [operation] = validated.value.operations
@@ -352,9 +380,11 @@ test('MessagePack: what JSON has not', () => {
     assert.match(message({ embedding: [value] }), /node.embedding\[0\]/)
     assert.match(message({ metadata: { a: value } }), /node.metadata must have finite/)
   }
-  const operation = (value: number[]): Uint8Array => Buffer.concat([
-    encode(node({ metadata: { a: 0 } })).subarray(0, -1), Buffer.from(value),
-  ])
+  const operation = (value: number[]): Uint8Array =>
+    Buffer.concat([
+      encode(node({ metadata: { a: 0 } })).subarray(0, -1),
+      Buffer.from(value),
+    ])
   assert.is(reasonOf(operation([0xcf, 0, 0x1f, 255, 255, 255, 255, 255, 255])), 'accepted')
   assert.is(reasonOf(operation([0xd3, 255, 255, 255, 255, 255, 255, 255, 255])), 'accepted')
   const wide = /^INVALID_OPERATION: node\.metadata\.a must not be an integer beyond 2\^53/
@@ -394,17 +424,28 @@ test('plain values are checked as requests are, and copied', () => {
   const cycle: Record<string, unknown> = {}
   cycle['a'] = cycle
   let calls = 0
-  const changing = { type: 'UpdateActivation', nodeId: 'n', get activation() { return calls++ } }
-  const throwing = { get type(): string { throw new Error(`a bug ${'x'.repeat(999)}`) } }
-  const rude = { get type(): string { throw null } }
+  const changing = { type: 'UpdateActivation', nodeId: 'n', get activation() {
+    return calls++
+  } }
+  const throwing = { get type(): string {
+    throw new Error(`a bug ${'x'.repeat(999)}`)
+  } }
+  const rude = { get type(): string {
+    throw null
+  } }
   assert.ok(checked(throwing).length < 400)
   const odd: [unknown, RegExp][] = [
-    [undefined, /must be an object/], [null, /must be an object/], [[], /must be an object/],
-    [() => 1, /not plain data/], [Symbol('s'), /not plain data/],
+    [undefined, /must be an object/],
+    [null, /must be an object/],
+    [[], /must be an object/],
+    [() => 1, /not plain data/],
+    [Symbol('s'), /not plain data/],
     [throwing, /not plain data: a bug/],
     [rude, /not plain data: null/],
-    [{ operations: [update('n')] }, /type must be/], [new Map(), /must be an object/],
-    [Promise.resolve(update('n')), /not plain data/], [new Proxy({}, {}), /not plain data/],
+    [{ operations: [update('n')] }, /type must be/],
+    [new Map(), /must be an object/],
+    [Promise.resolve(update('n')), /not plain data/],
+    [new Proxy({}, {}), /not plain data/],
     [node({ content: undefined }), /content must be a string/],
     [node({ metadata: cycle }), /nested deeper/],
     [node({ metadata: { a: undefined } }), /plain JSON/],
@@ -414,8 +455,8 @@ test('plain values are checked as requests are, and copied', () => {
     [node({ embedding: Array(3) }), /embedding\[0\]/],
   ]
   for (const [wrong, reason] of odd) assert.match(checked(wrong), reason)
-  assert.equal(codec.operation(changing),
-    { ok: true, value: { type: 'UpdateActivation', nodeId: 'n', activation: 0 } })
+  assert.equal(codec.operation(changing), { ok: true,
+    value: { type: 'UpdateActivation', nodeId: 'n', activation: 0 } })
 })
 
 test('the origin of a write that is sent again', () => {
@@ -435,8 +476,15 @@ test('encodeOperation and decodeOperation are inverse', () => {
 
 test('answers', () => {
   const answer = {
-    ok: true, space: 'demo', epoch: 3, sequence: 2 ** 40, count: 1, ack: 'durable',
-    safeSequence: 40, node: 'n"1', duplicate: false,
+    ok: true,
+    space: 'demo',
+    epoch: 3,
+    sequence: 2 ** 40,
+    count: 1,
+    ack: 'durable',
+    safeSequence: 40,
+    node: 'n"1',
+    duplicate: false,
   } as const
   const json = Buffer.from(codec.encodeWriteAnswer(answer, 'json')).toString()
   assert.is(json, JSON.stringify(answer))
@@ -446,7 +494,11 @@ test('answers', () => {
   assert.is(Buffer.from(codec.encodeWriteAnswer(lost, 'json')).toString(), JSON.stringify(lost))
   assert.is(Buffer.compare(codec.encodeWriteAnswer(answer, 'msgpack'), encode(answer)), 0)
   const error = {
-    ok: false, code: 'OVERLOADED', message: 'm', outcome: 'notTaken', retryable: true,
+    ok: false,
+    code: 'OVERLOADED',
+    message: 'm',
+    outcome: 'notTaken',
+    retryable: true,
     sequence: undefined,
   } as const
   assert.is(Buffer.from(codec.encode(error, 'json')).toString(),

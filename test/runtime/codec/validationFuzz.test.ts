@@ -46,8 +46,13 @@ function mapOf(keyOf: (index: number) => string): Record<string, number> {
 
 const valid: readonly object[] = [
   {
-    type: 'StoreNode', node: {
-      id: 'n1', content: 'grüße', activation: 0.5, confidence: 1, embedding: [0.1, 2, -3e9],
+    type: 'StoreNode',
+    node: {
+      id: 'n1',
+      content: 'grüße',
+      activation: 0.5,
+      confidence: 1,
+      embedding: [0.1, 2, -3e9],
       metadata: { a: [1, { b: 'c' }], d: null },
     },
   },
@@ -59,8 +64,9 @@ const valid: readonly object[] = [
 const test = suite('validation: fuzz')
 
 test('random bytes', () => {
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (data) => { validate(data) }),
-    { numRuns: 2000 })
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (data) => {
+    validate(data)
+  }), { numRuns: 2000 })
 })
 
 test('random values', () => {
@@ -79,8 +85,13 @@ test('random values', () => {
 
 test('random plain values', () => {
   const settings = {
-    withBigInt: true, withDate: true, withMap: true, withSet: true, withTypedArray: true,
-    withNullPrototype: true, withSparseArray: true,
+    withBigInt: true,
+    withDate: true,
+    withMap: true,
+    withSet: true,
+    withTypedArray: true,
+    withNullPrototype: true,
+    withSparseArray: true,
   }
   fc.assert(fc.property(fc.anything(settings), (anything) => {
     const metadata = { a: anything }
@@ -100,10 +111,12 @@ test('valid requests with bytes changed, cut, put in and doubled', () => {
   let taken = 0
   const bases = valid.flatMap((one) => [encode(one), Buffer.from(JSON.stringify(one))])
   const change = fc.record({
-    at: fc.nat(400), byte: fc.nat(255), kind: fc.constantFrom('set', 'cut', 'insert', 'repeat'),
+    at: fc.nat(400),
+    byte: fc.nat(255),
+    kind: fc.constantFrom('set', 'cut', 'insert', 'repeat'),
   })
-  fc.assert(fc.property(fc.constantFrom(...bases), fc.array(change, { maxLength: 4 }),
-    (base, changes) => {
+  fc.assert(
+    fc.property(fc.constantFrom(...bases), fc.array(change, { maxLength: 4 }), (base, changes) => {
       let data = Buffer.from(base)
       for (const { at, byte, kind } of changes) {
         const place = at % (data.length + 1)
@@ -115,7 +128,9 @@ test('valid requests with bytes changed, cut, put in and doubled', () => {
         if (kind === 'repeat') data = Buffer.concat([data, data.subarray(place)])
       }
       taken += validate(data)
-    }), { numRuns: 5000 })
+    }),
+    { numRuns: 5000 },
+  )
   assert.ok(taken > 100, 'some mutants are valid')
 })
 
@@ -158,7 +173,8 @@ test('deep nesting', () => {
 test('maps with very many keys', () => {
   within(5000, () => {
     const keys = [
-      (index: number) => `k${index}`, (index: number) => String(index),
+      (index: number) => `k${index}`,
+      (index: number) => String(index),
       // Array indices far apart: the objects of V8 keep them in a hash table of their own.
       (index: number) => String(index * 65_536),
     ]
@@ -176,7 +192,8 @@ test('maps with very many keys', () => {
 /** A key of metadata whose value is `inner`, as JSON and as MessagePack, at some depth. */
 const places: readonly ((inner: unknown) => object)[] = [
   (inner) => ({ type: 'StoreNode', node: { id: 'n', metadata: { a: inner } } }),
-  (inner) => ({ type: 'StoreNode', node: { metadata: { x: 1e300, 'a b': [0, [inner]] }, id: 'n' } }),
+  (inner) => ({ type: 'StoreNode',
+    node: { metadata: { x: 1e300, 'a b': [0, [inner]] }, id: 'n' } }),
   (inner) => ({
     operations: [
       { type: 'StoreNode', node: { id: '12345678901234567890', embedding: [1e20, 0.5] } },
@@ -184,7 +201,8 @@ const places: readonly ((inner: unknown) => object)[] = [
     ],
   }),
 ]
-const paths = ['node.metadata.a', 'node.metadata["a b"][1][0]', 'operations[1].node.metadata.deep.er']
+const paths = ['node.metadata.a', 'node.metadata["a b"][1][0]',
+  'operations[1].node.metadata.deep.er']
 
 test('integers that no number can hold are refused in both encodings, with their path', () => {
   const wide = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 64n - 1n })
@@ -205,8 +223,14 @@ test('integers that no number can hold are refused in both encodings, with their
 
 test('bytes that look like such an integer and are none are taken', () => {
   const fine = [
-    '1e20', '1.5e300', '-9007199254740993.5', '"12345678901234567890"', '9007199254740991',
-    '[0.1234567890123456789]', '{"12345678901234567890":1}', '"\\"metadata\\":12345678901234567890"',
+    '1e20',
+    '1.5e300',
+    '-9007199254740993.5',
+    '"12345678901234567890"',
+    '9007199254740991',
+    '[0.1234567890123456789]',
+    '{"12345678901234567890":1}',
+    '"\\"metadata\\":12345678901234567890"',
     '[1e300,"{\\"metadata\\":{\\"a\\":12345678901234567890}}"]',
   ]
   for (const inner of fine) {
@@ -218,18 +242,21 @@ test('bytes that look like such an integer and are none are taken', () => {
 })
 
 test('the look at each token of a large request is bounded', () => {
-  const operations = Array.from({ length: 1000 }, (_, n) =>
-    ({ type: 'StoreNode', node: { id: `n${n}`, metadata: { a: 1e300, b: '1'.repeat(16) } } }))
+  const operations = Array.from({ length: 1000 },
+    (_, n) => ({ type: 'StoreNode',
+      node: { id: `n${n}`, metadata: { a: 1e300, b: '1'.repeat(16) } } }))
   const data = Buffer.from(JSON.stringify({ operations }))
   within(1000, () => assert.ok(codec.write(data, undefined, undefined).ok))
   const keys = 'k'.repeat(5000)
-  const deep = `{"type":"StoreNode","node":{"id":"n","metadata":{"${keys}":{"${keys}":${2n ** 60n}}}}}`
+  const deep = `{"type":"StoreNode","node":{"id":"n","metadata":{"${keys}":{"${keys}":${
+    2n ** 60n
+  }}}}}`
   assert.is(validate(Buffer.from(deep)), 0)
 })
 
 test('the largest valid request', () => {
-  const operations = Array.from({ length: 1000 }, (_, index) =>
-    ({ type: 'StoreNode', node: { id: `n${index}`, content: 'x'.repeat(180) } }))
+  const operations = Array.from({ length: 1000 },
+    (_, index) => ({ type: 'StoreNode', node: { id: `n${index}`, content: 'x'.repeat(180) } }))
   within(1000, () => {
     assert.ok(validate(encode({ operations })) > 0)
     assert.ok(validate(Buffer.from(JSON.stringify({ operations }))) > 0)

@@ -54,12 +54,14 @@ function ruleOf(rules: MergeRules, space: string): MergeRule {
   return rule
 }
 
-const written = (operation: Operation, epoch: number, timestamp = 1000): Contender =>
-  ({ operation, origin: { epoch, sequence: 7 }, timestamp })
-const node = (content: string, metadata: Record<string, string> = {}): Operation =>
-  ({ type: 'StoreNode', node: { id: 'a', content, metadata } })
-const activation = (value: number): Operation =>
-  ({ type: 'UpdateActivation', nodeId: 'a', activation: value })
+const written = (operation: Operation, epoch: number, timestamp = 1000): Contender => ({ operation,
+  origin: { epoch, sequence: 7 }, timestamp })
+const node = (content: string, metadata: Record<string, string> = {}): Operation => ({
+  type: 'StoreNode',
+  node: { id: 'a', content, metadata },
+})
+const activation = (value: number): Operation => ({ type: 'UpdateActivation', nodeId: 'a',
+  activation: value })
 
 const longer = `
 import { defaultRule } from 'engram-replication'
@@ -151,7 +153,9 @@ test('a directory is no module', async () => {
 
 test('all modules that cannot be used are named at once', async () => {
   const faults = await faultsOf({
-    a: './missing.mjs', b: module(longer), c: module('export default 1'),
+    a: './missing.mjs',
+    b: module(longer),
+    c: module('export default 1'),
   })
   assert.equal(faults.map(({ field }) => field), ['merge.a', 'merge.c'])
 })
@@ -167,7 +171,11 @@ async function engram(...args: string[]): Promise<{ code: number; out: string; e
   stdout.on('data', (chunk) => out.push(String(chunk)))
   stderr.on('data', (chunk) => err.push(String(chunk)))
   const code = await runCli(args, {
-    stdin: Readable.from(['']), stdout, stderr, cwd: directory, env: {},
+    stdin: Readable.from(['']),
+    stdout,
+    stderr,
+    cwd: directory,
+    env: {},
   })
   return { code, out: out.join(''), err: err.join('') }
 }
@@ -177,7 +185,14 @@ test('a node does not start with a rule that it cannot load', async () => {
   writeFileSync(configFile, JSON.stringify({ merge: { notes: given } }))
   const data = join(directory, 'n1')
   const { code, out, err } = await engram(
-    'node', '--id', 'n1', '--data', data, '--config', configFile)
+    'node',
+    '--id',
+    'n1',
+    '--data',
+    data,
+    '--config',
+    configFile,
+  )
   assert.equal([code, out, existsSync(data)], [2, '', false])
   assert.match(err, `merge.notes = "${given}": must load without an error`)
   assert.match(err, 'no good')
@@ -186,8 +201,9 @@ test('a node does not start with a rule that it cannot load', async () => {
 test('the list of options has it, and says that all nodes need the same module', async () => {
   const { out } = await engram('node', '--help-config')
   assert.match(out, /^merge .*config file only.*use the same module on all nodes of a space/m)
-  const { fileOptions } = JSON.parse((await engram('node', '--help-config', '--json')).out) as
-    { fileOptions: { merge: { doc: string } } }
+  const { fileOptions } = JSON.parse((await engram('node', '--help-config', '--json')).out) as {
+    fileOptions: { merge: { doc: string } }
+  }
   assert.match(fileOptions.merge.doc, 'Only the primary calls it')
 })
 

@@ -36,7 +36,9 @@ function flagsOf(...args: string[]): ConnectionFlags {
 }
 
 const natsOf = (
-  flags: ConnectionFlags, env: Environment = {}, role: Role = 'operator',
+  flags: ConnectionFlags,
+  env: Environment = {},
+  role: Role = 'operator',
 ): NatsOptions => loadSettings(flags, env, role).nats
 
 function refused(run: () => unknown): string {
@@ -60,7 +62,9 @@ const cases: Record<NatsSettingName, {
   user: { value: 'ann', makes: { user: 'ann', password: '' } },
   password: { value: 'p w', beside: { user: 'ann' }, makes: { user: 'ann', password: 'p w' } },
   passwordFile: {
-    value: secret, beside: { user: 'ann' }, makes: { user: 'ann', password: 'of a file' },
+    value: secret,
+    beside: { user: 'ann' },
+    makes: { user: 'ann', password: 'of a file' },
   },
   token: { value: 't', makes: { token: 't' } },
   tokenFile: { value: secret, makes: { token: 'of a file' } },
@@ -72,11 +76,13 @@ const cases: Record<NatsSettingName, {
   },
   caFile: { value: 'ca.pem', makes: { tls: { caFile: 'ca.pem' } } },
   certFile: {
-    value: 'c.pem', beside: { keyFile: 'k.pem' },
+    value: 'c.pem',
+    beside: { keyFile: 'k.pem' },
     makes: { tls: { certFile: 'c.pem', keyFile: 'k.pem' } },
   },
   keyFile: {
-    value: 'k.pem', beside: { certFile: 'c.pem' },
+    value: 'k.pem',
+    beside: { certFile: 'c.pem' },
     makes: { tls: { certFile: 'c.pem', keyFile: 'k.pem' } },
   },
   tlsFirst: { value: '1', makes: { tls: { handshakeFirst: true } } },
@@ -126,7 +132,9 @@ test('no secret is taken from a command line', () => {
 
 test('a URL in the environment is taken apart', () => {
   const { servers, user, password } = natsOf(
-    {}, { ENGRAM_NATS_URL: 'nats://me:s%40crt@host:4222,nats://other' })
+    {},
+    { ENGRAM_NATS_URL: 'nats://me:s%40crt@host:4222,nats://other' },
+  )
   assert.equal([servers, user, password], ['nats://host:4222,nats://other', 'me', 's@crt'])
   assert.equal(splitUrl('nats://token@host'), { servers: 'nats://host', token: 'token' })
 })
@@ -136,8 +144,8 @@ test('the nearest source wins as a whole', () => {
   const config = file({ nats: { user: 'file', password: 'f', servers: 'nats://file:1' } })
   const { servers, user, password } = natsOf({ config }, env)
   assert.equal([servers, user, password], ['nats://file:1', 'env', 'p'])
-  assert.equal(natsOf({ config, natsCreds: 'x.creds' }, env),
-    { servers: 'nats://file:1', credsFile: 'x.creds' })
+  assert.equal(natsOf({ config, natsCreds: 'x.creds' }, env), { servers: 'nats://file:1',
+    credsFile: 'x.creds' })
   // A pair, too: the key of another source would not fit.
   const pair = { ENGRAM_NATS_CERT: 'e.pem', ENGRAM_NATS_KEY: 'e.key' }
   const { tls } = natsOf({ natsCert: 'f.pem', natsKey: 'f.key' }, pair)
@@ -200,8 +208,9 @@ test('a file that cannot be read, or holds no secret, is named with its flag', (
 test('docs/configuration.md lists each as it is', () => {
   const document = readFileSync(repositoryFile('docs/configuration.md'), 'utf8')
   for (const [name, { flag, variable, doc }] of Object.entries(natsSettings)) {
-    const shown = flag === null ? '' : `\`${flag.replace(/<(.*)>/, (_, word: string) =>
-      word.toUpperCase())}\``
+    const shown = flag === null
+      ? ''
+      : `\`${flag.replace(/<(.*)>/, (_, word: string) => word.toUpperCase())}\``
     const row = `| ${shown} | \`${variable}\` | \`${name}\` | ${doc} |`
     assert.ok(document.includes(`${row}\n`), row)
   }
@@ -209,7 +218,8 @@ test('docs/configuration.md lists each as it is', () => {
 
 test('the environment of a parent does not reach a child that has its own', () => {
   const env = {
-    ENGRAM_NATS_TOKEN: 't', ENGRAM_NATS_CA: 'ca.pem',
+    ENGRAM_NATS_TOKEN: 't',
+    ENGRAM_NATS_CA: 'ca.pem',
     ...natsEnvironment({ servers: url, user: 'node', password: 'p' }),
   }
   assert.equal(natsOf({ nats: url }, env), { servers: url, user: 'node', password: 'p' })

@@ -4,9 +4,8 @@ import { dirname, join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { defaultTimes } from '../../../machines/protocol/messages.js'
-import {
-  checkAgainstServer, checkConfig, ConfigError, defaultConfig, fileOptions, options, relations,
-} from '../../../runtime/config/options.js'
+import { checkAgainstServer, checkConfig, ConfigError, defaultConfig, fileOptions, options,
+  relations } from '../../../runtime/config/options.js'
 import { loadSettings, suspectVariables } from '../../../runtime/config/sources.js'
 
 const config = suite('config')
@@ -61,10 +60,14 @@ config('all relations are checked, with the values they speak of', () => {
 
 config('each relation can be broken', () => {
   const breaking: Record<string, Record<string, number>> = {
-    grantMs: { grantMs: 500 }, probeMs: { probeMs: 200 },
+    grantMs: { grantMs: 500 },
+    probeMs: { probeMs: 200 },
     surveyMs: { surveyMs: 3000, standByMs: 3000 },
-    standByMs: { standByMs: 100 }, stallMs: { stallMs: 300 }, inSyncLagMs: { inSyncLagMs: 1000 },
-    streamWindowBytes: { streamWindowBytes: 65_536 }, segmentBytes: { segmentBytes: 65_536 },
+    standByMs: { standByMs: 100 },
+    stallMs: { stallMs: 300 },
+    inSyncLagMs: { inSyncLagMs: 1000 },
+    streamWindowBytes: { streamWindowBytes: 65_536 },
+    segmentBytes: { segmentBytes: 65_536 },
     unflushedBytesMax: { unflushedBytesMax: 1024 * 1024 },
     overlayBytesMax: { overlayBytesMax: 1024 * 1024 },
   }
@@ -99,8 +102,10 @@ config('merge rules that nothing can be made of are refused, all of them', () =>
   }
   const path = file({ merge: { 'a b': './a.mjs', fine: './a.mjs', empty: '', number: 1 } })
   const error = faultsOf(() => loadSettings({ config: path }, {}))
-  assert.equal(error.faults.map(({ field, value }) => [field, value]),
-    [['merge.a b', './a.mjs'], ['merge.empty', ''], ['merge.number', 1]])
+  assert.equal(error.faults.map(({ field, value }) => [field, value]), [['merge.a b', './a.mjs'], [
+    'merge.empty',
+    '',
+  ], ['merge.number', 1]])
   assert.match(error.faults[0]?.rule ?? '', 'a name must be 1 to 64 characters')
   assert.match(error.faults[1]?.rule ?? '', 'must be the path of an ES module')
   assert.is(error.source, path)
@@ -111,7 +116,9 @@ config('where merge belongs is said, also when it is misspelt', () => {
   assert.is(misspelt.faults[0]?.rule, 'is no option; did you mean merge?')
   const flag = faultsOf(() => loadSettings({ options: { merge: 'a.mjs' } }, {}))
   assert.equal(flag.faults, [{
-    field: 'merge', value: 'a.mjs', rule: 'belongs in the config file (--config FILE)',
+    field: 'merge',
+    value: 'a.mjs',
+    rule: 'belongs in the config file (--config FILE)',
   }])
 })
 
@@ -125,28 +132,34 @@ config('flags win over environment over file over defaults', () => {
   const path = file({ heartbeatMs: 110, probeMs: 40, readWaitMs: '5ms', http: null })
   const { config: made, http } = loadSettings(
     { config: path, options: { heartbeatMs: '130' } },
-    { ENGRAM_HEARTBEAT_MS: '120', ENGRAM_PROBE_MS: '45', ENGRAM_SEGMENT_BYTES: '32MiB' })
+    { ENGRAM_HEARTBEAT_MS: '120', ENGRAM_PROBE_MS: '45', ENGRAM_SEGMENT_BYTES: '32MiB' },
+  )
   assert.equal([made.heartbeatMs, made.probeMs, made.readWaitMs, made.surveyMs, made.segmentBytes],
     [130, 45, 5, 150, 32 * 1024 ** 2])
   assert.is(http, null)
 })
 
-config('prefixes of replies: flag, variable, file, default; what nobody could use is refused', () => {
-  const path = file({ replyPrefixes: ['_INBOX', 'team.replies'] })
-  const of = (flag: string | undefined, variable: string | undefined, config?: string) =>
-    loadSettings({ replyPrefixes: flag, config }, { ENGRAM_REPLY_PREFIXES: variable }).replyPrefixes
-  assert.equal(of('a', 'b', path), ['a'])
-  assert.equal(of(undefined, 'b, c.d.>', path), ['b', 'c.d'])
-  assert.equal(of(undefined, undefined, path), ['_INBOX', 'team.replies'])
-  assert.equal(of(undefined, undefined), ['_INBOX'])
-  for (const bad of ['$KV.engram', '$JS', 'engram.v1', 'engram', '*', 'a.*.b', '>', '', 'a..b', 'a b']) {
-    const [fault] = faultsOf(() => of(`_INBOX,${bad}`, undefined)).faults
-    assert.is(fault?.field, 'replyPrefixes', bad)
-  }
-  assert.is(faultsOf(() => of(undefined, undefined, file({ replyPrefixes: [] }))).faults.length, 1)
-  faultsOf(() => of(undefined, undefined, file({ replyPrefixes: 'a' })))
-  assert.equal(suspectVariables({ ENGRAM_REPLY_PREFIXES: 'a' }), [])
-})
+config('prefixes of replies: flag, variable, file, default; what nobody could use is refused',
+  () => {
+    const path = file({ replyPrefixes: ['_INBOX', 'team.replies'] })
+    const of = (flag: string | undefined, variable: string | undefined, config?: string) =>
+      loadSettings({ replyPrefixes: flag, config }, { ENGRAM_REPLY_PREFIXES: variable })
+        .replyPrefixes
+    assert.equal(of('a', 'b', path), ['a'])
+    assert.equal(of(undefined, 'b, c.d.>', path), ['b', 'c.d'])
+    assert.equal(of(undefined, undefined, path), ['_INBOX', 'team.replies'])
+    assert.equal(of(undefined, undefined), ['_INBOX'])
+    for (const bad of ['$KV.engram', '$JS', 'engram.v1', 'engram', '*', 'a.*.b', '>', '', 'a..b',
+      'a b'])
+    {
+      const [fault] = faultsOf(() => of(`_INBOX,${bad}`, undefined)).faults
+      assert.is(fault?.field, 'replyPrefixes', bad)
+    }
+    assert.is(faultsOf(() => of(undefined, undefined, file({ replyPrefixes: [] }))).faults.length,
+      1)
+    faultsOf(() => of(undefined, undefined, file({ replyPrefixes: 'a' })))
+    assert.equal(suspectVariables({ ENGRAM_REPLY_PREFIXES: 'a' }), [])
+  })
 
 config('a unit that does not fit the option is refused', () => {
   const error = faultsOf(() => loadSettings({ options: { heartbeatMs: '1MiB' } }, {}))
@@ -165,8 +178,9 @@ config('a file with a secret that others can read is refused', () => {
 })
 
 config('a misspelt variable is noticed', () => {
-  assert.equal(suspectVariables({ ENGRAM_HEARTBEET_MS: '1', ENGRAM_NATS_URL: 'x', PATH: '' }),
-    ['ENGRAM_HEARTBEET_MS is no option; did you mean ENGRAM_HEARTBEAT_MS?'])
+  assert.equal(suspectVariables({ ENGRAM_HEARTBEET_MS: '1', ENGRAM_NATS_URL: 'x', PATH: '' }), [
+    'ENGRAM_HEARTBEET_MS is no option; did you mean ENGRAM_HEARTBEAT_MS?',
+  ])
 })
 
 config.run()

@@ -20,7 +20,8 @@ const adder = setup({
   on: {
     double: {
       actions: emit(({ event }) =>
-        reply(event, typeof event.n === 'number' ? event.n * 2 : event.n)),
+        reply(event, typeof event.n === 'number' ? event.n * 2 : event.n)
+      ),
     },
     silent: {},
   },
@@ -34,7 +35,10 @@ function pair(options: Partial<ActorHostOptions> = {}) {
   const one = kit({ clock, bus: first, incarnation: () => 3, ...options })
   const two = kit({ clock, node: 'n2', bus: second, incarnation: () => 5, ...options })
   const actor = two.host.spawn({
-    id: 'adder', logic: adder, input: () => undefined, refuseRemote: () => null,
+    id: 'adder',
+    logic: adder,
+    input: () => undefined,
+    refuseRemote: () => null,
   })
   return { clock, wire, one, two, actor, second, ref: one.host.ref<AdderEvent>('n2', 'adder') }
 }
@@ -110,7 +114,10 @@ test('answers that nobody waits for are dropped', () => {
 test('a long reason of a refusal is cut', async () => {
   const { one, two } = pair()
   two.host.spawn({
-    id: 'wordy', logic: adder, input: () => undefined, refuseRemote: () => 'no'.repeat(5_000),
+    id: 'wordy',
+    logic: adder,
+    input: () => undefined,
+    refuseRemote: () => 'no'.repeat(5_000),
   })
   assert.match(await failure(one.host.ref<AdderEvent>('n2', 'wordy').ask({ type: 'silent' })),
     /^refused: actor wordy of n2: (no){128}$/)
@@ -138,7 +145,8 @@ test('an answer to an earlier life of the asker settles nothing', async () => {
   two.host.spawn({ id: 'keeper', logic: keeper, input: () => undefined })
   const lives = [7, 8].map((life) => kit({ clock, bus: wire.connect(), incarnation: () => life }))
   const [early, late] = lives.map(({ host }) =>
-    host.ref('n2', 'keeper').ask({ type: 'silent' }).catch(() => 'none'))
+    host.ref('n2', 'keeper').ask({ type: 'silent' }).catch(() => 'none')
+  )
   assert.equal(heard.map(({ ask, life }) => [ask, life]), [[1, 7], [1, 8]])
   two.host.reply({ type: 'engram.reply', to: heard[0], value: 'for the first' })
   two.host.reply({ type: 'engram.reply', to: { node: 'n 1', ask: 1, life: 1 }, value: 'odd' })
@@ -160,7 +168,9 @@ test('the sender learns of events that another node could not deliver', async ()
   const { one, two, clock } = pair()
   const heard: string[] = []
   one.host.spawn({
-    id: 'sender', logic: adder, input: () => undefined,
+    id: 'sender',
+    logic: adder,
+    input: () => undefined,
     onUndelivered: ({ reason, to, event }) => {
       heard.push(`${reason} ${to.node} ${to.actor} ${event?.type}`)
     },
@@ -181,8 +191,12 @@ test('the sender learns of events that another node could not deliver', async ()
 test('an error in onUndelivered fails the actor', async () => {
   const { one, clock } = pair()
   one.host.spawn({
-    id: 'sender', logic: adder, input: () => undefined,
-    onUndelivered: () => { throw new Error('cannot go on') },
+    id: 'sender',
+    logic: adder,
+    input: () => undefined,
+    onUndelivered: () => {
+      throw new Error('cannot go on')
+    },
   })
   one.host.ref<AdderEvent>('n2', 'nobody', 'sender').send({ type: 'silent' })
   await clock.advanceAsync(10)

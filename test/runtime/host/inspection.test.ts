@@ -14,13 +14,19 @@ const input = () => undefined
 
 test('an observer from the start gets XState events and host events of every actor', () => {
   const seen: string[] = []
-  const { host } = kit({ inspect: (event, { node, actor }) => seen.push(`${node} ${actor} ${event.type}`) })
+  const { host } = kit({
+    inspect: (event, { node, actor }) => seen.push(`${node} ${actor} ${event.type}`),
+  })
   const actor = host.spawn({ id: 'a', logic: machine, input })
   actor.send({ type: 'toggle' })
   host.ref('n1', 'nobody').send({ type: 'x' })
   actor.stop()
   for (const type of [
-    'engram.spawn', '@xstate.actor', '@xstate.microstep', '@xstate.event', '@xstate.snapshot',
+    'engram.spawn',
+    '@xstate.actor',
+    '@xstate.microstep',
+    '@xstate.event',
+    '@xstate.snapshot',
     'engram.exit',
   ]) {
     assert.ok(seen.includes(`n1 a ${type}`), type)
@@ -38,7 +44,10 @@ test('a later observer gets the living, children too, and then all that happens'
     seen.push(`${id} ${event.type}`)
   })
   assert.equal(seen, [
-    'a @xstate.actor', 'a @xstate.snapshot', 'side @xstate.actor', 'side @xstate.snapshot',
+    'a @xstate.actor',
+    'a @xstate.snapshot',
+    'side @xstate.actor',
+    'side @xstate.snapshot',
   ])
   actor.send({ type: 'toggle' })
   assert.ok(seen.filter((line) => line === 'a @xstate.snapshot').length === 2)
@@ -49,7 +58,9 @@ test('a later observer gets the living, children too, and then all that happens'
 })
 
 test('an observer that throws harms nobody', () => {
-  const { host, escalations, logger } = kit({ inspect: () => { throw new Error('observer') } })
+  const { host, escalations, logger } = kit({ inspect: () => {
+    throw new Error('observer')
+  } })
   const actor = host.spawn({ id: 'a', logic: machine, input })
   actor.send({ type: 'toggle' })
   assert.is(actor.snapshot()?.value, 'on')
@@ -64,14 +75,20 @@ test('restart and kill show in the stream', () => {
     if (event.type.startsWith('engram.')) seen.push(event.type)
   })
   host.spawn({
-    id: 'a', logic: machine, input,
+    id: 'a',
+    logic: machine,
+    input,
     supervision: { maxRestarts: 1, withinMs: 1_000, backoffMs: 10, backoffMaxMs: 10 },
   })
   host.kill('a', 'chaos')
   clock.advance(10)
   host.kill('a', 'chaos')
   assert.equal(seen, [
-    'engram.spawn', 'engram.kill', 'engram.restart', 'engram.kill', 'engram.exit',
+    'engram.spawn',
+    'engram.kill',
+    'engram.restart',
+    'engram.kill',
+    'engram.exit',
     'engram.escalation',
   ])
 })

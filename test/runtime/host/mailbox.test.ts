@@ -8,7 +8,10 @@ import { kit } from '../../support/hostKit.js'
 const test = suite('host mailbox')
 
 const supervision: Supervision = {
-  maxRestarts: 3, withinMs: 10_000, backoffMs: 100, backoffMaxMs: 1_000,
+  maxRestarts: 3,
+  withinMs: 10_000,
+  backoffMs: 100,
+  backoffMaxMs: 1_000,
 }
 
 type NoteEvent = { type: 'note'; n: number }
@@ -27,7 +30,10 @@ function flooded(mailbox: MailboxPolicy, alsoSupervised = false) {
   const all = kit()
   const seen: number[] = []
   const actor = all.host.spawn({
-    id: 'a', logic: echo, input: () => undefined, mailbox,
+    id: 'a',
+    logic: echo,
+    input: () => undefined,
+    mailbox,
     ...(alsoSupervised ? { supervision } : {}),
     effects: ({ n }, self) => {
       seen.push(n)
@@ -43,7 +49,12 @@ test('a send to an idle actor is processed before it returns', () => {
   const { host } = kit()
   let count = 0
   const actor = host.spawn({
-    id: 'a', logic: echo, input: () => undefined, effects: () => { count += 1 },
+    id: 'a',
+    logic: echo,
+    input: () => undefined,
+    effects: () => {
+      count += 1
+    },
   })
   actor.send(note(1))
   assert.is(count, 1)
@@ -52,19 +63,27 @@ test('a send to an idle actor is processed before it returns', () => {
 test('re-entrant sends wait their turn, across actors too', () => {
   const { host } = kit()
   const seen: string[] = []
-  const spawn = (id: string, other: string) => host.spawn({
-    id, logic: echo, input: () => undefined,
-    effects: ({ n }) => {
-      seen.push(`${id}${n} begins`)
-      if (n < 3) host.ref<NoteEvent>('n1', other).send(note(n + 1))
-      seen.push(`${id}${n} ends`)
-    },
-  })
+  const spawn = (id: string, other: string) =>
+    host.spawn({
+      id,
+      logic: echo,
+      input: () => undefined,
+      effects: ({ n }) => {
+        seen.push(`${id}${n} begins`)
+        if (n < 3) host.ref<NoteEvent>('n1', other).send(note(n + 1))
+        seen.push(`${id}${n} ends`)
+      },
+    })
   const a = spawn('a', 'b')
   spawn('b', 'a')
   a.send(note(1))
   assert.equal(seen, [
-    'a1 begins', 'b2 begins', 'b2 ends', 'a1 ends', 'a3 begins', 'a3 ends',
+    'a1 begins',
+    'b2 begins',
+    'b2 ends',
+    'a1 ends',
+    'a3 begins',
+    'a3 ends',
   ])
 })
 
@@ -72,7 +91,8 @@ test('dropNewest keeps what came first', () => {
   const { seen, letters, host } = flooded({ capacity: 4, overflow: 'dropNewest' })
   assert.equal(seen, [0, 1, 2, 3, 4])
   assert.equal(letters.map(({ event, reason }) => [event?.['n'], reason]), [
-    [5, 'overflow'], [6, 'overflow'],
+    [5, 'overflow'],
+    [6, 'overflow'],
   ])
   assert.is(host.report().deadLetters.overflow, 2)
 })
@@ -84,8 +104,8 @@ test('dropOldest keeps what came last', () => {
 })
 
 test('fail fails the actor; the next life begins with what came after', () => {
-  const { seen, letters, clock, escalations, actor } =
-    flooded({ capacity: 4, overflow: 'fail' }, true)
+  const { seen, letters, clock, escalations, actor } = flooded({ capacity: 4, overflow: 'fail' },
+    true)
   assert.equal(seen, [0])
   assert.equal(letters.map(({ event }) => event?.['n']), [5, 1, 2, 3, 4])
   clock.advance(100)
@@ -104,7 +124,10 @@ test('between two lives events wait, within the bound; a kill in a burst keeps t
   const { host, clock, letters } = kit()
   const seen: number[] = []
   const actor = host.spawn({
-    id: 'a', logic: echo, input: () => undefined, supervision,
+    id: 'a',
+    logic: echo,
+    input: () => undefined,
+    supervision,
     mailbox: { capacity: 3, overflow: 'dropNewest' },
     effects: ({ n }, self) => {
       seen.push(n)
@@ -131,7 +154,8 @@ test('events that wait when the actor is over become dead letters', () => {
   actor.stop()
   actor.send(note(2))
   assert.equal(letters.map(({ event, reason }) => [event?.['n'], reason]), [
-    [1, 'actorOver'], [2, 'actorOver'],
+    [1, 'actorOver'],
+    [2, 'actorOver'],
   ])
 })
 
@@ -140,7 +164,8 @@ test('events sent while the actor starts wait for it', () => {
   const seen: string[] = []
   const machine = setup({
     types: {
-      events: {} as { type: 'opened' }, emitted: {} as { type: 'open' } | { type: 'ready' },
+      events: {} as { type: 'opened' },
+      emitted: {} as { type: 'open' } | { type: 'ready' },
     },
   }).createMachine({
     initial: 'opening',
@@ -150,7 +175,9 @@ test('events sent while the actor starts wait for it', () => {
     },
   })
   host.spawn({
-    id: 'a', logic: machine, input: () => undefined,
+    id: 'a',
+    logic: machine,
+    input: () => undefined,
     effects: (effect, self) => {
       seen.push(effect.type)
       if (effect.type === 'open') self.send({ type: 'opened' })
@@ -169,7 +196,9 @@ test('sends during a step that a child caused are bounded and processed soon aft
       emitted: {} as { type: 'flood' } | { type: 'noted'; n: number },
     },
     actors: {
-      poker: fromCallback(({ sendBack }) => { handle.poke = () => sendBack({ type: 'poked' }) }),
+      poker: fromCallback(({ sendBack }) => {
+        handle.poke = () => sendBack({ type: 'poked' })
+      }),
     },
   }).createMachine({
     invoke: { src: 'poker' },
@@ -179,7 +208,9 @@ test('sends during a step that a child caused are bounded and processed soon aft
     },
   })
   const actor = host.spawn({
-    id: 'a', logic: machine, input: () => undefined,
+    id: 'a',
+    logic: machine,
+    input: () => undefined,
     mailbox: { capacity: 2, overflow: 'dropNewest' },
     effects: (effect, self) => {
       if (effect.type === 'noted') seen.push(effect.n)
@@ -200,7 +231,8 @@ test('sends during a step that a timer caused are processed within it', () => {
   const seen: number[] = []
   const machine = setup({
     types: {
-      events: {} as NoteEvent, emitted: {} as { type: 'due' } | { type: 'noted'; n: number },
+      events: {} as NoteEvent,
+      emitted: {} as { type: 'due' } | { type: 'noted'; n: number },
     },
   }).createMachine({
     initial: 'waiting',
@@ -208,7 +240,9 @@ test('sends during a step that a timer caused are processed within it', () => {
     on: { note: { actions: emit(({ event }) => ({ type: 'noted', n: event.n })) } },
   })
   host.spawn({
-    id: 'a', logic: machine, input: () => undefined,
+    id: 'a',
+    logic: machine,
+    input: () => undefined,
     effects: (effect, self) => {
       if (effect.type === 'due') self.send(note(1))
       else seen.push(effect.n)
@@ -239,7 +273,7 @@ test('events that a state does not handle are counted per type', () => {
   assert.equal(host.report().actors[0]?.unhandled, { never: 2, unheard: 1 })
 })
 
-test("events in XState's own name are refused: they would end the actor unseen", () => {
+test('events in XState\'s own name are refused: they would end the actor unseen', () => {
   const { host, letters } = kit()
   const actor = host.spawn({ id: 'a', logic: echo, input: () => undefined })
   actor.send({ type: 'xstate.stop' } as never)
@@ -261,9 +295,13 @@ test('dead letters are logged once a second per reason, with the count of those 
 
 test('a mailbox of nothing is refused', () => {
   const { host } = kit()
-  assert.throws(() => host.spawn({
-    id: 'a', logic: echo, input: () => undefined, mailbox: { capacity: 0, overflow: 'fail' },
-  }), /at least 1/)
+  assert.throws(() =>
+    host.spawn({
+      id: 'a',
+      logic: echo,
+      input: () => undefined,
+      mailbox: { capacity: 0, overflow: 'fail' },
+    }), /at least 1/)
   assert.equal(host.ids(), [])
 })
 

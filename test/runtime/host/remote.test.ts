@@ -32,15 +32,18 @@ function pair() {
   const connection = wire.connect()
   const two = kit({ clock, node: 'n2', bus: connection, incarnation: () => life.incarnation })
   const seen: number[] = []
-  const spawn = (id = 'a.b') => two.host.spawn({
-    id, logic: echo, input: () => undefined,
-    effects: ({ n }) => seen.push(n),
-    refuseRemote: (event) => {
-      const { n } = event as NoteEvent
-      if (n === 13) throw new Error('unlucky')
-      return n < 100 ? null : 'n is too large'
-    },
-  })
+  const spawn = (id = 'a.b') =>
+    two.host.spawn({
+      id,
+      logic: echo,
+      input: () => undefined,
+      effects: ({ n }) => seen.push(n),
+      refuseRemote: (event) => {
+        const { n } = event as NoteEvent
+        if (n === 13) throw new Error('unlucky')
+        return n < 100 ? null : 'n is too large'
+      },
+    })
   return { clock, wire, one, two, seen, spawn, life, connection }
 }
 
@@ -75,15 +78,19 @@ test('an event to a host that does not run is a dead letter, and its actor learn
   const { one, wire, clock } = pair()
   const undelivered: string[] = []
   one.host.spawn({
-    id: 'me', logic: echo, input: () => undefined,
+    id: 'me',
+    logic: echo,
+    input: () => undefined,
     onUndelivered: ({ reason, to, event }) =>
       undelivered.push(`${reason} ${to.node} ${to.actor} ${event?.type}`),
   })
   one.host.ref<NoteEvent>('n9', 'a.b', 'me').send({ type: 'note', n: 1 })
   await clock.advanceAsync(10)
   assert.equal(undelivered, ['noSuchNode n9 a.b note'])
-  assert.equal(one.letters.map(({ detail, from }) => [detail, from]),
-    [['no host n9 is connected', { node: 'n1', actor: 'me' }]])
+  assert.equal(one.letters.map(({ detail, from }) => [detail, from]), [['no host n9 is connected', {
+    node: 'n1',
+    actor: 'me',
+  }]])
   one.host.watchRemote('n9', 'a.b', () => undefined)
   assert.is(one.letters.length, 1, 'a watch is renewed instead')
   const heard = one.letters.length
@@ -145,7 +152,12 @@ test('an event that cannot be sent is a dead letter: detached, too large, unenco
   host.detachBus()
   ref.send({ type: 'note', what: 1 })
   assert.equal(letters.map(({ reason }) => reason), [
-    'detached', 'tooLarge', 'unencodable', 'unencodable', 'detached', 'detached',
+    'detached',
+    'tooLarge',
+    'unencodable',
+    'unencodable',
+    'detached',
+    'detached',
   ])
   assert.equal(wire.published, [])
 })
@@ -161,12 +173,16 @@ test('repeated, late, and former-life messages are refused; gaps are counted', (
   const clock = new VirtualClock()
   const wire = new Wire()
   const telemetry = {
-    count: (name: string, by = 1) => void counts.push([name, by]), observe: () => {},
+    count: (name: string, by = 1) => void counts.push([name, by]),
+    observe: () => {},
   }
   const { host, letters } = kit({ clock, bus: wire.connect(), telemetry })
   const seen: number[] = []
   host.spawn({
-    id: 'a', logic: echo, input: () => undefined, effects: ({ n }) => seen.push(n),
+    id: 'a',
+    logic: echo,
+    input: () => undefined,
+    effects: ({ n }) => seen.push(n),
     refuseRemote: () => null,
   })
   const send = (incarnation: number, number: number, n: number): void => {
@@ -196,27 +212,52 @@ test('hostile bytes never throw, and never reach an actor', () => {
   const { host, letters } = kit({ clock, bus: wire.connect() })
   let events = 0
   host.spawn({
-    id: 'a', logic: echo, input: () => undefined,
-    refuseRemote: () => { events += 1; return 'all' },
+    id: 'a',
+    logic: echo,
+    input: () => undefined,
+    refuseRemote: () => {
+      events += 1
+      return 'all'
+    },
   })
   const nested = (depth: number): unknown => depth === 0 ? 1 : [nested(depth - 1)]
   const hostile: Uint8Array[] = [
-    new Uint8Array(), new Uint8Array([0xc1]), new Uint8Array([0xdd, 0xff, 0xff, 0xff, 0xff]),
-    new Uint8Array([0xdb, 0xff, 0xff, 0xff, 0xff]), new Uint8Array([0xc6]),
+    new Uint8Array(),
+    new Uint8Array([0xc1]),
+    new Uint8Array([0xdd, 0xff, 0xff, 0xff, 0xff]),
+    new Uint8Array([0xdb, 0xff, 0xff, 0xff, 0xff]),
+    new Uint8Array([0xc6]),
     // 50,000 nested arrays, each of which claims 16,384 elements.
     new Uint8Array(200_000).map((_, index) => [0xdc, 0x40, 0x00][index % 3] as number),
-    new Uint8Array(300_000), encode(7), encode([]), encode('x'.repeat(1_000)),
-    new Uint8Array([...rawEnvelope({}), 0]), rawEnvelope({}).slice(0, -1),
-    rawEnvelope({ 0: 2 }), rawEnvelope({ 0: 'a'.repeat(99) }), rawEnvelope({ 1: 'explode' }),
-    rawEnvelope({ 2: 'n 2' }), rawEnvelope({ 2: null }), rawEnvelope({ 3: 7 }), rawEnvelope({ 4: -1 }),
-    rawEnvelope({ 4: 1.5 }), rawEnvelope({ 5: 0 }), rawEnvelope({ 6: null }), rawEnvelope({ 6: [] }),
-    rawEnvelope({ 6: {} }), rawEnvelope({ 6: { type: 7 } }), rawEnvelope({ 6: { type: 'xstate.stop' } }),
-    rawEnvelope({ 6: { type: 'x'.repeat(200) } }), rawEnvelope({ 6: { type: 'a', deep: nested(60) } }),
-    rawEnvelope({ 6: new Date() }), rawEnvelope({ 1: 'death', 6: { watch: 1, exit: 'odd' } }),
+    new Uint8Array(300_000),
+    encode(7),
+    encode([]),
+    encode('x'.repeat(1_000)),
+    new Uint8Array([...rawEnvelope({}), 0]),
+    rawEnvelope({}).slice(0, -1),
+    rawEnvelope({ 0: 2 }),
+    rawEnvelope({ 0: 'a'.repeat(99) }),
+    rawEnvelope({ 1: 'explode' }),
+    rawEnvelope({ 2: 'n 2' }),
+    rawEnvelope({ 2: null }),
+    rawEnvelope({ 3: 7 }),
+    rawEnvelope({ 4: -1 }),
+    rawEnvelope({ 4: 1.5 }),
+    rawEnvelope({ 5: 0 }),
+    rawEnvelope({ 6: null }),
+    rawEnvelope({ 6: [] }),
+    rawEnvelope({ 6: {} }),
+    rawEnvelope({ 6: { type: 7 } }),
+    rawEnvelope({ 6: { type: 'xstate.stop' } }),
+    rawEnvelope({ 6: { type: 'x'.repeat(200) } }),
+    rawEnvelope({ 6: { type: 'a', deep: nested(60) } }),
+    rawEnvelope({ 6: new Date() }),
+    rawEnvelope({ 1: 'death', 6: { watch: 1, exit: 'odd' } }),
     rawEnvelope({ 1: 'answer', 6: { ask: -1, life: 1 } }),
     rawEnvelope({ 1: 'answer', 6: { ask: 1, life: 1, refusal: { reason: 'odd', detail: '' } } }),
     rawEnvelope({ 1: 'undelivered', 6: { actor: 'a', from: 7, type: 'x', reason: 'refused' } }),
-    rawEnvelope({ 1: 'watch', 6: { watch: -1, id: 'a' } }), rawEnvelope({ 7: 1 }),
+    rawEnvelope({ 1: 'watch', 6: { watch: -1, id: 'a' } }),
+    rawEnvelope({ 7: 1 }),
   ]
   for (const bytes of hostile) wire.publish('engram.v1.actor.n1.a', bytes)
   wire.publish('engram.v1.actor.n1.', rawEnvelope({ 5: 1 }))
@@ -228,7 +269,8 @@ test('hostile bytes never throw, and never reach an actor', () => {
 
 test('random damage to a good envelope never throws', () => {
   const head = { node: 'n2', actor: 'a', incarnation: 1, number: 1 }
-  const event = { type: 'note', list: [1, 2, { a: 'b', c: new Uint8Array(20) }], n: -5.5, long: 1e15 }
+  const event = { type: 'note', list: [1, 2, { a: 'b', c: new Uint8Array(20) }], n: -5.5,
+    long: 1e15 }
   const good = encodeEnvelope({ head, body: { kind: 'event', event } })
   assert.equal(decodeEnvelope(good), { head, body: { kind: 'event', event } })
   const random = new SeededRandom(11)
@@ -266,9 +308,10 @@ test('local watch: unknown, and an ended watch stays silent', async () => {
 test('remote watch: unknown, done, stopped, failed, each reported once', async () => {
   const { clock, one, two, spawn } = pair()
   const deaths: string[] = []
-  const watch = (id: string) => one.host.watchRemote('n2', id, (exit) => {
-    deaths.push(`${exit.node} ${exit.id} ${exit.kind}`)
-  })
+  const watch = (id: string) =>
+    one.host.watchRemote('n2', id, (exit) => {
+      deaths.push(`${exit.node} ${exit.id} ${exit.kind}`)
+    })
   const actors = ['a', 'b', 'c'].map((id) => spawn(id))
   for (const id of ['a', 'b', 'c', 'nobody']) watch(id)
   await clock.advanceAsync(5_000)

@@ -8,7 +8,10 @@ import { hostEvents, kit } from '../../support/hostKit.js'
 const test = suite('host supervision')
 
 const supervision: Supervision = {
-  maxRestarts: 3, withinMs: 10_000, backoffMs: 100, backoffMaxMs: 1_000,
+  maxRestarts: 3,
+  withinMs: 10_000,
+  backoffMs: 100,
+  backoffMaxMs: 1_000,
 }
 
 /** Throws on `boom`, emits what it gets on `say`, done on `end`. */
@@ -20,7 +23,9 @@ const fragile = setup({
     emitted: {} as { type: 'started'; life: number } | { type: 'said'; word: string },
     output: {} as { said: number },
   },
-  actions: { explode: () => { throw new Error('boom') } },
+  actions: { explode: () => {
+    throw new Error('boom')
+  } },
 }).createMachine({
   context: ({ input }) => ({ life: input.life, said: 0 }),
   entry: emit(({ context }) => ({ type: 'started', life: context.life })),
@@ -50,8 +55,10 @@ test('emits of entry actions reach the effects, and restarts get fresh input', (
   const effects: unknown[] = []
   let lives = 0
   const actor = host.spawn({
-    id: 'a', logic: fragile, supervision,
-    input: () => ({ life: (lives += 1) }),
+    id: 'a',
+    logic: fragile,
+    supervision,
+    input: () => ({ life: lives += 1 }),
     effects: (effect) => effects.push(effect),
   })
   actor.send({ type: 'boom' })
@@ -68,7 +75,9 @@ test('effects are performed in order, after the snapshot was committed', () => {
   const { host } = kit()
   const seen: unknown[] = []
   host.spawn({
-    id: 'a', logic: fragile, input: () => ({ life: 1 }),
+    id: 'a',
+    logic: fragile,
+    input: () => ({ life: 1 }),
     effects: (effect, self) => {
       if (effect.type === 'said') seen.push([effect.word, self.snapshot()?.context.said])
       if (effect.type === 'said' && effect.word === 'one') self.send({ type: 'say', word: 'two' })
@@ -85,7 +94,9 @@ test('the pause before a restart doubles up to its maximum, and a quiet period r
     if (event.type === 'engram.restart') pauses.push(event.delayMs)
   })
   const actor = host.spawn({
-    id: 'a', logic: fragile, input: () => ({ life: 1 }),
+    id: 'a',
+    logic: fragile,
+    input: () => ({ life: 1 }),
     supervision: { maxRestarts: 5, withinMs: 5_000, backoffMs: 300, backoffMaxMs: 1_000 },
   })
   for (const pause of [300, 600, 1_000]) {
@@ -103,7 +114,10 @@ test('one restart more than allowed within the period escalates', () => {
   const exits: unknown[] = []
   const deaths: unknown[] = []
   const actor = host.spawn({
-    id: 'a', logic: fragile, input: () => ({ life: 1 }), supervision,
+    id: 'a',
+    logic: fragile,
+    input: () => ({ life: 1 }),
+    supervision,
     onExit: (exit) => exits.push(exit.kind),
   })
   host.watch('a', (exit) => deaths.push(exit))
@@ -123,8 +137,12 @@ test('one restart more than allowed within the period escalates', () => {
 test('an actor that fails at every start is given up, without recursion', () => {
   const { host, clock, escalations } = kit()
   host.spawn({
-    id: 'a', logic: fragile, supervision: { ...supervision, backoffMs: 0 },
-    input: () => { throw new Error('no input') },
+    id: 'a',
+    logic: fragile,
+    supervision: { ...supervision, backoffMs: 0 },
+    input: () => {
+      throw new Error('no input')
+    },
   })
   clock.advance(0)
   assert.is(escalations.length, 1)
@@ -142,7 +160,11 @@ test('escalation climbs: child to parent to grandparent to the host', () => {
   const events = hostEvents(host)
   host.spawn({ id: 'top', logic: fragile, input })
   host.spawn({
-    id: 'mid', logic: fragile, input, parent: 'top', supervision: { ...supervision, maxRestarts: 1 },
+    id: 'mid',
+    logic: fragile,
+    input,
+    parent: 'top',
+    supervision: { ...supervision, maxRestarts: 1 },
   })
   const low = host.spawn({ id: 'low', logic: fragile, input, parent: 'mid' })
   low.send({ type: 'boom' })
@@ -152,7 +174,9 @@ test('escalation climbs: child to parent to grandparent to the host', () => {
   assert.equal(host.ids(), [])
   assert.match(escalations[0]?.message ?? '', /top gave up.*mid gave up.*low gave up.*boom/)
   assert.equal(events.filter((event) => event.endsWith('escalation')), [
-    'low engram.escalation', 'low engram.escalation', 'mid engram.escalation',
+    'low engram.escalation',
+    'low engram.escalation',
+    'mid engram.escalation',
     'top engram.escalation',
   ])
 })
@@ -166,7 +190,10 @@ test('an effect handler that throws fails the actor, and later effects are not p
   })
   const seen: string[] = []
   const actor = host.spawn({
-    id: 'a', logic: twice, supervision, input: () => undefined,
+    id: 'a',
+    logic: twice,
+    supervision,
+    input: () => undefined,
     effects: (effect) => {
       seen.push(effect.type)
       if (seen.length === 1) throw new Error('disk')
@@ -182,8 +209,12 @@ test('an effect handler that throws fails the actor, and later effects are not p
 test('an async effect handler that rejects fails the actor', async () => {
   const { host, clock, escalations } = kit()
   host.spawn({
-    id: 'a', logic: fragile, input: () => ({ life: 1 }),
-    effects: async () => { throw new Error('late') },
+    id: 'a',
+    logic: fragile,
+    input: () => ({ life: 1 }),
+    effects: async () => {
+      throw new Error('late')
+    },
   })
   await clock.settle()
   assert.match(escalations[0]?.message ?? '', 'late')
@@ -192,8 +223,12 @@ test('an async effect handler that rejects fails the actor', async () => {
 test('a throw in onSnapshot fails the actor', () => {
   const { host, escalations } = kit()
   host.spawn({
-    id: 'a', logic: fragile, input: () => ({ life: 1 }),
-    onSnapshot: () => { throw new Error('view') },
+    id: 'a',
+    logic: fragile,
+    input: () => ({ life: 1 }),
+    onSnapshot: () => {
+      throw new Error('view')
+    },
   })
   assert.match(escalations[0]?.message ?? '', 'view')
 })
@@ -202,12 +237,18 @@ test('done: output, death watch, what is below stops first, and the id is free',
   const { host } = kit()
   const order: string[] = []
   const parent = host.spawn({
-    id: 'p', logic: fragile, input,
+    id: 'p',
+    logic: fragile,
+    input,
     onExit: (exit) => order.push(`p ${exit.kind} ${exit.kind === 'done' ? exit.output.said : ''}`),
   })
   for (const id of ['c1', 'c2']) {
     host.spawn({
-      id, logic: fragile, input, parent: 'p', onExit: (exit) => order.push(`${id} ${exit.kind}`),
+      id,
+      logic: fragile,
+      input,
+      parent: 'p',
+      onExit: (exit) => order.push(`${id} ${exit.kind}`),
     })
   }
   parent.send({ type: 'say', word: 'x' })
@@ -242,7 +283,10 @@ test('kill: no exit actions, effects of the step under way are not performed', (
     on: { go: { actions: [emit({ type: 'one' }), emit({ type: 'two' })] } },
   })
   const actor = host.spawn({
-    id: 'a', logic: machine, input: () => undefined, supervision,
+    id: 'a',
+    logic: machine,
+    input: () => undefined,
+    supervision,
     effects: (effect) => {
       seen.push(effect.type)
       if (seen.length === 1) host.kill('a', 'chaos')
@@ -272,7 +316,9 @@ test('children of an errored actor are disposed of, at any depth', () => {
   const callback = (name: string) => fromCallback(() => () => void disposed.push(name))
   const inner = createMachine({
     invoke: { src: callback('inner') },
-    on: { boom: { actions: () => { throw new Error('inner') } } },
+    on: { boom: { actions: () => {
+      throw new Error('inner')
+    } } },
   })
   const outer = createMachine({
     invoke: [
@@ -282,8 +328,12 @@ test('children of an errored actor are disposed of, at any depth', () => {
     initial: 'work',
     states: { work: {}, rest: {} },
     on: {
-      inner: { actions: ({ self }) => self.getSnapshot().children['inner']?.send({ type: 'boom' }) },
-      boom: { actions: () => { throw new Error('outer') } },
+      inner: {
+        actions: ({ self }) => self.getSnapshot().children['inner']?.send({ type: 'boom' }),
+      },
+      boom: { actions: () => {
+        throw new Error('outer')
+      } },
     },
   })
   const actor = host.spawn({ id: 'a', logic: outer, input: () => undefined })
@@ -311,7 +361,9 @@ test('timers run on the clock port and die with their life', () => {
   const ticking = createMachine({
     initial: 'on',
     states: {
-      on: { after: { 100: { target: 'on', reenter: true, actions: () => { ticks += 1 } } } },
+      on: { after: { 100: { target: 'on', reenter: true, actions: () => {
+        ticks += 1
+      } } } },
     },
   })
   const actor = host.spawn({ id: 'a', logic: ticking, input: () => undefined, supervision })
@@ -329,8 +381,12 @@ test('timers run on the clock port and die with their life', () => {
 test('a callback at the end that throws is escalated, not lost', () => {
   const { host, escalations } = kit()
   host.spawn({
-    id: 'a', logic: fragile, input: () => ({ life: 1 }),
-    onExit: () => { throw new Error('in onExit') },
+    id: 'a',
+    logic: fragile,
+    input: () => ({ life: 1 }),
+    onExit: () => {
+      throw new Error('in onExit')
+    },
   }).stop()
   assert.match(escalations[0]?.message ?? '', 'in onExit')
 })
@@ -339,7 +395,10 @@ test('a tree that grows while it ends is ended all the same', () => {
   const { host, escalations } = kit()
   host.spawn({ id: 'p', logic: fragile, input })
   host.spawn({
-    id: 'c', logic: fragile, input, parent: 'p',
+    id: 'c',
+    logic: fragile,
+    input,
+    parent: 'p',
     onExit: () => void host.spawn({ id: 'c', logic: fragile, input, parent: 'p' }),
   })
   host.shutdown()
@@ -361,9 +420,13 @@ test('spawn refuses bad ids, ids in use, and parents that do not exist', () => {
 
 test('a storm: 200 actors that fail at each event are counted right', () => {
   const { host, clock, escalations } = kit()
-  const actors = Array.from({ length: 200 }, (_, index) => host.spawn({
-    id: `a${index}`, logic: fragile, input: () => ({ life: 1 }), supervision,
-  }))
+  const actors = Array.from({ length: 200 }, (_, index) =>
+    host.spawn({
+      id: `a${index}`,
+      logic: fragile,
+      input: () => ({ life: 1 }),
+      supervision,
+    }))
   for (let round = 0; round < 4; round += 1) {
     for (const actor of actors) actor.send({ type: 'boom' })
     clock.advance(1_000)

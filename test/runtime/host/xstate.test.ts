@@ -21,7 +21,8 @@ test('the mailbox says whether an event is being processed', () => {
 test('an ignored event leaves the very same snapshot; so may a handled one', () => {
   const machine = createMachine({
     initial: 'on',
-    states: { on: { on: { out: { actions: emit({ type: 'out' }) }, quiet: {}, next: 'last' } }, last: {} },
+    states: { on: { on: { out: { actions: emit({ type: 'out' }) }, quiet: {}, next: 'last' } },
+      last: {} },
   })
   const actor = createActor(machine).start()
   const ignored = (type: string): boolean => {
@@ -29,7 +30,8 @@ test('an ignored event leaves the very same snapshot; so may a handled one', () 
     actor.send({ type } as never)
     return wasIgnored(before, snapshotOf(actor), { type })
   }
-  assert.equal(['nothing', 'out', 'quiet', 'next', 'next'].map(ignored), [true, false, false, false, true])
+  assert.equal(['nothing', 'out', 'quiet', 'next', 'next'].map(ignored), [true, false, false, false,
+    true])
 })
 
 test('stopping runs no exit actions, and stops the children', () => {
@@ -47,7 +49,9 @@ test('an errored actor leaves its children running, until the host disposes of t
   const seen: string[] = []
   const machine = createMachine({
     invoke: { src: fromCallback(() => () => void seen.push('child')) },
-    on: { boom: { actions: () => { throw new Error('boom') } } },
+    on: { boom: { actions: () => {
+      throw new Error('boom')
+    } } },
   })
   const actor = createActor(machine)
   actor.subscribe({ error: () => {} })
@@ -60,8 +64,10 @@ test('an errored actor leaves its children running, until the host disposes of t
 
 test('the set of children keeps its identity while it does not change', () => {
   const machine = createMachine({
-    context: { n: 0 }, invoke: { src: fromCallback(() => undefined), id: 'c' },
-    initial: 'a', states: { a: { on: { go: 'b' } }, b: {} },
+    context: { n: 0 },
+    invoke: { src: fromCallback(() => undefined), id: 'c' },
+    initial: 'a',
+    states: { a: { on: { go: 'b' } }, b: {} },
   })
   const actor = createActor(machine).start()
   const { children } = snapshotOf(actor)

@@ -7,9 +7,8 @@ import { nodeMachine } from '../../../machines/node.js'
 import { endingOf } from '../../../runtime/cli/errors.js'
 import { createMetrics } from '../../../runtime/http/metrics.js'
 import { nodeRoutes } from '../../../runtime/http/nodeRoutes.js'
-import {
-  HttpListenError, parseAddress, startHttpServer, text,
-} from '../../../runtime/http/server.js'
+import { HttpListenError, parseAddress, startHttpServer,
+  text } from '../../../runtime/http/server.js'
 import type { HttpServer } from '../../../runtime/http/server.js'
 import type { MemberStatus, NodeStatusReport } from '../../../runtime/status/status.js'
 import { shared } from '../../../runtime/system/slices.js'
@@ -28,8 +27,8 @@ http.before(async () => {
   server = await startHttpServer({
     address: '127.0.0.1:0',
     routes: {
-      ...nodeRoutes(() => report, metrics, () =>
-        ({ state: report.node.state, reason: `${report.node.state}: for a reason` })),
+      ...nodeRoutes(() => report, metrics,
+        () => ({ state: report.node.state, reason: `${report.node.state}: for a reason` })),
       '/fails': () => {
         throw new Error('secret detail')
       },
@@ -58,12 +57,16 @@ function get(path: string, options: { method?: string; host?: string } = {}): Pr
   return new Promise((resolve, reject) => {
     const { method = 'GET', host } = options
     const sent = request({
-      port: server.port, host: '127.0.0.1', path, method, headers: host ? { host } : {},
+      port: server.port,
+      host: '127.0.0.1',
+      path,
+      method,
+      headers: host ? { host } : {},
     }, (response) => {
       let body = ''
       response.on('data', (chunk) => (body += String(chunk)))
-      response.on('end', () =>
-        resolve({ status: response.statusCode ?? 0, body, headers: response.headers }))
+      response.on('end',
+        () => resolve({ status: response.statusCode ?? 0, body, headers: response.headers }))
     })
     sent.on('error', reject)
     sent.end()
@@ -169,8 +172,8 @@ http('/healthz and /readyz differ: isolated is healthy, and not ready', async ()
   report = { ...report, node: { ...report.node, state: 'isolated' } }
   assert.is((await get('/healthz')).status, 200)
   const got = await get('/readyz')
-  assert.equal([got.status, got.body],
-    [503, 'not ready: 1 of 2 checks\nnode: the node is isolated\n'])
+  assert.equal([got.status, got.body], [503,
+    'not ready: 1 of 2 checks\nnode: the node is isolated\n'])
   assert.is((await get('/healthz')).body, 'ok\nisolated: for a reason\n')
   report = { ...report, node: { ...report.node, state: 'failed' } }
   assert.is((await get('/healthz')).status, 503)
@@ -213,11 +216,11 @@ http('/readyz: ready is who has joined and is in sync in all its spaces', async 
   for (const [over, missing] of notReady) {
     report = { ...report, spaces: [member!, { ...member!, space: 'other', ...over }] }
     const got = await get('/readyz')
-    assert.equal([got.status, got.body],
-      [503, `not ready: 1 of 3 checks\nspace other: ${missing}\n`])
+    assert.equal([got.status, got.body], [503,
+      `not ready: 1 of 3 checks\nspace other: ${missing}\n`])
     assert.is((await get('/readyz?verbose')).body,
       `not ready: 1 of 3 checks\n[-] space other: ${missing}\n[+] node: ok\n`
-      + '[+] space demo: ok\n')
+        + '[+] space demo: ok\n')
   }
 })
 
@@ -234,14 +237,15 @@ http('/readyz: a node that does not hold what it should is not ready', async () 
   const unheldSpaces = { odd: 'it cannot be started: no room' }
   report = { ...report, node: { ...report.node, unheldSpaces } }
   const got = await get('/readyz')
-  assert.equal([got.status, got.body],
-    [503, 'not ready: 1 of 3 checks\nspace odd: it cannot be started: no room\n'])
+  assert.equal([got.status, got.body], [503,
+    'not ready: 1 of 3 checks\nspace odd: it cannot be started: no room\n'])
 })
 
 http('/readyz of thousands of spaces is a page', async () => {
   const [member] = report.spaces
-  report = { ...report, spaces: Array.from({ length: 5000 }, (_, at) =>
-    ({ ...member!, space: `s${at}`, blocked: 'no disk' })) }
+  report = { ...report,
+    spaces: Array.from({ length: 5000 },
+      (_, at) => ({ ...member!, space: `s${at}`, blocked: 'no disk' })) }
   const lines = (await get('/readyz')).body.trimEnd().split('\n')
   assert.is(lines.length, 1002)
   assert.is(lines.at(-1), 'and 4000 more')
@@ -273,8 +277,10 @@ http('nothing else is there, and failures tell no details', async () => {
 function joined(): void {
   const [member] = report.spaces
   report = {
-    ...report, spaces: [{
-      ...member!, lag: { n2: { ...member!.lag['n2']!, lagBytes: 2048, lagMs: 1500 } },
+    ...report,
+    spaces: [{
+      ...member!,
+      lag: { n2: { ...member!.lag['n2']!, lagBytes: 2048, lagMs: 1500 } },
     }],
   }
 }
@@ -330,18 +336,21 @@ http('telemetry: counters and distributions in base units, labels fitted', async
 })
 
 http('metrics of forks: nothing is zero, and is there all the same', async () => {
-  const of = async (): Promise<string[]> => (await get('/metrics')).body.split('\n')
-    .filter((line) => /^engram_(fork_reports|quarantined|salvages_w|reconciled)/.test(line))
+  const of = async (): Promise<string[]> =>
+    (await get('/metrics')).body.split('\n')
+      .filter((line) => /^engram_(fork_reports|quarantined|salvages_w|reconciled)/.test(line))
   assert.equal(await of(), [
-    'engram_fork_reports_open{space="demo"} 0', 'engram_quarantined_writes{space="demo"} 0',
+    'engram_fork_reports_open{space="demo"} 0',
+    'engram_quarantined_writes{space="demo"} 0',
     'engram_salvages_waiting{space="demo"} 0',
   ])
   const books = { open: 2, quarantined: 7, waiting: 30, salvagesWaiting: 3, reports: [] }
   report = { ...report, spaces: report.spaces.map((member) => ({ ...member, books })) }
-  metrics.telemetry.count('reconciledWrites', 5,
-    { space: 'demo', outcome: 'merged', via: 'salvage' })
+  metrics.telemetry.count('reconciledWrites', 5, { space: 'demo', outcome: 'merged',
+    via: 'salvage' })
   assert.equal(await of(), [
-    'engram_fork_reports_open{space="demo"} 2', 'engram_quarantined_writes{space="demo"} 7',
+    'engram_fork_reports_open{space="demo"} 2',
+    'engram_quarantined_writes{space="demo"} 7',
     'engram_salvages_waiting{space="demo"} 3',
     'engram_reconciled_writes_total{space="demo",outcome="merged",via="salvage"} 5',
   ])

@@ -29,11 +29,13 @@ function calls(): Call[] {
   return [...sources('actors'), ...sources('runtime')].flatMap((file) => {
     const text = readFileSync(join(root, file), 'utf8')
     const found = [...text.matchAll(
-      /telemetry\??\.(count|observe)\(\s*'(\w+)'([^;{}]*?)(?:\{([^}]*)\})?\s*\)(?=[\s;)]|$)/g)]
+      /telemetry\??\.(count|observe)\(\s*'(\w+)'([^;{}]*?)(?:\{([^}]*)\})?\s*\)(?=[\s;)]|$)/g,
+    )]
     const all = [...text.matchAll(/telemetry\??\.(?:count|observe)\(/g)]
     assert.is(found.length, all.length, `${file}: a call that this test cannot read`)
     return found.map(([, method, name = '', , labels = '']) => ({
-      name, kind: method === 'count' ? 'counter' : 'distribution',
+      name,
+      kind: method === 'count' ? 'counter' : 'distribution',
       labels: labels.split(',').flatMap((one) => /^\s*(\w+)/.exec(one)?.[1] ?? []),
     }))
   })
@@ -69,7 +71,8 @@ test('/metrics explains each metric, once, before anything has happened', async 
   }
   for (const name of ['engram_replication_lag_seconds', 'engram_loss_window_entries',
     'engram_in_sync_members', 'engram_journal_bytes', 'engram_promotion_seconds',
-    'engram_durable_ack_seconds', 'engram_writes_total', 'engram_host_restarts_total']) {
+    'engram_durable_ack_seconds', 'engram_writes_total', 'engram_host_restarts_total'])
+  {
     assert.ok(names.includes(name), name)
   }
   assert.match(text, /^engram_writes_total 0$/m)
@@ -83,7 +86,8 @@ interface Sample {
 
 function recorder() {
   const samples: Sample[] = []
-  const keep = (name: string, value = 1, labels = {}): void => void samples.push({ name, value, labels })
+  const keep = (name: string, value = 1, labels = {}): void =>
+    void samples.push({ name, value, labels })
   return { samples, telemetry: { count: keep, observe: keep } }
 }
 
@@ -96,8 +100,8 @@ test('the ack latency is observed once a batch: its slowest write', async () => 
   await settle()
   await side.clock.advanceAsync(7)
   await side.journal.release()
-  assert.equal(samples.filter(({ name }) => name === 'durableAckMs'),
-    [{ name: 'durableAckMs', value: 7, labels: {} }])
+  assert.equal(samples.filter(({ name }) => name === 'durableAckMs'), [{ name: 'durableAckMs',
+    value: 7, labels: {} }])
 })
 
 test('every error answer is counted by its code', async () => {
@@ -114,12 +118,16 @@ test('every error answer is counted by its code', async () => {
   await side.clock.advanceAsync(5001)
   side.ingest.expire()
   await side.journal.release()
-  assert.equal(samples.filter(({ name }) => name === 'writesRefused').map((one) => one.labels['code']),
-    ['OVERLOADED', 'INVALID_OPERATION', 'ACK_TIMEOUT'])
+  assert.equal(
+    samples.filter(({ name }) => name === 'writesRefused').map((one) => one.labels['code']),
+    ['OVERLOADED', 'INVALID_OPERATION', 'ACK_TIMEOUT'],
+  )
 })
 
 test('an idle process is not woken to measure the delay of its event loop', async () => {
-  const metrics = createMetrics(() => { throw new Error('no node') })
+  const metrics = createMetrics(() => {
+    throw new Error('no node')
+  })
   const names = metrics.registry.getMetricsAsArray().map(({ name }) => name)
   assert.ok(names.includes('nodejs_eventloop_lag_seconds'), names.join(', '))
   assert.ok(names.includes('process_resident_memory_bytes'))

@@ -31,13 +31,16 @@ async function kit() {
   service.attach(own)
   const ask = async (request: unknown, to = 'n1'): Promise<Answer> => {
     const text = typeof request === 'string' ? request : JSON.stringify(request)
-    const answer = asker.request(`engram.v1.status.${to}.events`, Buffer.from(text),
-      { timeoutMs: 1_000 })
+    const answer = asker.request(`engram.v1.status.${to}.events`, Buffer.from(text), {
+      timeoutMs: 1_000,
+    })
     await clock.advanceAsync(1)
     return answerOf(await answer)
   }
-  const note = (message: string, space = 'demo'): void => recorder.note(
-    { type: 'notice', space, kind: 'blocked', isAlert: true, message, detail: {} })
+  const note = (message: string, space = 'demo'): void =>
+    recorder.note(
+      { type: 'notice', space, kind: 'blocked', isAlert: true, message, detail: {} },
+    )
   return { clock, own, asker, recorder, service, ask, note }
 }
 
@@ -94,7 +97,9 @@ test('a burst is answered, each of it, with a refusal where there is no room', a
     asker.publish('engram.v1.status.n1.events', Buffer.from('{}'), { reply: '_INBOX.a' })
   }
   let early: readonly Answer[] = []
-  clock.setTimeout(() => { early = [...answers] }, 0)
+  clock.setTimeout(() => {
+    early = [...answers]
+  }, 0)
   await clock.advanceAsync(10)
   assert.is(answers.length, 20_000)
   const refused = answers.filter(({ ok }) => !ok)

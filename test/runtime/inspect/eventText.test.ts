@@ -1,12 +1,10 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type {
-  NodeEventState, PromotionReport, RecordedEvent,
-} from '../../../machines/protocol/events.js'
+import type { NodeEventState, PromotionReport,
+  RecordedEvent } from '../../../machines/protocol/events.js'
 import type { EventLine } from '../../../runtime/inspect/eventLine.js'
-import type {
-  Envelope, InspectionStreamEvent, StateValue,
-} from '../../../runtime/inspect/schema.js'
+import type { Envelope, InspectionStreamEvent,
+  StateValue } from '../../../runtime/inspect/schema.js'
 import { summaryText } from '../../../runtime/inspect/summaryText.js'
 import { eventLine, EventText, InOrder } from '../../../runtime/inspect/eventText.js'
 import { mergeStatus } from '../../../runtime/status/mergeStatus.js'
@@ -23,16 +21,28 @@ function storyKit(space?: string) {
 }
 
 function envelope(
-  node: string, events: readonly InspectionStreamEvent[], present: Envelope['present'] = null,
+  node: string,
+  events: readonly InspectionStreamEvent[],
+  present: Envelope['present'] = null,
 ): Envelope {
   return { version: 1, node, incarnation: 1, stream: '1', number: 1, dropped: 0, present, events }
 }
 
 function transition(
-  actor: string, from: StateValue, state: StateValue, reason: string | null = null,
+  actor: string,
+  from: StateValue,
+  state: StateValue,
+  reason: string | null = null,
 ): InspectionStreamEvent {
   return {
-    type: 'transition', actor, from, state, reason, event: 'x', atMs: 1_000, status: 'active',
+    type: 'transition',
+    actor,
+    from,
+    state,
+    reason,
+    event: 'x',
+    atMs: 1_000,
+    status: 'active',
     summary: {},
   }
 }
@@ -44,70 +54,114 @@ function recorded(event: RecordedEvent): InspectionStreamEvent {
 }
 
 const gone = (node: string, atMs: number): RecordedEvent => ({
-  type: 'peer', id: atMs, node, atMs, peer: 'n1', state: 'gone',
-  vacancy: 'noResponders', life: { incarnation: 9, connection: 1 },
+  type: 'peer',
+  id: atMs,
+  node,
+  atMs,
+  peer: 'n1',
+  state: 'gone',
+  vacancy: 'noResponders',
+  life: { incarnation: 9, connection: 1 },
   reason: '503: its connection is gone',
 })
 const back = (node: string, atMs: number): RecordedEvent =>
   ({ ...gone(node, atMs), state: 'back', vacancy: null, reason: 'heartbeats' }) as RecordedEvent
 
 const promotion: PromotionReport = {
-  atMs: 2_000, space: 'demo', epoch: 4, from: 'n1', to: 'n2', vacancy: 'noResponders',
-  reason: 'NATS says that n1 is no longer connected', ms: 210, atRisk: 0,
+  atMs: 2_000,
+  space: 'demo',
+  epoch: 4,
+  from: 'n1',
+  to: 'n2',
+  vacancy: 'noResponders',
+  reason: 'NATS says that n1 is no longer connected',
+  ms: 210,
+  atRisk: 0,
 }
 const promoted = (
-  over: Partial<PromotionReport> = {}, node = 'n2', inSync = ['n2', 'n3'],
-): RecordedEvent => ({ type: 'promoted', ...at, node, promotion: { ...promotion, ...over }, inSync })
+  over: Partial<PromotionReport> = {},
+  node = 'n2',
+  inSync = ['n2', 'n3'],
+): RecordedEvent => ({ type: 'promoted', ...at, node, promotion: { ...promotion, ...over },
+  inSync })
 
 const notice = (
-  kind: string, message: string, over: object = {}, isAlert = true,
+  kind: string,
+  message: string,
+  over: object = {},
+  isAlert = true,
 ): RecordedEvent => ({
-  type: 'notice', ...at, space: 'demo', kind, isAlert, message, detail: {}, ...over,
+  type: 'notice',
+  ...at,
+  space: 'demo',
+  kind,
+  isAlert,
+  message,
+  detail: {},
+  ...over,
 })
 
 test('a candidacy comes before its first step, though that is sent first', () => {
   const { take, lines } = storyKit()
   const promoting = transition('space.demo', 'replica', 'promoting', 'vacancy: noResponders')
   const born: InspectionStreamEvent = {
-    type: 'actor', actor: 'space.demo.promotion', parent: 'space.demo', chart: 'promotion',
-    atMs: 1_000, status: 'active', state: { surveying: 'reading' }, reason: null, summary: {},
+    type: 'actor',
+    actor: 'space.demo.promotion',
+    parent: 'space.demo',
+    chart: 'promotion',
+    atMs: 1_000,
+    status: 'active',
+    state: { surveying: 'reading' },
+    reason: null,
+    summary: {},
   }
   // The role is spawned within the transition of its space, which is over a millisecond later.
   take('n2', born, { ...promoting, atMs: 1_001 } as InspectionStreamEvent)
   take('n2', { ...promoting, atMs: 9_000 } as InspectionStreamEvent)
   const order = new InOrder()
   for (const line of lines) order.add(line, 0)
-  assert.equal(order.due(Infinity).map(({ state, at }) => [state, at.slice(17, 23)]),
-    [['promoting', '01.000'], ['surveying', '01.000'], ['promoting', '09.000']])
+  assert.equal(order.due(Infinity).map(({ state, at }) => [state, at.slice(17, 23)]), [['promoting',
+    '01.000'], ['surveying', '01.000'], ['promoting', '09.000']])
 })
 
 test('a failover: the loss, the candidacy, its steps and reasons, the new primary', () => {
   const { take, lines, texts } = storyKit()
-  take('n2',
-    recorded(gone('n2', 1_000)),
+  take('n2', recorded(gone('n2', 1_000)),
     transition('space.demo', 'replica', 'promoting', 'vacancy: noResponders'),
     transition('space.demo.promotion', 'surveying', 'awaitingVacancy', 'I am at (3, 42)'),
     transition('space.demo.promotion', 'awaitingVacancy', 'claiming', 'noResponders'),
     transition('space.demo.promotion', { claiming: 'asking' }, { claiming: 'settling' }),
-    transition('space.demo.promotion', 'confirming', 'won', 'won'),
-    recorded(promoted()))
+    transition('space.demo.promotion', 'confirming', 'won', 'won'), recorded(promoted()))
   assert.equal(texts(), [
     'n1 is gone, reported by n2: NATS says that n1 is no longer connected',
     'n2 starts a promotion for demo: NATS says that the primary is no longer connected',
     'n2, candidate for demo, waits for proof that the former primary has ended: '
-      + 'I am at (3, 42)',
+    + 'I am at (3, 42)',
     'n2, candidate for demo, claims the next epoch: noResponders',
     'n2, candidate for demo, has won',
     'n2 is the primary of demo, in epoch 4: NATS says that n1 is no longer connected. Writes were '
-      + 'interrupted for 210 ms; no write is known to be missing; in sync: n2, n3',
+    + 'interrupted for 210 ms; no write is known to be missing; in sync: n2, n3',
   ])
   assert.equal(lines[0], {
-    at: '1970-01-01T00:00:01.000Z', kind: 'node', text: texts()[0], node: 'n2', peer: 'n1',
-    id: 'gone/n1/9.1', state: 'dead', reason: '503: its connection is gone',
+    at: '1970-01-01T00:00:01.000Z',
+    kind: 'node',
+    text: texts()[0],
+    node: 'n2',
+    peer: 'n1',
+    id: 'gone/n1/9.1',
+    state: 'dead',
+    reason: '503: its connection is gone',
   })
   assert.equal(lines.at(-1), {
-    at: '1970-01-01T00:00:02.000Z', kind: 'epoch', text: texts().at(-1), id: 'promoted/demo/4',
-    node: 'n2', space: 'demo', epoch: 4, reason: promotion.reason, promotion,
+    at: '1970-01-01T00:00:02.000Z',
+    kind: 'epoch',
+    text: texts().at(-1),
+    id: 'promoted/demo/4',
+    node: 'n2',
+    space: 'demo',
+    epoch: 4,
+    reason: promotion.reason,
+    promotion,
   })
 })
 
@@ -118,8 +172,10 @@ test('what a promotion cost: what is missing, what is not known, and who had non
     return texts()[0] ?? ''
   }
   assert.match(text({ atRisk: 1 }), '; at least 1 write of n1 is missing until it returns')
-  assert.match(text({ atRisk: 1_234 }), '; at least 1,234 writes of n1 are missing until it returns')
-  assert.match(text({ atRisk: null }), '; it is not known whether n1 had writes that are missing here')
+  assert.match(text({ atRisk: 1_234 }),
+    '; at least 1,234 writes of n1 are missing until it returns')
+  assert.match(text({ atRisk: null }),
+    '; it is not known whether n1 had writes that are missing here')
   assert.match(text({ from: 'n2', vacancy: 'own', reason: 'n2 had lost its place as primary' }),
     'n2 is the primary of demo again, in epoch 4: n2 had lost its place as primary. Writes were')
   assert.is(text({ from: null, vacancy: 'none', reason: 'there is no primary yet' }),
@@ -133,7 +189,9 @@ test('an event that several nodes record is one line, again at each return', () 
   take('n2', recorded(back('n2', 3_010)), recorded(gone('n2', 9_000)))
   take('n3', recorded(promoted()), recorded(promoted({}, 'n3')))
   assert.equal(texts().map((text) => text.slice(0, 31)), [
-    'n1 is gone, reported by n2: NAT', 'n1 is back, reported by n3', 'n1 is gone, reported by n2: NAT',
+    'n1 is gone, reported by n2: NAT',
+    'n1 is back, reported by n3',
+    'n1 is gone, reported by n2: NAT',
     'n2 is the primary of demo, in e',
   ])
 })
@@ -142,11 +200,17 @@ test('the past is told in order of time, and nothing of it twice', () => {
   const { story, take, lines } = storyKit()
   take('n2', recorded(promoted({ epoch: 5, atMs: 8_000 })))
   const past = story.onPast([
-    back('n3', 3_000), promoted({ epoch: 5, atMs: 8_000 }, 'n3'), gone('n3', 1_100),
-    gone('n2', 1_000), promoted(), promoted({}, 'n1'),
+    back('n3', 3_000),
+    promoted({ epoch: 5, atMs: 8_000 }, 'n3'),
+    gone('n3', 1_100),
+    gone('n2', 1_000),
+    promoted(),
+    promoted({}, 'n1'),
   ])
   assert.equal(past.map(({ at: time, id }) => [time.slice(17, 23), id]), [
-    ['01.000', 'gone/n1/9.1'], ['02.000', 'promoted/demo/4'], ['03.000', 'back/n1/9.1'],
+    ['01.000', 'gone/n1/9.1'],
+    ['02.000', 'promoted/demo/4'],
+    ['03.000', 'back/n1/9.1'],
   ])
   assert.is(lines.length, 1, 'it is returned, and not told')
   take('n3', recorded(promoted({}, 'n3')))
@@ -183,18 +247,15 @@ test('a handover, a step down, a damaged log', () => {
 
 test('alerts, and lines like one that call for nobody', () => {
   const { take, lines } = storyKit()
-  take('n1',
-    recorded(notice('inSyncShrunk', 'in sync: n1 (n2 is dead)', { id: 1 })),
+  take('n1', recorded(notice('inSyncShrunk', 'in sync: n1 (n2 is dead)', { id: 1 })),
     recorded(notice('inSyncGrown', 'in sync: n1, n2 (n2 has joined)', { id: 2 })),
     recorded(notice('replicaLag', 'replica n2 is 9.2 s behind (limit 5.0 s)', { id: 3 })),
     recorded(notice('replicaLagCleared', 'replica n2 has caught up', { id: 4 })),
     recorded(notice('paused', 'failover was paused by ann', { id: 5 })),
     recorded(notice('novel', 'something', { id: 6 }, false)))
   assert.equal(lines.map(({ kind, text, alert: name }) => [kind, name, text]), [
-    ['inSync', 'inSyncShrunk',
-      'demo: fewer members are in sync; in sync: n1 (n2 is dead)'],
-    ['inSync', 'inSyncGrown',
-      'demo: more members are in sync; in sync: n1, n2 (n2 has joined)'],
+    ['inSync', 'inSyncShrunk', 'demo: fewer members are in sync; in sync: n1 (n2 is dead)'],
+    ['inSync', 'inSyncGrown', 'demo: more members are in sync; in sync: n1, n2 (n2 has joined)'],
     ['alert', 'replicaLag', 'ALERT replicaLag: demo: replica n2 is 9.2 s behind (limit 5.0 s) '
       + '(reported by n2)'],
     ['alert', 'replicaLagCleared', 'demo: replica n2 has caught up'],
@@ -214,17 +275,22 @@ test('forks are reported as progress, not as alerts', () => {
       recorded(notice('forkReportClosed', 'closed', {
         id: 5 + index,
         detail: {
-          epoch: 3, formerPrimary: 'n1', outcome, lost: outcome === 'lost' ? 1_200 : 0,
+          epoch: 3,
+          formerPrimary: 'n1',
+          outcome,
+          lost: outcome === 'lost' ? 1_200 : 0,
           reason: 'n1 came back with another disk',
         },
-      }))))
+      }))
+    ))
   assert.equal(lines.map(({ kind, text, epoch }) => [kind, text, epoch]), [
     ['fork', 'demo: epoch 3 of n1', 3],
     ['fork', 'demo: 1 write of epoch 3', undefined],
     ['fork', 'demo: epoch 3 is reconciled', undefined],
     ['alert', 'ALERT constructor: demo: no kind of alert (reported by n2)', undefined],
     ['fork', 'demo: settled: n1 (epoch 3) had no write that the others lack; no write is lost', 3],
-    ['fork', 'demo: settled: the writes that only n1 (epoch 3) had were merged; no write is lost', 3],
+    ['fork', 'demo: settled: the writes that only n1 (epoch 3) had were merged; no write is lost',
+      3],
     ['fork', 'demo: settled for n1 (epoch 3): n1 came back with another disk; at least 1,200 '
       + 'writes are lost', 3],
     ['fork', 'demo: an operator closed the report on n1 (epoch 3)', 3],
@@ -243,9 +309,11 @@ test('the life of a node, its own and as its peers see it', () => {
   assert.equal(texts(), [
     'n2 runs: 0.1.0, incarnation 7',
     'n2 has lost its connection to NATS and is primary of no space until it is back: the server stopped answering '
-      + 'pings',
-    'n2 is connected to NATS again: x', 'n2 hands over and stops: told to stop',
-    'n2 has stopped', 'n2 has failed and ends: a failed fdatasync',
+    + 'pings',
+    'n2 is connected to NATS again: x',
+    'n2 hands over and stops: told to stop',
+    'n2 has stopped',
+    'n2 has failed and ends: a failed fdatasync',
     'n1 has left, reported by n3',
   ])
 })
@@ -253,10 +321,8 @@ test('the life of a node, its own and as its peers see it', () => {
 test('actors killed, restarted, given up', () => {
   const { take, texts } = storyKit()
   const of = { actor: 'space.demo.primary', atMs: 1 }
-  take('n1',
-    { type: 'kill', ...of, reason: 'chaos' },
-    { type: 'restart', ...of, attempt: 1, delayMs: 10.4, error: 'boom' },
-    { type: 'escalation', ...of, to: 'space.demo', error: 'boom' })
+  take('n1', { type: 'kill', ...of, reason: 'chaos' }, { type: 'restart', ...of, attempt: 1,
+    delayMs: 10.4, error: 'boom' }, { type: 'escalation', ...of, to: 'space.demo', error: 'boom' })
   assert.equal(texts(), [
     'n1: actor space.demo.primary was killed: chaos',
     'n1: actor space.demo.primary failed and is restarted in 10 ms: boom',

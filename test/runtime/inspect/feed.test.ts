@@ -57,8 +57,8 @@ test('a change of state is sent with its reason; what changes none is counted', 
   const [change, ...others] = eventsOf(texts)
   assert.is(others.length, 0, 'counts are sent less often')
   if (change?.type !== 'transition') throw new Error(`not a transition: ${change?.type}`)
-  assert.equal([change.actor, change.from, change.state, change.event, change.reason],
-    ['a', 'off', 'on', 'pressed', 'it was dark'])
+  assert.equal([change.actor, change.from, change.state, change.event, change.reason], ['a', 'off',
+    'on', 'pressed', 'it was dark'])
   clock.advance(500)
   const [progress] = only(eventsOf(texts), 'progress')
   assert.equal(progress?.counts, { looked: 30 })
@@ -73,10 +73,13 @@ test('a change of state names the transitions taken, as the chart has them', () 
     guards: { isReady: () => true, isBlocked: () => false },
     delays: { patience: 400 },
   }).createMachine({
-    id: 'judge', initial: 'waiting',
+    id: 'judge',
+    initial: 'waiting',
     states: {
       waiting: {
-        on: { asked: [{ guard: 'isBlocked', target: 'over' }, { guard: 'isReady', target: 'judging' }] },
+        on: {
+          asked: [{ guard: 'isBlocked', target: 'over' }, { guard: 'isReady', target: 'judging' }],
+        },
       },
       judging: { always: { target: 'deciding.first' } },
       deciding: { initial: 'first', states: { first: { after: { patience: '#judge.over' } } } },
@@ -97,8 +100,8 @@ test('a change of state names the transitions taken, as the chart has them', () 
   ])
   const [timer] = asked?.timers ?? []
   assert.equal(asked?.timers?.length, 1)
-  assert.equal({ ...timer, startedAtMs: 0 },
-    { name: 'patience', state: 'deciding.first', startedAtMs: 0, delayMs: 400 })
+  assert.equal({ ...timer, startedAtMs: 0 }, { name: 'patience', state: 'deciding.first',
+    startedAtMs: 0, delayMs: 400 })
   assert.ok(Math.abs((timer?.startedAtMs ?? 0) - askedAtMs) < 1_000, `${timer?.startedAtMs}`)
   const again = only(eventsOf(feed.present()), 'actor')[0]?.timers?.[0]
   assert.is(again?.startedAtMs, timer?.startedAtMs, 'however often one looks')
@@ -161,7 +164,8 @@ test('kill, restart, exit; the next life is an actor anew', () => {
 test('children of a chart come and go with its states', () => {
   const { feed, clock, host } = feedKit()
   const machine = setup({ actors: { side: fromCallback(() => undefined) } }).createMachine({
-    id: 'parent', initial: 'with',
+    id: 'parent',
+    initial: 'with',
     states: {
       with: { invoke: { src: 'side', id: 'side' }, on: { left: 'without' } },
       without: { on: { entered: 'with' } },
@@ -214,8 +218,10 @@ test('the present in slices: what happens meanwhile is told after it, in order',
   assert.equal([present?.present?.parts, after?.present], [1, null])
   assert.is(only(present!.events, 'actor').length, 201)
   assert.is(only(present!.events, 'actor')[0]?.state, 'off', 'as it was when its turn came')
-  assert.equal(only(after!.events, 'transition').map(({ actor, state }) => [actor, state]),
-    [['space.s0', 'on'], ['space.s199', 'on'], ['space.s199', 'off']])
+  assert.equal(only(after!.events, 'transition').map(({ actor, state }) => [actor, state]), [[
+    'space.s0',
+    'on',
+  ], ['space.s199', 'on'], ['space.s199', 'off']])
   assert.equal(again, texts.slice(0, 1), 'one for all who asked before it was sent')
   assert.ok((after?.number ?? 0) > (present?.number ?? 0))
 })
@@ -247,7 +253,9 @@ test('thousands of events while the present is sent: nothing is dropped, and som
 test('a context that is no object, is deep, or throws harms nobody', () => {
   const { feed, host, logger } = feedKit()
   const deep = { a: { b: { c: { d: { e: 1 } } } }, list: Array.from({ length: 99 }, () => 1) }
-  const bad = { get boom(): number { throw new Error('getter') } }
+  const bad = { get boom(): number {
+    throw new Error('getter')
+  } }
   for (const [id, context] of Object.entries({ deep, bad, bytes: { data: new Uint8Array(9) } })) {
     host.spawn({ id, logic: createMachine({ context: context as object }), input: () => undefined })
   }
@@ -255,7 +263,8 @@ test('a context that is no object, is deep, or throws harms nobody', () => {
   const shown = Object.fromEntries(only(eventsOf(feed.present()), 'actor')
     .map(({ actor, summary }) => [actor, summary]))
   assert.equal(shown, {
-    deep: { a: { b: { c: { d: '(object)' } } }, list: '(99 items)' }, bad: {},
+    deep: { a: { b: { c: { d: '(object)' } } }, list: '(99 items)' },
+    bad: {},
     bytes: { data: '(9 bytes)' },
   })
   assert.is(logger.lines.filter(({ level }) => level === 'error').length, 0)
@@ -263,11 +272,21 @@ test('a context that is no object, is deep, or throws harms nobody', () => {
 
 test('summaries: words of the protocol are shown, other texts by their length', () => {
   assert.equal(summaryOf({
-    lastReason: 'because', inSync: ['n1', 'n2'], content: 'private', key: 'k1', big: 5n,
-    nested: { primary: 'n1', note: 'private' }, nothing: null, run: () => 1,
+    lastReason: 'because',
+    inSync: ['n1', 'n2'],
+    content: 'private',
+    key: 'k1',
+    big: 5n,
+    nested: { primary: 'n1', note: 'private' },
+    nothing: null,
+    run: () => 1,
   }), {
-    lastReason: 'because', inSync: ['n1', 'n2'], content: '(7 characters)',
-    key: '(2 characters)', big: '5', nested: { primary: 'n1', note: '(7 characters)' },
+    lastReason: 'because',
+    inSync: ['n1', 'n2'],
+    content: '(7 characters)',
+    key: '(2 characters)',
+    big: '5',
+    nested: { primary: 'n1', note: '(7 characters)' },
     nothing: null,
   })
   assert.equal(summaryOf('text'), {})
@@ -278,8 +297,13 @@ test('messages between nodes are counted by kind and receiver, while somebody li
   const connection = await traffic.over(new MemoryBroker().bus()).connect()
   const send = () => {
     for (const subject of [
-      'engram.v1.wal.demo.n2', 'engram.v1.wal.demo.n2', 'engram.v1.heartbeat.n1',
-      'engram.v1.ack.demo.n3', '_INBOX.x.1', 'engram.v1.inspect.n1', '$KV.engram.node.n1',
+      'engram.v1.wal.demo.n2',
+      'engram.v1.wal.demo.n2',
+      'engram.v1.heartbeat.n1',
+      'engram.v1.ack.demo.n3',
+      '_INBOX.x.1',
+      'engram.v1.inspect.n1',
+      '$KV.engram.node.n1',
     ]) connection.publish(subject, new Uint8Array(10))
   }
   send()
@@ -290,7 +314,9 @@ test('messages between nodes are counted by kind and receiver, while somebody li
   const seen = only(eventsOf(texts), 'messages')
     .map(({ kind, space, to, count, bytes }) => [kind, space, to, count, bytes])
   assert.equal(seen, [
-    ['wal', 'demo', 'n2', 2, 20], ['heartbeat', null, null, 1, 10], ['ack', 'demo', 'n3', 1, 10],
+    ['wal', 'demo', 'n2', 2, 20],
+    ['heartbeat', null, null, 1, 10],
+    ['ack', 'demo', 'n3', 1, 10],
   ])
   end()
   send()
@@ -299,7 +325,13 @@ test('messages between nodes are counted by kind and receiver, while somebody li
 
 test('an envelope of a later version is refused; unknown events and fields are passed over', () => {
   const head = {
-    version: 1, node: 'n1', incarnation: 1, stream: '1.1', number: 1, dropped: 0, present: null,
+    version: 1,
+    node: 'n1',
+    incarnation: 1,
+    stream: '1.1',
+    number: 1,
+    dropped: 0,
+    present: null,
   }
   const exit = { type: 'exit', actor: 'a', atMs: 1, kind: 'done', new: true }
   const envelope = read(JSON.stringify({ ...head, events: [{ type: 'later' }, exit], new: 1 }))
@@ -313,7 +345,9 @@ test('assign that throws under observation fails the actor, not the feed', () =>
   const texts: string[] = []
   feed.listen((envelope) => texts.push(envelope))
   const machine = createMachine({
-    on: { x: { actions: assign(() => { throw new Error('bug') }) } },
+    on: { x: { actions: assign(() => {
+      throw new Error('bug')
+    }) } },
   })
   host.spawn({ id: 'a', logic: machine, input: () => undefined }).send({ type: 'x' })
   clock.advance(50)

@@ -1,7 +1,6 @@
 /** The recorder of a node: bounds, pages, and the file that outlives the process. */
-import {
-  appendFileSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync,
-} from 'node:fs'
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync,
+  writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -16,12 +15,20 @@ const test = suite('event recorder')
 const directories: string[] = []
 test.after(() => directories.forEach(removeTemporary))
 
-const notice = (message: string, space = 'demo'): ClusterEvent =>
-  ({ type: 'notice', space, kind: 'blocked', isAlert: true, message, detail: {} })
+const notice = (message: string, space = 'demo'): ClusterEvent => ({ type: 'notice', space,
+  kind: 'blocked', isAlert: true, message, detail: {} })
 const promoted = (epoch: number, space = 'demo'): ClusterEvent => ({
-  type: 'promoted', inSync: ['n1'],
+  type: 'promoted',
+  inSync: ['n1'],
   promotion: {
-    atMs: 5, space, epoch, from: 'n2', to: 'n1', vacancy: 'noResponders', reason: 'gone', ms: 90,
+    atMs: 5,
+    space,
+    epoch,
+    from: 'n2',
+    to: 'n1',
+    vacancy: 'noResponders',
+    reason: 'gone',
+    ms: 90,
     atRisk: 0,
   },
 })
@@ -49,7 +56,9 @@ function fileKit() {
   const warnings: string[] = []
   const silent = (): void => undefined
   const logger = {
-    debug: silent, info: silent, error: silent,
+    debug: silent,
+    info: silent,
+    error: silent,
     warn: (_: object, message: string) => void warnings.push(message),
   }
   let nowMs = 0
@@ -59,7 +68,9 @@ function fileKit() {
     made.begin(await openFile())
     return made
   }
-  return { directory, path, warnings, start, openFile, pass: (ms: number) => { nowMs += ms } }
+  return { directory, path, warnings, start, openFile, pass: (ms: number) => {
+    nowMs += ms
+  } }
 }
 
 test('the latest are kept; promotions apart, so that nothing that is noted often ousts them', () => {
@@ -67,8 +78,8 @@ test('the latest are kept; promotions apart, so that nothing that is noted often
   kept.begin(null)
   kept.note(promoted(2))
   for (let n = 0; n < 50; n += 1) kept.note(notice(`${n}`))
-  assert.equal(shown(kept.page(all).texts),
-    [2, ...Array.from({ length: 10 }, (_, n) => `${40 + n}`)])
+  assert.equal(shown(kept.page(all).texts), [2,
+    ...Array.from({ length: 10 }, (_, n) => `${40 + n}`)])
 })
 
 test('bounded in bytes, too: of one event and of all', () => {
@@ -139,8 +150,8 @@ test('over a restart: what was kept is there, and ids go on', async () => {
   assert.is(statSync(path).mode & 0o777, 0o600)
   const second = await start()
   second.note(notice('new'))
-  assert.equal(shown(second.page(all).texts),
-    [2, ...Array.from({ length: 9 }, (_, n) => `${21 + n}`), 'new'])
+  assert.equal(shown(second.page(all).texts), [2,
+    ...Array.from({ length: 9 }, (_, n) => `${21 + n}`), 'new'])
   await second.close()
   const third = await start()
   assert.equal(shown(third.page(all).texts).at(-1), 'new')
@@ -199,7 +210,8 @@ test('a file that cannot be written holds nobody up, and is tried again later', 
   pass(30_000)
   made.note(notice('d'))
   await made.close()
-  assert.equal(shown(made.page(all).texts), ['a', 'b', 'c', 'd'], 'in memory they were all the time')
+  assert.equal(shown(made.page(all).texts), ['a', 'b', 'c', 'd'],
+    'in memory they were all the time')
   const again = await start()
   assert.equal(shown(again.page(all).texts), ['a', 'b', 'c', 'd'])
   await again.close()

@@ -17,8 +17,13 @@ async function serviceKit() {
   const own = await broker.bus().connect()
   const viewer = await broker.bus().connect()
   const service = new InspectionService({
-    node: 'n1', incarnation: () => 1, clock: it.clock, logger: it.logger, host: it.host,
-    traffic: new Traffic(), serving: () => servingOver(it.clock, own, { eager: true }),
+    node: 'n1',
+    incarnation: () => 1,
+    clock: it.clock,
+    logger: it.logger,
+    host: it.host,
+    traffic: new Traffic(),
+    serving: () => servingOver(it.clock, own, { eager: true }),
     events: new NodeRecorder({ node: 'n1', clock: it.clock }),
   })
   service.attach(own)
@@ -30,7 +35,9 @@ async function serviceKit() {
 }
 
 async function ask(
-  viewer: BusConnection, change: object = {}, to = 'n1',
+  viewer: BusConnection,
+  change: object = {},
+  to = 'n1',
 ): Promise<StartAnswer> {
   const request = { version: 1, inspector: 'i1', leaseMs: 3_000, ...change }
   const message = await viewer.request(`engram.v1.inspect.${to}.start`,
@@ -45,7 +52,11 @@ test('a lease starts the stream with the present; without renewal it ends', asyn
   assert.is(service.feed.isOn, false)
   const answer = await ask(viewer)
   assert.equal(answer, {
-    ok: true, version: 1, node: 'n1', incarnation: 1, leaseMs: 3_000,
+    ok: true,
+    version: 1,
+    node: 'n1',
+    incarnation: 1,
+    leaseMs: 3_000,
     subject: 'engram.v1.inspect.n1',
   })
   await settled()

@@ -15,7 +15,8 @@ const test = suite('inspection over HTTP')
 async function serverKit(options: EventsOptions = {}) {
   const it = feedKit()
   const server = await startHttpServer({
-    address: '127.0.0.1:0', routes: { '/events': eventsRoute(it.feed, options) },
+    address: '127.0.0.1:0',
+    routes: { '/events': eventsRoute(it.feed, options) },
   })
   return { ...it, server }
 }
@@ -32,13 +33,16 @@ function open(port: number, headers: Record<string, string> = {}): Promise<Strea
   return new Promise((resolve, reject) => {
     const request = httpGet({ host: '127.0.0.1', port, path: '/events', headers }, (response) => {
       let text = ''
-      response.setEncoding('utf8').on('data', (chunk: string) => { text += chunk })
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk
+      })
       response.on('error', () => undefined)
       resolve({
         response,
         text: () => text,
-        envelopes: () => [...text.matchAll(/^event: inspection\ndata: (.*)$/gm)]
-          .map((match) => read(match[1] ?? '')),
+        envelopes: () =>
+          [...text.matchAll(/^event: inspection\ndata: (.*)$/gm)]
+            .map((match) => read(match[1] ?? '')),
         close: () => request.destroy(),
       })
     })
@@ -98,7 +102,9 @@ test('a reader that hangs holds nobody up, and is cut off', async () => {
   const hanging = tcpConnect(server.port, '127.0.0.1')
   hanging.pause()
   let isCut = false
-  hanging.on('error', () => undefined).once('close', () => { isCut = true })
+  hanging.on('error', () => undefined).once('close', () => {
+    isCut = true
+  })
   hanging.write(`GET /events HTTP/1.1\r\nHost: 127.0.0.1:${server.port}\r\n\r\n`)
   const live = await open(server.port)
   const before = process.memoryUsage().arrayBuffers + process.memoryUsage().heapUsed
@@ -110,8 +116,8 @@ test('a reader that hangs holds nobody up, and is cut off', async () => {
     slowestMs = Math.max(slowestMs, performance.now() - startedAt)
     await new Promise<void>((resolve) => setImmediate(resolve))
   }
-  const told = () => live.envelopes().reduce((sum, { events }) =>
-    sum + only(events, 'transition').length, 0)
+  const told = () =>
+    live.envelopes().reduce((sum, { events }) => sum + only(events, 'transition').length, 0)
   await waitFor('all of it at the other reader', () => told() === 60_000)
   const grown = process.memoryUsage().arrayBuffers + process.memoryUsage().heapUsed - before
   // About 20 MB were sent, and are kept here once by the reader that reads.
@@ -136,7 +142,8 @@ test('a reader that was too slow gets the present state when it reads again', as
     await new Promise<void>((resolve) => setImmediate(resolve))
   }
   stream.response.resume()
-  await waitFor('the present state', () => /^: \d+ events were left out$/m.test(stream.text())
+  await waitFor('the present state', () =>
+    /^: \d+ events were left out$/m.test(stream.text())
     && stream.envelopes().at(-1)?.present)
   const last = only(stream.envelopes().at(-1)?.events ?? [], 'actor')
   assert.is(last.length, 200)

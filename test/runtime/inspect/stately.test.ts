@@ -8,9 +8,8 @@ import { WebSocket } from 'ws'
 import { createMachine } from 'xstate'
 import type { InspectionEvent } from 'xstate'
 import { InspectionSnapshot } from '../../../runtime/inspect/snapshot.js'
-import {
-  statelyEvents, statelySnapshot, statelyVersion, stoppedEvent,
-} from '../../../runtime/inspect/stately.js'
+import { statelyEvents, statelySnapshot, statelyVersion,
+  stoppedEvent } from '../../../runtime/inspect/stately.js'
 import { startStatelyServer } from '../../../runtime/inspect/statelyServer.js'
 import type { StatelyServer } from '../../../runtime/inspect/statelyServer.js'
 import { repositoryFile } from '../../../runtime/system/paths.js'
@@ -65,8 +64,8 @@ test('the official receiver gets actors with their charts, events and snapshots'
   const seen = receive(server)
   await waitFor('the actors', () => of(seen, '@xstate.actor').length === 2)
   const [space, primary] = of(seen, '@xstate.actor')
-  assert.equal([space?.sessionId, space?.rootId, space?._version],
-    ['n1/space.demo', 'n1', statelyVersion])
+  assert.equal([space?.sessionId, space?.rootId, space?._version], ['n1/space.demo', 'n1',
+    statelyVersion])
   assert.is(space?.parentId, undefined)
   assert.is(primary?.parentId, 'n1/space.demo')
   assert.is(space?.snapshot.value, 'off')
@@ -99,8 +98,9 @@ test('the package takes what an observer of the host gets: standard XState event
     },
   })
   host.spawn({ id: 'a', logic: lamp, input: () => undefined }).send({ type: 'pressed' })
-  await waitFor('the snapshot', () => of(seen, '@xstate.snapshot')
-    .some(({ snapshot }) => snapshot.value === 'on'))
+  await waitFor('the snapshot', () =>
+    of(seen, '@xstate.snapshot')
+      .some(({ snapshot }) => snapshot.value === 'on'))
   assert.equal(of(seen, '@xstate.actor').map(({ name }) => name), ['a'])
   assert.ok(of(seen, '@xstate.event').some(({ event }) => event.type === 'pressed'))
 })
@@ -113,24 +113,44 @@ test('a later receiver gets the present, without what is over', async () => {
   clock.advance(50)
   const seen = receive(server)
   await waitFor('the actor', () => of(seen, '@xstate.actor').length > 0)
-  assert.equal(of(seen, '@xstate.actor').map((e) => [e.sessionId, e.snapshot.value]),
-    [['n1/a', 'on']])
+  assert.equal(of(seen, '@xstate.actor').map((e) => [e.sessionId, e.snapshot.value]), [['n1/a',
+    'on']])
   await server.close()
 })
 
 test('messages between nodes are events from one actor to another', async () => {
   const { snapshot, take, server } = await bridgeKit()
-  const shown = (node: string, actors: readonly string[]) => JSON.stringify({
-    version: 1, node, incarnation: 1, stream: '1', number: 1, dropped: 0,
-    present: { part: 1, parts: 1 }, events: actors.map((actor) => ({
-      type: 'actor', actor, atMs: 1, parent: null, chart: null, status: 'active', state: null,
-      reason: null, summary: {},
-    })),
-  })
+  const shown = (node: string, actors: readonly string[]) =>
+    JSON.stringify({
+      version: 1,
+      node,
+      incarnation: 1,
+      stream: '1',
+      number: 1,
+      dropped: 0,
+      present: { part: 1, parts: 1 },
+      events: actors.map((actor) => ({
+        type: 'actor',
+        actor,
+        atMs: 1,
+        parent: null,
+        chart: null,
+        status: 'active',
+        state: null,
+        reason: null,
+        summary: {},
+      })),
+    })
   take(shown('n1', ['space.demo.primary', 'node']))
   take(shown('n2', ['space.demo.replica', 'detector.n1']))
   const sent = read(JSON.stringify({
-    version: 1, node: 'n1', incarnation: 1, stream: '1', number: 2, dropped: 0, present: null,
+    version: 1,
+    node: 'n1',
+    incarnation: 1,
+    stream: '1',
+    number: 2,
+    dropped: 0,
+    present: null,
     events: [
       { type: 'messages', atMs: 2, kind: 'wal', space: 'demo', to: 'n2', count: 3, bytes: 99 },
       { type: 'messages', atMs: 2, kind: 'heartbeat', space: null, to: null, count: 5, bytes: 9 },
@@ -142,27 +162,44 @@ test('messages between nodes are events from one actor to another', async () => 
     ['n1/space.demo.primary', 'n2/space.demo.replica', 3],
     ['n1/node', 'n2/detector.n1', 5],
   ])
-  assert.is(of([stoppedEvent('n1', snapshot.drop('n1')[0]!)], '@xstate.snapshot')[0]?.snapshot.status,
-    'stopped')
+  assert.is(
+    of([stoppedEvent('n1', snapshot.drop('n1')[0]!)], '@xstate.snapshot')[0]?.snapshot.status,
+    'stopped',
+  )
   await server.close()
 })
 
 test('a new life of a node replaces what it showed before', async () => {
   const { snapshot, take, server } = await bridgeKit()
-  const life = (incarnation: number, actor: string) => JSON.stringify({
-    version: 1, node: 'n1', incarnation, stream: `${incarnation}`, number: 1, dropped: 0,
-    present: { part: 1, parts: 1 },
-    events: [{
-      type: 'actor', actor, atMs: 1, parent: null, chart: null, status: 'active', state: null,
-      reason: null, summary: {},
-    }],
-  })
+  const life = (incarnation: number, actor: string) =>
+    JSON.stringify({
+      version: 1,
+      node: 'n1',
+      incarnation,
+      stream: `${incarnation}`,
+      number: 1,
+      dropped: 0,
+      present: { part: 1, parts: 1 },
+      events: [{
+        type: 'actor',
+        actor,
+        atMs: 1,
+        parent: null,
+        chart: null,
+        status: 'active',
+        state: null,
+        reason: null,
+        summary: {},
+      }],
+    })
   take(life(1, 'old'))
   const envelope = read(life(2, 'new'))
   const gone = snapshot.apply(envelope)
   const events = statelyEvents(envelope, snapshot, gone)
-  assert.equal(of(events, '@xstate.snapshot').map((e) => [e.sessionId, e.snapshot.status]),
-    [['n1/old', 'stopped']])
+  assert.equal(of(events, '@xstate.snapshot').map((e) => [e.sessionId, e.snapshot.status]), [[
+    'n1/old',
+    'stopped',
+  ]])
   assert.equal(of(events, '@xstate.actor').map((e) => e.sessionId), ['n1/new'])
   await server.close()
 })
@@ -206,12 +243,20 @@ test('the page frames the inspector, and allows nothing else', async () => {
 test('a reader that hangs is left out, and gets the snapshot when it reads again', async () => {
   const snapshot = new InspectionSnapshot()
   const event = stoppedEvent('n1', {
-    type: 'actor', actor: 'big', atMs: 1, parent: null, chart: null, status: 'active',
-    state: null, reason: null, summary: { text: 'x'.repeat(100_000) },
+    type: 'actor',
+    actor: 'big',
+    atMs: 1,
+    parent: null,
+    chart: null,
+    status: 'active',
+    state: null,
+    reason: null,
+    summary: { text: 'x'.repeat(100_000) },
   })
   let greetings = 0
   const server = await startStatelyServer({
-    port: 0, limits: { waitingBytes: 1_000_000 },
+    port: 0,
+    limits: { waitingBytes: 1_000_000 },
     greeting: () => {
       greetings += 1
       return statelySnapshot(snapshot)
@@ -237,15 +282,24 @@ test('a reader that hangs is left out, and gets the snapshot when it reads again
 
 test('a reader that hangs for good is cut off', async () => {
   const server = await startStatelyServer({
-    port: 0, greeting: () => [], limits: { waitingBytes: 1, stuckMs: 50 },
+    port: 0,
+    greeting: () => [],
+    limits: { waitingBytes: 1, stuckMs: 50 },
   })
   const socket = new WebSocket(server.webSocketUrl)
   await new Promise((resolve) => socket.once('open', resolve))
   socket.on('error', () => undefined)
   socket.pause()
   const actor = {
-    type: 'actor', actor: 'big', atMs: 1, parent: null, chart: null, status: 'active', state: null,
-    reason: null, summary: { text: 'x'.repeat(1_000_000) },
+    type: 'actor',
+    actor: 'big',
+    atMs: 1,
+    parent: null,
+    chart: null,
+    status: 'active',
+    state: null,
+    reason: null,
+    summary: { text: 'x'.repeat(1_000_000) },
   } as const
   await waitFor('the cut', () => {
     server.send([stoppedEvent('n1', actor)])

@@ -2,14 +2,13 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Frame } from '../../../actors/ports/frames.js'
-import {
-  JournalFullError, SyncFailedError, type Journal, type JournalRecord,
-} from '../../../actors/ports/journal.js'
+import { JournalFullError, SyncFailedError, type Journal,
+  type JournalRecord } from '../../../actors/ports/journal.js'
 import { comparePositions, endOf, epochAt } from '../../../machines/log/positions.js'
 import { MemoryFileSystem } from '../../fakes/memoryFileSystem.js'
 import { SeededRandom } from '../../fakes/seededRandom.js'
-import { A, B, C, DIRECTORY, frameOf, framesOf, modelOf, open, rec, show, stateOf }
-  from '../../support/journalKit.js'
+import { A, B, C, DIRECTORY, frameOf, framesOf, modelOf, open, rec, show,
+  stateOf } from '../../support/journalKit.js'
 
 const crash = suite('journal crashes')
 const SEEDS = 150
@@ -33,7 +32,10 @@ function randomFlush(random: SeededRandom, past: readonly JournalRecord[]): Jour
 }
 
 function randomRecord(
-  random: SeededRandom, uuid: string, log: readonly Frame[], touched: boolean,
+  random: SeededRandom,
+  uuid: string,
+  log: readonly Frame[],
+  touched: boolean,
 ): JournalRecord {
   const last = log.at(-1)
   if (random.chance(0.05)) return { type: 'confirm' }
@@ -41,14 +43,19 @@ function randomRecord(
   if (last && !touched && random.chance(0.15)) {
     const to = random.pick([...log, undefined])
     return {
-      type: 'truncate', uuid, salvage: 's',
+      type: 'truncate',
+      uuid,
+      salvage: 's',
       to: { epoch: to?.epoch ?? 0, sequence: to?.last ?? 0 },
     }
   }
   const previousEpoch = last?.epoch ?? 0
   const epoch = Math.max(1, previousEpoch + (random.chance(0.3) ? 1 : 0))
   return rec(uuid, (last?.last ?? 0) + 1, {
-    epoch, previousEpoch, count: 1 + random.integer(3), text: `${random.integer(1e6)}-`,
+    epoch,
+    previousEpoch,
+    count: 1 + random.integer(3),
+    text: `${random.integer(1e6)}-`,
   })
 }
 
@@ -61,7 +68,10 @@ interface Run {
 
 /** Writes and syncs at random until the process dies; returns what it was promised. */
 async function live(
-  disk: MemoryFileSystem, journal: Journal, random: SeededRandom, run: Run,
+  disk: MemoryFileSystem,
+  journal: Journal,
+  random: SeededRandom,
+  run: Run,
 ): Promise<void> {
   for (let step = 0; step < STEPS; step++) {
     if (random.chance(0.4)) {
@@ -175,28 +185,28 @@ crash('a full disk: nothing of the flush is taken, and it heals', async () => {
     disk.powerCut()
     const again = await open(disk)
     assert.equal([again.recovery.torn, again.recovery.damaged.length], [null, 0])
-    assert.equal(await stateOf(again),
-      modelOf([rec(A, 1), rec(A, 2, { text: 'other' })]).state())
+    assert.equal(await stateOf(again), modelOf([rec(A, 1), rec(A, 2, { text: 'other' })]).state())
   }
 })
 
-crash('what failed and cannot be cut off ends the journal: its writers are told nothing', async () => {
-  const disk = new MemoryFileSystem()
-  const journal = await open(disk)
-  await journal.write([rec(A, 1)])
-  await journal.sync()
-  disk.capacity = disk.bytesOf(`${DIRECTORY}/0000000001.segment`).length + 250
-  disk.failNext('truncate')
-  // Whole records of the flush may be in the file: "not taken" would be a lie after a crash.
-  await throws(journal.write([rec(A, 2), rec(A, 3)]), SyncFailedError)
-  disk.capacity = Number.POSITIVE_INFINITY
-  await throws(journal.write([rec(B, 1)]), SyncFailedError)
-  disk.kill()
-  const again = await open(disk)
-  assert.equal(again.recovery.damaged, [])
-  assert.is(again.log(B), undefined)
-  assert.ok(again.log(A)!.end.sequence >= 1)
-})
+crash('what failed and cannot be cut off ends the journal: its writers are told nothing',
+  async () => {
+    const disk = new MemoryFileSystem()
+    const journal = await open(disk)
+    await journal.write([rec(A, 1)])
+    await journal.sync()
+    disk.capacity = disk.bytesOf(`${DIRECTORY}/0000000001.segment`).length + 250
+    disk.failNext('truncate')
+    // Whole records of the flush may be in the file: "not taken" would be a lie after a crash.
+    await throws(journal.write([rec(A, 2), rec(A, 3)]), SyncFailedError)
+    disk.capacity = Number.POSITIVE_INFINITY
+    await throws(journal.write([rec(B, 1)]), SyncFailedError)
+    disk.kill()
+    const again = await open(disk)
+    assert.equal(again.recovery.damaged, [])
+    assert.is(again.log(B), undefined)
+    assert.ok(again.log(A)!.end.sequence >= 1)
+  })
 
 crash('a full disk when a segment is due: refused, and it heals', async () => {
   const disk = new MemoryFileSystem()
@@ -253,7 +263,9 @@ crash('bits that changed at rest are found when they are read', async () => {
 })
 
 async function throws(
-  promise: Promise<unknown>, type: new (message: string) => Error, message = /./,
+  promise: Promise<unknown>,
+  type: new(message: string) => Error,
+  message = /./,
 ): Promise<void> {
   let error: unknown
   await promise.catch((e: unknown) => {

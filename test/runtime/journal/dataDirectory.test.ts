@@ -14,10 +14,18 @@ const numbers = { disk: random.uuid(), incarnation: 1, spoken: 1 }
 /** A start up to there: the directory is owned, its numbers are durable, it is recovered. */
 async function started(disk: MemoryFileSystem): Promise<DataDirectory> {
   const data = new DataDirectory({
-    directory: '/data', node: 'n1', fileSystem: disk, random, logger, reserveBytes: 4096,
-    own: () => Promise.resolve({
-      isConfirmed: true, confirm: () => Promise.resolve(), release: () => Promise.resolve(),
-    }),
+    directory: '/data',
+    node: 'n1',
+    fileSystem: disk,
+    random,
+    logger,
+    reserveBytes: 4096,
+    own: () =>
+      Promise.resolve({
+        isConfirmed: true,
+        confirm: () => Promise.resolve(),
+        release: () => Promise.resolve(),
+      }),
     openStore: () => Promise.resolve(new MemoryStore()),
   })
   await data.identity()

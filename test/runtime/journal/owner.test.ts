@@ -7,9 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import {
-  DirectoryOwnedError, DirectoryUnusableError, ownDirectory, unusable, type DirectoryOwner,
-} from '../../../runtime/journal/owner.js'
+import { DirectoryOwnedError, DirectoryUnusableError, ownDirectory, unusable,
+  type DirectoryOwner } from '../../../runtime/journal/owner.js'
 
 const owner = suite<{ directory: string; children: ChildProcess[] }>('data directory owner')
 const module_ = new URL('../../../runtime/journal/owner.js', import.meta.url).href
@@ -24,7 +23,8 @@ owner.after.each(async ({ directory, children }) => {
 })
 
 /** Takes the directory, says so and stays; or says why not, and ends with 3. */
-const script = (directory: string): string => `const m = await import(${JSON.stringify(module_)})
+const script = (directory: string): string =>
+  `const m = await import(${JSON.stringify(module_)})
   try {
     await m.ownDirectory(${JSON.stringify(directory)}, 'n1')
     console.log('owned'); setInterval(() => 0, 1e6)
@@ -138,8 +138,10 @@ owner('of fifty starts at once, in two network namespaces, exactly one runs', as
   // A stale socket to take over, which is where they could step on each other.
   await start(children, directory, false)
   await killed(children[0]!)
-  const said = await Promise.all(Array.from({ length: 50 }, (_, index) =>
-    start(children, directory, canUnshare && index % 2 === 1)))
+  const said = await Promise.all(
+    Array.from({ length: 50 }, (_, index) =>
+      start(children, directory, canUnshare && index % 2 === 1)),
+  )
   assert.is(said.filter((line) => line === 'owned').length, 1)
   for (const line of said) if (line !== 'owned') assert.match(line, /is in use by/)
 })
@@ -193,7 +195,8 @@ owner('what cannot be a data directory is refused with cause and remedy', async 
     [file, /cannot be used.*Use/s],
     [join(file, 'below'), /cannot be used: .*ENOTDIR.*Use the path of a directory/s],
     ...(process.platform === 'linux'
-      ? [['/proc/engram', /cannot be used: .*ENOENT/s] as [string, RegExp]] : []),
+      ? [['/proc/engram', /cannot be used: .*ENOENT/s] as [string, RegExp]]
+      : []),
   ]
   for (const [path, wanted] of cases) {
     const error = await ownDirectory(path, 'n1').then(() => null, (e: unknown) => e)

@@ -5,9 +5,8 @@ import { recordBytes, partOf } from '../../../runtime/journal/record.js'
 import { JournalUnreadableError } from '../../../runtime/journal/recovery.js'
 import { SEGMENT_HEAD_BYTES } from '../../../runtime/journal/segment.js'
 import { MemoryFileSystem } from '../../fakes/memoryFileSystem.js'
-import {
-  A, B, C, DIRECTORY, frameOf, framesOf, hex, modelOf, open, rec, show, stateOf,
-} from '../../support/journalKit.js'
+import { A, B, C, DIRECTORY, frameOf, framesOf, hex, modelOf, open, rec, show,
+  stateOf } from '../../support/journalKit.js'
 
 const recovery = suite('journal recovery')
 const FIRST = `${DIRECTORY}/0000000001.segment`
@@ -21,8 +20,9 @@ const flushes: JournalRecord[][] = [
 ]
 const records = flushes.flat()
 /** The offset at which each record begins, and at which the last one ends. */
-const offsets = records.reduce((at, record) => [...at, at.at(-1)! + recordBytes(partOf(record))],
-  [SEGMENT_HEAD_BYTES])
+const offsets = records.reduce((at, record) => [...at, at.at(-1)! + recordBytes(partOf(record))], [
+  SEGMENT_HEAD_BYTES,
+])
 const lastFlush = 3
 
 async function written(): Promise<MemoryFileSystem> {
@@ -247,21 +247,22 @@ recovery('a crash at any step of the recovery can be recovered', async () => {
   }
 })
 
-recovery('the position it reports survives a power cut, though never synced before the kill', async () => {
-  const disk = new MemoryFileSystem()
-  const journal = await open(disk)
-  await journal.write([rec(A, 1)])
-  await journal.sync()
-  await journal.write([rec(A, 2), rec(B, 1)])
-  disk.kill()
-  const second = await open(disk)
-  assert.is(second.log(A)!.end.sequence, 2)
-  assert.equal(await framesOf(second, A).then((all) => all.length), 2)
-  disk.powerCut()
-  const third = await open(disk)
-  assert.is(third.log(A)!.end.sequence, 2)
-  assert.is(third.log(B)!.end.sequence, 1)
-})
+recovery('the position it reports survives a power cut, though never synced before the kill',
+  async () => {
+    const disk = new MemoryFileSystem()
+    const journal = await open(disk)
+    await journal.write([rec(A, 1)])
+    await journal.sync()
+    await journal.write([rec(A, 2), rec(B, 1)])
+    disk.kill()
+    const second = await open(disk)
+    assert.is(second.log(A)!.end.sequence, 2)
+    assert.equal(await framesOf(second, A).then((all) => all.length), 2)
+    disk.powerCut()
+    const third = await open(disk)
+    assert.is(third.log(A)!.end.sequence, 2)
+    assert.is(third.log(B)!.end.sequence, 1)
+  })
 
 recovery('starts without writes make no segments', async () => {
   const disk = await written()
@@ -296,7 +297,8 @@ recovery('truncations and drops are recovered', async () => {
   const journal = await open(disk)
   await journal.write([
     { type: 'truncate', uuid: A, to: { epoch: 1, sequence: 2 }, salvage: 's' },
-    rec(A, 3, { epoch: 3, previousEpoch: 1 }), { type: 'spaceDropped', uuid: B },
+    rec(A, 3, { epoch: 3, previousEpoch: 1 }),
+    { type: 'spaceDropped', uuid: B },
   ])
   disk.kill()
   for (let start = 0; start < 3; start++) {
@@ -309,26 +311,27 @@ recovery('truncations and drops are recovered', async () => {
   }
 })
 
-const floorsOf = (...floors: [string, number][]): JournalRecord =>
-  ({ type: 'confirm', floors: floors.map(([uuid, sequence]) => ({ uuid, sequence })) })
+const floorsOf = (...floors: [string, number][]): JournalRecord => ({ type: 'confirm',
+  floors: floors.map(([uuid, sequence]) => ({ uuid, sequence })) })
 
-recovery('how far a space is committed survives starts, the last flush restated or not', async () => {
-  const disk = new MemoryFileSystem()
-  const journal = await open(disk)
-  await journal.write([rec(A, 1, { count: 3 }), rec(B, 1)])
-  await journal.sync()
-  await journal.write([floorsOf([A, 2], [B, 1], [C, 7])])
-  await journal.sync()
-  assert.is(journal.log(A)?.floor, 2)
-  for (let start = 0; start < 3; start++) {
+recovery('how far a space is committed survives starts, the last flush restated or not',
+  async () => {
+    const disk = new MemoryFileSystem()
+    const journal = await open(disk)
+    await journal.write([rec(A, 1, { count: 3 }), rec(B, 1)])
+    await journal.sync()
+    await journal.write([floorsOf([A, 2], [B, 1], [C, 7])])
+    await journal.sync()
+    assert.is(journal.log(A)?.floor, 2)
+    for (let start = 0; start < 3; start++) {
+      disk.kill()
+      const again = await open(disk)
+      assert.equal([A, B, C].map((uuid) => again.log(uuid)?.floor), [2, 1, undefined])
+    }
+    await (await open(disk)).write([floorsOf([A, 3])])
     disk.kill()
-    const again = await open(disk)
-    assert.equal([A, B, C].map((uuid) => again.log(uuid)?.floor), [2, 1, undefined])
-  }
-  await (await open(disk)).write([floorsOf([A, 3])])
-  disk.kill()
-  assert.is((await open(disk)).log(A)?.floor, 3, 'written, and not yet synced')
-})
+    assert.is((await open(disk)).log(A)?.floor, 3, 'written, and not yet synced')
+  })
 
 recovery('a truncation takes the floor along: below a forced epoch', async () => {
   const disk = new MemoryFileSystem()

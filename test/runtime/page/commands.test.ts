@@ -19,15 +19,19 @@ async function serve(over: Partial<CommandsOptions> = {}) {
   const performed: PageCommand[] = []
   const done: OrderFrame[] = []
   const server = await startHttpServer({
-    address: '127.0.0.1:0', routes: {},
+    address: '127.0.0.1:0',
+    routes: {},
     posts: {
       '/api/orders': commandsRoute({
         perform: (what) => {
           performed.push(what)
           return Promise.resolve(what.type === 'killNode'
-            ? { ok: false, message: 'it is down already' } : { ok: true, message: 'done' })
+            ? { ok: false, message: 'it is down already' }
+            : { ok: true, message: 'done' })
         },
-        onDone: (frame) => done.push(frame), payloads: false, ...over,
+        onDone: (frame) => done.push(frame),
+        payloads: false,
+        ...over,
       }),
     },
   })
@@ -43,7 +47,8 @@ test('a command is performed, answered, and published without the content of a m
   assert.equal(performed, [write])
   assert.equal(done.map(({ order: told }) => told), [{ ...write, content: '(22 characters)' }])
   const refused = await order(url, { type: 'killNode', node: 'n1' })
-  assert.equal([refused.status, refused.answer], [409, { ok: false, message: 'it is down already' }])
+  assert.equal([refused.status, refused.answer], [409, { ok: false,
+    message: 'it is down already' }])
   assert.is(done.length, 1, 'what was not done is not told')
   await server.close()
 })
@@ -67,19 +72,23 @@ test('pages of other sites order nothing: origin, name of the host, content type
   const { url, server, performed } = await serve()
   const { host } = new URL(url)
   const tries: Record<string, string>[] = [
-    { Origin: 'http://evil.example' }, { Origin: 'null' }, { 'Sec-Fetch-Site': 'cross-site' },
+    { Origin: 'http://evil.example' },
+    { Origin: 'null' },
+    { 'Sec-Fetch-Site': 'cross-site' },
     { Host: 'evil.example', Origin: 'http://evil.example' },
     { Origin: `http://127.0.0.1:${server.port + 1}` },
   ]
   for (const headers of tries) {
     const { status } = await ask(url, '/api/orders', {
-      method: 'POST', body: JSON.stringify(write),
+      method: 'POST',
+      body: JSON.stringify(write),
       headers: { 'Content-Type': 'application/json', ...headers },
     })
     assert.is(status, 403, JSON.stringify(headers))
   }
   for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data',
-    'text/json', 'application/json-seq']) {
+    'text/json', 'application/json-seq'])
+  {
     const { status } = await order(url, write, { 'Content-Type': type, Origin: `http://${host}` })
     assert.is(status, 415, type)
   }
@@ -92,8 +101,11 @@ test('pages of other sites order nothing: origin, name of the host, content type
 test('an invalid command is refused, and the field named', async () => {
   const { url, server, performed } = await serve()
   const bad: [object | string, RegExp][] = [
-    ['{', /not JSON/], [{ type: 'dropSpace' }, /type/], [{ ...write, space: 'a b' }, /space/],
-    [{ ...write, more: 1 }, /more/], [{ type: 'steady', space: 'demo', perSecond: 1_001 }, /perSec/],
+    ['{', /not JSON/],
+    [{ type: 'dropSpace' }, /type/],
+    [{ ...write, space: 'a b' }, /space/],
+    [{ ...write, more: 1 }, /more/],
+    [{ type: 'steady', space: 'demo', perSecond: 1_001 }, /perSec/],
     [{ type: 'steady', space: 'demo', perSecond: -1 }, /perSecond/],
     [{ type: 'pauseNode', node: 'n1', forMs: 1e9 }, /forMs/],
     [{ type: 'killNode', node: '../n1' }, /node/],
@@ -101,7 +113,8 @@ test('an invalid command is refused, and the field named', async () => {
   ]
   for (const [body, named] of bad) {
     const got = await ask(url, '/api/orders', {
-      method: 'POST', headers: { 'Content-Type': 'application/json' },
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
       body: typeof body === 'string' ? body : JSON.stringify(body),
     })
     assert.is(got.status, 400, got.body)
@@ -114,14 +127,24 @@ test('an invalid command is refused, and the field named', async () => {
 })
 
 const answer: WriteAnswer = {
-  ok: true, space: 'demo', epoch: 3, sequence: 42, count: 1, ack: 'durable', safeSequence: 41,
-  node: 'n1', duplicate: false,
+  ok: true,
+  space: 'demo',
+  epoch: 3,
+  sequence: 42,
+  count: 1,
+  ack: 'durable',
+  safeSequence: 41,
+  node: 'n1',
+  duplicate: false,
 }
 
 function cluster(over: Partial<PlaygroundCluster> = {}) {
   const done: string[] = []
   const node = (id: string, pid: number | null) => ({
-    id, pid, death: null as { how: string } | null, log: `${id}.log`,
+    id,
+    pid,
+    death: null as { how: string } | null,
+    log: `${id}.log`,
     pause: (forMs: number) => new Promise<void>((resolve) => setTimeout(resolve, forMs)),
   })
   const nodes = [node('n1', 11), node('n2', null)]
@@ -135,8 +158,10 @@ function cluster(over: Partial<PlaygroundCluster> = {}) {
       done.push(`start ${id}`)
       nodes[1]!.pid = 22
     },
-    running: () => Promise.resolve(new Map(
-      nodes.filter(({ pid }) => pid !== null).map(({ id, pid }) => [id, pid]))),
+    running: () =>
+      Promise.resolve(new Map(
+        nodes.filter(({ pid }) => pid !== null).map(({ id, pid }) => [id, pid]),
+      )),
     write: () => Promise.resolve(answer),
     admin: (request, { node: to }) => {
       done.push(`${JSON.stringify(request)} ${to ?? ''}`)
@@ -152,21 +177,24 @@ test('kill, start, pause: done, or refused in words', async () => {
   const say = async (what: PageCommand) => (await playground.perform(what)).message
   assert.match(await say({ type: 'killNode', node: 'n1' }), /n1 \(pid 11\) was killed/)
   assert.match(await say({ type: 'killNode', node: 'n2' }), /n2 is already down/)
-  assert.match(await say({ type: 'killNode', node: 'n9' }), /no node n9 in this cluster; its nodes: n1, n2/)
+  assert.match(await say({ type: 'killNode', node: 'n9' }),
+    /no node n9 in this cluster; its nodes: n1, n2/)
   assert.match(await say({ type: 'startNode', node: 'n1' }), /n1 already runs/)
   assert.match(await say({ type: 'startNode', node: 'n2' }), /n2 runs again, pid 22/)
   assert.equal(done, ['kill n1', 'start n2'])
   assert.match(await say({ type: 'pauseNode', node: 'n1', forMs: 150 }), /is paused for 150 ms/)
   assert.match(await say({ type: 'pauseNode', node: 'n1', forMs: 150 }), /is already paused/)
-  await waitFor('the end of the pause', async () =>
-    /for 150 ms/.test(await say({ type: 'pauseNode', node: 'n1', forMs: 150 })))
+  await waitFor('the end of the pause',
+    async () => /for 150 ms/.test(await say({ type: 'pauseNode', node: 'n1', forMs: 150 })))
   nodes[0]!.pid = null
   assert.match(await say({ type: 'pauseNode', node: 'n1', forMs: 150 }), /start it first/)
 })
 
 test('a node that does not come up is told with the reason and its log', async () => {
   const { playground, nodes } = cluster({
-    startNode: () => { nodes[1]!.death = { how: 'exit code 1' } },
+    startNode: () => {
+      nodes[1]!.death = { how: 'exit code 1' }
+    },
   })
   const got = await playground.perform({ type: 'startNode', node: 'n2' })
   assert.equal(got, { ok: false, message: 'n2 did not start: exit code 1; its log: n2.log' })
@@ -182,21 +210,23 @@ test('kill of an actor and handover go to the nodes; a refusal of theirs is pass
   const refusing = cluster({
     admin: () => Promise.reject(new AdminError('NOT_ENOUGH_IN_SYNC', 'n2 is not in sync', true)),
   })
-  assert.equal(await refusing.playground.perform({ type: 'handOver', space: 'demo', to: 'n2' }),
-    { ok: false, message: 'n2 is not in sync' })
+  assert.equal(await refusing.playground.perform({ type: 'handOver', space: 'demo', to: 'n2' }), {
+    ok: false,
+    message: 'n2 is not in sync',
+  })
 })
 
 test('a write is answered with where it stands', async () => {
   const { playground } = cluster()
   const got = await playground.perform(write)
-  assert.equal(got,
-    { ok: true, message: 'written to demo: sequence 42, epoch 3, durable at n1' })
+  assert.equal(got, { ok: true, message: 'written to demo: sequence 42, epoch 3, durable at n1' })
 })
 
 test('a steady writer keeps its rate, is changed, and stops', async () => {
   const written: string[] = []
   const writers = new SteadyWriters({
-    write: (space, id) => Promise.resolve(written.push(`${space} ${id}`)), idleMs: () => 0,
+    write: (space, id) => Promise.resolve(written.push(`${space} ${id}`)),
+    idleMs: () => 0,
   })
   assert.match(writers.set('demo', 200), /writing to demo 200 times a second/)
   const begunMs = performance.now()
@@ -232,12 +262,16 @@ test('when nobody looks any more, the writers stop; too many spaces are refused'
   let written = 0
   let idleMs = 0
   const writers = new SteadyWriters({
-    write: () => Promise.resolve(written += 1), idleMs: () => idleMs, idleMaxMs: 100,
+    write: () => Promise.resolve(written += 1),
+    idleMs: () => idleMs,
+    idleMaxMs: 100,
   })
   writers.set('demo', 1_000)
   await waitFor('a write', () => written > 0)
   idleMs = 1e6
-  await waitFor('the end', () => /has no steady writer/.test(writers.set('demo', 0)), { everyMs: 200 })
+  await waitFor('the end', () => /has no steady writer/.test(writers.set('demo', 0)), {
+    everyMs: 200,
+  })
   for (let n = 0; n < 8; n += 1) writers.set(`s${n}`, 1)
   assert.throws(() => writers.set('s8', 1), /8 spaces/)
   writers.close()

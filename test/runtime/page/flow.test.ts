@@ -9,10 +9,14 @@ const test = suite('flow')
 
 /** A report of n1, at `uptimeMs`, as far as it matters here. */
 function report(
-  meter: AckHistogram | null, uptimeMs: number, over: { epoch?: number; incarnation?: number } = {},
+  meter: AckHistogram | null,
+  uptimeMs: number,
+  over: { epoch?: number; incarnation?: number } = {},
 ): NodeStatusReport {
   const member = {
-    space: 'demo', epoch: over.epoch ?? 3, flow: meter?.counted() ?? null,
+    space: 'demo',
+    epoch: over.epoch ?? 3,
+    flow: meter?.counted() ?? null,
   } as unknown as MemberStatus
   const node = { id: 'n1', uptimeMs, incarnation: over.incarnation ?? 7 }
   return { format: 1, node, spaces: [member] } as unknown as NodeStatusReport
@@ -49,8 +53,8 @@ test('the end of the traffic is sent once, and then nothing', () => {
   rates.take([report(meter, 1_000)])
   meter.note(5, 5, 1)
   assert.is(rates.take([report(meter, 2_000)]).length, 1)
-  assert.equal(rates.take([report(meter, 3_000)]),
-    [{ space: 'demo', node: 'n1', writesPerSecond: 0, ackMs: null }])
+  assert.equal(rates.take([report(meter, 3_000)]), [{ space: 'demo', node: 'n1', writesPerSecond: 0,
+    ackMs: null }])
   assert.equal(rates.take([report(meter, 4_000)]), [])
 })
 
@@ -63,7 +67,8 @@ test('another epoch or another life counts from zero; a primary that is gone end
   assert.is(rates.take([report(meter, 3_000, { epoch: 4 })])[0]?.writesPerSecond, 0)
   assert.equal(rates.take([report(meter, 500, { epoch: 4, incarnation: 8 })]), [])
   meter.note(10, 10, 1)
-  assert.is(rates.take([report(meter, 1_500, { epoch: 4, incarnation: 8 })])[0]?.writesPerSecond, 10)
+  assert.is(rates.take([report(meter, 1_500, { epoch: 4, incarnation: 8 })])[0]?.writesPerSecond,
+    10)
   assert.is(rates.take([])[0]?.writesPerSecond, 0)
   assert.equal(rates.take([]), [])
 })

@@ -17,12 +17,15 @@ function kit() {
   let nowMs = 0
   const frames: Frame[] = []
   const feed = new FrameFeed({
-    wallMs: () => 1_000_000 + nowMs, monotonicMs: () => nowMs,
+    wallMs: () => 1_000_000 + nowMs,
+    monotonicMs: () => nowMs,
     emit: (frame) => frames.push(frame),
   })
   const of = <K extends Frame['kind']>(kind: K) =>
     frames.filter((frame) => frame.kind === kind) as FrameOf<K>[]
-  return { feed, frames, of, pass: (ms: number) => { nowMs += ms } }
+  return { feed, frames, of, pass: (ms: number) => {
+    nowMs += ms
+  } }
 }
 
 test('envelopes are told without the configurations of machines', () => {
@@ -60,10 +63,14 @@ test('a node that falls silent is shown empty, once, and comes back with its pre
   feed.dropSilent(3_000)
   feed.dropSilent(3_000)
   const told = of('inspection').slice(2)
-  assert.equal(told.map(({ envelope: { node, present, events } }) => [node, present, events]),
-    [['n1', { part: 1, parts: 1 }, []]])
-  assert.equal(feed.present().map((frame) =>
-    frame.kind === 'inspection' && frame.envelope.node), ['n2'])
+  assert.equal(told.map(({ envelope: { node, present, events } }) => [node, present, events]), [[
+    'n1',
+    { part: 1, parts: 1 },
+    [],
+  ]])
+  assert.equal(feed.present().map((frame) => frame.kind === 'inspection' && frame.envelope.node), [
+    'n2',
+  ])
   assert.is(feed.onEnvelope(transition('n1', 9, 'node', 'running')), false, 'it is asked for')
 })
 
@@ -92,7 +99,14 @@ test('rates are told each second, not at each look', () => {
 })
 
 const noted = (id: number, atMs: number, message: string): RecordedEvent => ({
-  type: 'notice', id, node: 'n1', atMs, space: 'demo', kind: 'blocked', isAlert: true, message,
+  type: 'notice',
+  id,
+  node: 'n1',
+  atMs,
+  space: 'demo',
+  kind: 'blocked',
+  isAlert: true,
+  message,
   detail: {},
 })
 
@@ -126,8 +140,8 @@ test('the past comes once; who comes later gets it with what was told since', ()
   feed.onPast([noted(2, 200_000, 'b')])
   assert.is(of('history').length, 2, 'nothing of it was news')
   const present = feed.present().filter(({ kind }) => kind === 'history')
-  assert.equal(present.map((frame) => ids(frame as FrameOf<'history'>)),
-    [['n1/1', 'n1/2', 'n1/3', 'n1/9']])
+  assert.equal(present.map((frame) => ids(frame as FrameOf<'history'>)), [['n1/1', 'n1/2', 'n1/3',
+    'n1/9']])
 })
 
 test('what was missed of a node is asked for: at its first word, its next life, and a loss', async () => {
@@ -167,21 +181,22 @@ test('the connection to NATS: each change once, and as it is for who comes later
   feed.onBroker('disconnected', 'connecting')
   feed.onBroker('connected', 'to n')
   assert.equal(of('broker').map(({ state }) => state), ['disconnected', 'connected'])
-  assert.equal(feed.present().map((frame) => frame.kind === 'broker' && frame.state),
-    ['connected'])
+  assert.equal(feed.present().map((frame) => frame.kind === 'broker' && frame.state), ['connected'])
 })
 
 test('forks are told with the status, and to who comes later', () => {
   const { feed, of } = kit()
   const books = forksStatusOf({
-    openReportCount: 1, quarantineCount: 2, reports: () => [forkReport({ salvages: [salvage()] })],
+    openReportCount: 1,
+    quarantineCount: 2,
+    reports: () => [forkReport({ salvages: [salvage()] })],
   })
   feed.onReports([report('n1', { books }), report('n2')])
   const [told] = of('status')
   const [space] = told?.status?.spaces ?? []
   assert.equal(space?.forks, { open: 1, quarantined: 2, waiting: 9 })
-  assert.equal(space?.openReports?.map(({ epoch, node, atLeast }) => [epoch, node, atLeast]),
-    [[3, 'n1', 10]])
+  assert.equal(space?.openReports?.map(({ epoch, node, atLeast }) => [epoch, node, atLeast]), [[3,
+    'n1', 10]])
   assert.equal(feed.present(), [told])
 })
 

@@ -19,7 +19,9 @@ import { PageFrames } from '../../support/pageFrames.js'
 const test = suite('page headlines')
 
 const real = openRecording(readFileSync(
-  join(root, 'test', 'support', 'recordings', 'successions.ndjson'), 'utf8'))
+  join(root, 'test', 'support', 'recordings', 'successions.ndjson'),
+  'utf8',
+))
 
 function factsOf({ notable, past, measured }: Recording): Facts {
   return { promotions: promotionsOf(notable), lines: linesOf(notable, past), measured }
@@ -31,8 +33,10 @@ function shownAt(recording: Recording, atMs: number): Headline[] {
 
 /** When the order was given that hung or killed a node. */
 function orderMs(recording: Recording, type: string, nth = 0): number {
-  const all = recording.notable.filter((item) => item.kind === 'frame'
-    && item.frame.kind === 'order' && item.frame.order.type === type)
+  const all = recording.notable.filter((item) =>
+    item.kind === 'frame'
+    && item.frame.kind === 'order' && item.frame.order.type === type
+  )
   return all[nth]!.atMs
 }
 
@@ -49,7 +53,7 @@ test('a primary that hangs: not heard, who may take over and when; then who did,
       'Last heard at T (# ago). It is not heard and does not answer.',
       'As last known, # ago, every write was on a second disk.',
       'No member takes over yet. The lease of n1 has to expire first (# after its last message), '
-        + 'unless NATS reports that it is gone.',
+      + 'unless NATS reports that it is gone.',
       'Writes have waited for #.',
     ])
     assert.equal(goneNodes(real.stateAt(pausedMs + 1_500)), new Set(), 'it may come back')
@@ -80,16 +84,40 @@ test('ten minutes later it is still shown, and long after it is not', () => {
 })
 
 const member = (node: string, role: ClusterMember['role']): ClusterMember => ({
-  node, role, state: 'x', epoch: 1, inSync: true, durableSequence: 7, appliedSequence: 7,
-  lagBytes: 0, lagMs: 0, digest: '', salvages: 0, reason: '',
+  node,
+  role,
+  state: 'x',
+  epoch: 1,
+  inSync: true,
+  durableSequence: 7,
+  appliedSequence: 7,
+  lagBytes: 0,
+  lagMs: 0,
+  digest: '',
+  salvages: 0,
+  reason: '',
 })
 
 function status(over: Partial<ClusterSpace> = {}): ClusterStatus {
   const space = {
-    id: 'demo', uuid: '', epoch: 1, primary: 'n1', inSync: ['n1', 'n2'], minInSync: 2, rf: 2,
-    ack: 'durable', endSequence: 7, commitSequence: 6, safeSequence: 5, blocked: null,
-    lossWindow: { entries: 0, bytes: 0, ms: 0 }, lastPromotionMs: null, maxLoss: null,
-    throttled: false, members: [member('n1', 'primary'), member('n2', 'replica')], ...over,
+    id: 'demo',
+    uuid: '',
+    epoch: 1,
+    primary: 'n1',
+    inSync: ['n1', 'n2'],
+    minInSync: 2,
+    rf: 2,
+    ack: 'durable',
+    endSequence: 7,
+    commitSequence: 6,
+    safeSequence: 5,
+    blocked: null,
+    lossWindow: { entries: 0, bytes: 0, ms: 0 },
+    lastPromotionMs: null,
+    maxLoss: null,
+    throttled: false,
+    members: [member('n1', 'primary'), member('n2', 'replica')],
+    ...over,
   } as ClusterSpace
   return { nodes: [], spaces: [space] }
 }
@@ -154,20 +182,29 @@ test('the word of a peer that is itself not heard counts for nothing', () => {
 const won = (script: PageFrames): InspectionStreamEvent[] => [
   script.transition(1_060, 'space.demo', 'replica', 'promoting', 'vacancyFound',
     'vacancy: noResponders'),
-  script.transition(1_070, 'space.demo.promotion', null, 'won', 'opened', 'won',
-    { record: { assignment: { epoch: 2 } } }),
+  script.transition(1_070, 'space.demo.promotion', null, 'won', 'opened', 'won', {
+    record: { assignment: { epoch: 2 } },
+  }),
   script.transition(1_071, 'space.demo.primary', 'opening', { serving: 'open' }, 'x'),
 ]
 
 const report: PromotionReport = {
-  atMs: 1_072, space: 'demo', epoch: 2, from: 'n1', to: 'n2', vacancy: 'noResponders',
-  reason: 'NATS says that n1 is no longer connected', ms: 72, atRisk: 0,
+  atMs: 1_072,
+  space: 'demo',
+  epoch: 2,
+  from: 'n1',
+  to: 'n2',
+  vacancy: 'noResponders',
+  reason: 'NATS says that n1 is no longer connected',
+  ms: 72,
+  atRisk: 0,
 }
 
 function story(script: PageFrames, line: Partial<EventLine> & { readonly atMs: number }): void {
   const { atMs, ...more } = line
   script.frames.push({
-    kind: 'story', atMs: atMs + 250,
+    kind: 'story',
+    atMs: atMs + 250,
     line: { at: new Date(atMs).toISOString(), kind: 'epoch', text: '', space: 'demo', ...more },
   })
 }
@@ -196,21 +233,22 @@ test('writes at risk, unknown ones, and that nothing was left behind', () => {
     'At least 5,000 writes of n1 are missing here. This is settled when n1 returns.')
   assert.is(last({ atRisk: null }, true), 'It is not known whether n1 had writes that are '
     + 'missing here. This is settled when n1 returns.')
-  assert.is(last({}, true),
-    'No write is known to be missing. This is settled when n1 returns.')
+  assert.is(last({}, true), 'No write is known to be missing. This is settled when n1 returns.')
   assert.is(last({}, false), 'No write is missing.')
 })
 
 test('a space of which no member can be promoted says so, since when, and what to do', () => {
   const script = killed(
     [new PageFrames().transition(1_100, 'space.demo.promotion', null, 'blocked', 'surveyed')],
-    { ...away, blocked: 'blocked: n2 is not in sync; waiting for one of n1' })
+    { ...away, blocked: 'blocked: n2 is not in sync; waiting for one of n1' },
+  )
   story(script, { atMs: 1_100, kind: 'alert', alert: 'blocked' })
   const [headline] = shownAt(recorded(script), 31_100)
-  assert.equal([headline?.state, headline?.title],
-    ['blocked', 'demo has no primary, and none can be promoted'])
+  assert.equal([headline?.state, headline?.title], ['blocked',
+    'demo has no primary, and none can be promoted'])
   assert.equal(headline?.lines.map(withoutTimes), [
-    'Blocked: n2 is not in sync; waiting for one of n1.', 'Writes have waited since T (# ago).',
+    'Blocked: n2 is not in sync; waiting for one of n1.',
+    'Writes have waited since T (# ago).',
     'Start one of these nodes, or force a promotion: engram promote demo --to NODE --force',
   ])
 })
@@ -219,16 +257,19 @@ test('the need of a space without a primary is shown: a command, or the arbiter'
   const needs = (state: string, over: object) => {
     const script = killed(
       [new PageFrames().transition(1_100, 'space.demo.promotion', null, state, 'recordRead')],
-      { ...away, ...over })
+      { ...away, ...over },
+    )
     const [headline] = shownAt(recorded(script), 31_100)
     return [headline?.state, headline?.lines.at(-1)]
   }
   const paused = { since: '2026-03-01T10:00:00Z', by: 'ann' }
-  assert.equal(needs('held', { blocked: 'held: paused since … by ann', paused }),
-    ['blocked', 'Make failover automatic again: engram resume demo'])
+  assert.equal(needs('held', { blocked: 'held: paused since … by ann', paused }), ['blocked',
+    'Make failover automatic again: engram resume demo'])
   const arbiterReason = 'bucket engram: maximum bytes exceeded'
-  assert.equal(needs('blocked', { blocked: `blocked: ${arbiterReason}`, arbiterReason }),
-    ['blocked', 'Fix the problem at the arbiter first.'])
+  assert.equal(needs('blocked', { blocked: `blocked: ${arbiterReason}`, arbiterReason }), [
+    'blocked',
+    'Fix the problem at the arbiter first.',
+  ])
 })
 
 test('spaces without a primary come first', () => {
@@ -237,20 +278,28 @@ test('spaces without a primary come first', () => {
   const state = {
     ...recording.stateAt(1_150),
     status: {
-      nodes: [], spaces: [
-        { ...both({ primary: 'n2', members: [member('n2', 'primary')] }), id: 'a' }, both(away),
+      nodes: [],
+      spaces: [
+        { ...both({ primary: 'n2', members: [member('n2', 'primary')] }), id: 'a' },
+        both(away),
       ],
     },
   }
   const lines: EventLine[] = [{
-    at: new Date(1_000).toISOString(), kind: 'epoch', text: '', space: 'a',
+    at: new Date(1_000).toISOString(),
+    kind: 'epoch',
+    text: '',
+    space: 'a',
     promotion: { ...report, space: 'a', atMs: 1_000 },
   }]
   const nodes = new Map(state.nodes)
   const n2 = nodes.get('n2')!
   nodes.set('n2', {
-    ...n2, actors: new Map([...n2.actors, ['space.a.primary', {
-      ...n2.actors.get('detector.n1')!, actor: 'space.a.primary', state: { serving: 'open' },
+    ...n2,
+    actors: new Map([...n2.actors, ['space.a.primary', {
+      ...n2.actors.get('detector.n1')!,
+      actor: 'space.a.primary',
+      state: { serving: 'open' },
     }]]),
   })
   const shown = headlinesOf({ ...state, nodes }, { ...factsOf(recording), lines }, 1_150)

@@ -16,7 +16,10 @@ async function kit(over: Partial<HubOptions> = {}) {
   const links: { feed: FrameFeed; isStopped: boolean }[] = []
   const hub = new PageHub({
     start: {
-      source: 'up', node: null, playground: true, payloads: false,
+      source: 'up',
+      node: null,
+      playground: true,
+      payloads: false,
       thresholds: { lagAlertMs: 5_000, lagAlertBytes: 1_000 },
       times: { heartbeatMs: 100, grantMs: 2_000 },
     },
@@ -66,8 +69,10 @@ test('a viewer gets start, charts and the present, then what happens', async () 
   assert.equal(second.frames.map(({ kind }) => kind), ['start', 'charts', 'broker', 'inspection'])
   const { envelope: shown } = second.of('inspection')[0]!
   assert.equal([shown.node, shown.number, shown.present], ['n1', 2, { part: 1, parts: 1 }])
-  assert.equal(shown.events.map((event) => event.type === 'actor' && [event.actor, event.state]),
-    [['node', 'draining'], ['space.demo', 'running']])
+  assert.equal(shown.events.map((event) => event.type === 'actor' && [event.actor, event.state]), [[
+    'node',
+    'draining',
+  ], ['space.demo', 'running']])
   assert.is(links.length, 1, 'one link for all')
   await close()
 })
@@ -144,8 +149,9 @@ test('a viewer that hangs loses frames alone, is notified, and gets the present 
   assert.ok(after.kind === 'inspection' && after.envelope.present !== null)
   assert.is(after.envelope.number, number)
   feed.onEnvelope(transition('n1', number + 1, 'node', 'stopped'))
-  await waitFor('what happens next', () => hanging.of('inspection').at(-1)?.envelope.number
-    === number + 1)
+  await waitFor('what happens next', () =>
+    hanging.of('inspection').at(-1)?.envelope.number
+      === number + 1)
   await close()
 })
 
@@ -174,7 +180,9 @@ test('a viewer that takes nothing for long is cut off', async () => {
   const hanging = await view(url)
   hanging.pause()
   let isCut = false
-  hanging.response.once('close', () => { isCut = true })
+  hanging.response.once('close', () => {
+    isCut = true
+  })
   const long = 'x'.repeat(10_000)
   for (let number = 1; hub.skipped === 0; number += 1) {
     links[0]!.feed.onEnvelope(transition('n1', number, 'node', 'running', long))

@@ -47,7 +47,8 @@ test('a transition shows at its own time, within a frame that came later', () =>
 
 test('an event line shows at the time of its event, not when it was sent', () => {
   const told = (at: number): Frame => ({
-    kind: 'story', atMs: 10_000,
+    kind: 'story',
+    atMs: 10_000,
     line: { at: new Date(at).toISOString(), kind: 'epoch', text: 'n2 is primary' },
   })
   const times = [9_800, 10_500, 100].map((at) => itemsOf(told(at))[0]?.atMs)
@@ -57,12 +58,17 @@ test('an event line shows at the time of its event, not when it was sent', () =>
 test('a state that stays active keeps the time of its entry', () => {
   const script = new PageFrames()
   script.present(100, 'n1', [script.actor('p', { serving: { ingest: 'open', lease: 'valid' } })])
-  script.events(500, 'n1', [script.transition(500, 'p', null,
-    { serving: { ingest: 'throttled', lease: 'valid' } }, 'bufferFilled')])
+  script.events(500, 'n1', [
+    script.transition(500, 'p', null, { serving: { ingest: 'throttled', lease: 'valid' } },
+      'bufferFilled'),
+  ])
   const { enteredMs } = recorded(script.frames).live.nodes.get('n1')?.actors.get('p') ?? {}
   assert.equal(enteredMs, {
-    'serving': 100, 'serving.ingest': 100, 'serving.ingest.throttled': 500,
-    'serving.lease': 100, 'serving.lease.valid': 100,
+    serving: 100,
+    'serving.ingest': 100,
+    'serving.ingest.throttled': 500,
+    'serving.lease': 100,
+    'serving.lease.valid': 100,
   })
 })
 
@@ -159,8 +165,11 @@ test('a recording that lost its beginning is saved with it, and opened again', (
   const opened = openRecording(bounded.save())
   assert.is(opened.endMs, bounded.endMs)
   for (const atMs of [560_000, 599_000]) {
-    const states = (recording: Recording): unknown => [...recording.stateAt(atMs).nodes.values()]
-      .map(({ id, actors }) => [id, [...actors.values()].map(({ actor, state }) => [actor, state])])
+    const states = (recording: Recording): unknown =>
+      [...recording.stateAt(atMs).nodes.values()]
+        .map((
+          { id, actors },
+        ) => [id, [...actors.values()].map(({ actor, state }) => [actor, state])])
     assert.equal(states(opened), states(bounded), `at ${atMs}`)
   }
 })
@@ -170,7 +179,8 @@ test('a file that is no recording is refused with the reason', () => {
   script.start(0)
   const start = JSON.stringify(script.frames[0])
   assert.throws(() => openRecording('{"some":"json"}'), /line 1 is not a frame/)
-  assert.throws(() => openRecording('{"kind":"status","atMs":1,"status":null}'), /not a `start` frame/)
+  assert.throws(() => openRecording('{"kind":"status","atMs":1,"status":null}'),
+    /not a `start` frame/)
   assert.throws(() => openRecording(`${start}\nnot json`), /line 2 is not JSON/)
   assert.throws(() => openRecording(start.replace('"format":1', '"format":9')), /format 9/)
   assert.throws(() => openRecording(''), /not a `start` frame/)

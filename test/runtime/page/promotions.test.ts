@@ -19,7 +19,9 @@ import { PageFrames } from '../../support/pageFrames.js'
 const test = suite('page promotions')
 
 const text = readFileSync(
-  join(root, 'test', 'support', 'recordings', 'successions.ndjson'), 'utf8')
+  join(root, 'test', 'support', 'recordings', 'successions.ndjson'),
+  'utf8',
+)
 
 /** Without what nodes noted: a recording that has the bare actors. */
 function withoutStory(): string {
@@ -42,11 +44,16 @@ const evidence = ({ steps }: Promotion) =>
 test('each promotion has the evidence about the primary that it succeeds, and no other', () => {
   for (const recording of [openRecording(text), openRecording(withoutStory())]) {
     const { promotions } = told(recording)
-    assert.equal(promotions.map(({ from, winner, epoch, vacancy, isServing }) =>
-      [from, winner, epoch, vacancy, isServing]), [
-      ['n1', 'n2', 2, 'grantExpired', true], ['n2', 'n1', 3, 'noResponders', true],
-      ['n1', 'n2', 4, promotions[2]?.report ? 'resigned' : null, true],
-    ])
+    assert.equal(
+      promotions.map((
+        { from, winner, epoch, vacancy, isServing },
+      ) => [from, winner, epoch, vacancy, isServing]),
+      [
+        ['n1', 'n2', 2, 'grantExpired', true],
+        ['n2', 'n1', 3, 'noResponders', true],
+        ['n1', 'n2', 4, promotions[2]?.report ? 'resigned' : null, true],
+      ],
+    )
     for (const promotion of promotions) {
       assert.ok(evidence(promotion).every(({ actor }) => actor === `detector.${promotion.from}`),
         `${promotion.epoch}`)
@@ -87,7 +94,11 @@ test('the timeline shows causes before effects', () => {
 
 /** A candidate that reads the record of that epoch, and what comes of it. */
 function candidate(
-  script: PageFrames, node: string, atMs: number, record: object, outcome: 'won' | 'stoodDown',
+  script: PageFrames,
+  node: string,
+  atMs: number,
+  record: object,
+  outcome: 'won' | 'stoodDown',
 ): void {
   const role = 'space.demo.promotion'
   const shown = { record: { assignment: record } }
@@ -96,11 +107,17 @@ function candidate(
     { ...script.actor(role, { surveying: 'reading' }), atMs },
     script.transition(atMs + 1, role, null, { surveying: 'asking' }, 'recordRead', null, shown),
     outcome === 'won'
-      ? script.transition(atMs + 20, role, null, 'won', 'opened', 'won',
-        { record: { assignment: { epoch: epoch + 1 } } })
+      ? script.transition(atMs + 20, role, null, 'won', 'opened', 'won', {
+        record: { assignment: { epoch: epoch + 1 } },
+      })
       : script.transition(atMs + 30, role, null, 'stoodDown', 'primarySeen', null, shown),
-    ...(outcome === 'won' ? [script.transition(atMs + 21, 'space.demo.primary', 'opening',
-      { serving: { ingest: 'open' } }, 'writesSubscribed')] : []),
+    ...(outcome === 'won'
+      ? [
+        script.transition(atMs + 21, 'space.demo.primary', 'opening', {
+          serving: { ingest: 'open' },
+        }, 'writesSubscribed'),
+      ]
+      : []),
   ])
 }
 
@@ -121,10 +138,15 @@ test('a candidate for the next epoch is in the next promotion, however soon', ()
   candidate(script, 'n2', 1_000, { epoch: 1, state: 'open', primary: { node: 'n1' } }, 'won')
   candidate(script, 'n3', 1_010, { epoch: 1, state: 'open', primary: { node: 'n1' } }, 'stoodDown')
   candidate(script, 'n3', 1_200, { epoch: 2, state: 'open', primary: { node: 'n2' } }, 'won')
-  assert.equal(recorded(script).map(({ from, winner, epoch, candidates }) =>
-    [from, winner, epoch, candidates.map(({ node, state }) => `${node} ${state}`)]), [
-    ['n1', 'n2', 2, ['n2 won', 'n3 stoodDown']], ['n2', 'n3', 3, ['n3 won']],
-  ])
+  assert.equal(
+    recorded(script).map((
+      { from, winner, epoch, candidates },
+    ) => [from, winner, epoch, candidates.map(({ node, state }) => `${node} ${state}`)]),
+    [
+      ['n1', 'n2', 2, ['n2 won', 'n3 stoodDown']],
+      ['n2', 'n3', 3, ['n3 won']],
+    ],
+  )
 })
 
 test('a claim that came to nothing is part of the promotion that went on with it', () => {
@@ -133,14 +155,15 @@ test('a claim that came to nothing is part of the promotion that went on with it
   const first = { epoch: 1, state: 'open', primary: { node: 'n1' } }
   script.events(1_100, 'n2', [
     { ...script.actor(role, { surveying: 'reading' }), atMs: 1_000 },
-    script.transition(1_010, role, null, 'claiming', 'vacancyProven', null,
-      { record: { assignment: first } }),
+    script.transition(1_010, role, null, 'claiming', 'vacancyProven', null, {
+      record: { assignment: first },
+    }),
   ])
   candidate(script, 'n3', 9_000, { epoch: 2, state: 'claimed', primary: { node: 'n2' } }, 'won')
   const [promotion, ...more] = recorded(script)
   assert.equal(more, [])
-  assert.equal([promotion?.from, promotion?.winner, promotion?.epoch, promotion?.beginMs],
-    ['n1', 'n3', 3, 1_000])
+  assert.equal([promotion?.from, promotion?.winner, promotion?.epoch, promotion?.beginMs], ['n1',
+    'n3', 3, 1_000])
 })
 
 test('a doubt that was dispelled, or is about another node, is no evidence', () => {
@@ -158,30 +181,48 @@ test('a doubt that was dispelled, or is about another node, is no evidence', () 
   doubt(1_010, 'n3', 'n1', 'suspect')
   doubt(5_000, 'n3', 'n1', 'dead')
   const [promotion] = recorded(script)
-  assert.equal(evidence(promotion!).map(({ atMs, node, state }) => `${atMs} ${node} ${state}`),
-    ['960 n2 suspect', '990 n2 dead', '1010 n3 suspect'])
+  assert.equal(evidence(promotion!).map(({ atMs, node, state }) => `${atMs} ${node} ${state}`), [
+    '960 n2 suspect',
+    '990 n2 dead',
+    '1010 n3 suspect',
+  ])
   assert.is(promotion?.beginMs, 960)
 })
 
 test('the end of a promotion that began before the recording makes none', () => {
   const script = cluster()
   script.events(100, 'n2', [
-    script.transition(90, 'space.demo.promotion', null, 'stoodDown', 'primarySeen', 'n1 is primary')])
+    script.transition(90, 'space.demo.promotion', null, 'stoodDown', 'primarySeen',
+      'n1 is primary'),
+  ])
   assert.equal(recorded(script), [])
 })
 
 test('the past is told once, in order, and without steps', () => {
   const recording = openRecording(text)
   const report: PromotionReport = {
-    atMs: recording.beginMs - 60_000, space: 'other', epoch: 1, from: null, to: 'n1',
-    vacancy: 'none', reason: 'there is no primary yet', ms: 5, atRisk: 0,
+    atMs: recording.beginMs - 60_000,
+    space: 'other',
+    epoch: 1,
+    from: null,
+    to: 'n1',
+    vacancy: 'none',
+    reason: 'there is no primary yet',
+    ms: 5,
+    atRisk: 0,
   }
   const line = (id: string, atMs: number, promotion?: PromotionReport) => ({
-    id, at: new Date(atMs).toISOString(), kind: 'epoch' as const, text: id, promotion,
+    id,
+    at: new Date(atMs).toISOString(),
+    kind: 'epoch' as const,
+    text: id,
+    promotion,
   })
   const { report: latest } = told(recording).promotions.at(-1)!
   recording.add({
-    kind: 'history', atMs: recording.endMs, lines: [
+    kind: 'history',
+    atMs: recording.endMs,
+    lines: [
       line('promoted/other/1', report.atMs, report),
       line('promoted/demo/4', latest!.atMs, latest!),
     ],
@@ -190,7 +231,8 @@ test('the past is told once, in order, and without steps', () => {
   const past = entries.filter(({ isPast, atMs }) => isPast && atMs === report.atMs)
   assert.equal(past.map(({ kind, promotion }) => [kind, promotion]), [['promotion', null]])
   const ofLatest = entries.filter(({ kind, text: said }) =>
-    kind === 'promotion' && said.includes('in epoch 4'))
+    kind === 'promotion' && said.includes('in epoch 4')
+  )
   assert.is(ofLatest.length, 1)
   const times = entries.map(({ atMs }) => atMs)
   assert.equal(times, times.toSorted((a, b) => a - b))

@@ -28,8 +28,12 @@ test('the frames of a run: charts, states, a failover step by step; the run is a
   const at = (found: (line: typeof story[number]) => boolean): number => story.findIndex(found)
   const killed = at(({ kind, text }) => kind === 'fault' && /kill primary/.test(text))
   const steps = ['promoting', 'surveying', 'awaitingVacancy', 'claiming', 'opening', 'confirming',
-    'won'].map((state) => at((line) => line.kind === 'promotion' && line.node === 'n2'
-    && line.state === state && story.indexOf(line) > killed))
+    'won'].map((state) =>
+      at((line) =>
+        line.kind === 'promotion' && line.node === 'n2'
+        && line.state === state && story.indexOf(line) > killed
+      )
+    )
   assert.ok(killed >= 0 && steps.every((step, n) => step > (steps[n - 1] ?? killed)), `${steps}`)
   assert.ok(at(({ kind, epoch, node }) => kind === 'epoch' && epoch === 2 && node === 'n2') > 0)
 
@@ -38,16 +42,24 @@ test('the frames of a run: charts, states, a failover step by step; the run is a
     .filter((event) => event.type === 'transition')
   const taken = transitions.flatMap((event) => event.taken ?? [])
   assert.ok(taken.length > 50)
-  const edges = new Set(Object.values(charts).flatMap(({ root }) => flatten(root)
-    .flatMap((state) => state.transitions.map((edge) =>
-      JSON.stringify([state.path, edge.trigger, edge.name, edge.guard, edge.targets])))))
+  const edges = new Set(Object.values(charts).flatMap(({ root }) =>
+    flatten(root)
+      .flatMap((state) =>
+        state.transitions.map((edge) =>
+          JSON.stringify([state.path, edge.trigger, edge.name, edge.guard, edge.targets])
+        )
+      )
+  ))
   for (const { source, trigger, name, guard, targets } of taken) {
     const edge = JSON.stringify([source, trigger, name, guard, targets])
     assert.ok(edges.has(edge), `${edge} is an edge of a chart`)
   }
-  assert.ok(of('inspection').some(({ envelope }) =>
-    envelope.node === 'n1' && envelope.present !== null && envelope.events.length === 0),
-  'a node that was killed has no actors')
+  assert.ok(
+    of('inspection').some(({ envelope }) =>
+      envelope.node === 'n1' && envelope.present !== null && envelope.events.length === 0
+    ),
+    'a node that was killed has no actors',
+  )
   assert.ok(of('status').some(({ status }) => status?.spaces[0]?.primary === 'n2'))
   assert.ok(of('flow').some(({ writesPerSecond }) => writesPerSecond > 0))
   assert.ok(transitions.some(({ timers }) => timers?.some(({ delayMs }) => delayMs > 0)))

@@ -17,8 +17,10 @@ async function serve(token: string | null = null, address = '127.0.0.1:0') {
   const server = await startHttpServer({
     address,
     routes: {
-      '/healthz': () => text(200, 'ok'), '/readyz': () => text(200, 'ready'),
-      '/metrics': () => text(200, 'm 1'), '/status': () => text(200, 'secret'),
+      '/healthz': () => text(200, 'ok'),
+      '/readyz': () => text(200, 'ready'),
+      '/metrics': () => text(200, 'm 1'),
+      '/status': () => text(200, 'secret'),
     },
     posts: { '/api/orders': () => text(200, 'done') },
     fallback: pageFiles(directory, ['/healthz', '/status']),
@@ -58,8 +60,9 @@ test('index, hashed assets, types; nothing but the files there', async () => {
   const beside = join(directory, '..', 'secret-of-a-neighbour.txt')
   writeFileSync(beside, 'secret')
   for (const path of ['/nothing.js', '/assets', '/../secret-of-a-neighbour.txt', '/.hidden',
-    '/assets/../../secret-of-a-neighbour.txt', '/%2e%2e/secret-of-a-neighbour.txt',
-    '//etc/passwd', '/assets\\..\\index.html']) {
+    '/assets/../../secret-of-a-neighbour.txt', '/%2e%2e/secret-of-a-neighbour.txt', '//etc/passwd',
+    '/assets\\..\\index.html'])
+  {
     assert.is((await ask(server.url, path)).status, 404, path)
   }
   rmSync(beside)

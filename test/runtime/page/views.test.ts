@@ -15,8 +15,9 @@ import type { ClusterSpace, ClusterStatus } from '../../../runtime/status/status
 import { PageFrames } from '../../support/pageFrames.js'
 
 /** CommonJS, whose types say otherwise. */
-const Elk = createRequire(import.meta.url)('elkjs/lib/elk.bundled.js') as
-  new () => { layout(graph: GraphNode): Promise<GraphNode> }
+const Elk = createRequire(import.meta.url)('elkjs/lib/elk.bundled.js') as new() => {
+  layout(graph: GraphNode): Promise<GraphNode>
+}
 
 const test = suite('page views')
 
@@ -31,7 +32,8 @@ function failover(): PageFrames {
   const record = { record: { assignment: { epoch: 2 } } }
   const before = { record: { assignment: { epoch: 1, state: 'open', primary: { node: 'n1' } } } }
   const born = (atMs: number) => ({
-    ...script.actor('space.demo.promotion', { surveying: 'reading' }), atMs,
+    ...script.actor('space.demo.promotion', { surveying: 'reading' }),
+    atMs,
   })
   const role = 'space.demo.promotion'
   script.events(1_100, 'n2', [
@@ -42,13 +44,14 @@ function failover(): PageFrames {
     script.transition(1_044, role, null, { surveying: 'asking' }, 'recordRead', null, before),
     script.transition(1_045, role, null, 'awaitingVacancy', 'surveyed',
       'I am at (1, 601); n3 at (1, 601)', { answers: [
-        { node: 'n3', position: { epoch: 1, sequence: 601 }, serving: false, whole: true }] }),
+        { node: 'n3', position: { epoch: 1, sequence: 601 }, serving: false, whole: true },
+      ] }),
     script.transition(1_046, role, null, 'claiming', 'vacancyProven'),
     script.transition(1_049, role, null, { opening: 'appending' }, 'claimed'),
     script.transition(1_055, role, null, 'confirming', 'grantsHeld'),
     script.transition(1_068, role, null, 'won', 'opened', 'won', record),
-    script.transition(1_069, 'space.demo.primary', 'opening',
-      { serving: { ingest: 'open' } }, 'writesSubscribed'),
+    script.transition(1_069, 'space.demo.primary', 'opening', { serving: { ingest: 'open' } },
+      'writesSubscribed'),
   ])
   script.events(1_120, 'n3', [
     script.transition(1_064, 'detector.n1', null, { dead: 'gone' }, 'probeGone', '503'),
@@ -73,17 +76,29 @@ test('a promotion is put together from the actors of all candidates', () => {
   assert.is(promotion?.isServing, true)
   assert.is(promotion?.vacancy, 'noResponders')
   assert.is(promotion?.survey, 'I am at (1, 601); n3 at (1, 601)')
-  assert.equal(promotion?.steps.find(({ what }) => what === 'surveyed')?.answers,
-    ['n3 is at (1, 601)'])
-  assert.is(promotion?.beginMs, 1_041, 'it begins with the suspicion')
-  assert.equal(promotion?.candidates.map(({ node, state }) => `${node} ${state}`),
-    ['n2 won', 'n3 stoodDown'])
-  assert.equal(promotion?.steps.filter(({ node }) => node === 'n2').map(({ what }) => what), [
-    'probe gone', 'begins', 'vacancy found', 'record read', 'surveyed', 'vacancy proven',
-    'claimed', 'grants held', 'opened', 'writes subscribed',
+  assert.equal(promotion?.steps.find(({ what }) => what === 'surveyed')?.answers, [
+    'n3 is at (1, 601)',
   ])
-  assert.equal(promotion?.steps.filter(({ node }) => node === 'n3').map(({ what }) => what),
-    ['probe gone', 'begins', 'primary seen'])
+  assert.is(promotion?.beginMs, 1_041, 'it begins with the suspicion')
+  assert.equal(promotion?.candidates.map(({ node, state }) => `${node} ${state}`), ['n2 won',
+    'n3 stoodDown'])
+  assert.equal(promotion?.steps.filter(({ node }) => node === 'n2').map(({ what }) => what), [
+    'probe gone',
+    'begins',
+    'vacancy found',
+    'record read',
+    'surveyed',
+    'vacancy proven',
+    'claimed',
+    'grants held',
+    'opened',
+    'writes subscribed',
+  ])
+  assert.equal(promotion?.steps.filter(({ node }) => node === 'n3').map(({ what }) => what), [
+    'probe gone',
+    'begins',
+    'primary seen',
+  ])
   const times = promotion?.steps.map(({ atMs }) => atMs) ?? []
   assert.equal(times, times.toSorted((a, b) => a - b))
 })
@@ -95,8 +110,10 @@ test('two promotions of a space are two; one of another space is its own', () =>
     { ...script.actor('space.other.promotion', 'surveying'), atMs: 8_991 },
   ])
   const found = promotionsOf(recorded(script).notable)
-  assert.equal(found.map(({ space, winner }) => [space, winner]),
-    [['demo', 'n2'], ['demo', null], ['other', null]])
+  assert.equal(found.map(({ space, winner }) => [space, winner]), [['demo', 'n2'], ['demo', null], [
+    'other',
+    null,
+  ]])
   assert.is(found[0]?.endMs, 1_069, 'when writes were taken again, whatever came of the others')
 })
 
@@ -115,8 +132,8 @@ test('messages lead from lane to lane, to the actor that takes them where it has
     { type: 'messages', atMs: 500, kind: 'heartbeat', space: null, to: null, count: 5, bytes: 9 },
     script.transition(450, 'space.demo', 'replica', 'promoting', 'vacancyFound'),
   ])
-  const lanes = [{ node: 'n1', actor: null }, { node: 'n2', actor: null },
-    { node: 'n2', actor: 'space.demo.replica' }]
+  const lanes = [{ node: 'n1', actor: null }, { node: 'n2', actor: null }, { node: 'n2',
+    actor: 'space.demo.replica' }]
   const items = recorded(script).all
   const rows = rowsOf(items, lanes, new Set(['wal', 'heartbeat', 'change']), 100)
   assert.equal(rows.map(({ kind, from, to, text }) => [kind, from, to, text]), [
@@ -130,22 +147,44 @@ test('messages lead from lane to lane, to the actor that takes them where it has
 
 function space(primary: string | null): ClusterSpace {
   const member = (node: string, lagMs: number) => ({
-    node, role: 'replica' as const, state: 'streaming', epoch: 1, inSync: true,
-    durableSequence: 7, appliedSequence: 7, lagBytes: primary === null ? null : 40,
-    lagMs: primary === null ? null : lagMs, digest: '', salvages: 0, reason: '',
+    node,
+    role: 'replica' as const,
+    state: 'streaming',
+    epoch: 1,
+    inSync: true,
+    durableSequence: 7,
+    appliedSequence: 7,
+    lagBytes: primary === null ? null : 40,
+    lagMs: primary === null ? null : lagMs,
+    digest: '',
+    salvages: 0,
+    reason: '',
   })
   return {
-    id: 'demo', uuid: '', epoch: 1, primary, inSync: ['n1', 'n2'], minInSync: 2, rf: 2,
-    ack: 'durable', endSequence: 7, commitSequence: 6, safeSequence: 5, blocked: null,
-    lossWindow: { entries: 3, bytes: 1_234, ms: 4 }, lastPromotionMs: null,
-    maxLoss: null, throttled: false,
+    id: 'demo',
+    uuid: '',
+    epoch: 1,
+    primary,
+    inSync: ['n1', 'n2'],
+    minInSync: 2,
+    rf: 2,
+    ack: 'durable',
+    endSequence: 7,
+    commitSequence: 6,
+    safeSequence: 5,
+    blocked: null,
+    lossWindow: { entries: 3, bytes: 1_234, ms: 4 },
+    lastPromotionMs: null,
+    maxLoss: null,
+    throttled: false,
     members: [member('n1', 0), member('n2', 12)],
   }
 }
 
 test('series: the primary has no lag, and nobody has without one', () => {
   const script = new PageFrames()
-  const status = (primary: string | null): ClusterStatus => ({ nodes: [], spaces: [space(primary)] })
+  const status = (primary: string | null): ClusterStatus => ({ nodes: [],
+    spaces: [space(primary)] })
   script.frames.push(
     { kind: 'status', atMs: 1_000, status: status('n1') },
     { kind: 'flow', atMs: 1_500, space: 'demo', node: 'n1', writesPerSecond: 90, ackMs: null },
@@ -165,7 +204,8 @@ test('series: the primary has no lag, and nobody has without one', () => {
 })
 
 test('the loss window in plain words', () => {
-  const held = { ...space('n1'), members: [{ ...space('n1').members[0]!, role: 'primary' as const }] }
+  const held = { ...space('n1'),
+    members: [{ ...space('n1').members[0]!, role: 'primary' as const }] }
   assert.is(lossText(held), 'Not yet on a second disk: 3 writes (1.2 kB, 4 ms old).')
   assert.is(lossText(space('n1')), 'n1 does not answer.', 'of its last word nothing is made up')
   assert.is(lossText({ ...held, rf: 1 }), 'There is no second disk.')
@@ -174,8 +214,8 @@ test('the loss window in plain words', () => {
     'demo has no primary: no in-sync member is left.')
   const none = { ...held, lossWindow: { entries: 0, bytes: 0, ms: 0 } }
   assert.is(lossText(none), 'Every write is on a second disk.')
-  assert.equal([0.4, 9.96, 17, 3_210, 240_000].map(msText),
-    ['0.4 ms', '10 ms', '17 ms', '3.2 s', '4 min'])
+  assert.equal([0.4, 9.96, 17, 3_210, 240_000].map(msText), ['0.4 ms', '10 ms', '17 ms', '3.2 s',
+    '4 min'])
   assert.equal([0, 999, 1_000, 100_000_000].map(bytesText), ['0 B', '999 B', '1.0 kB', '100 MB'])
 })
 
@@ -192,12 +232,14 @@ test('the graph of each chart has all its states, and an edge for each transitio
       for (const transition of state.transitions) {
         for (const target of transition.targets) {
           const edge = edges.get(edgeId(state.path, target))
-          assert.ok(edge?.transitions.includes(transition), `${chart.id}: ${state.path} to ${target}`)
+          assert.ok(edge?.transitions.includes(transition),
+            `${chart.id}: ${state.path} to ${target}`)
         }
       }
     }
     for (const { sources, targets } of graph.edges ?? []) {
-      for (const end of [...sources, ...targets]) assert.ok(all.includes(end), `${chart.id}: ${end}`)
+      for (const end of [...sources, ...targets])
+        assert.ok(all.includes(end), `${chart.id}: ${end}`)
     }
     assert.ok(wanted.length > 1)
   }

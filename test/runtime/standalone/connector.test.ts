@@ -15,7 +15,8 @@ function kit(...gives: (BusConnection | Error)[]) {
   const logger = recordingLogger()
   const seen: string[] = []
   const connector = new Connector({
-    clock, logger,
+    clock,
+    logger,
     bus: {
       connect: () => {
         const next = gives.shift() ?? new BusConnectError('nobody there', true)

@@ -2,9 +2,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ForkReport } from '../../../machines/log/forkNotes.js'
-import {
-  atRiskText, forksStatusOf, forkLines, openReportOf, openReportsMax, reportText, waitText,
-} from '../../../runtime/status/forks.js'
+import { atRiskText, forksStatusOf, forkLines, openReportOf, openReportsMax, reportText,
+  waitText } from '../../../runtime/status/forks.js'
 import { mergeStatus } from '../../../runtime/status/mergeStatus.js'
 import { asStatusReport } from '../../../runtime/status/status.js'
 import type { ClusterMember, ClusterSpace } from '../../../runtime/status/status.js'
@@ -14,35 +13,39 @@ import { report as statusReport } from '../../support/pageKit.js'
 const test = suite('forks')
 
 const store = (reports: readonly ForkReport[], quarantineCount = 0) => ({
-  openReportCount: reports.filter(({ outcome }) => outcome === null).length, quarantineCount,
+  openReportCount: reports.filter(({ outcome }) => outcome === null).length,
+  quarantineCount,
   reports: () => reports,
 })
 
 test('a space without forks costs a look at two numbers', () => {
   const idle = {
-    openReportCount: 0, quarantineCount: 0,
-    reports: () => { throw new Error('the reports were read') },
+    openReportCount: 0,
+    quarantineCount: 0,
+    reports: () => {
+      throw new Error('the reports were read')
+    },
   }
   assert.is(forksStatusOf(idle), null)
   // Closed reports are no reason to read them either.
-  assert.equal(forksStatusOf({ ...idle, quarantineCount: 7 }),
-    { open: 0, quarantined: 7, waiting: 0, salvagesWaiting: 0, reports: [] })
+  assert.equal(forksStatusOf({ ...idle, quarantineCount: 7 }), { open: 0, quarantined: 7,
+    waiting: 0, salvagesWaiting: 0, reports: [] })
 })
 
 test('only open reports count; of many the latest are shown, and all are counted', () => {
-  const many = Array.from({ length: openReportsMax + 5 }, (_, index) =>
-    report({ epoch: index + 1, outcome: index === 2 ? 'level' : null }))
+  const many = Array.from({ length: openReportsMax + 5 },
+    (_, index) => report({ epoch: index + 1, outcome: index === 2 ? 'level' : null }))
   const status = forksStatusOf(store(many, 2))
   assert.is(status?.open, openReportsMax + 4)
   assert.is(status?.reports.length, openReportsMax)
-  assert.equal([status?.reports[0]?.epoch, status?.reports.at(-1)?.epoch],
-    [6, openReportsMax + 5])
+  assert.equal([status?.reports[0]?.epoch, status?.reports.at(-1)?.epoch], [6, openReportsMax + 5])
 })
 
 test('waiting writes: for a fork that several members kept the longest, of its own epoch', () => {
   const reports = [
     report({ salvages: [
-      salvage(), salvage({ node: 'n3', name: 's3', spans: [{ epoch: 3, last: 45, writes: 5 }] }),
+      salvage(),
+      salvage({ node: 'n3', name: 's3', spans: [{ epoch: 3, last: 45, writes: 5 }] }),
       salvage({ node: 'n4', name: 's4', state: 'taken' }),
     ] }),
     // One salvage may hold entries of two epochs, and is one file.
@@ -52,8 +55,8 @@ test('waiting writes: for a fork that several members kept the longest, of its o
   ]
   const status = forksStatusOf(store(reports))
   assert.equal([status?.waiting, status?.salvagesWaiting], [11, 2])
-  assert.equal(status?.reports.map(({ waiting, waitsOn }) => [waiting, waitsOn]),
-    [[9, ['n1', 'n3']], [2, ['n1']]])
+  assert.equal(status?.reports.map(({ waiting, waitsOn }) => [waiting, waitsOn]), [[9, ['n1',
+    'n3']], [2, ['n1']]])
 })
 
 test('a report in a sentence', () => {
@@ -62,10 +65,12 @@ test('a report in a sentence', () => {
   assert.is(of({ lastKnown: 40 }), 'Epoch 3, primary n1: no unreplicated write is known.')
   assert.is(of({ lastKnown: 41 }),
     'Epoch 3, primary n1: at least 1 entry at risk; none is reconciled yet.')
-  assert.is(of({ lastKnown: 2040, atMost: 5000, resent: 4, merged: 3, quarantined: 1,
-    salvages: [salvage()] }),
-  'Epoch 3, primary n1: at least 2,000, at most 5,000 entries at risk; '
-    + '4 sent again, 3 merged, 1 quarantined, 9 waiting in salvages.')
+  assert.is(
+    of({ lastKnown: 2040, atMost: 5000, resent: 4, merged: 3, quarantined: 1,
+      salvages: [salvage()] }),
+    'Epoch 3, primary n1: at least 2,000, at most 5,000 entries at risk; '
+      + '4 sent again, 3 merged, 1 quarantined, 9 waiting in salvages.',
+  )
   assert.is(atRiskText({ atLeast: 0, atMost: 0 }), 'at least 0, at most 0')
 })
 
@@ -74,18 +79,23 @@ const member = (node: string, role: ClusterMember['role'] = 'replica') =>
 
 test('the reason that a report waits, and the command that helps', () => {
   const of = (
-    over: Partial<ForkReport>, reconcile: ClusterSpace['reconcile'], isHere: boolean,
-  ): string => waitText(openReportOf(report(over)), {
-    id: 'demo', reconcile, members: [member('n1', isHere ? 'replica' : 'unknown'), member('n2')],
-  })
+    over: Partial<ForkReport>,
+    reconcile: ClusterSpace['reconcile'],
+    isHere: boolean,
+  ): string =>
+    waitText(openReportOf(report(over)), {
+      id: 'demo',
+      reconcile,
+      members: [member('n1', isHere ? 'replica' : 'unknown'), member('n2')],
+    })
   assert.is(of({}, 'automatic', false), 'n1 has to come back, or: engram forks close demo 3')
   assert.is(of({}, undefined, true), 'n1 is here, but has not reported all its salvages yet')
   const salvages = [salvage()]
-  assert.is(of({ salvages }, 'automatic', true),
-    '9 writes in a salvage of n1, being reconciled')
+  assert.is(of({ salvages }, 'automatic', true), '9 writes in a salvage of n1, being reconciled')
   assert.is(of({ salvages }, 'automatic', false),
     'n1 keeps 9 writes and has to come back, or: engram forks close demo 3')
-  assert.match(of({ salvages }, 'manual', true), /of n1\. To reconcile: engram forks reconcile demo$/)
+  assert.match(of({ salvages }, 'manual', true),
+    /of n1\. To reconcile: engram forks reconcile demo$/)
   assert.match(of({ salvages }, 'off', true), /engram space set demo --reconcile automatic/)
 })
 
@@ -93,20 +103,24 @@ test('the status: numbers for each space, from its primary', () => {
   const books = forksStatusOf(store([report({ salvages: [salvage()] })], 2))
   const stale = forksStatusOf(store([report()], 0))
   const { spaces } = mergeStatus([
-    statusReport('n2', { books: stale }), statusReport('n1', { books, reconcile: 'manual' }),
+    statusReport('n2', { books: stale }),
+    statusReport('n1', { books, reconcile: 'manual' }),
   ])
   assert.equal(spaces[0]?.forks, { open: 1, quarantined: 2, waiting: 9 })
   assert.is(spaces[0]?.openReports?.length, 1)
   assert.is(spaces[0]?.reconcile, 'manual')
   const [none] = mergeStatus([statusReport('n1')]).spaces
-  assert.equal([none?.forks, none?.openReports, none?.reconcile],
-    [{ open: 0, quarantined: 0, waiting: 0 }, undefined, 'automatic'])
+  assert.equal([none?.forks, none?.openReports, none?.reconcile], [{ open: 0, quarantined: 0,
+    waiting: 0 }, undefined, 'automatic'])
 })
 
 test('fork fields that make no sense are passed over with their report', () => {
-  const said = (books: unknown) => statusReport('n1', {
-    minInSync: 1, endSequence: 0, books: books as never,
-  })
+  const said = (books: unknown) =>
+    statusReport('n1', {
+      minInSync: 1,
+      endSequence: 0,
+      books: books as never,
+    })
   const books = forksStatusOf(store([report({ salvages: [salvage()] })]))
   for (const fine of [undefined, null, books]) assert.ok(asStatusReport(said(fine)))
   for (const wrong of [7, {}, { ...books, reports: [{}] }, { ...books, open: '1' }]) {

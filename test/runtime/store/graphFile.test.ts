@@ -18,7 +18,11 @@ for (const pageSize of [4096, 16_384, 65_536]) {
     { directory },
   ) => {
     const records = open<Buffer, Buffer>({
-      path: directory, pageSize, encoding: 'binary', keyEncoding: 'binary', maxDbs: 1,
+      path: directory,
+      pageSize,
+      encoding: 'binary',
+      keyEncoding: 'binary',
+      maxDbs: 1,
     })
     for (let n = 0; n < 200; n += 1) await records.put(Buffer.from(`k${n}`), Buffer.alloc(3000, 1))
     await records.close()

@@ -56,7 +56,11 @@ onTmpfs('on a disk with little left nothing is written, and the process lives', 
     const store = await openStore(join(directory, 'store'))
     const space = store.space('00000000-0000-4000-8000-000000000001')
     const entry = {
-      sequence: 1, epoch: 1, timestamp: 1, vectorClock: { n1: 1 }, writeId: null,
+      sequence: 1,
+      epoch: 1,
+      timestamp: 1,
+      vectorClock: { n1: 1 },
+      writeId: null,
       operation: { type: 'StoreNode', node: { id: 'a' } },
     } as const
     const error = await space.apply([entry]).then(() => null, (thrown: unknown) => thrown)

@@ -120,7 +120,8 @@ test('a line cut off by an error: the next begins a line of its own, after the n
   let room = 0
   let text = ''
   const sink = new LogSink({
-    fd: 1, notice,
+    fd: 1,
+    notice,
     write: (_fd, data, offset, done) => {
       const part = data.toString('latin1', offset, offset + room)
       text += part
@@ -186,8 +187,10 @@ test('a process whose log nobody reads ends when it wants to', (place) => {
     await sink.flush(50)
     process.exit(7)`
   // Its end of the pipe blocks, as one that a shell makes.
-  const ended = spawnSync(process.execPath, ['--input-type=module', '-e', code],
-    { stdio: ['ignore', 'ignore', writer], timeout: 20_000 })
+  const ended = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
+    stdio: ['ignore', 'ignore', writer],
+    timeout: 20_000,
+  })
   assert.is(ended.signal, null, `it hangs on ${path}`)
   assert.is(ended.status, 7)
 })

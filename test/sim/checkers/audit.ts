@@ -29,7 +29,8 @@ export class Audit {
       const own = await cluster.entries(node.id, space)
       if (JSON.stringify(own) !== text) {
         const at = own.findIndex((entry, index) =>
-          JSON.stringify(entry) !== JSON.stringify(log[index]))
+          JSON.stringify(entry) !== JSON.stringify(log[index])
+        )
         world.violate('I3', `the log of ${node.id} differs from that of ${primary.id} at `
           + `${JSON.stringify(own[at] ?? null)}, there ${JSON.stringify(log[at] ?? null)}`)
       }
@@ -82,8 +83,10 @@ export class Audit {
     if (this.world.checks.record.hasForced) return
     const placed = new Map(this.log.map((entry) => [tokenOf(entry), entry]))
     for (const write of this.world.history.writes) {
-      const isRefused = write.attempts.length > 0 && write.attempts.every(({ answer }) =>
-        answer?.ok === false && answer.outcome === 'notTaken')
+      const isRefused = write.attempts.length > 0
+        && write.attempts.every(({ answer }) =>
+          answer?.ok === false && answer.outcome === 'notTaken'
+        )
       if (!isRefused) continue
       for (const token of write.tokens) {
         const entry = placed.get(token)
@@ -101,8 +104,10 @@ export class Audit {
   private order(): void {
     const last = new Map<string, { number: number; sequence: number; token: string }>()
     const sorted = [...this.world.history.acknowledged()]
-      .filter(({ write, answer }) => !answer.duplicate && answer.ack !== 'memory'
-        && write.attempts.length === 1)
+      .filter(({ write, answer }) =>
+        !answer.duplicate && answer.ack !== 'memory'
+        && write.attempts.length === 1
+      )
       .toSorted((a, b) => a.attempt.number - b.attempt.number)
     for (const { write, attempt, answer } of sorted) {
       const lane = `${write.client}/${attempt.connection}/${answer.epoch}`
@@ -112,7 +117,9 @@ export class Audit {
           + `${write.tokens[0]}, they are logged at ${before.sequence} and ${answer.sequence}`)
       }
       last.set(lane, {
-        number: attempt.number, sequence: answer.sequence, token: write.tokens[0] ?? '',
+        number: attempt.number,
+        sequence: answer.sequence,
+        token: write.tokens[0] ?? '',
       })
     }
   }

@@ -41,13 +41,17 @@ export class ClockChecks {
       checks.saw(`relations checked: ${relation}`)
       if (byClocks === relation) continue
       this.world.violate('clock', `${node.id} takes ${show(version)}, in its log at `
-        + `${version.at}, for ${relation} as seen from ${show(origin)}; the clocks say ${byClocks}: `
+        + `${version.at}, for ${relation} as seen from ${
+          show(origin)
+        }; the clocks say ${byClocks}: `
         + `${this.clockOf(version)}, seen from ${this.clockOf(origin)}`)
     }
   }
 
   private relationByClocks(
-    node: SimNode, origin: Position, version: Version,
+    node: SimNode,
+    origin: Position,
+    version: Version,
   ): Relation | { readonly skipped: string } {
     const { entries, record } = this.world.checks
     const write = entries.at(origin)

@@ -77,7 +77,8 @@ export class Entries {
   /** The place at which the write in the entry was logged first. */
   originOf(entry: LogEntry): Position {
     return entry.reconciliation && !isOperators(entry.reconciliation)
-      ? entry.reconciliation.origin : entry
+      ? entry.reconciliation.origin
+      : entry
   }
 
   /** An operator put it there, or at the place where it was logged first. */

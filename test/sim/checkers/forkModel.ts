@@ -22,7 +22,8 @@ export interface ModelReport {
   readonly salvages: Map<string, string>
 }
 
-export type Counts = Record<'resent' | 'merged' | 'superseded' | 'quarantined' | 'discarded', number>
+export type Counts = Record<'resent' | 'merged' | 'superseded' | 'quarantined' | 'discarded',
+  number>
 
 interface NodeOf {
   readonly node: MemoryNode
@@ -45,8 +46,9 @@ export class ForkModel {
 
   apply(entry: LogEntry): void {
     const { operation, reconciliation } = entry
-    if (operation.type === 'EpochStart') for (const fork of operation.forks ?? []) this.open(fork)
-    else if (operation.type === 'ForkNote') this.note(operation)
+    if (operation.type === 'EpochStart') { for (const fork of operation.forks ?? []) this.open(
+          fork,
+        ) } else if (operation.type === 'ForkNote') this.note(operation)
     else {
       if (reconciliation) this.home(entry, operation, reconciliation)
       if (!reconciliation || reconciliation.outcome === 'merged') this.change(entry, operation)
@@ -73,7 +75,8 @@ export class ForkModel {
 
   private note(note: ForkNote): void {
     switch (note.note) {
-      case 'opened': return this.open(note.opening)
+      case 'opened':
+        return this.open(note.opening)
       case 'salvaged': {
         const { node, name, spans } = note.salvage
         for (const { epoch, writes } of spans) {
@@ -100,7 +103,8 @@ export class ForkModel {
       case 'discarded':
         this.items.delete(note.id)
         return
-      case 'closed': return this.close(note)
+      case 'closed':
+        return this.close(note)
     }
   }
 
@@ -124,7 +128,9 @@ export class ForkModel {
 
   /** A write of a fork: what is said of it counts when it is said first, or frees it. */
   private home(
-    { epoch, sequence }: LogEntry, operation: Operation, said: Reconciliation,
+    { epoch, sequence }: LogEntry,
+    operation: Operation,
+    said: Reconciliation,
   ): void {
     const { origin, outcome, via } = said
     const name = nameOf(origin)
@@ -142,14 +148,18 @@ export class ForkModel {
   }
 
   private displacedBy(
-    operation: Operation, what: Reconciliation['displaces'],
+    operation: Operation,
+    what: Reconciliation['displaces'],
   ): { operation: Operation; origin: Position } | null {
     if (what === 'nothing') return null
     if (operation.type === 'StoreEdge') {
       const there = this.edges.get(edgeName(operation.edge))
-      return there ? {
-        operation: { type: 'StoreEdge', edge: there.edge }, origin: there.stored,
-      } : null
+      return there
+        ? {
+          operation: { type: 'StoreEdge', edge: there.edge },
+          origin: there.stored,
+        }
+        : null
     }
     const id = operation.type === 'StoreNode' ? operation.node.id : operation.nodeId
     const there = this.nodes.get(id)
@@ -159,12 +169,15 @@ export class ForkModel {
     if (!activated) return null
     const { activation = 0 } = node
     return {
-      operation: { type: 'UpdateActivation', nodeId: id, activation }, origin: activated,
+      operation: { type: 'UpdateActivation', nodeId: id, activation },
+      origin: activated,
     }
   }
 
   private displace(
-    item: { operation: Operation; origin: Position }, { origin }: Reconciliation, now: Position,
+    item: { operation: Operation; origin: Position },
+    { origin }: Reconciliation,
+    now: Position,
   ): void {
     const name = nameOf(item.origin)
     if (name === nameOf(origin)) return
@@ -186,7 +199,8 @@ export class ForkModel {
         const keeps = reconciliation?.keepsActivation === true && before?.activated
         this.nodes.set(node.id, keeps
           ? {
-            node: { ...node, activation: before.node.activation! }, stored: by,
+            node: { ...node, activation: before.node.activation! },
+            stored: by,
             activated: before.activated,
           }
           : { node, stored: by, activated: null })

@@ -86,14 +86,18 @@ export class LiveChecks {
   }
 
   logged(node: SimNode, level: string, message: string, fields: object): void {
-    const rare = /^(promotion: the epoch is over: \w+|a torn flush|primary: handed over)/.exec(message)
+    const rare = /^(promotion: the epoch is over: \w+|a torn flush|primary: handed over)/.exec(
+      message,
+    )
     if (rare) this.saw(rare[0])
     if (message === 'a write is reconciled') {
       this.clocks.reconciled(node, fields as Parameters<ClockChecks['reconciled']>[1])
     }
     if (level !== 'error' && level !== 'warn') return
-    const text = `${message} ${JSON.stringify(fields, (_, value: unknown) =>
-      (value instanceof Error ? `${value.name}: ${value.message}` : value))}`
+    const text = `${message} ${
+      JSON.stringify(fields,
+        (_, value: unknown) => (value instanceof Error ? `${value.name}: ${value.message}` : value))
+    }`
     if (defect.test(text)) this.world.violate('defect', `${node.id}: ${text}`)
   }
 }

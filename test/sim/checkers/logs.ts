@@ -172,8 +172,7 @@ export class LogChecks {
       this.tailsCut.add(node.id)
       entries.cutTo(ghost.disk, history)
       this.world.checks.record.tailCut()
-    }
-    else if (!has && promised.sequence > 0) {
+    } else if (!has && promised.sequence > 0) {
       this.world.violate('I12', `${node.id} recovers ${JSON.stringify(history)}, durable was `
         + JSON.stringify(ghost.durable))
     }

@@ -22,9 +22,14 @@ export type Category = 'log' | 'resent' | 'merged' | 'superseded' | 'quarantined
   | 'waiting' | 'lost'
 
 const fatesOf: Readonly<Record<Category, readonly FateValue['fate'][]>> = {
-  log: ['safe', 'committed'], resent: ['safe', 'committed'], merged: ['safe', 'committed'],
-  superseded: ['superseded'], quarantined: ['quarantined'], discarded: ['superseded'],
-  waiting: ['salvaged'], lost: ['lost', 'unknown'],
+  log: ['safe', 'committed'],
+  resent: ['safe', 'committed'],
+  merged: ['safe', 'committed'],
+  superseded: ['superseded'],
+  quarantined: ['quarantined'],
+  discarded: ['superseded'],
+  waiting: ['salvaged'],
+  lost: ['lost', 'unknown'],
 }
 
 /** A sequence that no run reaches. */
@@ -69,7 +74,8 @@ export class Outcomes {
     const items = [...store.quarantine('')]
       .map(({ id, operation }) => [id, operation] as const)
     this.same('quarantine', Object.fromEntries(items), Object.fromEntries(
-      [...this.model.items].map(([id, { operation }]) => [id, operation])))
+      [...this.model.items].map(([id, { operation }]) => [id, operation]),
+    ))
     world.checks.saw('writes in quarantine at the end', items.length)
     for (const [name, { outcome, via, now }] of this.model.origins) {
       const [epoch, sequence] = name.split('-').map(Number) as [number, number]
@@ -114,10 +120,12 @@ export class Outcomes {
       await this.claimed(entry, category)
     }
     for (const { write, answer } of world.history.acknowledged()) {
-      write.tokens.forEach((token, index) => this.acknowledged(token, {
-        epoch: answer.duplicate ? answer.loggedEpoch ?? 0 : answer.epoch,
-        sequence: answer.sequence - write.tokens.length + 1 + index,
-      }, answer))
+      write.tokens.forEach((token, index) =>
+        this.acknowledged(token, {
+          epoch: answer.duplicate ? answer.loggedEpoch ?? 0 : answer.epoch,
+          sequence: answer.sequence - write.tokens.length + 1 + index,
+        }, answer)
+      )
     }
   }
 
@@ -229,7 +237,8 @@ export class Outcomes {
     if (ack === 'memory') return
     if (!entry) return world.violate('I6', `${what}: nobody ever numbered it`)
     if (ack === 'committed' && !record.mayLoseCommitted
-      && log[place.sequence - 1]?.epoch !== place.epoch) {
+      && log[place.sequence - 1]?.epoch !== place.epoch)
+    {
       world.violate('I5', `${what}, and it is ${this.categoryOf(entry)}`)
     }
     if (this.categoryOf(entry) !== 'lost') return
@@ -239,7 +248,8 @@ export class Outcomes {
     }
     if (record.hasLostBucket) return
     const isAccounted = [...this.model.reports.values()].some((report) =>
-      report.outcome !== 'level' && report.outcome !== 'reconciled' && isAbout(report, place))
+      report.outcome !== 'level' && report.outcome !== 'reconciled' && isAbout(report, place)
+    )
     if (isAccounted || logs.tailsCut.size > 0) return
     world.violate('I6', `${what}: it is lost, and no report says so`)
   }
@@ -252,7 +262,8 @@ export class Outcomes {
       if (!report?.outcome) continue
       const { lastKnown, forkPoint } = report.opening
       const known = entries.filter(({ sequence }) =>
-        sequence > forkPoint.sequence && sequence <= lastKnown)
+        sequence > forkPoint.sequence && sequence <= lastKnown
+      )
       world.checks.saw('reports with losses counted')
       if (report.lost >= known.length) continue
       world.violate('I6', `the report on epoch ${epoch} (${report.outcome}) counts ${report.lost} `

@@ -17,7 +17,14 @@ const driftMax = 1.1
 const lostNoticeMs = 1500
 
 const fates: ReadonlySet<string> = new Set<FateValue['fate']>([
-  'safe', 'committed', 'durable', 'superseded', 'quarantined', 'salvaged', 'lost', 'unknown',
+  'safe',
+  'committed',
+  'durable',
+  'superseded',
+  'quarantined',
+  'salvaged',
+  'lost',
+  'unknown',
 ])
 
 type Answered = ReadRecord & { readonly answer: ReadAnswer; readonly answeredAtMs: number }
@@ -66,11 +73,14 @@ function checkValues(world: World, answered: readonly Answered[], log: readonly 
 
 /** The value given, and the value due; null: the answer's sequence does not say what it knew. */
 function expected(
-  { query, answer: { value, sequence } }: Answered, model: ForkModel, log: readonly LogEntry[],
+  { query, answer: { value, sequence } }: Answered,
+  model: ForkModel,
+  log: readonly LogEntry[],
   isCommitted: boolean,
 ): [value: unknown, due: unknown] | null {
   switch (query.type) {
-    case 'GetNode': return [value, model.nodes.get(query.nodeId)?.node ?? null]
+    case 'GetNode':
+      return [value, model.nodes.get(query.nodeId)?.node ?? null]
     case 'GetEdges': {
       const due = [...model.edges.values()].map(({ edge }) => edge)
         .filter(({ source }) => source === query.nodeId)
@@ -86,32 +96,58 @@ function expected(
     case 'GetQuarantine': {
       if (!isCommitted) return null
       const due = [...model.items.values()]
-        .toSorted((a, b) => a.origin.epoch - b.origin.epoch || a.origin.sequence - b.origin.sequence)
+        .toSorted((a, b) =>
+          a.origin.epoch - b.origin.epoch || a.origin.sequence - b.origin.sequence
+        )
       return [(value as QuarantineItem[]).map(({ id, operation }) => ({ id, operation })),
-        due.slice(0, query.limit).map(({ origin, operation }) => ({ id: nameOf(origin), operation }))]
+        due.slice(0, query.limit).map(({ origin, operation }) => ({ id: nameOf(origin),
+          operation })
+        )]
     }
-    default: return null
+    default:
+      return null
   }
 }
 
 /** As many as the answer had: it may stop early, at a frame or at its size. */
 function entriesAsShown(
-  log: readonly LogEntry[], { from }: { from: number }, upTo: number, count: number,
+  log: readonly LogEntry[],
+  { from }: { from: number },
+  upTo: number,
+  count: number,
 ): unknown[] {
   const least = Math.min(1, Math.max(0, upTo - from + 1))
   return log.slice(from - 1, Math.min(upTo, from - 1 + Math.max(least, count)))
     .map((entry) => (entry.reconciliation
-      ? { ...entry, origin: entry.reconciliation.origin } : entry))
+      ? { ...entry, origin: entry.reconciliation.origin }
+      : entry)
+    )
 }
 
 export function shortReport(report: ForkReport): object {
   const {
-    epoch, outcome, lost, resent, merged, superseded, quarantined, discarded, salvages,
+    epoch,
+    outcome,
+    lost,
+    resent,
+    merged,
+    superseded,
+    quarantined,
+    discarded,
+    salvages,
   } = report
   return {
-    epoch, outcome, lost, resent, merged, superseded, quarantined, discarded,
-    salvages: Object.fromEntries(salvages.map(({ node, name, state }) =>
-      [`${node}/${name}`, state])),
+    epoch,
+    outcome,
+    lost,
+    resent,
+    merged,
+    superseded,
+    quarantined,
+    discarded,
+    salvages: Object.fromEntries(
+      salvages.map(({ node, name, state }) => [`${node}/${name}`, state]),
+    ),
   }
 }
 
@@ -119,7 +155,11 @@ export function shortReport(report: ForkReport): object {
 export function reportsOf(model: ForkModel): object[] {
   return [...model.reports].toSorted(([a], [b]) => a - b)
     .map(([epoch, { outcome, lost, salvages }]) => ({
-      epoch, outcome, lost, ...model.counts(epoch), salvages: Object.fromEntries(salvages),
+      epoch,
+      outcome,
+      lost,
+      ...model.counts(epoch),
+      salvages: Object.fromEntries(salvages),
     }))
 }
 
@@ -132,10 +172,14 @@ export function sorted(value: unknown): unknown {
 }
 
 /** "Safe" and "committed" are promises: the write is in every later log, where they say. */
-function checkFate(world: World, { query, answer, target }: Answered, log: readonly LogEntry[]): void {
+function checkFate(world: World, { query, answer, target }: Answered,
+  log: readonly LogEntry[]): void
+{
   const value = answer.value as FateValue
   world.checks.saw(`fates given: ${value.fate}`)
-  const given = `${JSON.stringify(query)} at ${answer.node} (${target}) gives ${JSON.stringify(value)}`
+  const given = `${JSON.stringify(query)} at ${answer.node} (${target}) gives ${
+    JSON.stringify(value)
+  }`
   if (!fates.has(value.fate) || typeof value.reason !== 'string') {
     world.violate('fate', `${given}, which makes no sense`)
   }
@@ -172,7 +216,8 @@ function checkRecency(world: World, answered: readonly Answered[]): void {
   let highest = 0
   for (const commit of commits) commit.sequence = highest = Math.max(highest, commit.sequence)
   for (const { answer, target, attempt } of answered) {
-    const before = target === 'primary' ? attempt.sentAtMs
+    const before = target === 'primary'
+      ? attempt.sentAtMs
       : attempt.sentAtMs - ((answer.stalenessMs ?? Infinity) + roundingMs) * driftMax - slackMs
     const due = commits.findLast(({ atMs }) => atMs < before)
     if (!due || answer.sequence >= due.sequence) continue
@@ -190,7 +235,8 @@ function checkMonotonic(world: World, answered: readonly Answered[]): void {
     const lane = `${read.client}/${read.committed}/${read.answer.epoch}`
     const before = lanes.get(lane)
     if (before && before.answeredAtMs <= read.attempt.sentAtMs
-      && before.answer.sequence > read.answer.sequence) {
+      && before.answer.sequence > read.answer.sequence)
+    {
       world.violate('read', `${read.client} read as of ${before.answer.sequence}, then as of `
         + `${read.answer.sequence}, both in epoch ${read.answer.epoch}`)
     }

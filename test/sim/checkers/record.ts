@@ -110,7 +110,8 @@ export class RecordChecks {
       world.violate('I1', `epoch ${next.epoch} is claimed again`)
     }
     if (next.epoch > before.epoch && !next.forced && next.primary
-      && !before.inSync.includes(next.primary.node)) {
+      && !before.inSync.includes(next.primary.node))
+    {
       world.violate('I5', `${next.primary.node} takes epoch ${next.epoch}, in sync were `
         + before.inSync.join(', '))
     }
@@ -170,6 +171,8 @@ export class RecordChecks {
 }
 
 function holderOf({ primary }: Assignment): string {
-  return primary ? `${primary.node}, incarnation ${primary.incarnation}, `
-    + `connection ${primary.connection}` : 'nobody'
+  return primary
+    ? `${primary.node}, incarnation ${primary.incarnation}, `
+      + `connection ${primary.connection}`
+    : 'nobody'
 }

@@ -38,7 +38,8 @@ export class SalvageChecks {
     const { world } = this
     const writes = await writesOf(node, name)
     const member = node.life?.actor.spaces.get(space)?.member
-    if (!member) return world.violate('I6', `${node.id} removes ${name} of a space it does not hold`)
+    if (!member)
+      return world.violate('I6', `${node.id} removes ${name} of a space it does not hold`)
     const { commitSequence } = member.log
     const log = await world.cluster.entries(node.id, space)
     const home = new Home(log.slice(0, commitSequence))
@@ -75,7 +76,8 @@ class Home {
   placeOf(write: LogEntry, { checks }: CheckedWorld): LogEntry | null {
     if (this.places.has(nameOf(write))) return write
     const origin = nameOf(checks.entries.originOf(write))
-    const key = write.writeId === null ? undefined
+    const key = write.writeId === null
+      ? undefined
       : this.byKey.get(`${write.writeId} ${tokenOf(write)}`)
     return this.byOrigin.get(origin) ?? this.notes.get(origin) ?? key ?? null
   }

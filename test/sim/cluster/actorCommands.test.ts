@@ -25,8 +25,11 @@ test('each actor that is killed is replaced, and the writes stay', async () => {
   const primary = cluster.primary()!.id
   const replica = cluster.running.find((node) => node.id !== primary)!.id
   const victims: [node: string, actor: string][] = [
-    [replica, 'space.demo.replica'], [replica, `detector.${primary}`], [replica, 'space.demo'],
-    [primary, `space.demo.stream.${replica}`], [primary, `space.demo.lag.${replica}`],
+    [replica, 'space.demo.replica'],
+    [replica, `detector.${primary}`],
+    [replica, 'space.demo'],
+    [primary, `space.demo.stream.${replica}`],
+    [primary, `space.demo.lag.${replica}`],
     [primary, 'space.demo.primary'],
   ]
   for (const [node, actor] of victims) {
@@ -40,7 +43,8 @@ test('each actor that is killed is replaced, and the writes stay', async () => {
   }
   for (const { id } of cluster.running) {
     const roles = (await actorsOf(cluster, id)).filter((actor) =>
-      actor === 'space.demo.primary' || actor === 'space.demo.replica')
+      actor === 'space.demo.primary' || actor === 'space.demo.replica'
+    )
     assert.is(roles.length, 1, `${id} has one role: ${roles.join(' ')}`)
   }
   await cluster.check()

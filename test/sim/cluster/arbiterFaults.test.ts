@@ -80,11 +80,15 @@ test('a failover that the arbiter refuses is blocked, said once, and goes on whe
   assert.ok(count.attempts < 60, `${count.attempts} attempts in a minute`)
   const logged = cluster.running.flatMap((node) => node.log)
     .filter(({ level, message }) => level !== 'debug' && message.includes(full))
-  assert.ok(logged.length <= 12, `${logged.length} lines: ${logged.map((l) => l.message).join('\n')}`)
+  assert.ok(logged.length <= 12,
+    `${logged.length} lines: ${logged.map((l) => l.message).join('\n')}`)
   cluster.bucket.rejects = null
   await cluster.until('one is primary', () => cluster.primary() !== null, 6000)
-  await cluster.until('none is blocked', () => cluster.running.every((node) =>
-    node.space().member.blockage.reason === null && node.space().member.known.rejection === null))
+  await cluster.until('none is blocked',
+    () =>
+      cluster.running.every((node) =>
+        node.space().member.blockage.reason === null && node.space().member.known.rejection === null
+      ))
   primary.start()
   await cluster.check()
 })
@@ -120,7 +124,9 @@ test('the touch before a handover that is given up may be applied at any time la
     const [to, third] = cluster.running.filter((node) => node !== primary) as [SimNode, SimNode]
     cluster.bucket.loseAnswers(...Array.from({ length: 40 }, () => 'late' as const))
     cluster.client.request(`engram.v1.admin.${primary.id}`, Buffer.from(JSON.stringify({
-      type: 'promote', space: 'demo', to: to.id,
+      type: 'promote',
+      space: 'demo',
+      to: to.id,
     })), { timeoutMs: 12_000 }).catch(() => undefined)
     await cluster.run(lateMs)
     third.kill()
@@ -179,7 +185,8 @@ test('a record that cannot be read is said, and written anew by the primary', as
     const { uuid } = cluster.record()!
     if (text === null) cluster.bucket.remove('space.demo')
     else cluster.bucket.overwrite('space.demo', Buffer.from(text))
-    await cluster.until('it is written anew', () => cluster.record() !== null
+    await cluster.until('it is written anew', () =>
+      cluster.record() !== null
       && cluster.primary() !== null, 8000)
     assert.is(cluster.primary()?.id, primary.id)
     assert.is(cluster.record()!.uuid, uuid)
@@ -216,8 +223,8 @@ test('a record of a newer version is never written over: nobody is promoted upon
   primary.kill()
   await cluster.run(12_000)
   assert.is(cluster.primary(), null)
-  const stands = (text: string) => cluster.running.filter((node) =>
-    node.space().member.blockage.reason?.includes(text))
+  const stands = (text: string) =>
+    cluster.running.filter((node) => node.space().member.blockage.reason?.includes(text))
   assert.ok(stands('newer node').length > 0, cluster.describe())
   assert.ok(alerts(cluster, 'recordNewer').length > 0)
   assert.equal(Buffer.from(cluster.bucket.snapshot().get('space.demo')!.value), future)
@@ -236,7 +243,8 @@ test('a space is not created over a record that cannot be read', async () => {
   const promoted = await cluster.command('n1', { type: 'promote', space: 'other' })
   assert.match(String(promoted['message']), /record of other cannot be read/)
   const { spaces, unreadable } = await cluster.command('n1', { type: 'listSpaces' }) as {
-    spaces?: { space: string }[]; unreadable?: { space: string }[]
+    spaces?: { space: string }[]
+    unreadable?: { space: string }[]
   }
   assert.equal(spaces?.map(({ space }) => space), ['demo'], 'it hides no other')
   assert.equal(unreadable?.map(({ space }) => space), ['other'])
@@ -244,8 +252,10 @@ test('a space is not created over a record that cannot be read', async () => {
 
 test('a node reports the spaces that it may be a member of, and cannot hold', async () => {
   const cluster = await serving()
-  const unheld = (): string[] => cluster.running.map((node) =>
-    [...node.actor.directory!.unheld].map(([space, reason]) => `${space}: ${reason}`).join())
+  const unheld = (): string[] =>
+    cluster.running.map((node) =>
+      [...node.actor.directory!.unheld].map(([space, reason]) => `${space}: ${reason}`).join()
+    )
   assert.equal(unheld(), ['', '', ''])
   cluster.bucket.overwrite('space.other', Buffer.from('oops'))
   await cluster.run(3000)

@@ -31,7 +31,9 @@ async function store(cluster: SimCluster, operations: readonly object[]): Promis
 
 /** The items of all pages, and the size of each page. */
 async function pages(
-  cluster: SimCluster, query: object, subject = subjects.read('demo'),
+  cluster: SimCluster,
+  query: object,
+  subject = subjects.read('demo'),
 ): Promise<{ items: unknown[]; sizes: number[] }> {
   const items: unknown[] = []
   const sizes: number[] = []
@@ -53,7 +55,10 @@ test('every list goes on behind its page until there is no more', async () => {
   const ids = Array.from({ length: 25 }, (_, index) => `n${String(index).padStart(2, '0')}`)
   await store(cluster, ids.map((id) => ({ type: 'StoreNode', node: { id } })))
   await store(cluster, ids.map((id) => ({ type: 'StoreEdge', edge: {
-    source: 'hub', target: id, kind: 'k' } })))
+    source: 'hub',
+    target: id,
+    kind: 'k',
+  } })))
   await store(cluster, ids.slice(0, 8).flatMap((id) => [
     { type: 'StoreEdge', edge: { source: id, target: 'hub', kind: 'k' } },
     { type: 'StoreEdge', edge: { source: 'hub', target: 'hub', kind: id } },
@@ -62,13 +67,15 @@ test('every list goes on behind its page until there is no more', async () => {
   for (const subject of [subjects.read('demo'), subjects.readAny('demo')]) {
     if (subject === subjects.readAny('demo')) await cluster.converged()
     const nodes = await pages(cluster, { type: 'ListNodes', limit: 10 }, subject)
-    assert.equal([nodes.sizes, (nodes.items as MemoryNode[]).map(({ id }) => id)],
-      [[10, 10, 5], ids])
+    assert.equal([nodes.sizes, (nodes.items as MemoryNode[]).map(({ id }) => id)], [[10, 10, 5],
+      ids])
     const exact = await pages(cluster, { type: 'ListNodes', after: 'n04', limit: 20 }, subject)
     assert.equal(exact.sizes, [20], 'a full page behind which nothing is says no more')
     const edges = { type: 'GetEdges', nodeId: 'hub', limit: 9 }
     for (const [direction, sizes] of [
-      ['out', [9, 9, 9, 6]], ['in', [9, 7]], ['both', [9, 9, 9, 9, 5]],
+      ['out', [9, 9, 9, 6]],
+      ['in', [9, 7]],
+      ['both', [9, 9, 9, 9, 5]],
     ] as const) {
       const found = await pages(cluster, { ...edges, direction }, subject)
       assert.equal(found.sizes, sizes, direction)
@@ -86,14 +93,18 @@ test('every list goes on behind its page until there is no more', async () => {
 test('a reader\'s encoding decides what fits: the same list has other pages', async () => {
   const cluster = await serving()
   const node = (index: number): object => ({ type: 'StoreNode', node: {
-    id: `n${index}`, embedding: Array.from({ length: 4096 }, (_, at) => Math.sin(at + index)),
+    id: `n${index}`,
+    embedding: Array.from({ length: 4096 }, (_, at) => Math.sin(at + index)),
   } })
   for (let index = 0; index < 20; index += 1) await store(cluster, [node(index)])
   const json = await pages(cluster, { type: 'ListNodes', limit: 1000 })
   assert.equal(json.sizes, [6, 6, 6, 2])
-  const message = await cluster.wait(cluster.client.request(subjects.read('demo'),
-    Buffer.from('{"type":"ListNodes"}'),
-    { timeoutMs: 5000, headers: { 'Content-Type': 'application/json' } }))
+  const message = await cluster.wait(
+    cluster.client.request(subjects.read('demo'), Buffer.from('{"type":"ListNodes"}'), {
+      timeoutMs: 5000,
+      headers: { 'Content-Type': 'application/json' },
+    }),
+  )
   assert.ok(message.data.length <= 512 * 1024 + 1024, `${message.data.length} bytes`)
   await cluster.check()
 })
@@ -113,9 +124,10 @@ test('reads that wait for a sequence: answered when it comes, or refused', async
   await cluster.writes(3, 'committed')
   const subject = subjects.readAny('demo')
   const headers = { 'Engram-Min-Sequence': '9' }
-  const ask = (): Promise<unknown> => cluster.client
-    .request(subject, Buffer.from('{"type":"GetHistory"}'), { timeoutMs: 8000, headers })
-    .then((message) => (JSON.parse(Buffer.from(message.data).toString()) as Json)['code'] ?? 'ok')
+  const ask = (): Promise<unknown> =>
+    cluster.client
+      .request(subject, Buffer.from('{"type":"GetHistory"}'), { timeoutMs: 8000, headers })
+      .then((message) => (JSON.parse(Buffer.from(message.data).toString()) as Json)['code'] ?? 'ok')
   const late = Array.from({ length: 500 }, ask)
   await cluster.run(2500)
   assert.equal(new Set(await cluster.wait(Promise.all(late))), new Set(['STALE_READ']))
@@ -128,10 +140,11 @@ test('reads that wait for a sequence: answered when it comes, or refused', async
 test('more reads than a node has room for are turned away, and the room comes back', async () => {
   const cluster = await serving({ settings: { readQueueBytes: 64 * 1024 } })
   const headers = { 'Engram-Min-Sequence': '1000000' }
-  const read = (): Promise<unknown> => cluster.client
-    .request(subjects.readAny('demo'), Buffer.from('{"type":"GetHistory"}'),
-      { timeoutMs: 8000, headers })
-    .then((message) => (JSON.parse(Buffer.from(message.data).toString()) as Json)['code'])
+  const read = (): Promise<unknown> =>
+    cluster.client
+      .request(subjects.readAny('demo'), Buffer.from('{"type":"GetHistory"}'), { timeoutMs: 8000,
+        headers })
+      .then((message) => (JSON.parse(Buffer.from(message.data).toString()) as Json)['code'])
   const codes = await cluster.wait(Promise.all(Array.from({ length: 1000 }, read)))
   const counted = (code: string): number => codes.filter((one) => one === code).length
   assert.is(counted('STALE_READ') + counted('OVERLOADED'), 1000)
@@ -144,10 +157,13 @@ test('more reads than a node has room for are turned away, and the room comes ba
 test('malformed requests are refused: headers, queries, questions, commands', async () => {
   const cluster = await serving()
   const code = async (
-    subject: string, body: string, headers: Record<string, string> = {},
+    subject: string,
+    body: string,
+    headers: Record<string, string> = {},
   ): Promise<unknown> => {
-    const message = await cluster.wait(cluster.client.request(subject, Buffer.from(body),
-      { timeoutMs: 5000, headers }))
+    const message = await cluster.wait(
+      cluster.client.request(subject, Buffer.from(body), { timeoutMs: 5000, headers }),
+    )
     const { code: said, message: text } = JSON.parse(Buffer.from(message.data).toString()) as Json
     return `${String(said)}: ${String(text)}`
   }
@@ -205,11 +221,13 @@ test('commands that take long are bounded in number', async () => {
   // It never answers: each command to it waits for seconds.
   other.freeze()
   const command = Buffer.from(
-    JSON.stringify({ type: 'promote', space: 'demo', to: other.id, force: true }))
+    JSON.stringify({ type: 'promote', space: 'demo', to: other.id, force: true }),
+  )
   const asked = cluster.running.find((node) => node !== other && node !== cluster.primary())!
-  const answers = Array.from({ length: 100 }, () => cluster.client
-    .request(subjects.admin(asked.id), command, { timeoutMs: 14_000 })
-    .then((message) => (JSON.parse(Buffer.from(message.data).toString()) as Json)['code']))
+  const answers = Array.from({ length: 100 }, () =>
+    cluster.client
+      .request(subjects.admin(asked.id), command, { timeoutMs: 14_000 })
+      .then((message) => (JSON.parse(Buffer.from(message.data).toString()) as Json)['code']))
   const codes = await cluster.wait(Promise.all(answers), 15_000)
   assert.is(codes.filter((code) => code === 'OVERLOADED').length, 36)
   other.thaw()

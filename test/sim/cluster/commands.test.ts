@@ -20,19 +20,30 @@ test('orders that make no sense are refused with a code', async () => {
   const cluster = await serving()
   const codes: unknown[] = []
   for (const command of [
-    [], { type: 'explode' }, { type: 'createSpace', space: 'a.b' },
+    [],
+    { type: 'explode' },
+    { type: 'createSpace', space: 'a.b' },
     { type: 'createSpace', space: 'x', replicas: -1 },
     { type: 'createSpace', space: 'x', ack: 'quorum' },
     { type: 'createSpace', space: 'x', minInSync: 9 },
     { type: 'createSpace', space: 'x', replicas: 5 },
     { type: 'createSpace', space: 'demo', replicas: 1 },
-    { type: 'promote', space: 'nowhere' }, { type: 'promote', space: 'demo', to: 'n9' },
+    { type: 'promote', space: 'nowhere' },
+    { type: 'promote', space: 'demo', to: 'n9' },
     { type: 'promote', space: 'demo', force: true },
   ]) codes.push((await cluster.command('n2', command))['code'])
   assert.equal(codes, [
-    'INVALID_OPERATION', 'INVALID_OPERATION', 'INVALID_OPERATION', 'INVALID_OPERATION',
-    'INVALID_OPERATION', 'INVALID_OPERATION', 'NOT_ENOUGH_IN_SYNC', 'INVALID_OPERATION',
-    'UNKNOWN_SPACE', 'INVALID_OPERATION', 'INVALID_OPERATION',
+    'INVALID_OPERATION',
+    'INVALID_OPERATION',
+    'INVALID_OPERATION',
+    'INVALID_OPERATION',
+    'INVALID_OPERATION',
+    'INVALID_OPERATION',
+    'NOT_ENOUGH_IN_SYNC',
+    'INVALID_OPERATION',
+    'UNKNOWN_SPACE',
+    'INVALID_OPERATION',
+    'INVALID_OPERATION',
   ])
   const data = Buffer.from('no json')
   const message = await cluster.wait(cluster.client.request(subjects.admin('n1'), data, {
@@ -45,7 +56,8 @@ test('a space is created once, whoever asks and whatever answer is lost', async 
   const cluster = await SimCluster.start()
   cluster.bucket.loseAnswers('applied')
   const sent = ['n1', 'n2', 'n3'].map((node) =>
-    cluster.command(node, { type: 'createSpace', space: 'demo' }))
+    cluster.command(node, { type: 'createSpace', space: 'demo' })
+  )
   const answers = await Promise.all(sent)
   assert.equal(answers.map((answer) => answer['ok']), [true, true, true])
   assert.is(answers.filter((answer) => answer['created'] === true).length, 1)
@@ -163,9 +175,12 @@ test('a primary without a lease answers no read', async () => {
   cluster.bucket.available = false
   await cluster.run(2500)
   assert.is(primary.space().serves, false)
-  const answer = await cluster.wait(cluster.client.request(subjects.read('demo'),
-    Buffer.from('{"type":"GetNode","nodeId":"w1"}'), { timeoutMs: 100 })
-    .then(() => 'answered', (error: Error) => error.name))
+  const answer = await cluster.wait(
+    cluster.client.request(subjects.read('demo'), Buffer.from('{"type":"GetNode","nodeId":"w1"}'), {
+      timeoutMs: 100,
+    })
+      .then(() => 'answered', (error: Error) => error.name),
+  )
   assert.is(answer, 'NoRespondersError')
 })
 
@@ -178,16 +193,23 @@ function setSpace(cluster: SimCluster, settings: object, node = 'n2'): Promise<C
 test('changes of the settings at one time: each is made upon the one before it', async () => {
   const cluster = await serving()
   const answers = await cluster.wait(Promise.all([
-    setSpace(cluster, { ack: 'committed' }), setSpace(cluster, { reconcile: 'manual' }, 'n1'),
-    setSpace(cluster, { maxLoss: { ms: 9 } }), setSpace(cluster, { maxLoss: { entries: 7 } }),
-    setSpace(cluster, { minInSync: 9 }), setSpace(cluster, { keys: { ms: 5000 } }),
+    setSpace(cluster, { ack: 'committed' }),
+    setSpace(cluster, { reconcile: 'manual' }, 'n1'),
+    setSpace(cluster, { maxLoss: { ms: 9 } }),
+    setSpace(cluster, { maxLoss: { entries: 7 } }),
+    setSpace(cluster, { minInSync: 9 }),
+    setSpace(cluster, { keys: { ms: 5000 } }),
   ]))
   const written = cluster.record()!.settings
-  assert.equal(answers.map(({ ok, code }) => code ?? ok),
-    [true, true, true, true, 'INVALID_OPERATION', true])
+  assert.equal(answers.map(({ ok, code }) => code ?? ok), [true, true, true, true,
+    'INVALID_OPERATION', true])
   assert.equal(written, {
-    replicas: 2, ack: 'committed', minInSync: 2, maxLoss: { ms: 9, entries: 7 },
-    reconcile: 'manual', keys: { ms: 5000 },
+    replicas: 2,
+    ack: 'committed',
+    minInSync: 2,
+    maxLoss: { ms: 9, entries: 7 },
+    reconcile: 'manual',
+    keys: { ms: 5000 },
   })
   const shown = answers.filter(({ ok }) => ok).map(({ settings }) => JSON.stringify(settings))
   assert.is(new Set(shown).size, 5, 'each answer shows what was written for it')
@@ -203,7 +225,9 @@ test('a change of the settings that changes nothing writes nothing', async () =>
   assert.equal(same.settings, cluster.record()!.settings)
   assert.is(cluster.record()!.nonce, nonce)
   const again = await cluster.command('n1', {
-    type: 'createSpace', space: 'demo', maxLoss: { bytes: 5000, entries: 7 },
+    type: 'createSpace',
+    space: 'demo',
+    maxLoss: { bytes: 5000, entries: 7 },
   })
   assert.equal([again['ok'], again['created']], [true, false], JSON.stringify(again))
 })
@@ -213,12 +237,13 @@ test('changes of the settings that are not made in time are refused, and never m
   const before = cluster.record()!.settings
   // A request in flight settles late; those that waited behind it have been given up by then.
   cluster.bucket.loseAnswers(...Array.from({ length: 1000 }, () => 'lost' as const))
-  const sent = Array.from({ length: 18 }, (_, index) =>
-    setSpace(cluster, { maxLoss: { entries: index + 1 } }, cluster.primary()!.id))
+  const sent = Array.from({ length: 18 },
+    (_, index) => setSpace(cluster, { maxLoss: { entries: index + 1 } }, cluster.primary()!.id))
   await cluster.run(1000)
   const answers = await cluster.wait(Promise.all(sent))
   assert.equal(answers.map(({ code }) => code), [
-    ...Array.from({ length: 17 }, () => 'ACK_TIMEOUT'), 'OVERLOADED',
+    ...Array.from({ length: 17 }, () => 'ACK_TIMEOUT'),
+    'OVERLOADED',
   ])
   assert.ok(answers.every(({ retryable }) => retryable === true))
   assert.equal(cluster.record()!.settings, before)

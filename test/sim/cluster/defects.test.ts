@@ -16,8 +16,10 @@ async function serving(): Promise<SimCluster> {
 }
 
 const logged = (node: SimNode, level: string, pattern: RegExp): number =>
-  node.log.filter((line) => line.level === level
-    && pattern.test(`${line.message} ${JSON.stringify(line.fields)}`)).length
+  node.log.filter((line) =>
+    line.level === level
+    && pattern.test(`${line.message} ${JSON.stringify(line.fields)}`)
+  ).length
 
 test('an error in handling a record is not an unreadable record', async () => {
   const cluster = await serving()

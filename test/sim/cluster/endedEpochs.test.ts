@@ -4,9 +4,8 @@ import * as assert from 'uvu/assert'
 import type { FateValue, WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { Position } from '../../../machines/base/ids.js'
 import type { ForkReport } from '../../../machines/log/forkNotes.js'
-import {
-  claimed, endedEpochs, handedOver, opened, unbounded,
-} from '../../../machines/protocol/assignments.js'
+import { claimed, endedEpochs, handedOver, opened,
+  unbounded } from '../../../machines/protocol/assignments.js'
 import type { Assignment, EndedEpoch, SpaceSettings } from '../../../machines/protocol/messages.js'
 import { assignment as schema } from '../../../runtime/codec/schemas.js'
 import { SimCluster } from '../../support/simCluster.js'
@@ -47,8 +46,8 @@ async function handedOverForNothing(cluster: SimCluster, reached: boolean): Prom
   const from = cluster.primary()!
   const [to, third] = cluster.running.filter((node) => node !== from) as [SimNode, SimNode]
   if (!reached) {
-    cluster.transit = (a, b, subject) =>
-      (a === from.id && b === third.id && subject.includes('.wal.') ? [] : [0.2])
+    cluster.transit = (a, b,
+      subject) => (a === from.id && b === third.id && subject.includes('.wal.') ? [] : [0.2])
   }
   const answers = await cluster.writes(4)
   assert.ok(from.space().handOver(to.id, 'a test'))
@@ -66,15 +65,20 @@ test('a handover came to nothing: what a third lacks of the epoch is reported', 
   const { from, to, third, answers } = await handedOverForNothing(cluster, false)
   await cluster.until('the third is primary', () => cluster.primary() === third)
   const reports = await reportsOf(cluster)
-  assert.equal(reports.map(({ epoch, node, forkPoint, lastKnown }) =>
-    [epoch, node, forkPoint.sequence, lastKnown]),
-  [[1, from.id, answers[0]!.sequence - 1, answers.at(-1)!.sequence]])
+  assert.equal(
+    reports.map((
+      { epoch, node, forkPoint, lastKnown },
+    ) => [epoch, node, forkPoint.sequence, lastKnown]),
+    [[1, from.id, answers[0]!.sequence - 1, answers.at(-1)!.sequence]],
+  )
   from.start()
   to.start()
-  await cluster.until('the report is closed', () =>
-    third.space().member.store.openReportCount === 0)
-  assert.equal((await reportsOf(cluster)).map(({ epoch, outcome, merged }) =>
-    [epoch, outcome, merged]), [[1, 'reconciled', 4]])
+  await cluster.until('the report is closed',
+    () => third.space().member.store.openReportCount === 0)
+  assert.equal(
+    (await reportsOf(cluster)).map(({ epoch, outcome, merged }) => [epoch, outcome, merged]),
+    [[1, 'reconciled', 4]],
+  )
   for (const { epoch, sequence } of answers) {
     const { fate } = await ask<FateValue>(cluster, { type: 'GetFate', epoch, sequence })
     assert.ok(['safe', 'committed'].includes(fate), fate)
@@ -91,8 +95,8 @@ test('a handover came to nothing: who has all of the epoch reports nothing', asy
   const target = await started()
   const { to } = await handedOverForNothing(target, false)
   target.node(to.id).start()
-  await target.until('the target is primary, with a claim of its own', () =>
-    target.primary() === to && target.record()!.epoch > 2)
+  await target.until('the target is primary, with a claim of its own',
+    () => target.primary() === to && target.record()!.epoch > 2)
   assert.equal(await reportsOf(target), [])
   assert.equal(target.record()!.ended, [])
 })
@@ -129,20 +133,33 @@ test('the bound that a report gives held: not where the next epoch was forced', 
 const signature = { writer: 'n1', nonce: 'x' }
 const life = { incarnation: 1, connection: 1 }
 const settings: SpaceSettings = {
-  replicas: 2, ack: 'durable', minInSync: 2, maxLoss: { entries: 5 },
+  replicas: 2,
+  ack: 'durable',
+  minInSync: 2,
+  maxLoss: { entries: 5 },
 }
 
 function record(over: Partial<Assignment> = {}): Assignment {
   const members = ['n1', 'n2', 'n3'].map((node) => ({ node, disk: `disk-${node}` }))
   return {
-    version: 1, space: 'demo', uuid: 'u', epoch: 3, state: 'open', primary: { node: 'n1', ...life },
-    members, inSync: ['n1', 'n2', 'n3'], settings, forced: false,
-    start: { epoch: 2, sequence: 10 }, ...signature, ...over,
+    version: 1,
+    space: 'demo',
+    uuid: 'u',
+    epoch: 3,
+    state: 'open',
+    primary: { node: 'n1', ...life },
+    members,
+    inSync: ['n1', 'n2', 'n3'],
+    settings,
+    forced: false,
+    start: { epoch: 2, sequence: 10 },
+    ...signature,
+    ...over,
   }
 }
 
-const claimOf = (node: string): EndedEpoch =>
-  ({ epoch: 4, node, disk: `disk-${node}`, start: { epoch: 3, sequence: 20 } })
+const claimOf = (node: string): EndedEpoch => ({ epoch: 4, node, disk: `disk-${node}`,
+  start: { epoch: 3, sequence: 20 } })
 const boundsOf = (over: Partial<Assignment>) =>
   endedEpochs(record(over), new Set(), () => false).map(({ atMost }) => atMost)
 
@@ -165,12 +182,21 @@ test('no bound holds where a primary that is alone, or is about to be, answers o
 
 test('a record keeps an epoch that was handed over until a member with all of it is primary', () => {
   const before: EndedEpoch = {
-    epoch: 2, node: 'n1', disk: 'disk-n1', start: { epoch: 1, sequence: 5 }, atMost: null,
+    epoch: 2,
+    node: 'n1',
+    disk: 'disk-n1',
+    start: { epoch: 1, sequence: 5 },
+    atMost: null,
   }
   const other: EndedEpoch = { ...before, epoch: 1, node: 'n3', disk: 'disk-n3' }
   const given = handedOver(record({ ended: [other, before] }), 4, 'n2', life, 20, signature)
   const own = {
-    epoch: 3, node: 'n1', disk: 'disk-n1', start: { epoch: 2, sequence: 10 }, atMost: 5, last: 20,
+    epoch: 3,
+    node: 'n1',
+    disk: 'disk-n1',
+    start: { epoch: 2, sequence: 10 },
+    atMost: 5,
+    last: 20,
   }
   assert.equal(given.ended, [other, before, own])
   assert.equal(schema.parse(given).ended, given.ended)

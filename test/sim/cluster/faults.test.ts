@@ -24,8 +24,7 @@ const answered = (code: string) => (answer: unknown) =>
 test('entries that a cut-off primary alone has become a fork, and go to its salvage', async () => {
   const cluster = await serving()
   const old = cluster.primary()!
-  cluster.weather = (from, to) =>
-    (from === old.id && to !== 'client' ? 'lost' : 0.2)
+  cluster.weather = (from, to) => (from === old.id && to !== 'client' ? 'lost' : 0.2)
   const [alone] = await cluster.writes(1, 'durable')
   old.kill()
   cluster.weather = () => 0.2
@@ -44,8 +43,9 @@ test('a stopped primary answers nothing positively when it goes on', async () =>
   const old = cluster.primary()!
   old.freeze()
   const late = cluster.send({ 'Engram-Ack': 'durable' })
-  const tookMs = await cluster.until('another is primary', () => cluster.running
-    .some((node) => node !== old && node.space().serves), 5000)
+  const tookMs = await cluster.until('another is primary', () =>
+    cluster.running
+      .some((node) => node !== old && node.space().serves), 5000)
   assert.ok(tookMs < 3000, `${tookMs} ms`)
   old.thaw()
   const answer = await cluster.wait(late)
@@ -59,13 +59,16 @@ test('a primary cut off from the others shrinks, or ends; never two serve', asyn
   const old = cluster.primary()!
   const cut = new Set([old.id])
   cluster.weather = (from, to) => (from !== 'client' && to !== 'client'
-    && cut.has(from) !== cut.has(to) ? 'lost' : 0.2)
+      && cut.has(from) !== cut.has(to)
+    ? 'lost'
+    : 0.2)
   for (let i = 0; i < 40; i += 1) {
     await cluster.run(100)
     cluster.primary()
   }
   cluster.weather = () => 0.2
-  await cluster.until('all in sync', () => cluster.primary() !== null
+  await cluster.until('all in sync', () =>
+    cluster.primary() !== null
     && cluster.record()!.inSync.length === 3)
   await cluster.writes(3, 'committed')
   await cluster.check()
@@ -115,7 +118,8 @@ test('a bucket that was wiped is written again by the primary', async () => {
   const cluster = await serving()
   const epoch = cluster.record()!.epoch
   cluster.bucket.wipe()
-  await cluster.until('the record is there again', () => (cluster.record()?.epoch ?? 0) > epoch
+  await cluster.until('the record is there again', () =>
+    (cluster.record()?.epoch ?? 0) > epoch
     && cluster.primary() !== null, 15_000)
   await cluster.writes(3, 'committed')
   await cluster.check()
@@ -149,7 +153,8 @@ test('an arbiter that went back is written again, above what was seen', async ()
   await cluster.writes(3, 'committed')
   const { epoch } = cluster.record()!
   cluster.bucket.restore(before)
-  await cluster.until('the record is there again', () => (cluster.record()?.epoch ?? 0) > epoch
+  await cluster.until('the record is there again', () =>
+    (cluster.record()?.epoch ?? 0) > epoch
     && cluster.primary() !== null, 15_000)
   await cluster.writes(3, 'committed')
   for (const node of cluster.nodes.values()) if (!node.life) node.start()
@@ -208,8 +213,8 @@ test('the target of a handover dies: the cluster goes on', async () => {
   const old = cluster.primary()!
   const to = others(cluster, old)[0]!
   void cluster.client.request(`engram.v1.admin.${old.id}`,
-    Buffer.from(JSON.stringify({ type: 'promote', space: 'demo', to: to.id })),
-    { timeoutMs: 9000 }).catch(() => undefined)
+    Buffer.from(JSON.stringify({ type: 'promote', space: 'demo', to: to.id })), { timeoutMs: 9000 })
+    .catch(() => undefined)
   await cluster.run(1)
   to.kill()
   await cluster.until('somebody serves', () => cluster.primary() !== null, 5000)
@@ -234,8 +239,8 @@ test('a lost disk: the node comes back as another member, in sync with nothing',
 
 test('power cuts of all nodes: what was answered as durable is there', async () => {
   const cluster = await serving({}, 7)
-  const pending = Array.from({ length: 30 }, (_, i) =>
-    cluster.send({ 'Engram-Ack': i % 2 ? 'durable' : 'committed' }))
+  const pending = Array.from({ length: 30 },
+    (_, i) => cluster.send({ 'Engram-Ack': i % 2 ? 'durable' : 'committed' }))
   await cluster.run(2)
   for (const node of cluster.nodes.values()) node.powerCut(() => cluster.random.next())
   for (const node of cluster.nodes.values()) node.start()
@@ -251,7 +256,8 @@ test('a disk that is full at once: what was answered in memory is gone with its 
   primary.disk.capacity = 0
   const gone = await cluster.write('memory', { 'Nats-Msg-Id': 'gone' })
   assert.ok(gone?.ok)
-  await cluster.until('another epoch', () => cluster.record()!.epoch > gone.epoch
+  await cluster.until('another epoch', () =>
+    cluster.record()!.epoch > gone.epoch
     && cluster.primary() !== null)
   primary.disk.capacity = Infinity
   const again = await cluster.write('durable', { 'Nats-Msg-Id': 'gone' })
@@ -289,7 +295,8 @@ test('messages lost at random: gaps are found and filled', async () => {
   const cluster = await serving({}, 11)
   const { random } = cluster
   cluster.weather = (from, to) => (from !== 'client' && to !== 'client' && random.chance(0.1)
-    ? 'lost' : 0.1 + random.next())
+    ? 'lost'
+    : 0.1 + random.next())
   for (let i = 0; i < 20; i += 1) {
     const sent = Promise.all([cluster.send(), cluster.send({ 'Engram-Ack': 'committed' })])
     await cluster.run(100)
@@ -318,8 +325,9 @@ test('a log that rots below the applier costs its space, and no other', async ()
   await cluster.createSpace({}, 'other')
   const [victim] = others(cluster, cluster.primary()!)
   await cluster.writes(20, 'committed')
-  await cluster.until('its commit is in the journal', () => victim!.space().member.store.applied
-    .sequence >= 20)
+  await cluster.until('its commit is in the journal', () =>
+    victim!.space().member.store.applied
+      .sequence >= 20)
   await cluster.run(1500)
   victim!.powerCut()
   victim!.loseGraphs()
@@ -328,10 +336,11 @@ test('a log that rots below the applier costs its space, and no other', async ()
   const path = victim!.disk.paths('/data/journal')[0]!
   // Past the head: in the first entries, which the store is yet to be given.
   for (let at = 400; at < 700; at += 10) victim!.disk.flipBit(path, at, 1)
-  await cluster.until('the space is damaged', () =>
-    victim!.space().roleState.role === 'damaged', 5000)
+  await cluster.until('the space is damaged', () => victim!.space().roleState.role === 'damaged',
+    5000)
   assert.is(victim!.exitCode, null, 'the node goes on')
-  await cluster.until('it follows in the other', () => victim!.space('other').member.following.isFollowing)
+  await cluster.until('it follows in the other',
+    () => victim!.space('other').member.following.isFollowing)
 })
 
 test.run()

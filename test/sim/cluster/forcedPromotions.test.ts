@@ -17,7 +17,10 @@ async function serving(): Promise<SimCluster> {
 
 async function force(cluster: SimCluster, node: SimNode): Promise<void> {
   const answer = await cluster.command(node.id, {
-    type: 'promote', space: 'demo', to: node.id, force: true,
+    type: 'promote',
+    space: 'demo',
+    to: node.id,
+    force: true,
   })
   assert.is(answer['ok'], true, JSON.stringify(answer))
 }
@@ -36,7 +39,8 @@ test('a member forced with another disk is listed with it, and may open its epoc
   assert.is(listed?.disk, one!.actor.disk)
   await cluster.writes(2, 'durable')
   cluster.broker.kill(one!.life!.connection!, 'cut')
-  await cluster.until('it is primary again', () => cluster.primary() === one
+  await cluster.until('it is primary again', () =>
+    cluster.primary() === one
     && cluster.record()!.epoch > record.epoch, 6000)
   await cluster.writes(2, 'durable')
 })

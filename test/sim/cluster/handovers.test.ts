@@ -23,7 +23,8 @@ function handOver(cluster: SimCluster, from: SimNode, to: SimNode): void {
 
 /** A handover whose target acknowledges nothing: it drains until its patience is over. */
 async function draining(
-  cluster: SimCluster, level: 'memory' | 'durable' = 'durable',
+  cluster: SimCluster,
+  level: 'memory' | 'durable' = 'durable',
 ): Promise<{ from: SimNode; to: SimNode }> {
   const from = cluster.primary()!
   const to = cluster.running.find((node) => node !== from)!
@@ -83,8 +84,10 @@ test('a write passed on too late is refused with an unknown outcome, not taken a
   const cluster = await serving()
   const write = { type: 'StoreNode', node: { id: 'late', content: 'x' } }
   const message = await cluster.wait(cluster.client.request(
-    'engram.v1.write.demo', Buffer.from(JSON.stringify(write)),
-    { timeoutMs: 2000, headers: { 'Engram-Forwarded': 'write' } }))
+    'engram.v1.write.demo',
+    Buffer.from(JSON.stringify(write)),
+    { timeoutMs: 2000, headers: { 'Engram-Forwarded': 'write' } },
+  ))
   const answer = JSON.parse(Buffer.from(message.data).toString()) as Record<string, unknown>
   assert.equal([answer['code'], answer['outcome']], ['NOT_PRIMARY', 'unknown'])
 })
@@ -99,23 +102,27 @@ test('only the former primary can say that a write was passed on, and that it wa
   cluster.weather = (a, b) => (a === from.id && b === to.id ? 100 : 0.2)
   const forged = (mark: string, id: string): Promise<string> => {
     const write = JSON.stringify({ type: 'StoreNode', node: { id, content: 'x' } })
-    return cluster.client.request('engram.v1.write.demo', Buffer.from(write),
-      { timeoutMs: 2000, headers: { 'Engram-Forwarded': mark } })
-      .then((message) => (JSON.parse(Buffer.from(message.data).toString()) as
-        { code: string; outcome: string }).code)
+    return cluster.client.request('engram.v1.write.demo', Buffer.from(write), { timeoutMs: 2000,
+      headers: { 'Engram-Forwarded': mark } })
+      .then((message) =>
+        (JSON.parse(Buffer.from(message.data).toString()) as { code: string; outcome: string }).code
+      )
   }
   const mode = (): string | undefined => to.space().primaryRole?.['gate']['mode']
   await cluster.until('it waits for it', () => mode() === 'awaitingForwarded')
   const { nonce } = cluster.record()!
   const codes = await cluster.wait(Promise.all(
     ['write', 'end', 'true', `write ${nonce}`, `end ${nonce}`, 'end '].map((mark, index) =>
-      forged(mark, `forged${index}`))))
+      forged(mark, `forged${index}`)
+    ),
+  ))
   assert.equal(new Set(codes), new Set(['NOT_PRIMARY']))
   assert.is(mode(), 'awaitingForwarded')
   cluster.weather = () => 0.2
   await cluster.run(2000)
   const ids = (await cluster.entries(to.id)).flatMap(({ operation }) =>
-    operation.type === 'StoreNode' ? [operation.node.id] : [])
+    operation.type === 'StoreNode' ? [operation.node.id] : []
+  )
   assert.equal(ids.filter((id) => id.startsWith('forged')), [])
   await cluster.check()
 })
@@ -125,7 +132,10 @@ test('a primary that drains for a handover gives way to a later epoch', async ()
   const { from, to } = await draining(cluster, 'memory')
   const third = cluster.running.find((node) => node !== from && node !== to)!
   await cluster.command(third.id, {
-    type: 'promote', space: 'demo', to: third.id, force: true,
+    type: 'promote',
+    space: 'demo',
+    to: third.id,
+    force: true,
   })
   await cluster.run(50)
   assert.is(from.space().primaryRole, null, 'the forced epoch ended its own')
@@ -139,7 +149,9 @@ test('a handover commanded while the arbiter is away holds no write up', async (
   cluster.bucket.available = false
   assert.ok(from.space().handOver(to.id, 'a test'))
   let answer: { ok: boolean } | null = null
-  void cluster.send({ 'Engram-Ack': 'durable' }).then((given) => { answer = given })
+  void cluster.send({ 'Engram-Ack': 'durable' }).then((given) => {
+    answer = given
+  })
   await cluster.run(7000)
   assert.ok((answer as { ok: boolean } | null)?.ok, JSON.stringify(answer))
   assert.is(cluster.primary(), from)

@@ -60,7 +60,10 @@ test('the lag of a replica that is away is not known; what it once acknowledged 
   await cluster.until('it is out', () => !cluster.record()!.inSync.includes(away.id))
   await busy(cluster, 1_000)
   assert.equal(lagOf(cluster, away), {
-    lagBytes: null, lagMs: null, durableSequence: sequence, appliedSequence: sequence,
+    lagBytes: null,
+    lagMs: null,
+    durableSequence: sequence,
+    appliedSequence: sequence,
     state: 'unreachable',
   })
 })
@@ -84,8 +87,8 @@ test('the alert is raised while a replica is away, and not when it returns', asy
   assert.match(raised.message,
     new RegExp(`^replica ${away.id} is away and [56]\\.\\d s behind \\(limit 5\\.0 s\\)$`))
   assert.ok(Number(raised['lagMs']) < 6_200, 'measured once a second at least')
-  assert.equal([raised['replica'], raised['by'], raised['node']],
-    [away.id, 'time', cluster.primary()!.id])
+  assert.equal([raised['replica'], raised['by'], raised['node']], [away.id, 'time',
+    cluster.primary()!.id])
   assert.ok(Number.isInteger(raised['lagMs']) && Number.isInteger(raised['lagBytes']))
   away.start()
   await cluster.until('it is in sync', () => cluster.record()!.inSync.includes(away.id))

@@ -42,9 +42,10 @@ test('a claim confirmed after its promotion ended starts no epoch', async () => 
   const cluster = await serving()
   const primary = cluster.primary()!
   const [a, b] = replicas(cluster) as [SimNode, SimNode]
-  const sleep = (ms: number) => new Promise<void>((resolve) => {
-    cluster.clock.setTimeout(resolve, ms)
-  })
+  const sleep = (ms: number) =>
+    new Promise<void>((resolve) => {
+      cluster.clock.setTimeout(resolve, ms)
+    })
   // The first claim of `a` is slow: `b` is first. The read with which it then settles is slow too.
   const records = portsOf(a).records as { arbiter: Arbiter }
   const { arbiter } = records
@@ -72,7 +73,10 @@ test('a claim confirmed after its promotion ended starts no epoch', async () => 
   await cluster.until('b is the first', () => cluster.record()!.primary!.node === b.id, 9000)
   await cluster.run(20)
   cluster.client.request(`engram.v1.admin.${a.id}`, Buffer.from(JSON.stringify({
-    type: 'promote', space: 'demo', to: a.id, force: true,
+    type: 'promote',
+    space: 'demo',
+    to: a.id,
+    force: true,
   })), { timeoutMs: 12_000 }).catch(() => undefined)
   await cluster.until('a is primary by force', () => cluster.primary() === a)
   const { epoch } = cluster.record()!
@@ -90,7 +94,9 @@ test('a flush that fails after the role has changed takes back what was built on
   let fail: (() => void) | null = null
   journal.write = async (records) => {
     if (!fail && records.some(({ type }) => type === 'frame')) {
-      await new Promise<void>((resolve) => { fail = resolve })
+      await new Promise<void>((resolve) => {
+        fail = resolve
+      })
       throw new JournalFullError('no space left')
     }
     return write(records)
@@ -107,7 +113,8 @@ test('a flush that fails after the role has changed takes back what was built on
   await cluster.run(500)
   assert.ok(replica.life, `it ended with ${replica.exitCode}`)
   await cluster.writes(3, 'durable')
-  await cluster.until('it has all', () => replica.space().member.following.isFollowing
+  await cluster.until('it has all', () =>
+    replica.space().member.following.isFollowing
     && replica.space().member.log.end.sequence
       === cluster.primary()!.space().member.log.end.sequence, 9000)
   await cluster.check()
@@ -147,7 +154,9 @@ test('a record read over an earlier connection says nothing about the present', 
     const found = await read(key)
     if (!isHeld) {
       isHeld = true
-      await new Promise<void>((resolve) => { cluster.clock.setTimeout(resolve, 40) })
+      await new Promise<void>((resolve) => {
+        cluster.clock.setTimeout(resolve, 40)
+      })
     }
     return found
   }
@@ -168,7 +177,9 @@ test('epochs are skipped when the record was lost, though the arbiter went away 
   const primary = cluster.primary()!
   const [to] = replicas(cluster) as [SimNode]
   cluster.client.request(`engram.v1.admin.${primary.id}`, Buffer.from(JSON.stringify({
-    type: 'promote', space: 'demo', to: to.id,
+    type: 'promote',
+    space: 'demo',
+    to: to.id,
   })), { timeoutMs: 12_000 }).catch(() => undefined)
   await cluster.until('handed over', () => cluster.primary() === to)
   await cluster.run(300)
@@ -179,13 +190,16 @@ test('epochs are skipped when the record was lost, though the arbiter went away 
     records.readForPromotion = async () => {
       const found = await read()
       // Every other read finds nobody.
-      records.read = async () => { node.space().member.known.unreachable() }
+      records.read = async () => {
+        node.space().member.known.unreachable()
+      }
       void records.read()
       return found
     }
   }
   cluster.bucket.restore(former)
-  await cluster.until('one is primary again', () => cluster.primary() !== null
+  await cluster.until('one is primary again', () =>
+    cluster.primary() !== null
     && cluster.record()!.epoch > epoch, 12_000)
   assert.ok(cluster.record()!.epoch > epoch + 1,
     `epoch ${cluster.record()!.epoch} follows ${epoch}: another may have drawn it meanwhile`)

@@ -45,8 +45,8 @@ test('the history says what survived, of every epoch; the safe sequence moves wi
   assert.equal([again.epoch, again.loggedEpoch, again.sequence], [epoch, kept.epoch, kept.sequence])
   const anew = await cluster.write('durable', { 'Nats-Msg-Id': 'left', 'Engram-Origin': '1/3' })
   assert.ok(anew?.ok && !anew.duplicate && anew.loggedEpoch === undefined)
-  await cluster.until('it is safe', () =>
-    cluster.primary()!.space().member.log.safeSequence >= anew.sequence)
+  await cluster.until('it is safe',
+    () => cluster.primary()!.space().member.log.safeSequence >= anew.sequence)
   const later = await historyOf(cluster)
   assert.ok(later.safeSequence >= anew.sequence)
   await cluster.converged()

@@ -34,8 +34,8 @@ test('a handover and a clean stop are none, to nobody', async () => {
   const from = cluster.primary()!
   const before = new Map(cluster.running.map((node) => [node, node.log.length]))
   from.actor.drain('it is stopped')
-  await cluster.until('another one serves', () =>
-    cluster.primary() !== null && cluster.primary() !== from)
+  await cluster.until('another one serves',
+    () => cluster.primary() !== null && cluster.primary() !== from)
   // Longer than a grant lasts.
   await cluster.run(4000)
   const said = [...before].flatMap(([node, length]) => warnings(node.log.slice(length)))

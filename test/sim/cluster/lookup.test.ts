@@ -13,7 +13,8 @@ type Answer = Readonly<Record<string, unknown>>
 
 async function lookUp(cluster: SimCluster, space: string): Promise<Answer> {
   const { data } = await cluster.wait(
-    cluster.client.request(subjects.lookup(space), new Uint8Array(), { timeoutMs: 3000 }))
+    cluster.client.request(subjects.lookup(space), new Uint8Array(), { timeoutMs: 3000 }),
+  )
   return JSON.parse(Buffer.from(data).toString()) as Answer
 }
 
@@ -26,7 +27,8 @@ function countedBucket(): { bucket: MemoryBucket; reads: string[] } {
     open: (connection: BusConnection) => {
       const arbiter = open(connection)
       return {
-        ...arbiter, read: (key: string) => {
+        ...arbiter,
+        read: (key: string) => {
           reads.push(key)
           return arbiter.read(key)
         },
@@ -45,8 +47,7 @@ test('one that is there, and one that is not', async () => {
   await cluster.until('it has a primary', () => cluster.primary() !== null)
   assert.equal(await lookUp(cluster, 'demo'), { ok: true, space: 'demo' })
   const { message, ...unknown } = await lookUp(cluster, 'nowhere')
-  assert.equal(unknown,
-    { ok: false, code: 'UNKNOWN_SPACE', outcome: 'notTaken', retryable: false })
+  assert.equal(unknown, { ok: false, code: 'UNKNOWN_SPACE', outcome: 'notTaken', retryable: false })
   assert.match(String(message), 'nowhere')
   assert.is((await lookUp(cluster, 'é'))['code'], 'INVALID_OPERATION')
 })
@@ -94,7 +95,8 @@ test('a flood of questions is a bounded number of reads at the arbiter', async (
   assert.ok(same.every(({ code }) => code === 'UNKNOWN_SPACE'))
   assert.ok(readsOf(reads, 'same') < 5, `${readsOf(reads, 'same')} reads`)
   const others = await Promise.all(
-    Array.from({ length: 500 }, (_, n) => lookUp(cluster, `other-${n}`)))
+    Array.from({ length: 500 }, (_, n) => lookUp(cluster, `other-${n}`)),
+  )
   const codes = new Map<unknown, number>()
   for (const { code } of others) codes.set(code, (codes.get(code) ?? 0) + 1)
   assert.equal([...codes.keys()].toSorted(), ['OVERLOADED', 'UNKNOWN_SPACE'])
@@ -106,7 +108,10 @@ test('without any node NATS itself says so', async () => {
   cluster.node('n1').kill()
   await cluster.run(200)
   const asked = cluster.client.request(
-    subjects.lookup('demo'), new Uint8Array(), { timeoutMs: 1000 })
+    subjects.lookup('demo'),
+    new Uint8Array(),
+    { timeoutMs: 1000 },
+  )
   const error = await cluster.wait(asked.then(() => null, (fault: unknown) => fault))
   assert.instance(error, NoRespondersError)
 })
@@ -123,7 +128,8 @@ test('a bounded number waits for the arbiter, even for one name', async () => {
     open: (connection: BusConnection) => {
       const arbiter = open(connection)
       return {
-        ...arbiter, read: async (key: string) => {
+        ...arbiter,
+        read: async (key: string) => {
           if (isHolding && key === 'space.nowhere') await answering
           return await arbiter.read(key)
         },
@@ -137,7 +143,8 @@ test('a bounded number waits for the arbiter, even for one name', async () => {
   for (let asked = 0; asked < 15_000; asked += 1) {
     void cluster.client.request(subjects.lookup('nowhere'), new Uint8Array(), { timeoutMs: 5000 })
       .then(({ data }) =>
-        codes.push(String((JSON.parse(Buffer.from(data).toString()) as Answer)['code'])))
+        codes.push(String((JSON.parse(Buffer.from(data).toString()) as Answer)['code']))
+      )
   }
   await cluster.run(100)
   assert.ok(codes.length > 2000 && codes.every((code) => code === 'OVERLOADED'), `${codes.length}`)

@@ -40,7 +40,8 @@ test('a drained node hands over, and is primary of nothing until it is undrained
   assert.match(String(to['message']), /is drained since .* by ann/)
   for (let i = 0; i < 3; i += 1) {
     await cluster.command('n1', { type: 'promote', space: 'demo' })
-    await cluster.until('one is primary', () => cluster.primary() !== null
+    await cluster.until('one is primary', () =>
+      cluster.primary() !== null
       && cluster.record()!.inSync.length === 3)
     assert.is.not(cluster.primary()!.id, drained.id)
   }
@@ -105,8 +106,10 @@ test('a drained node gets no new space, and one that restarts is not drained', a
   assert.not.ok(cluster.record('two')!.members.some((member) => member.node === node.id))
   node.kill()
   node.start()
-  await cluster.until('it is back', () => node.life?.actor.spaces.get('demo')?.member.following.isFollowing
-    ?? false)
+  await cluster.until('it is back',
+    () =>
+      node.life?.actor.spaces.get('demo')?.member.following.isFollowing
+        ?? false)
   assert.is(node.actor.context!.duty.drained, null)
 })
 
@@ -132,8 +135,11 @@ test('orders that make no sense are refused', async () => {
   const cluster = await serving()
   const codes: unknown[] = []
   for (const command of [
-    { type: 'drain', by: '' }, { type: 'drain', stop: 'yes' }, { type: 'undrain', by: 7 },
-    { type: 'pause', space: 'nowhere' }, { type: 'pause', space: 'a.b' },
+    { type: 'drain', by: '' },
+    { type: 'drain', stop: 'yes' },
+    { type: 'undrain', by: 7 },
+    { type: 'pause', space: 'nowhere' },
+    { type: 'pause', space: 'a.b' },
     { type: 'resume', space: 'demo', by: 'x'.repeat(200) },
   ]) codes.push((await cluster.command('n1', command))['code'])
   assert.equal(codes, ['INVALID_OPERATION', 'INVALID_OPERATION', 'INVALID_OPERATION',
@@ -162,7 +168,8 @@ test('a paused space: nobody takes over; resumed, one does at once', async () =>
   assert.is(cluster.primary(), null)
   assert.is(cluster.record()!.epoch, epoch)
   const held = cluster.running.map((node) => node.space().member.blockage.reason)
-  assert.ok(held.every((reason) => /held: paused since 20.*Z by ann/.test(reason ?? '')), held.join())
+  assert.ok(held.every((reason) => /held: paused since 20.*Z by ann/.test(reason ?? '')),
+    held.join())
   assert.is(alerts(cluster, 'blocked').length, 2, 'once each')
   // While nobody is primary: the node that is asked writes it.
   assert.is((await resume(cluster, cluster.running[0]!.id))['changed'], true)
@@ -220,8 +227,11 @@ test('a pause meets every change of the record that is under way, and ends none'
     // The primary is about to take a member out while operators pause, resume, and set.
     third.kill()
     const sent = [
-      pause(cluster, to.id), resume(cluster, primary.id), pause(cluster, to.id),
-      cluster.command(primary.id, { type: 'setSpace', space: 'demo', settings: { ack: 'committed' } }),
+      pause(cluster, to.id),
+      resume(cluster, primary.id),
+      pause(cluster, to.id),
+      cluster.command(primary.id, { type: 'setSpace', space: 'demo',
+        settings: { ack: 'committed' } }),
     ]
     await cluster.run(lateMs)
     const answers = await cluster.wait(Promise.all(sent))
@@ -247,7 +257,8 @@ test('a pause in the middle of a failover comes after it, or before: never in be
     await cluster.run(5000)
     const { state, paused } = cluster.record()!
     assert.is(paused?.by, 'ann')
-    if (state === 'claimed') assert.unreachable(`claimed and not opened, paused after ${afterMs} ms`)
+    if (state === 'claimed')
+      assert.unreachable(`claimed and not opened, paused after ${afterMs} ms`)
     assert.is(cluster.primary() === null, cluster.record()!.primary?.node === primary.id)
     await resume(cluster, cluster.running[0]!.id)
     await cluster.until('one is primary', () => cluster.primary() !== null, 3000)
@@ -264,7 +275,8 @@ test('a primary whose disk is full hands over to a member that has room', async 
   assert.is(!refused?.ok && refused?.code, 'READ_ONLY')
   await cluster.run(1500)
   assert.is(cluster.primary(), primary, 'it may be cleared at once')
-  await cluster.until('another is primary', () => cluster.primary() !== null
+  await cluster.until('another is primary', () =>
+    cluster.primary() !== null
     && cluster.primary() !== primary, 5000)
   await cluster.writes(3, 'durable')
   primary.disk.capacity = Infinity
@@ -295,21 +307,22 @@ test('a write beyond the hold of a handover is refused, and was not taken', asyn
   cluster.weather = (from, at) => (from === primary.id && at === to.id ? 200 : 0.2)
   void cluster.send()
   void cluster.command(primary.id, { type: 'promote', space: 'demo', to: to.id })
-  await cluster.until('it hands over', () => primary.space().primaryRole?.state
-    .startsWith('handingOver') ?? false)
+  await cluster.until('it hands over', () =>
+    primary.space().primaryRole?.state
+      .startsWith('handingOver') ?? false)
   const sent = Array.from({ length: 20 }, () => cluster.send())
   const answers = await cluster.wait(Promise.all(sent), 9000)
   const refused = answers.filter((answer) => answer !== null && !answer.ok)
   assert.ok(refused.length > 5, JSON.stringify(answers))
   for (const answer of refused) {
     const { code, outcome, retryable } = answer as ErrorAnswer
-    assert.equal([code, outcome, retryable],
-      ['SHUTTING_DOWN', 'notTaken', true])
+    assert.equal([code, outcome, retryable], ['SHUTTING_DOWN', 'notTaken', true])
   }
   cluster.weather = () => 0.2
   await cluster.check()
   const { length } = (await cluster.entries(to.id)).filter(({ operation }) =>
-    operation.type === 'StoreNode')
+    operation.type === 'StoreNode'
+  )
   assert.is(length, 3 + 1 + answers.length - refused.length, 'none of them was logged')
 })
 
@@ -319,7 +332,8 @@ test('once the epoch is given away two nodes may have a write: its outcome is un
   const [to] = others(cluster, primary) as [SimNode]
   cluster.weather = (from, at) => (from === to.id && at === primary.id ? 100 : 0.2)
   void cluster.command(primary.id, { type: 'promote', space: 'demo', to: to.id })
-  await cluster.until('it is given away', () => primary.space().primaryRole?.isTransferring ?? false)
+  await cluster.until('it is given away',
+    () => primary.space().primaryRole?.isTransferring ?? false)
   const answer = await cluster.wait(cluster.send())
   assert.ok(answer === null || answer.ok || answer.outcome === 'unknown', JSON.stringify(answer))
   cluster.weather = () => 0.2

@@ -28,10 +28,22 @@ function join(cluster: SimCluster, node: SimNode, over: object) {
   const { member } = node.space()
   const { epoch } = cluster.record()!
   return cluster.wait(cluster.client.request(
-    subjects.ack('demo', cluster.primary()!.id), control.encode({
-      kind: 'join', space: 'demo', uuid: member.uuid, node: node.id, disk: node.actor.disk,
-      incarnation: 1, connection: 1, epoch, number: 999, history: member.log.history, ...over,
-    }), { timeoutMs: 1000 })).then(({ data }) => control.joinAnswer(data))
+    subjects.ack('demo', cluster.primary()!.id),
+    control.encode({
+      kind: 'join',
+      space: 'demo',
+      uuid: member.uuid,
+      node: node.id,
+      disk: node.actor.disk,
+      incarnation: 1,
+      connection: 1,
+      epoch,
+      number: 999,
+      history: member.log.history,
+      ...over,
+    }),
+    { timeoutMs: 1000 },
+  )).then(({ data }) => control.joinAnswer(data))
 }
 
 test('acks of another disk than the listed one commit nothing', async () => {
@@ -47,9 +59,14 @@ test('acks of another disk than the listed one commit nothing', async () => {
   const sent = cluster.send({ 'Engram-Ack': 'durable' })
   await cluster.wait(sent)
   cluster.client.publish(subjects.ack('demo', primary.id), control.encode({
-    kind: 'ack', space: 'demo', node: other.id, epoch: cluster.record()!.epoch,
-    session: answer.ok ? answer.value.session : 0, durableSequence: log.end.sequence,
-    appliedSequence: 0, digest: '',
+    kind: 'ack',
+    space: 'demo',
+    node: other.id,
+    epoch: cluster.record()!.epoch,
+    session: answer.ok ? answer.value.session : 0,
+    durableSequence: log.end.sequence,
+    appliedSequence: 0,
+    digest: '',
   }))
   await cluster.run(5)
   assert.is(one.space().member.log.durable.sequence, log.end.sequence)
@@ -66,7 +83,8 @@ test('a member with entries of a later epoch ends the epoch that did not know of
   const answer = await join(cluster, one, { history: later })
   assert.ok(answer.ok)
   if (answer.ok) assert.is(answer.value.kind, 'refused')
-  await cluster.until('an epoch above it', () => cluster.record()!.epoch > epoch + 5
+  await cluster.until('an epoch above it', () =>
+    cluster.record()!.epoch > epoch + 5
     && cluster.primary() !== null)
   await cluster.writes(2, 'durable')
 })
@@ -87,10 +105,10 @@ test('the first ack of a session is lost: the stream begins all the same, at onc
     return 0.2
   }
   one.start()
-  await cluster.until('it follows', () =>
-    one.life?.actor.spaces.get('demo')?.member.following.isFollowing === true)
-  const tookMs = await cluster.until('it is let in', () =>
-    cluster.record()!.inSync.includes(one.id), 5000)
+  await cluster.until('it follows',
+    () => one.life?.actor.spaces.get('demo')?.member.following.isFollowing === true)
+  const tookMs = await cluster.until('it is let in',
+    () => cluster.record()!.inSync.includes(one.id), 5000)
   assert.is(lost, 1)
   assert.ok(tookMs < 1000, `${tookMs} ms`)
 })

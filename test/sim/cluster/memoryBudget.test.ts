@@ -26,7 +26,10 @@ function fill(node: SimNode): { set(bytes: number): void } {
 
 const read = async (cluster: SimCluster): Promise<Record<string, unknown>> => {
   const answer = await cluster.wait(cluster.client.request(
-    subjects.read('demo'), Buffer.from('{"type":"ListNodes"}'), { timeoutMs: 2000 }))
+    subjects.read('demo'),
+    Buffer.from('{"type":"ListNodes"}'),
+    { timeoutMs: 2000 },
+  ))
   return JSON.parse(Buffer.from(answer.data).toString()) as Record<string, unknown>
 }
 
@@ -92,10 +95,9 @@ test('a space that was busy leaves nothing in memory once all have it', async ()
   await cluster.converged()
   await cluster.run(2000)
   for (const node of cluster.running) {
-    const { tails, windows, overlay, writes, received, marks } =
-      node.actor.context!.budget.uses()
-    assert.equal({ tails, windows, overlay, writes, received, marks },
-      { tails: 0, windows: 0, overlay: 0, writes: 0, received: 0, marks: 0 }, node.id)
+    const { tails, windows, overlay, writes, received, marks } = node.actor.context!.budget.uses()
+    assert.equal({ tails, windows, overlay, writes, received, marks }, { tails: 0, windows: 0,
+      overlay: 0, writes: 0, received: 0, marks: 0 }, node.id)
   }
   await cluster.check()
 })

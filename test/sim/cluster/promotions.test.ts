@@ -34,8 +34,11 @@ function lastPromotion(cluster: SimCluster): PromotionReport {
 
 async function successor(cluster: SimCluster, old: SimNode): Promise<void> {
   // The old one is not asked: that would make one that hangs notice that its lease is over.
-  await cluster.until('another primary', () => cluster.running.some((node) =>
-    node !== old && node.life?.actor.spaces.get('demo')?.serves === true), 20_000)
+  await cluster.until('another primary',
+    () =>
+      cluster.running.some((node) =>
+        node !== old && node.life?.actor.spaces.get('demo')?.serves === true
+      ), 20_000)
   // Its announcement reaches the others.
   await cluster.run(20)
 }
@@ -44,8 +47,8 @@ test('the first primary of a space succeeds nobody', async () => {
   const cluster = await serving()
   const [first, ...more] = promotions(cluster)
   assert.equal(more, [])
-  assert.equal([first?.from, first?.to, first?.epoch, first?.vacancy, first?.atRisk],
-    [null, cluster.primary()!.id, 1, 'none', 0])
+  assert.equal([first?.from, first?.to, first?.epoch, first?.vacancy, first?.atRisk], [null,
+    cluster.primary()!.id, 1, 'none', 0])
 })
 
 test('a primary that dies: from its last heartbeat to the first write of the next', async () => {
@@ -55,8 +58,8 @@ test('a primary that dies: from its last heartbeat to the first write of the nex
   old.kill()
   await successor(cluster, old)
   const last = lastPromotion(cluster)
-  assert.equal([last.from, last.to, last.epoch, last.vacancy, last.atRisk],
-    [old.id, cluster.primary()!.id, 2, 'noResponders', 0])
+  assert.equal([last.from, last.to, last.epoch, last.vacancy, last.atRisk], [old.id,
+    cluster.primary()!.id, 2, 'noResponders', 0])
   assert.is(last.reason, `NATS says that ${old.id} is no longer connected`)
   // A heartbeat comes each 100 ms: the last one was no earlier than that before the kill.
   const outageMs = last.atMs - killedMs
@@ -121,7 +124,9 @@ test('writes that the next primary had heard of and not got are at risk', async 
   for (let n = 0; n < 6; n += 1) await cluster.wait(cluster.send({ 'Engram-Ack': 'durable' }))
   assert.ok(log.end.sequence > before)
   const survivors = cluster.running.filter((node) => node !== old)
-  const heard = Math.max(...survivors.map((node) => node.space().member.following.heardEnd.sequence))
+  const heard = Math.max(
+    ...survivors.map((node) => node.space().member.following.heardEnd.sequence),
+  )
   const had = Math.max(...survivors.map((node) => node.space().member.log.end.sequence))
   old.kill()
   cluster.transit = null
@@ -148,8 +153,8 @@ test('a handover: nothing is at risk, and who handed over begins it', async () =
   assert.ok(old.space().handOver(to.id, 'promote --to'))
   await successor(cluster, old)
   const last = lastPromotion(cluster)
-  assert.equal([last.from, last.to, last.vacancy, last.reason, last.atRisk],
-    [old.id, to.id, 'resigned', `${old.id} handed over`, 0])
+  assert.equal([last.from, last.to, last.vacancy, last.reason, last.atRisk], [old.id, to.id,
+    'resigned', `${old.id} handed over`, 0])
   assert.ok(last.ms < 100, `${last.ms}`)
   const begun = notedBy(old).find(({ type }) => type === 'handoverBegun')
   assert.equal(begun?.type === 'handoverBegun' && [begun.to, begun.reason], [to.id, 'promote --to'])
@@ -193,19 +198,29 @@ test('nodes note who is gone and back, themselves and what calls for help', asyn
   await successor(cluster, old)
   old.start()
   await cluster.until('it is in sync again', () => cluster.record()!.inSync.includes(old.id))
-  await cluster.until('its report is closed', () => cluster.primary()!.space().member.store
-    .openReportCount === 0, 20_000)
+  await cluster.until('its report is closed', () =>
+    cluster.primary()!.space().member.store
+      .openReportCount === 0, 20_000)
   const winner = cluster.primary()!
-  const noted = notedBy(winner).map((event) => event.type === 'notice' ? event.kind
-    : event.type === 'peer' || event.type === 'node' ? `${event.type} ${event.state}`
-      : event.type === 'promoted' ? `epoch ${event.promotion.epoch}` : event.type)
+  const noted = notedBy(winner).map((event) =>
+    event.type === 'notice'
+      ? event.kind
+      : event.type === 'peer' || event.type === 'node'
+      ? `${event.type} ${event.state}`
+      : event.type === 'promoted'
+      ? `epoch ${event.promotion.epoch}`
+      : event.type
+  )
   for (const kind of ['node running', 'peer gone', 'epoch 2', 'forkReportOpened', 'peer back',
     'inSyncGrown', 'forkReportClosed']) assert.ok(noted.includes(kind), `${kind}: ${noted.join()}`)
   const order = ['peer gone', 'epoch 2', 'peer back', 'forkReportClosed'].map((kind) =>
-    noted.indexOf(kind))
+    noted.indexOf(kind)
+  )
   assert.equal(order, order.toSorted((a, b) => a - b))
-  const opened = notedBy(winner).find((event) => event.type === 'notice'
-    && event.kind === 'forkReportOpened')
+  const opened = notedBy(winner).find((event) =>
+    event.type === 'notice'
+    && event.kind === 'forkReportOpened'
+  )
   assert.ok(opened?.type === 'notice' && !opened.isAlert, 'at least 0 writes are no alert')
   assert.equal(notedBy(old).map(({ type }) => type).slice(0, 1), ['node'])
 })

@@ -20,22 +20,29 @@ async function started(settings: object = {}, seed = 3): Promise<SimCluster> {
 }
 
 async function write(
-  cluster: SimCluster, operation: Operation | readonly Operation[], headers: Headers = {},
+  cluster: SimCluster,
+  operation: Operation | readonly Operation[],
+  headers: Headers = {},
 ): Promise<WriteAnswer> {
   const body = JSON.stringify(Array.isArray(operation) ? { operations: operation } : operation)
   const message = await cluster.wait(cluster.client.request(
-    subjects.write('demo'), Buffer.from(body), { timeoutMs: 8000, headers }))
+    subjects.write('demo'),
+    Buffer.from(body),
+    { timeoutMs: 8000, headers },
+  ))
   const answer = JSON.parse(Buffer.from(message.data).toString()) as WriteAnswer
   assert.ok(answer.ok, JSON.stringify(answer))
   return answer
 }
 
-const store = (id: string, over: Partial<MemoryNode> = {}): Operation =>
-  ({ type: 'StoreNode', node: { id, ...over } })
+const store = (id: string, over: Partial<MemoryNode> = {}): Operation => ({ type: 'StoreNode',
+  node: { id, ...over } })
 
 /** Writes that the primary alone has, answered; it is left cut off, and then killed. */
 async function leftBehind(
-  cluster: SimCluster, operations: readonly Operation[], headers: Headers = {},
+  cluster: SimCluster,
+  operations: readonly Operation[],
+  headers: Headers = {},
 ): Promise<{ old: SimNode; answers: WriteAnswer[] }> {
   const old = cluster.primary()!
   cluster.weather = (from, to) => (from === old.id && to !== 'client' ? 'lost' : 0.2)
@@ -43,8 +50,8 @@ async function leftBehind(
   for (const operation of operations) answers.push(await write(cluster, operation, headers))
   old.kill()
   cluster.weather = () => 0.2
-  await cluster.until('another is primary, and a report is open', () =>
-    (cluster.primary()?.space().member.store.openReportCount ?? 0) > 0)
+  await cluster.until('another is primary, and a report is open',
+    () => (cluster.primary()?.space().member.store.openReportCount ?? 0) > 0)
   return { old, answers }
 }
 
@@ -71,26 +78,30 @@ async function closed(cluster: SimCluster): Promise<ForkReport> {
   return (await reportsOf(cluster)).at(-1)!
 }
 
-const salvagesOf = async (node: SimNode) =>
-  (await node.actor.context!.ports.salvages.list()).length
+const salvagesOf = async (node: SimNode) => (await node.actor.context!.ports.salvages.list()).length
 
 test('writes that the dead primary alone had are reconciled when it returns, once', async () => {
   const cluster = await started()
   const { old, answers } = await leftBehind(cluster, [store('a'), store('b'), store('c')])
   const [open] = await reportsOf(cluster)
   assert.ok(open)
-  assert.equal([open.epoch, open.node, open.outcome, open.forkPoint.sequence],
-    [1, old.id, null, answers[0]!.sequence - 1])
+  assert.equal([open.epoch, open.node, open.outcome, open.forkPoint.sequence], [1, old.id, null,
+    answers[0]!.sequence - 1])
   assert.is(await fateOf(cluster, answers[0]!), 'unknown')
   assert.is(await nodeOf(cluster, 'a'), null)
 
   old.start()
   const report = await closed(cluster)
-  assert.equal([report.outcome, report.merged, report.resent, report.quarantined, report.lost],
-    ['reconciled', 3, 0, 0, 0])
+  assert.equal([report.outcome, report.merged, report.resent, report.quarantined, report.lost], [
+    'reconciled',
+    3,
+    0,
+    0,
+    0,
+  ])
   for (const id of ['a', 'b', 'c']) assert.is((await nodeOf(cluster, id))?.id, id)
-  await cluster.until('it is safe', () =>
-    cluster.primary()!.space().member.log.safeSequence >= report.opened.sequence + 3)
+  await cluster.until('it is safe',
+    () => cluster.primary()!.space().member.log.safeSequence >= report.opened.sequence + 3)
   for (const answer of answers) assert.is(await fateOf(cluster, answer), 'safe')
   assert.is(await salvagesOf(old), 0)
   const entries = await cluster.entries(cluster.primary()!.id)
@@ -104,7 +115,8 @@ test('a write that its client has sent again is skipped, with its origin or with
   const { old, answers } = await leftBehind(cluster, [store('a')], { 'Nats-Msg-Id': 'k1' })
   const [{ epoch, sequence }] = answers as [WriteAnswer]
   await write(cluster, store('a'), {
-    'Nats-Msg-Id': 'k1', 'Engram-Origin': `${epoch}/${sequence}`,
+    'Nats-Msg-Id': 'k1',
+    'Engram-Origin': `${epoch}/${sequence}`,
   })
   old.start()
   const report = await closed(cluster)
@@ -132,34 +144,37 @@ test('a concurrent write that is stronger stays; the other is kept, and can be a
   assert.is((await nodeOf(cluster, 'strong'))?.content, 'fork')
   const items = await quarantineOf(cluster)
   assert.equal(items.map(({ id }) => id), [
-    `${answers[0]!.epoch}-${answers[0]!.sequence}`, `${live.epoch}-${live.sequence}`,
+    `${answers[0]!.epoch}-${answers[0]!.sequence}`,
+    `${live.epoch}-${live.sequence}`,
   ])
   assert.is(await fateOf(cluster, answers[0]!), 'quarantined')
   assert.is(await fateOf(cluster, live), 'quarantined')
 
   const primary = cluster.primary()!.id
-  const applied = await cluster.command(primary,
-    { type: 'applyQuarantined', space: 'demo', id: items[0]!.id })
+  const applied = await cluster.command(primary, { type: 'applyQuarantined', space: 'demo',
+    id: items[0]!.id })
   assert.is(applied['ok'], true, JSON.stringify(applied))
   assert.is((await nodeOf(cluster, 'weak'))?.content, 'fork')
-  const gone = await cluster.command(primary,
-    { type: 'discardQuarantined', space: 'demo', id: items[1]!.id })
+  const gone = await cluster.command(primary, { type: 'discardQuarantined', space: 'demo',
+    id: items[1]!.id })
   assert.is(gone['ok'], true, JSON.stringify(gone))
   await cluster.converged()
   assert.equal(await quarantineOf(cluster), [])
-  const wrong = await cluster.command(primary,
-    { type: 'applyQuarantined', space: 'demo', id: items[1]!.id })
+  const wrong = await cluster.command(primary, { type: 'applyQuarantined', space: 'demo',
+    id: items[1]!.id })
   assert.is(wrong['code'], 'INVALID_OPERATION')
 })
 
 test('a client that sends again never overwrites somebody\'s stronger value', async () => {
   const cluster = await started()
-  const { old, answers } = await leftBehind(cluster,
-    [store('a', { confidence: 0.2, content: 'fork' })], { 'Nats-Msg-Id': 'k' })
+  const { old, answers } = await leftBehind(cluster, [
+    store('a', { confidence: 0.2, content: 'fork' }),
+  ], { 'Nats-Msg-Id': 'k' })
   await write(cluster, store('a', { confidence: 0.7, content: 'live' }))
   const [{ epoch, sequence }] = answers as [WriteAnswer]
   const again = await write(cluster, store('a', { confidence: 0.2, content: 'fork' }), {
-    'Nats-Msg-Id': 'k', 'Engram-Origin': `${epoch}/${sequence}`,
+    'Nats-Msg-Id': 'k',
+    'Engram-Origin': `${epoch}/${sequence}`,
   })
   assert.equal([again.duplicate, again.quarantined], [false, 1])
   assert.is((await nodeOf(cluster, 'a'))?.content, 'live')
@@ -227,8 +242,9 @@ test('another failover in the middle: nothing is lost, nothing comes twice', asy
     second.start()
     await closed(cluster)
     const entries = await cluster.entries(cluster.primary()!.id)
-    const ids = entries.flatMap(({ operation }) =>
-      (operation.type === 'StoreNode' ? [operation.node.id] : []))
+    const ids = entries.flatMap((
+      { operation },
+    ) => (operation.type === 'StoreNode' ? [operation.node.id] : []))
     assert.is(new Set(ids).size, 300, `step ${step}`)
     assert.is(ids.length, 300, `step ${step}: each once`)
     assert.is(await salvagesOf(old), 0)
@@ -246,8 +262,8 @@ test('a write pending when it comes again counts as taken once it is durable', a
   await cluster.until('another is primary', () => cluster.primary() !== null)
   const primary = cluster.primary()!
   old.start()
-  await cluster.until('a slice is on its way', () =>
-    (old.life?.actor.spaces.get('demo')?.uploads.state ?? '') === 'merging.sending')
+  await cluster.until('a slice is on its way',
+    () => (old.life?.actor.spaces.get('demo')?.uploads.state ?? '') === 'merging.sending')
   // Its writes wait behind a flush that takes longer than the member's patience; then they fail.
   cluster.fsyncMs = 5000
   void cluster.send({ 'Engram-Ack': 'durable' })
@@ -264,14 +280,16 @@ test('a write pending when it comes again counts as taken once it is durable', a
 
 test('a client hears that its write lost, also when the salvage was faster', async () => {
   const cluster = await started()
-  const { old, answers } = await leftBehind(cluster,
-    [store('a', { confidence: 0.2 })], { 'Nats-Msg-Id': 'k' })
+  const { old, answers } = await leftBehind(cluster, [store('a', { confidence: 0.2 })], {
+    'Nats-Msg-Id': 'k',
+  })
   await write(cluster, store('a', { confidence: 0.7 }))
   old.start()
   await closed(cluster)
   const [{ epoch, sequence }] = answers as [WriteAnswer]
   const again = await write(cluster, store('a', { confidence: 0.2 }), {
-    'Nats-Msg-Id': 'k', 'Engram-Origin': `${epoch}/${sequence}`,
+    'Nats-Msg-Id': 'k',
+    'Engram-Origin': `${epoch}/${sequence}`,
   })
   assert.equal([again.duplicate, again.quarantined], [true, 1])
 })
@@ -280,18 +298,19 @@ test('manual: it waits for a command; off: it stays where it is', async () => {
   const cluster = await started({ reconcile: 'manual' })
   const { old, answers } = await leftBehind(cluster, [store('a')])
   old.start()
-  await cluster.until('it is held', () =>
-    old.life?.actor.spaces.get('demo')?.uploads.state === 'held')
+  await cluster.until('it is held',
+    () => old.life?.actor.spaces.get('demo')?.uploads.state === 'held')
   await cluster.converged()
   assert.is(await fateOf(cluster, answers[0]!), 'salvaged')
-  const set = await cluster.command(old.id,
-    { type: 'setSpace', space: 'demo', settings: { reconcile: 'off' } })
+  const set = await cluster.command(old.id, { type: 'setSpace', space: 'demo',
+    settings: { reconcile: 'off' } })
   assert.is(set['ok'], true, JSON.stringify(set))
   const refused = await cluster.command(old.id, { type: 'reconcile', space: 'demo' })
   assert.is(refused['code'], 'INVALID_OPERATION')
-  await cluster.command(old.id, { type: 'setSpace', space: 'demo', settings: { reconcile: 'manual' } })
-  await cluster.until('the settings have come', () =>
-    old.space().member.known.record?.assignment.settings.reconcile === 'manual')
+  await cluster.command(old.id, { type: 'setSpace', space: 'demo',
+    settings: { reconcile: 'manual' } })
+  await cluster.until('the settings have come',
+    () => old.space().member.known.record?.assignment.settings.reconcile === 'manual')
   const answer = await cluster.command(old.id, { type: 'reconcile', space: 'demo' })
   assert.equal([answer['ok'], answer['started']], [true, true])
   assert.is((await closed(cluster)).merged, 1)
@@ -301,13 +320,13 @@ test('a report that nobody can close any more is given up by an operator', async
   const cluster = await started()
   const { old } = await leftBehind(cluster, [store('a')])
   const [open] = await reportsOf(cluster)
-  const done = await cluster.command(cluster.primary()!.id,
-    { type: 'closeFork', space: 'demo', epoch: open!.epoch })
+  const done = await cluster.command(cluster.primary()!.id, { type: 'closeFork', space: 'demo',
+    epoch: open!.epoch })
   assert.is(done['ok'], true, JSON.stringify(done))
   await cluster.converged()
   assert.is((await reportsOf(cluster))[0]?.outcome, 'dismissed')
-  const wrong = await cluster.command(cluster.primary()!.id,
-    { type: 'closeFork', space: 'demo', epoch: open!.epoch })
+  const wrong = await cluster.command(cluster.primary()!.id, { type: 'closeFork', space: 'demo',
+    epoch: open!.epoch })
   assert.is(wrong['code'], 'INVALID_OPERATION')
   old.start()
   await cluster.until('what it had is reconciled all the same, and the report says so', () => {

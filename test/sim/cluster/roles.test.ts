@@ -111,8 +111,8 @@ test('a store that differs raises an alert, once', async () => {
     await cluster.run(500)
   }
   const found = heard.filter(({ kind }) => kind === 'divergence')
-  assert.equal(found.map(({ node, member }) => ({ node, member })),
-    [{ node: cluster.primary()!.id, member: a.id }])
+  assert.equal(found.map(({ node, member }) => ({ node, member })), [{ node: cluster.primary()!.id,
+    member: a.id }])
 })
 
 test('a member that truncates while it is promoted ends up with a whole log', async () => {
@@ -148,7 +148,10 @@ test('a forced primary takes nothing for committed that it does not have', async
   cluster.primary()!.kill()
   a.kill()
   const answer = await cluster.command(b.id, {
-    type: 'promote', space: 'demo', to: b.id, force: true,
+    type: 'promote',
+    space: 'demo',
+    to: b.id,
+    force: true,
   })
   assert.is(answer['ok'], true)
   assert.ok(log.commitSequence <= log.durable.sequence,
@@ -207,8 +210,8 @@ test('a member coming in is needed from the sending on; its loss costs nothing',
   await cluster.until('it is out', () => cluster.record()!.inSync.length === 2)
   cluster.bucket.loseAnswers('late')
   b.start()
-  await cluster.until('it is proposed', () =>
-    primary.space().primaryRole?.['inSync'].union().size === 3, 5000)
+  await cluster.until('it is proposed',
+    () => primary.space().primaryRole?.['inSync'].union().size === 3, 5000)
   cluster.weather = (from, to) => (to === b.id && from === primary.id ? 'lost' : 0.2)
   const pending = cluster.send({ 'Engram-Ack': 'committed' })
   await cluster.run(30)
@@ -257,9 +260,10 @@ test('every WAL message and ack arriving twice, and late, changes nothing', asyn
     cluster.client.subscribe(subject, (message) => {
       if (message.header('Replayed') || message.reply) return
       for (const ms of [0, 40, 700]) {
-        cluster.clock.setTimeout(() => cluster.client.publish(message.subject, message.data, {
-          headers: { Replayed: '1' },
-        }), ms)
+        cluster.clock.setTimeout(() =>
+          cluster.client.publish(message.subject, message.data, {
+            headers: { Replayed: '1' },
+          }), ms)
       }
     })
   }
@@ -289,7 +293,11 @@ test('frames of another epoch, session or space leave the log alone', async () =
   const at = { first: log.end.sequence + 1, previousEpoch: log.end.epoch, node: 'n9', clock: {} }
   const before = JSON.stringify(log.end)
   const header = {
-    session: 1, epoch: log.end.epoch, commitSequence: 99, safeSequence: 99, endSequence: 99,
+    session: 1,
+    epoch: log.end.epoch,
+    commitSequence: 99,
+    safeSequence: 99,
+    endSequence: 99,
     sentAtMs: 0,
   }
   const frame = opened().seal({ uuid, epoch: log.end.epoch, ...at })

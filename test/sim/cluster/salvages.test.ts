@@ -25,26 +25,32 @@ async function command(cluster: SimCluster, node: string, fields: object): Promi
 
 /** Writes that the primary alone has, as requests; it is left cut off, and then killed. */
 async function leftBehind(
-  cluster: SimCluster, requests: readonly { body: object; key?: string }[],
+  cluster: SimCluster,
+  requests: readonly { body: object; key?: string }[],
 ): Promise<SimNode> {
   const old = cluster.primary()!
   const reports = old.space().member.store.reports().length
   cluster.weather = (from, to) => (from === old.id && to !== 'client' ? 'lost' : 0.2)
-  const answers = await cluster.wait(Promise.all(requests.map(({ body, key }) =>
-    cluster.client.request(subjects.write('demo'), Buffer.from(JSON.stringify(body)), {
-      timeoutMs: 8000, headers: key === undefined ? {} : { 'Nats-Msg-Id': key },
-    }))))
+  const answers = await cluster.wait(
+    Promise.all(requests.map(({ body, key }) =>
+      cluster.client.request(subjects.write('demo'), Buffer.from(JSON.stringify(body)), {
+        timeoutMs: 8000,
+        headers: key === undefined ? {} : { 'Nats-Msg-Id': key },
+      })
+    )),
+  )
   for (const { data } of answers) assert.match(Buffer.from(data).toString(), /"ok":true/)
   old.kill()
   cluster.weather = () => 0.2
-  await cluster.until('another is primary, and a report is open', () =>
-    (cluster.primary()?.space().member.store.reports().length ?? 0) > reports)
+  await cluster.until('another is primary, and a report is open',
+    () => (cluster.primary()?.space().member.store.reports().length ?? 0) > reports)
   return old
 }
 
 const store = (id: string): Operation => ({ type: 'StoreNode', node: { id } })
 const touches = (count: number, key: string) => ({
-  key, body: { operations: Array.from({ length: count }, (_, i) => store(`${key}${i}`)) },
+  key,
+  body: { operations: Array.from({ length: count }, (_, i) => store(`${key}${i}`)) },
 })
 
 function reports(cluster: SimCluster): readonly ForkReport[] {
@@ -54,10 +60,10 @@ const outcomes = (cluster: SimCluster) => reports(cluster).map(({ outcome }) => 
 const stateOf = (node: SimNode) => node.life?.actor.spaces.get('demo')?.uploads.state ?? null
 
 async function isHome(cluster: SimCluster, old: SimNode, maxMs = 10_000): Promise<void> {
-  await cluster.until('all is home', () =>
-    reports(cluster).length > 0 && !outcomes(cluster).includes(null), maxMs)
-  await cluster.until('nothing is left to do', () =>
-    old.space().member.salvages.count === 0 && stateOf(old) === null)
+  await cluster.until('all is home',
+    () => reports(cluster).length > 0 && !outcomes(cluster).includes(null), maxMs)
+  await cluster.until('nothing is left to do',
+    () => old.space().member.salvages.count === 0 && stateOf(old) === null)
 }
 
 function alerts(cluster: SimCluster): Record<string, unknown>[] {
@@ -91,7 +97,9 @@ test('a request of a thousand writes is reconciled behind many single ones', asy
 
 /** Places in the file that its header covers, and its last frame. */
 const places: Record<string, (size: number) => number> = {
-  version: () => 4, header: () => 30, frame: (size) => size - 30,
+  version: () => 4,
+  header: () => 30,
+  frame: (size) => size - 30,
 }
 
 for (const [place, offsetIn] of Object.entries(places)) {
@@ -141,7 +149,8 @@ test('a fault of the disk that passes needs nobody', async () => {
     salvages.open = async (name) => {
       reads += 1
       // While it is noted, uploaded, or (3) both.
-      if (failing === 3 ? reads < 5 : reads === failing) throw new FileSystemError('EIO', 'as planned')
+      if (failing === 3 ? reads < 5 : reads === failing)
+        throw new FileSystemError('EIO', 'as planned')
       return await open(name)
     }
     await isHome(cluster, old, 400_000)
@@ -180,7 +189,8 @@ test('a quarantine that is full is said once, with what to do, and waited for pa
   // It has the higher confidence: the reconciled write loses.
   for (const id of ['a', 'b']) {
     await cluster.wait(cluster.client.request(subjects.write('demo'), Buffer.from(JSON.stringify({
-      type: 'StoreNode', node: { id, confidence: 1 },
+      type: 'StoreNode',
+      node: { id, confidence: 1 },
     })), { timeoutMs: 8000 }))
   }
   let slices = 0
@@ -197,7 +207,8 @@ test('a quarantine that is full is said once, with what to do, and waited for pa
   await cluster.run(60_000)
   assert.ok(slices < 10, `${slices} slices in a minute`)
   const found = primary.log.filter(({ fields }) =>
-    (fields as { kind?: string }).kind === 'quarantineFull')
+    (fields as { kind?: string }).kind === 'quarantineFull'
+  )
   assert.is(found.length, 1)
   assert.match(found[0]!.message, /engram quarantine discard demo --all/)
   assert.match(old.space().uploads.state ?? '', /merging/)
@@ -229,9 +240,14 @@ test('files of another space with that name are not its own', async () => {
   const old = await leftBehind(cluster, [{ body: store('a') }])
   const uuid = 'eeeeeeee-0000-4000-8000-000000000001'
   await old.salvageFiles.save({
-    space: 'demo', uuid, node: old.id, common: { epoch: 1, sequence: 1 },
-    end: { epoch: 1, sequence: 2 }, joinedEpoch: 2, savedAtMs: 1,
-  }, (async function* () {
+    space: 'demo',
+    uuid,
+    node: old.id,
+    common: { epoch: 1, sequence: 1 },
+    end: { epoch: 1, sequence: 2 },
+    joinedEpoch: 2,
+    savedAtMs: 1,
+  }, (async function*() {
     yield [frameOf(uuid, 2)]
   })())
   old.start()

@@ -9,8 +9,8 @@ const test = suite('staleness')
 test('a member of an epoch that has committed nothing does not call its state fresh', async () => {
   let isCut = false
   const cluster = await SimCluster.start({
-    transit: (_from, _to, subject) =>
-      (isCut && subject.startsWith(subjects.ack('demo', '').slice(0, -1)) ? [] : [0.2]),
+    transit: (_from, _to,
+      subject) => (isCut && subject.startsWith(subjects.ack('demo', '').slice(0, -1)) ? [] : [0.2]),
   })
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -27,11 +27,11 @@ test('a member of an epoch that has committed nothing does not call its state fr
     const atMost = member.freshness.stalenessMs()
     assert.ok(atMost >= 300 || member.store.applied.sequence >= commitSequence,
       `${node.id} applied ${member.store.applied.sequence} of ${commitSequence}, and says `
-      + `${atMost} ms`)
+        + `${atMost} ms`)
   }
   isCut = false
-  await cluster.until('all is fresh', () => cluster.running.every((node) =>
-    node.space().member.freshness.stalenessMs() < 150))
+  await cluster.until('all is fresh',
+    () => cluster.running.every((node) => node.space().member.freshness.stalenessMs() < 150))
 })
 
 test('a member that follows nobody gives its age as a number, too', async () => {
@@ -77,8 +77,8 @@ test('heartbeats of a node say nothing of an epoch of it that is over', async ()
     const answer = await cluster.command(other!.id, { type: 'promote', space: 'demo', to })
     assert.is(answer['ok'], true)
   }
-  await cluster.until('the third applied all', () =>
-    third!.space().member.store.applied.sequence === first.space().member.log.end.sequence)
+  await cluster.until('the third applied all',
+    () => third!.space().member.store.applied.sequence === first.space().member.log.end.sequence)
   mute = third!.id
   const mutedAtMs = cluster.clock.monotonicMs()
   await cluster.until('it is out of the in-sync set', () => cluster.record()!.inSync.length === 2)

@@ -26,7 +26,8 @@ async function restarted(cluster: SimCluster, node: SimNode): Promise<void> {
   node.kill()
   await cluster.run(500)
   node.start()
-  await cluster.until('it follows', () => cluster.record()!.inSync.length === 3
+  await cluster.until('it follows', () =>
+    cluster.record()!.inSync.length === 3
     && node.life?.actor.spaces.get('demo')?.member.following.isFollowing === true)
   await cluster.run(1000)
 }
@@ -63,16 +64,18 @@ test('stores that the disks have no room for: the space is served from the journ
     node.powerCut()
     node.loseGraphs()
     const { space } = node.store
-    node.store.space = (uuid) => Object.assign(space.call(node.store, uuid), {
-      apply: () => Promise.reject(Object.assign(new Error('no room'), { retryable: true })),
-    })
+    node.store.space = (uuid) =>
+      Object.assign(space.call(node.store, uuid), {
+        apply: () => Promise.reject(Object.assign(new Error('no room'), { retryable: true })),
+      })
   }
   for (const node of cluster.nodes.values()) node.start()
   const tookMs = await cluster.until('somebody serves', () => cluster.primary() !== null, 10_000)
   assert.ok(tookMs < 5000, `${tookMs} ms`)
   await cluster.writes(2, 'committed')
   const { rebuilding } = cluster.primary()!.space().member
-  assert.match(rebuilding ?? '', /rebuilt from the journal: 0 of \d+ entries done; it cannot be written: no room/)
+  assert.match(rebuilding ?? '',
+    /rebuilt from the journal: 0 of \d+ entries done; it cannot be written: no room/)
 })
 
 test('the only candidate there is tries again, and not without a pause', async () => {
@@ -114,7 +117,8 @@ test('a log found to lack what the store holds stays damaged when the store is l
   // Its last flushes look torn, and are cut.
   one.disk.cut(path, one.disk.bytesOf(path).length - 700)
   one.start()
-  await cluster.until('it sees that', () => one.life !== null
+  await cluster.until('it sees that', () =>
+    one.life !== null
     && one.actor.spaces.get('demo')?.roleState.role === 'damaged')
   one.powerCut()
   one.store.discardGraphs()
@@ -147,7 +151,8 @@ test('tilt holds a candidate back also once it waits for the vacancy', async () 
   old.freeze()
   cluster.weather = () => 50
   // It takes the epoch for over, asks around, and would find the proof right after.
-  await cluster.until('it asks around', () => others[0].space().roleState.state.includes('surveying'))
+  await cluster.until('it asks around',
+    () => others[0].space().roleState.state.includes('surveying'))
   for (const node of others) {
     const { peers } = node.actor.context!
     Object.defineProperty(peers, 'isTilted', { get: () => true, configurable: true })

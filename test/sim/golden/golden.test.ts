@@ -14,8 +14,15 @@ import { Transcript } from '../scenarios/transcript.js'
 const test = suite('golden transcripts')
 
 const kept = [
-  'clean-failover', 'false-suspicion', 'dueling-candidates', 'pause-beyond-grants',
-  'fork-and-rejoin', 'fork-reconciled', 'arbiter-lost', 'one-way-link', 'late-open',
+  'clean-failover',
+  'false-suspicion',
+  'dueling-candidates',
+  'pause-beyond-grants',
+  'fork-and-rejoin',
+  'fork-reconciled',
+  'arbiter-lost',
+  'one-way-link',
+  'late-open',
 ]
 
 const updates = process.env['UPDATE_GOLDEN'] === '1'

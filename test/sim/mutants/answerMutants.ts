@@ -23,7 +23,9 @@ export const answerMutants: readonly Mutant[] = [
         replace: '',
       },
       {
-        file: 'actors/reads/readPages.js', find: 'if (list.bytes <= fullBytes)', replace: 'if (true)',
+        file: 'actors/reads/readPages.js',
+        find: 'if (list.bytes <= fullBytes)',
+        replace: 'if (true)',
       },
     ],
     scenarios: ['answers-beyond-max-payload'],

@@ -4,7 +4,8 @@ import type { Mutant } from './mutant.js'
 export const arbiterMutants: readonly Mutant[] = [
   {
     name: 'rejection-settles-a-change',
-    why: 'A change that the arbiter refused may be stored yet: until the revision has moved, commits '
+    why:
+      'A change that the arbiter refused may be stored yet: until the revision has moved, commits '
       + 'wait for both sets.',
     edits: [
       {
@@ -17,7 +18,7 @@ export const arbiterMutants: readonly Mutant[] = [
         find: 'if (!await this.settle(withInSync(assignment, inSync, diskOf, member.signature())))',
         replace: 'if (!await this.settle(withInSync(assignment, inSync, diskOf, '
           + 'member.signature()))) { followers.adopt(assignment.inSync); '
-          + "epoch.send({ type: 'inSyncChanged', inSync: assignment.inSync }); } if (false)",
+          + 'epoch.send({ type: \'inSyncChanged\', inSync: assignment.inSync }); } if (false)',
       },
     ],
     scenarios: ['rejected-expansion-applied-late'],
@@ -51,7 +52,7 @@ export const arbiterMutants: readonly Mutant[] = [
     edits: [{
       file: 'actors/arbiter/assignmentStore.js',
       find: 'if (!remembered)\n                return { kind: \'unreadable\', reason, revision };',
-      replace: "return { kind: 'unreadable', reason, revision };",
+      replace: 'return { kind: \'unreadable\', reason, revision };',
     }],
     scenarios: ['record-that-nobody-can-read'],
     evidence: /^I10/,

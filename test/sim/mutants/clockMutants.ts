@@ -28,7 +28,8 @@ export const clockMutants: readonly Mutant[] = [
   },
   {
     name: 'patience-by-the-wall-clock',
-    why: 'A wall clock that is set back by an hour must not keep those waiting who wait for a level.',
+    why:
+      'A wall clock that is set back by an hour must not keep those waiting who wait for a level.',
     edits: [
       {
         file: 'actors/primary/writeAnswers.js',

@@ -50,7 +50,9 @@ export const commitMutants: readonly Mutant[] = [
     name: 'commit-without-an-in-sync-member',
     why: 'A member that has not acknowledged in this epoch may lack anything, and may be promoted.',
     edits: [{
-      file: 'machines/log/commit.js', find: 'acks.get(node) ?? 0', replace: 'acks.get(node) ?? least',
+      file: 'machines/log/commit.js',
+      find: 'acks.get(node) ?? 0',
+      replace: 'acks.get(node) ?? least',
     }],
     scenarios: ['unjoined-member'],
     evidence: /^I5: \d+ of epoch \d was answered as committed; durable on n\d,/,
@@ -72,13 +74,13 @@ export const commitMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'actors/arbiter/assignmentStore.js',
-        find: "if (outcome.kind === 'refused') {",
+        find: 'if (outcome.kind === \'refused\') {',
         replace: 'if (true) {',
       },
       {
         file: 'actors/arbiter/assignmentStore.js',
         find: 'if (revisionOf(read) === revision)\n                    return null;',
-        replace: "if (revisionOf(read) === revision) return { kind: 'refused', current };",
+        replace: 'if (revisionOf(read) === revision) return { kind: \'refused\', current };',
       },
       {
         file: 'actors/arbiter/assignmentStore.js',
@@ -87,11 +89,12 @@ export const commitMutants: readonly Mutant[] = [
       },
       {
         file: 'actors/primary/assignmentWriter.js',
-        find: "if (settlement.kind === 'refused')\n            epoch.refused(settlement.current);",
+        find:
+          'if (settlement.kind === \'refused\')\n            epoch.refused(settlement.current);',
         replace: 'if (settlement.current?.revision === epoch.record.revision) {'
           + 'const { inSync } = epoch.record.assignment; this.options.followers.adopt(inSync);'
-          + "epoch.lease.need(inSync); epoch.send({ type: 'inSyncChanged', inSync });"
-          + "} else if (settlement.kind === 'refused') epoch.refused(settlement.current);",
+          + 'epoch.lease.need(inSync); epoch.send({ type: \'inSyncChanged\', inSync });'
+          + '} else if (settlement.kind === \'refused\') epoch.refused(settlement.current);',
       },
     ],
     scenarios: ['set-change-applied-late'],
@@ -99,11 +102,13 @@ export const commitMutants: readonly Mutant[] = [
   },
   {
     name: 'lease-without-the-newcomer',
-    why: 'A member that is taken in may be a candidate from the instant at which the change is applied, '
+    why:
+      'A member that is taken in may be a candidate from the instant at which the change is applied, '
       + 'which the primary learns later.',
     edits: [{
       file: 'actors/primary/assignmentWriter.js',
-      find: 'lease.need(this.options.inSync.union());', replace: '',
+      find: 'lease.need(this.options.inSync.union());',
+      replace: '',
     }],
     scenarios: ['newcomer-promoted-early'],
     evidence: /^I2: n1 answers positively in epoch 1/,
@@ -149,7 +154,7 @@ export const commitMutants: readonly Mutant[] = [
     why: 'A set that has shrunk to one commits at once: that is not what the writer asked for.',
     edits: [{
       file: 'actors/primary/writeAnswers.js',
-      find: "if (waiting.level === 'committed' && this.tooFewInSync) {",
+      find: 'if (waiting.level === \'committed\' && this.tooFewInSync) {',
       replace: 'if (false) {',
     }],
     scenarios: ['set-shrinks-before-the-answer'],

@@ -27,7 +27,8 @@ export const dataMutants: readonly Mutant[] = [
     edits: [{
       file: 'actors/promotion/epochStart.js',
       find: 'clockOfEpoch(await clockAtEnd(member), member.self, epoch)',
-      replace: '{ component: member.self, clock: { [member.self]: 0, ...await clockAtEnd(member) } }',
+      replace:
+        '{ component: member.self, clock: { [member.self]: 0, ...await clockAtEnd(member) } }',
     }],
     scenarios: ['seeds:8'],
     evidence: /^seed \d+: clock: number n\d \d+ of the vector clocks stands for/,
@@ -49,7 +50,7 @@ export const dataMutants: readonly Mutant[] = [
     edits: [{
       file: 'actors/replica/replica.js',
       find: 'const salvage = await ports.salvages.save({',
-      replace: "const salvage = await (async () => 'none')({",
+      replace: 'const salvage = await (async () => \'none\')({',
     }],
     scenarios: ['fork-and-rejoin'],
     evidence: /^lost: w\d+, answered/,
@@ -113,7 +114,7 @@ export const dataMutants: readonly Mutant[] = [
       + 'written since can be trusted.',
     edits: [{
       file: 'runtime/journal/fileJournal.js',
-      find: "throw this.#fail('cannot sync the journal', error);",
+      find: 'throw this.#fail(\'cannot sync the journal\', error);',
       replace: 'void error;',
     }],
     scenarios: ['failed-sync'],
@@ -141,7 +142,9 @@ export const dataMutants: readonly Mutant[] = [
     name: 'keep-a-fork-in-the-overlay',
     why: 'The overlay is what goes into the store next: a fork in it would be applied.',
     edits: [{
-      file: 'actors/replica/replica.js', find: 'overlay.dropAbove(common.sequence);', replace: '',
+      file: 'actors/replica/replica.js',
+      find: 'overlay.dropAbove(common.sequence);',
+      replace: '',
     }],
     scenarios: ['fork-without-restart'],
     evidence: /^I8: digest of n1/,
@@ -159,7 +162,8 @@ export const dataMutants: readonly Mutant[] = [
   },
   {
     name: 'cut-at-a-bad-record-of-an-earlier-flush',
-    why: 'A record that a later flush marks as durable was acknowledged: cutting it off would lose it '
+    why:
+      'A record that a later flush marks as durable was acknowledged: cutting it off would lose it '
       + 'silently.',
     edits: [{
       file: 'runtime/journal/recovery.js',

@@ -48,7 +48,8 @@ export const directoryMutants: readonly Mutant[] = [
   },
   {
     name: 'keep-the-former-name-when-registered',
-    why: 'The arbiter knows the numbers that were sent to it: who goes by others is another member.',
+    why:
+      'The arbiter knows the numbers that were sent to it: who goes by others is another member.',
     edits: [{
       file: 'actors/node/nodeRegistration.js',
       find: 'Object.assign(self, numbersOf(verdict));',
@@ -107,7 +108,8 @@ export const directoryMutants: readonly Mutant[] = [
   },
   {
     name: 'forget-how-far-it-was-committed',
-    why: 'A store that was thrown away would be built in the overlay, with the whole log in memory.',
+    why:
+      'A store that was thrown away would be built in the overlay, with the whole log in memory.',
     edits: [{
       file: 'actors/member/member.js',
       find: 'recovered?.floor ?? 0',

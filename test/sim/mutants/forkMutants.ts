@@ -4,7 +4,8 @@ import type { Mutant } from './mutant.js'
 const once: readonly Mutant[] = [
   {
     name: 'reconcile-whatever-its-key',
-    why: 'A client that does not say where its write was logged first has sent it again by its key.',
+    why:
+      'A client that does not say where its write was logged first has sent it again by its key.',
     edits: [{
       file: 'actors/forks/intake.js',
       find: 'ingest.knownKey(writeId)',
@@ -18,7 +19,9 @@ const once: readonly Mutant[] = [
     why: 'A salvage is offered again by whoever died over it: what has come is known by where it '
       + 'was logged first.',
     edits: [{
-      file: 'actors/forks/intake.js', find: 'if (place)', replace: 'if (false)',
+      file: 'actors/forks/intake.js',
+      find: 'if (place)',
+      replace: 'if (false)',
     }],
     scenarios: ['death-before-the-salvage-is-removed', 'failover-between-two-slices'],
     evidence: /^I7: \(1, \d+\) was reconciled 2 times/,
@@ -27,7 +30,9 @@ const once: readonly Mutant[] = [
     name: 'take-again-what-its-salvage-has-brought',
     why: 'A client that sends a write again without its key says where it was logged first.',
     edits: [{
-      file: 'actors/forks/reconciler.js', find: 'if (missing.length === 0) {', replace: `missing.splice(
+      file: 'actors/forks/reconciler.js',
+      find: 'if (missing.length === 0) {',
+      replace: `missing.splice(
         0, missing.length, ...writes);
         if (false) {`,
     }],
@@ -38,7 +43,9 @@ const once: readonly Mutant[] = [
     name: 'forget-origins',
     why: 'A write is recognized by its origin, also when it is brought once more.',
     edits: [{
-      file: 'machines/forks/forkReports.js', find: 'forks.putOrigin(at, next);', replace: '',
+      file: 'machines/forks/forkReports.js',
+      find: 'forks.putOrigin(at, next);',
+      replace: '',
     }],
     scenarios: ['death-before-the-salvage-is-removed'],
     evidence: /^I7: \(1, \d+\) was reconciled 2 times/,
@@ -75,7 +82,8 @@ const salvages: readonly Mutant[] = [
     why: 'A damaged file holds writes all the same: somebody has to look at it.',
     edits: [{
       file: 'actors/forks/salvageCatalog.js',
-      find: 'isComplete: this.unusable.size === 0', replace: 'isComplete: true',
+      find: 'isComplete: this.unusable.size === 0',
+      replace: 'isComplete: true',
     }],
     scenarios: ['damaged-salvage'],
     evidence: /^forks: the report is lost .*and a salvage cannot be read/,
@@ -85,7 +93,7 @@ const salvages: readonly Mutant[] = [
     why: 'A closed report says that nothing more can come.',
     edits: [{
       file: 'actors/forks/forkTracker.js',
-      find: "if (salvages.some(({ state }) => state === 'waiting'))\n                continue;",
+      find: 'if (salvages.some(({ state }) => state === \'waiting\'))\n                continue;',
       replace: '',
     }],
     scenarios: ['salvage-that-waits-for-a-command'],
@@ -99,19 +107,20 @@ const judgement: readonly Mutant[] = [
     why: 'A write made meanwhile did not know of the fork: it is not simply overwritten.',
     edits: [{
       file: 'machines/forks/merge.js',
-      find: "return holds(version, write, starts) ? 'after' : 'concurrent';",
-      replace: "return 'before';",
+      find: 'return holds(version, write, starts) ? \'after\' : \'concurrent\';',
+      replace: 'return \'before\';',
     }],
     scenarios: ['concurrent-writes'],
     evidence: /^forks: the rule decides/,
   },
   {
     name: 'nothing-comes-later-in-the-same-fork',
-    why: 'A fork may be reconciled out of order: what it overwrote itself is no rival of the present value.',
+    why:
+      'A fork may be reconciled out of order: what it overwrote itself is no rival of the present value.',
     edits: [{
       file: 'machines/forks/merge.js',
-      find: "return holds(version, write, starts) ? 'after' : 'concurrent';",
-      replace: "return 'concurrent';",
+      find: 'return holds(version, write, starts) ? \'after\' : \'concurrent\';',
+      replace: 'return \'concurrent\';',
     }],
     scenarios: ['superseded-in-its-own-fork'],
     evidence: /^forks: what came later in the same fork stays/,
@@ -120,7 +129,9 @@ const judgement: readonly Mutant[] = [
     name: 'only-its-own-epochs-are-in-its-past',
     why: 'A write that was reconciled before is in the past of all that was written upon it.',
     edits: [{
-      file: 'machines/forks/merge.js', find: 'version.at <= copied || ', replace: '',
+      file: 'machines/forks/merge.js',
+      find: 'version.at <= copied || ',
+      replace: '',
     }],
     scenarios: ['fork-upon-reconciled-writes'],
     evidence: /^forks: what a write was based on is in its past/,
@@ -176,7 +187,9 @@ const reports: readonly Mutant[] = [
     name: 'open-no-report',
     why: 'Without a report nobody looks for what an epoch may have left behind.',
     edits: [{
-      file: 'actors/promotion/epochStart.js', find: '...(forks.length > 0 && { forks }),', replace: '',
+      file: 'actors/promotion/epochStart.js',
+      find: '...(forks.length > 0 && { forks }),',
+      replace: '',
     }],
     scenarios: ['fork-reconciled'],
     evidence: /^I10: not within \d+ ms: another is primary, and the report is open/,
@@ -218,7 +231,9 @@ const reports: readonly Mutant[] = [
     name: 'any-disk-will-do',
     why: 'A node that comes back with an empty disk has nothing to bring: that is a loss.',
     edits: [{
-      file: 'actors/forks/forkTracker.js', find: 'if (report.disk !== disk) {', replace: 'if (false) {',
+      file: 'actors/forks/forkTracker.js',
+      find: 'if (report.disk !== disk) {',
+      replace: 'if (false) {',
     }],
     scenarios: ['fork-lost-with-its-disk'],
     evidence: /^forks: what is nowhere is counted as lost/,
@@ -243,7 +258,7 @@ const clients: readonly Mutant[] = [
     why: 'Only with it is the write known when its salvage comes, or judged when it came before.',
     edits: [{
       file: 'runtime/client/spaceOutbox.js',
-      find: "['Engram-Origin', `${origin.epoch}/${origin.sequence}`], ",
+      find: '[\'Engram-Origin\', `${origin.epoch}/${origin.sequence}`], ',
       replace: '',
     }],
     scenarios: ['test:runtime/client/outbox'],
@@ -274,5 +289,9 @@ const clients: readonly Mutant[] = [
 ]
 
 export const forkMutants: readonly Mutant[] = [
-  ...once, ...salvages, ...judgement, ...reports, ...clients,
+  ...once,
+  ...salvages,
+  ...judgement,
+  ...reports,
+  ...clients,
 ]

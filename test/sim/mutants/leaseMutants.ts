@@ -41,7 +41,7 @@ export const leaseMutants: readonly Mutant[] = [
       },
       {
         file: 'actors/primary/primary.js',
-        find: "return epoch.lapsed('the lease has lapsed');",
+        find: 'return epoch.lapsed(\'the lease has lapsed\');',
         replace: 'return;',
       },
     ],
@@ -57,7 +57,7 @@ export const leaseMutants: readonly Mutant[] = [
       {
         file: 'actors/space/space.js',
         find: 'this.member.own.stepDown(reason);\n'
-          + "        this.actor?.send({ type: 'busLost', reason });",
+          + '        this.actor?.send({ type: \'busLost\', reason });',
         replace: '',
       },
     ],
@@ -92,7 +92,8 @@ export const leaseMutants: readonly Mutant[] = [
     edits: [{
       file: 'actors/membership/heartbeats.js',
       find: 'return this.grants.expired(peer, this.now(), grantMs * grantMargin);',
-      replace: 'return this.grants.expired(peer, this.now(), this.options.settings.heartbeatMs * 3);',
+      replace:
+        'return this.grants.expired(peer, this.now(), this.options.settings.heartbeatMs * 3);',
     }],
     scenarios: ['cut-off-primary'],
     evidence: /^I2: n1 answers positively in epoch 1/,

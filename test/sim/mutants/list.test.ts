@@ -33,9 +33,13 @@ function isTest(name: string): boolean {
 
 /** The interleavings that broke an earlier design of the protocol, found by a model of it. */
 const races = [
-  'late-open', 'set-change-applied-late', 'newcomer-promoted-early',
-  'newcomer-below-the-epoch-start', 'join-answer-of-an-earlier-epoch',
-  'set-shrinks-before-the-answer', 'write-outlives-its-connection',
+  'late-open',
+  'set-change-applied-late',
+  'newcomer-promoted-early',
+  'newcomer-below-the-epoch-start',
+  'join-answer-of-an-earlier-epoch',
+  'set-shrinks-before-the-answer',
+  'write-outlives-its-connection',
   'epoch-ends-and-its-node-lives',
 ]
 
@@ -53,8 +57,9 @@ test('each changes the present code, at exactly one place per edit', () => {
 test('one that fits nothing, or fits twice, is refused', () => {
   const edit = { file: 'actors/membership/lease.js', find: 'no such text', replace: '' }
   const gone = { ...mutants[0]!, name: 'gone', edits: [edit] }
-  assert.throws(() => mutatedFiles(gone), (error: unknown) =>
-    error instanceof MutantNotApplicableError && /gone.*occurs 0 times/.test(error.message))
+  assert.throws(() => mutatedFiles(gone),
+    (error: unknown) =>
+      error instanceof MutantNotApplicableError && /gone.*occurs 0 times/.test(error.message))
   const twice = { ...gone, edits: [{ ...edit, find: 'this.isLapsed' }] }
   assert.throws(() => mutatedFiles(twice), /instead of once/)
   assert.throws(() => mutantOf('nobody'), /no mutant nobody/)

@@ -16,9 +16,17 @@ import type { Mutant } from './mutant.js'
 import { promotionMutants } from './promotionMutants.js'
 
 export const mutants: readonly Mutant[] = [
-  ...leaseMutants, ...promotionMutants, ...commitMutants, ...dataMutants, ...lossMutants,
-  ...forkMutants, ...directoryMutants, ...arbiterMutants, ...clockMutants,
-  ...maintenanceMutants, ...answerMutants,
+  ...leaseMutants,
+  ...promotionMutants,
+  ...commitMutants,
+  ...dataMutants,
+  ...lossMutants,
+  ...forkMutants,
+  ...directoryMutants,
+  ...arbiterMutants,
+  ...clockMutants,
+  ...maintenanceMutants,
+  ...answerMutants,
 ]
 
 /** Throws when there is none of that name. */

@@ -28,7 +28,9 @@ export const lossMutants: readonly Mutant[] = [
     name: 'take-writes-while-under-replicated',
     why: 'The space rather refuses writes than have them on one disk alone.',
     edits: [{
-      file: 'actors/primary/ingest.js', find: 'if (replies.bound.refuses) {', replace: 'if (false) {',
+      file: 'actors/primary/ingest.js',
+      find: 'if (replies.bound.refuses) {',
+      replace: 'if (false) {',
     }],
     scenarios: ['alone-and-refused'],
     evidence: /a write is taken while one member is in sync/,

@@ -65,8 +65,8 @@ export const maintenanceMutants: readonly Mutant[] = [
       + 'nothing.',
     edits: [{
       file: 'actors/primary/handoverGate.js',
-      find: "return this.mode === 'handingOver' && !this.options.epoch.isGivenAway;",
-      replace: "return this.mode === 'handingOver';",
+      find: 'return this.mode === \'handingOver\' && !this.options.epoch.isGivenAway;',
+      replace: 'return this.mode === \'handingOver\';',
     }],
     scenarios: ['test:sim/cluster/maintenance'],
     evidence: /once the epoch is given away two nodes may have a write/,

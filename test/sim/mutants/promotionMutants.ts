@@ -11,7 +11,7 @@ export const promotionMutants: readonly Mutant[] = [
       find: 'const settlement = await records.settle(next, record.revision, '
         + '() => this.wanted() && !lease.lapsed, { madeOf: record.assignment });',
       replace: 'let settlement = await records.settle(next, record.revision, () => true);'
-        + "if (settlement.kind === 'refused') settlement = { kind: 'applied', record };",
+        + 'if (settlement.kind === \'refused\') settlement = { kind: \'applied\', record };',
     }],
     scenarios: ['late-open'],
     evidence: /^I2: n2 answers positively in epoch 2/,
@@ -22,9 +22,9 @@ export const promotionMutants: readonly Mutant[] = [
       + 'the same epoch may be another\'s.',
     edits: [{
       file: 'actors/promotion/promotion.js',
-      find: "records.settle(next, record.revision, this.wanted), 'claimed')",
+      find: 'records.settle(next, record.revision, this.wanted), \'claimed\')',
       replace: 'records.settle(next, (await this.readRecord()).record.revision, this.wanted), '
-        + "'claimed')",
+        + '\'claimed\')',
     }],
     scenarios: ['claim-overtaken'],
     evidence: /^I1: epoch 2 is held by n2 .* and by n3/,
@@ -69,13 +69,13 @@ export const promotionMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'actors/arbiter/assignmentStore.js',
-        find: "if (outcome.kind === 'refused') {",
+        find: 'if (outcome.kind === \'refused\') {',
         replace: 'if (true) {',
       },
       {
         file: 'actors/arbiter/assignmentStore.js',
         find: 'if (revisionOf(read) === revision)\n                    return null;',
-        replace: "if (revisionOf(read) === revision) return { kind: 'refused', current };",
+        replace: 'if (revisionOf(read) === revision) return { kind: \'refused\', current };',
       },
       {
         file: 'actors/arbiter/assignmentStore.js',
@@ -84,13 +84,13 @@ export const promotionMutants: readonly Mutant[] = [
       },
       {
         file: 'actors/primary/handover.js',
-        find: "ingest.end('NOT_PRIMARY', 'the space is being handed over');",
+        find: 'ingest.end(\'NOT_PRIMARY\', \'the space is being handed over\');',
         replace: '',
       },
       {
         file: 'actors/primary/handover.js',
-        find: "if (settlement.kind !== 'applied') {",
-        replace: "if (settlement.kind !== 'applied') { epoch.givenAway = false; "
+        find: 'if (settlement.kind !== \'applied\') {',
+        replace: 'if (settlement.kind !== \'applied\') { epoch.givenAway = false; '
           + 'this.to = null; this.options.gate.open(); return;',
       },
     ],
@@ -102,7 +102,8 @@ export const promotionMutants: readonly Mutant[] = [
     why: 'A planned handover promises to lose nothing, whatever the level of the answer was.',
     edits: [{
       file: 'actors/primary/handover.js',
-      find: ' && followers.hasAll(this.to)', replace: '',
+      find: ' && followers.hasAll(this.to)',
+      replace: '',
     }],
     scenarios: ['handover-to-one-behind'],
     evidence: /^I6: \d+ is not in the log/,
@@ -113,8 +114,8 @@ export const promotionMutants: readonly Mutant[] = [
       + 'that the space has no primary.',
     edits: [{
       file: 'machines/election/vacancy.js',
-      find: "return evidence.primaryEpoch === record.epoch ? null : 'own';",
-      replace: "return compareLives(primary, evidence.life) < 0 ? 'own' : null;",
+      find: 'return evidence.primaryEpoch === record.epoch ? null : \'own\';',
+      replace: 'return compareLives(primary, evidence.life) < 0 ? \'own\' : null;',
     }],
     scenarios: ['epoch-ends-and-its-node-lives'],
     evidence: /^I10/,

@@ -76,13 +76,16 @@ async function control(trials: readonly string[]): Promise<number> {
 
 async function inRandomRuns(mutant: string, seeds: number): Promise<string> {
   const verdict = await tryOut(mutant, `seeds:${seeds}`).catch((error: Error) =>
-    ({ kind: 'broken', message: error.message }) as const)
+    ({ kind: 'broken', message: error.message }) as const
+  )
   return verdict.kind === 'passed' ? `not within ${seeds} seeds` : firstLine(verdict.message)
 }
 
 async function main(names: readonly string[], seeds: number): Promise<number> {
-  const chosen = mutants.filter(({ name }) => names.length === 0
-    || names.some((part) => name.includes(part)))
+  const chosen = mutants.filter(({ name }) =>
+    names.length === 0
+    || names.some((part) => name.includes(part))
+  )
   if (chosen.length === 0) {
     console.log(`no mutant matches ${names.join(' ')}; there are:`)
     for (const { name } of mutants) console.log(`  ${name}`)
@@ -112,7 +115,8 @@ async function main(names: readonly string[], seeds: number): Promise<number> {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values, positionals } = parseArgs({
-    options: { seeds: { type: 'string', default: '0' } }, allowPositionals: true,
+    options: { seeds: { type: 'string', default: '0' } },
+    allowPositionals: true,
   })
   const seeds = Number(values.seeds)
   if (!Number.isInteger(seeds) || seeds < 0) {

@@ -34,7 +34,8 @@ async function listed(stage: Stage): Promise<{ ids: string[]; pages: number; too
 const beyondMaxPayload: Scenario = {
   name: 'answers-beyond-max-payload',
   title: 'Lists are larger than a message may be, and one node alone is.',
-  lesson: 'An answer too large is never just dropped: a list is cut, and says how to go on; an item '
+  lesson:
+    'An answer too large is never just dropped: a list is cut, and says how to go on; an item '
     + 'that fits no answer is an error that does.',
   run: async (begin) => {
     const stage = await begin({ maxPayload: 64 * 1024 })
@@ -42,7 +43,8 @@ const beyondMaxPayload: Scenario = {
       // As MessagePack: a control character takes one byte there, and six in JSON.
       const body = encode({ type: 'StoreNode', node: { id, content } })
       await stage.cluster.wait(
-        stage.cluster.client.request(subjects.write(stage.space), body, { timeoutMs: 2000 }))
+        stage.cluster.client.request(subjects.write(stage.space), body, { timeoutMs: 2000 }),
+      )
     }
     const wanted = Array.from({ length: 40 }, (_, index) => `n${String(index).padStart(2, '0')}`)
     for (const id of wanted) await write(id, 'x'.repeat(4000))
@@ -71,8 +73,14 @@ const toNoInbox: Scenario = {
     const { client } = stage.cluster
     const heard: string[] = []
     const forbidden = [
-      '$KV.engram.space.demo', 'engram.v1.heartbeat.n9', '_INBOX_node.memory1.1', '_INBOX.',
-      '_INBOX.>', '_INBOX.a.*', '_INBOX', '_INBOXES.x.1',
+      '$KV.engram.space.demo',
+      'engram.v1.heartbeat.n9',
+      '_INBOX_node.memory1.1',
+      '_INBOX.',
+      '_INBOX.>',
+      '_INBOX.a.*',
+      '_INBOX',
+      '_INBOXES.x.1',
     ]
     for (const subject of forbidden) client.subscribe(subject, () => heard.push(subject))
     const write = (id: string): Buffer =>
@@ -93,7 +101,8 @@ const toNoInbox: Scenario = {
     client.publish(subjects.write(stage.space), write('to nobody'))
     await stage.run(500)
     const ids = (await stage.cluster.entries('n1')).flatMap(({ operation }) =>
-      operation.type === 'StoreNode' ? [operation.node.id] : [])
+      operation.type === 'StoreNode' ? [operation.node.id] : []
+    )
     assert.equal(ids.filter((id) => id.startsWith('to ')), ['to nobody'],
       'answers: what could never be answered is not taken')
     await stage.balance()

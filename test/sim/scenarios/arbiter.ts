@@ -36,7 +36,8 @@ const rejectedExpansion: Scenario = {
 const refusedClaim: Scenario = {
   name: 'claims-that-the-arbiter-refuses',
   title: 'The primary dies while the arbiter is full; after a while there is room again.',
-  lesson: 'A candidate that is refused says why, once, in the words of the arbiter, and asks less and '
+  lesson:
+    'A candidate that is refused says why, once, in the words of the arbiter, and asks less and '
     + 'less often.',
   run: async (begin) => {
     const stage = await begin()
@@ -50,7 +51,9 @@ const refusedClaim: Scenario = {
     stage.kill('n1')
     await stage.run(30_000)
     assert.ok(sent > 4 && sent < 40, `${sent} compare-and-sets in half a minute`)
-    const blocked = ['n2', 'n3'].filter((node) => stage.at(node).member.blockage.reason?.includes(full))
+    const blocked = ['n2', 'n3'].filter((node) =>
+      stage.at(node).member.blockage.reason?.includes(full)
+    )
     assert.ok(blocked.length > 0, 'blocked, with the words of the arbiter')
     stage.say('there is room again')
     stage.arbiter.hindrances = () => undefined
@@ -96,7 +99,8 @@ const unreadableRecord: Scenario = {
 const newerRecord: Scenario = {
   name: 'record-of-a-newer-node',
   title: 'The record is one of a later version; then the primary dies.',
-  lesson: 'A record that a newer node wrote is not lost: written over, its epoch would go on beside '
+  lesson:
+    'A record that a newer node wrote is not lost: written over, its epoch would go on beside '
     + 'the one that is made of an older record. The space waits, and says what for.',
   run: async (begin) => {
     const stage = await begin()
@@ -117,5 +121,9 @@ const newerRecord: Scenario = {
 }
 
 export const arbiterScenarios: readonly Scenario[] = [
-  rejectedExpansion, refusedClaim, refusedHandover, unreadableRecord, newerRecord,
+  rejectedExpansion,
+  refusedClaim,
+  refusedHandover,
+  unreadableRecord,
+  newerRecord,
 ]

@@ -74,8 +74,9 @@ const unsureShrink: Scenario = {
     const stage = await begin()
     stage.say('frames to n3 are lost, and what it says of it; the arbiter takes 600 ms')
     stage.network.faults = several(lost('n1', 'n3', 'wal'), lost('n3', 'n1', 'heartbeat'))
-    stage.arbiter.hindrances = ({ node, next }) =>
-      (node === 'n1' && next ? { beforeMs: 600 } : undefined)
+    stage.arbiter.hindrances = (
+      { node, next },
+    ) => (node === 'n1' && next ? { beforeMs: 600 } : undefined)
     await stage.writeOn(1700, 20, 'committed')
     assert.equal(stage.inSync.length, 2)
     await stage.balance()
@@ -111,7 +112,8 @@ const unsureExpand: Scenario = {
 
 const unionOfGrants: Scenario = {
   name: 'newcomer-promoted-early',
-  title: 'A member is taken into the set, the answer is late, and it is cut off and becomes a candidate.',
+  title:
+    'A member is taken into the set, the answer is late, and it is cut off and becomes a candidate.',
   lesson: 'Leases too count over both sets while a change is in flight; the '
     + 'newcomer may be promoted from the instant at which it is applied.',
   run: async (begin) => {
@@ -121,8 +123,9 @@ const unionOfGrants: Scenario = {
     await stage.until('n1 is alone', () => stage.inSync.length === 1, 3000)
     stage.say('n2 is back; answers of the arbiter to n1 are 5 s late')
     stage.network.faults = () => undefined
-    stage.arbiter.hindrances = ({ node, next }) =>
-      (node === 'n1' && next ? { afterMs: 5000 } : undefined)
+    stage.arbiter.hindrances = (
+      { node, next },
+    ) => (node === 'n1' && next ? { afterMs: 5000 } : undefined)
     await stage.until('n2 is in sync', () => stage.inSync.length === 2, 4000)
     stage.say('n1 and n2 lose each other')
     stage.network.faults = cut('n1', 'n2')
@@ -186,8 +189,9 @@ const lateAck: Scenario = {
   run: async (begin) => {
     const stage = await begin()
     stage.say('acks of n3 are held up; n3 writes on, dies, and its disk is lost')
-    stage.network.faults = ({ from, kind }) =>
-      (from === 'n3' && kind === 'ack' ? 'held' : undefined)
+    stage.network.faults = (
+      { from, kind },
+    ) => (from === 'n3' && kind === 'ack' ? 'held' : undefined)
     const sent = [1, 2, 3, 4, 5].map(() => stage.send('committed'))
     await stage.run(100)
     stage.kill('n3')
@@ -215,19 +219,21 @@ const reusedSession: Scenario = {
     stage.say('n2 gets no frames: n1 and n3 have three entries more')
     stage.network.faults = lost('n1', 'n2', 'wal')
     await stage.writes(3, 'durable')
-    await stage.until('n3 has them', () =>
-      stage.durable('n3').sequence === stage.durable('n1').sequence)
+    await stage.until('n3 has them',
+      () => stage.durable('n3').sequence === stage.durable('n1').sequence)
     stage.say('n1 reconnects and is primary again; n2 cannot join it, its answer to n3 is held up')
     stage.network.faults = several(lost('n2', 'n1', 'ack'), heldJoinAnswers)
     stage.closeConnection('n1')
-    await stage.until('n1 has answered a join of n3', () => stage.network.waiting
-      .some(({ from, to }) => from === 'n1' && to === 'n3'), 4000)
+    await stage.until('n1 has answered a join of n3', () =>
+      stage.network.waiting
+        .some(({ from, to }) => from === 'n1' && to === 'n3'), 4000)
     stage.say('n1 is killed; n3 doubts itself (tilt) and is no candidate; n2 cannot ask it')
     stage.network.faults = several(cut('n2', 'n3', ['survey']), heldJoinAnswers)
     stage.setForward('n3', 600)
     stage.kill('n1')
-    await stage.until('n2 has answered a join of n3', () => stage.network.waiting
-      .some(({ from, to }) => from === 'n2' && to === 'n3'), 4000)
+    await stage.until('n2 has answered a join of n3', () =>
+      stage.network.waiting
+        .some(({ from, to }) => from === 'n2' && to === 'n3'), 4000)
     stage.say('the answer of n1 arrives')
     stage.network.release(({ from }) => from === 'n1')
     await stage.writeOn(100, 10, 'committed')
@@ -241,6 +247,14 @@ function heldJoinAnswers({ to, kind, data }: Message): Fate {
 }
 
 export const commitScenarios: readonly Scenario[] = [
-  slowDisks, lostPrimary, unjoinedMember, unsureShrink, unsureExpand, unionOfGrants, barrier,
-  reusedSession, minInSync, lateAck,
+  slowDisks,
+  lostPrimary,
+  unjoinedMember,
+  unsureShrink,
+  unsureExpand,
+  unionOfGrants,
+  barrier,
+  reusedSession,
+  minInSync,
+  lateAck,
 ]

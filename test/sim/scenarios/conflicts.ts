@@ -12,14 +12,17 @@ const stronger: Scenario = {
   run: async (begin) => {
     const forks = new Forks(await begin())
     const { stage } = forks
-    await forks.write([store('n', { activation: 0.1 }), store('m', { activation: 0.1 })],
-      { 'Engram-Ack': 'committed' })
+    await forks.write([store('n', { activation: 0.1 }), store('m', { activation: 0.1 })], {
+      'Engram-Ack': 'committed',
+    })
     const { old, answers } = await forks.leaveBehind([
       store('weak', { confidence: 0.1, content: 'fork' }),
       store('strong', { confidence: 0.9, content: 'fork' }),
       store('even', { confidence: 0.5, content: 'fork' }),
-      link('a', 'light', 0.1), link('a', 'heavy', 0.9),
-      activate('n', 0.2), activate('m', 0.2),
+      link('a', 'light', 0.1),
+      link('a', 'heavy', 0.9),
+      activate('n', 0.2),
+      activate('m', 0.2),
     ])
     await stage.run(5)
     const live = []
@@ -86,11 +89,14 @@ const ownSuccessors: Scenario = {
     const { stage } = forks
     await forks.write(store('b', { content: 'first' }), { 'Engram-Ack': 'committed' })
     const { old, answers } = await forks.leaveBehind([
-      store('a', { confidence: 0.9, content: 'first' }), store('b', { content: 'second' }),
+      store('a', { confidence: 0.9, content: 'first' }),
+      store('b', { content: 'second' }),
       store('a', { confidence: 0.1, content: 'second' }),
     ], ['k1', 'k2', 'k3'])
-    const again = await forks.write(store('a', { confidence: 0.1, content: 'second' }),
-      { ...keyed('k3'), ...originOf(answers[2]!) })
+    const again = await forks.write(store('a', { confidence: 0.1, content: 'second' }), {
+      ...keyed('k3'),
+      ...originOf(answers[2]!),
+    })
     assert.is(again.duplicate, false)
     stage.start(old)
     await forks.closed()
@@ -112,15 +118,16 @@ const resentTooLate: Scenario = {
     const forks = new Forks(await begin())
     const { stage } = forks
     const { old, answers } = await forks.leaveBehind([
-      store('a', { confidence: 0.2, content: 'fork' }), store('b', { content: 'fork' }),
+      store('a', { confidence: 0.2, content: 'fork' }),
+      store('b', { content: 'fork' }),
     ], ['ka', 'kb'])
     await stage.run(5)
     await forks.write(store('a', { confidence: 0.7, content: 'live' }))
     await forks.write(store('b', { content: 'live' }))
     for (const [index, id] of ['a', 'b'].entries()) {
       const over = index === 0 ? { confidence: 0.2 } : {}
-      await forks.write(store(id, { ...over, content: 'fork' }),
-        { ...keyed(`k${id}`), ...originOf(answers[index]!) })
+      await forks.write(store(id, { ...over, content: 'fork' }), { ...keyed(`k${id}`),
+        ...originOf(answers[index]!) })
     }
     for (const id of ['a', 'b']) {
       assert.is((await forks.node(id))?.content, 'live',
@@ -140,8 +147,9 @@ const quarantine: Scenario = {
   run: async (begin) => {
     const forks = new Forks(await begin())
     const { stage } = forks
-    const { old, answers } = await forks.leaveBehind(['a', 'b', 'c'].map((id) =>
-      store(id, { confidence: 0.1, content: 'fork' })))
+    const { old, answers } = await forks.leaveBehind(
+      ['a', 'b', 'c'].map((id) => store(id, { confidence: 0.1, content: 'fork' })),
+    )
     for (const id of ['a', 'b', 'c']) {
       await forks.write(store(id, { confidence: 0.5, content: 'live' }))
     }
@@ -154,7 +162,8 @@ const quarantine: Scenario = {
     await stage.cluster.converged()
     const { epoch } = stage.record
     stage.kill(stage.primary)
-    await stage.until('another is primary', () => stage.isPrimary(stage.primary, epoch + 1)
+    await stage.until('another is primary', () =>
+      stage.isPrimary(stage.primary, epoch + 1)
       && stage.cluster.primary() !== null, 5000)
     await stage.until('and has applied it', () => forks.reports().length === 2)
     assert.equal((await forks.quarantine()).map(({ id }) => id), [c])
@@ -175,5 +184,9 @@ const quarantine: Scenario = {
 }
 
 export const conflictScenarios: readonly Scenario[] = [
-  stronger, pending, ownSuccessors, resentTooLate, quarantine,
+  stronger,
+  pending,
+  ownSuccessors,
+  resentTooLate,
+  quarantine,
 ]

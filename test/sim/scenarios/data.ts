@@ -80,8 +80,9 @@ const lateFrame: Scenario = {
   run: async (begin) => {
     const stage = await begin()
     stage.say('the next frame to n2 is held up, that to n3 is lost')
-    stage.network.faults = ({ from, to, kind }) =>
-      (from !== 'n1' || kind !== 'wal' ? undefined : to === 'n2' ? 'held' : 'lost')
+    stage.network.faults = (
+      { from, to, kind },
+    ) => (from !== 'n1' || kind !== 'wal' ? undefined : to === 'n2' ? 'held' : 'lost')
     await stage.writes(1, 'durable')
     stage.say('n1 is killed; n2 doubts itself (tilt) and is no candidate; frames of n3 are lost')
     stage.setForward('n2', 600)
@@ -154,7 +155,8 @@ const retryOverRestart: Scenario = {
     await stage.run(20)
     stage.kill('n1')
     stage.network.faults = () => undefined
-    await stage.until('another is primary', () => stage.isPrimary('n2', 2) || stage.isPrimary('n3', 2))
+    await stage.until('another is primary',
+      () => stage.isPrimary('n2', 2) || stage.isPrimary('n3', 2))
     const second = await stage.cluster.wait(stage.send('durable', key))
     assert.ok(second?.ok, JSON.stringify(second))
     assert.is(second.duplicate, true, 'I7: a key took effect twice')
@@ -204,6 +206,13 @@ const oneWayLink: Scenario = {
 }
 
 export const dataScenarios: readonly Scenario[] = [
-  forkAndRejoin, forkWithoutRestart, lostFrame, lateFrame, fullDisk, failedSync,
-  retryOverRestart, lateRetry, oneWayLink,
+  forkAndRejoin,
+  forkWithoutRestart,
+  lostFrame,
+  lateFrame,
+  fullDisk,
+  failedSync,
+  retryOverRestart,
+  lateRetry,
+  oneWayLink,
 ]

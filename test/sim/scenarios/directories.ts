@@ -6,8 +6,10 @@ import type { Scenario } from './scenario.js'
 import type { Stage } from './stage.js'
 
 /** The arbiter answers these nodes nothing. */
-const deafTo = (...nodes: string[]): Hindrances =>
-  ({ node }) => (nodes.includes(node) ? 'unreachable' : undefined)
+const deafTo =
+  (...nodes: string[]): Hindrances => (
+    { node },
+  ) => (nodes.includes(node) ? 'unreachable' : undefined)
 
 /** n2 is stopped, copied, started again, and follows; then more is committed. */
 async function copiedBefore(stage: Stage) {
@@ -69,7 +71,8 @@ const pastUnasked: Scenario = {
 const lateVerdict: Scenario = {
   name: 'directory-found-out-late',
   title: 'A backup is started while the arbiter is away, and follows; then the arbiter answers.',
-  lesson: 'Its words about its former disk are void: it comes back on a new connection, with another '
+  lesson:
+    'Its words about its former disk are void: it comes back on a new connection, with another '
     + 'disk id, and its sessions begin anew.',
   run: async (begin) => {
     const stage = await begin()
@@ -88,7 +91,8 @@ const lateVerdict: Scenario = {
     await stage.run(1500)
     assert.not.ok(stage.inSync.includes('n2'), 'n2 is in sync, and unknown to the arbiter')
     const found = stage.cluster.node('n2').log.filter(({ level, message }) =>
-      level === 'warn' && message.includes('cannot be checked yet'))
+      level === 'warn' && message.includes('cannot be checked yet')
+    )
     assert.is(found.length, 1, 'why it does not count is logged, and not at each attempt')
     stage.say('it answers again')
     stage.arbiter.hindrances = () => undefined
@@ -160,7 +164,8 @@ const secondProcess: Scenario = {
 const stoppedTwin: Scenario = {
   name: 'twin-that-is-stopped',
   title: 'A primary is paused; another process of its name, with an empty directory, is started.',
-  lesson: 'A process that does not answer may go on in a moment, and its lease may last: the new one '
+  lesson:
+    'A process that does not answer may go on in a moment, and its lease may last: the new one '
     + 'says nothing for one lease. Its first word would end the other\'s epoch in the eyes of all.',
   run: async (begin) => {
     const stage = await begin()
@@ -185,7 +190,8 @@ const lostEntries: Scenario = {
   name: 'member-that-lost-entries',
   title: 'A member in sync comes back with a copy of its own running disk: the same number, and '
     + 'less than it acknowledged.',
-  lesson: 'A member in sync holds all that it acknowledged and all that is committed. One that joins '
+  lesson:
+    'A member in sync holds all that it acknowledged and all that is committed. One that joins '
     + 'with less does not count, and leaves the set at once: else it may be all that is left of it.',
   run: async (begin) => {
     const stage = await begin()
@@ -226,9 +232,13 @@ const lackingCandidate: Scenario = {
     stage.kill('n2')
     stage.restore('n2', copy)
     stage.network.faults = several(
-      ({ from, to, kind, data }) =>
-        (from === 'n1' && to === 'n2' && kind === 'wal' && data.length > 120 ? 'lost' : undefined),
-      cut('n3', 'n2', ['survey']))
+      (
+        { from, to, kind, data },
+      ) => (from === 'n1' && to === 'n2' && kind === 'wal' && data.length > 120
+        ? 'lost'
+        : undefined),
+      cut('n3', 'n2', ['survey']),
+    )
     stage.start('n2')
     await stage.until('n2 follows', () => stage.follows('n2', 'n1'), 3000)
     await stage.run(300)
@@ -316,6 +326,15 @@ const genuineAnswerLost: Scenario = {
 }
 
 export const directoryScenarios: readonly Scenario[] = [
-  pastDirectory, pastUnasked, pastAnswerLost, genuineAnswerLost, lateVerdict, lateAnswerLost,
-  secondProcess, stoppedTwin, lostEntries, lackingCandidate, storesLost,
+  pastDirectory,
+  pastUnasked,
+  pastAnswerLost,
+  genuineAnswerLost,
+  lateVerdict,
+  lateAnswerLost,
+  secondProcess,
+  stoppedTwin,
+  lostEntries,
+  lackingCandidate,
+  storesLost,
 ]

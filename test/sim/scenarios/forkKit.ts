@@ -12,12 +12,19 @@ import { lost } from './network.js'
 import type { Message } from './network.js'
 import type { Stage } from './stage.js'
 
-export const store = (id: string, over: Partial<MemoryNode> = {}): Operation =>
-  ({ type: 'StoreNode', node: { id, ...over } })
-export const activate = (nodeId: string, activation: number): Operation =>
-  ({ type: 'UpdateActivation', nodeId, activation })
-export const link = (source: string, target: string, weight: number): Operation =>
-  ({ type: 'StoreEdge', edge: { source, target, kind: 'causal', weight } })
+export const store = (id: string, over: Partial<MemoryNode> = {}): Operation => ({
+  type: 'StoreNode',
+  node: { id, ...over },
+})
+export const activate = (nodeId: string, activation: number): Operation => ({
+  type: 'UpdateActivation',
+  nodeId,
+  activation,
+})
+export const link = (source: string, target: string, weight: number): Operation => ({
+  type: 'StoreEdge',
+  edge: { source, target, kind: 'causal', weight },
+})
 
 export type Headers = Record<string, string>
 
@@ -40,8 +47,9 @@ const control = controlCodec()
 const frames = createFrameCodec()
 
 /** The header `Engram-Origin` of a write that is sent again. */
-export const originOf = ({ epoch, sequence }: WriteAnswer): Headers =>
-  ({ 'Engram-Origin': `${epoch}/${sequence}` })
+export const originOf = ({ epoch, sequence }: WriteAnswer): Headers => ({
+  'Engram-Origin': `${epoch}/${sequence}`,
+})
 export const keyed = (key: string): Headers => ({ 'Nats-Msg-Id': key })
 
 /** An offer or a slice of a member that brings a salvage home. */
@@ -61,7 +69,10 @@ export class Forks {
     const { cluster, space } = this.stage
     const body = JSON.stringify(Array.isArray(operation) ? { operations: operation } : operation)
     const message = await cluster.wait(cluster.client.request(
-      subjects.write(space), Buffer.from(body), { timeoutMs: 8000, headers }))
+      subjects.write(space),
+      Buffer.from(body),
+      { timeoutMs: 8000, headers },
+    ))
     const answer = JSON.parse(Buffer.from(message.data).toString()) as WriteAnswer
     if (!answer.ok) throw new Error(`refused: ${JSON.stringify(answer)}`)
     this.stage.judge.assertNone()
@@ -117,7 +128,8 @@ export class Forks {
   /** True if the node's `reconciliation` has ever entered the state. */
   hasBeen(node: string, state: string): boolean {
     return this.stage.cluster.node(node).log.some(({ fields, message }) =>
-      message.startsWith('reconciliation') && (fields as { state?: string }).state === state)
+      message.startsWith('reconciliation') && (fields as { state?: string }).state === state
+    )
   }
 
   reports(): readonly ForkReport[] {
@@ -143,7 +155,8 @@ export class Forks {
 
   async edge(source: string, target: string): Promise<MemoryEdge | undefined> {
     const edges = await this.ask<MemoryEdge[]>(
-      { type: 'GetEdges', nodeId: source, direction: 'out' })
+      { type: 'GetEdges', nodeId: source, direction: 'out' },
+    )
     return edges.find((edge) => edge.target === target)
   }
 
@@ -168,7 +181,8 @@ export class Forks {
   /** Nothing is broken any more, and every report is closed. */
   async closed(): Promise<void> {
     await this.stage.calm()
-    await this.stage.until('every report is closed', () => this.reports().length > 0
+    await this.stage.until('every report is closed', () =>
+      this.reports().length > 0
       && this.reports().every(({ outcome }) => outcome !== null), 10_000)
     await this.level()
   }
@@ -181,8 +195,10 @@ export class Forks {
     for (const { id } of cluster.running) {
       const { store } = this.stage.at(id).member
       const origins = this.left.map(({ epoch, sequence }) => store.origin(epoch, sequence))
-      seen.set(id, JSON.stringify([await cluster.entries(id, space), store.digest,
-        store.reports(), [...store.quarantine('')], origins]))
+      seen.set(id,
+        JSON.stringify([await cluster.entries(id, space), store.digest, store.reports(), [
+          ...store.quarantine(''),
+        ], origins]))
     }
     assert.is(new Set(seen.values()).size, 1, `I8: ${[...seen.keys()].join()} differ`)
   }
@@ -206,7 +222,9 @@ export class Forks {
     for (const { id } of this.stage.cluster.running) {
       const { salvages } = this.stage.cluster.node(id).actor.context!.ports
       for (const { name } of await salvages.list()) {
-        for (const frame of await readSalvage(salvages, name).then((read) => read.frames, () => [])) {
+        for (const frame of await readSalvage(salvages, name).then((read) => read.frames,
+          () => []))
+        {
           for (const entry of frames.entries(frame)) found.add(show(entry))
         }
       }
@@ -223,10 +241,14 @@ interface Placed {
 function placeOf(write: WriteAnswer, log: readonly LogEntry[], files: Set<string>): Place {
   const own = log[write.sequence - 1]
   const isPresent = own?.epoch === write.epoch
-  const home = log.filter(({ reconciliation }) => reconciliation !== undefined
-    && reconciliation.via !== 'quarantine' && isSame(reconciliation.origin, write))
-  const isResent = log.some(({ operation }) => operation.type === 'ForkNote'
-    && operation.note === 'resent' && operation.writes.some((one) => isSame(one, write)))
+  const home = log.filter(({ reconciliation }) =>
+    reconciliation !== undefined
+    && reconciliation.via !== 'quarantine' && isSame(reconciliation.origin, write)
+  )
+  const isResent = log.some(({ operation }) =>
+    operation.type === 'ForkNote'
+    && operation.note === 'resent' && operation.writes.some((one) => isSame(one, write))
+  )
   const times = home.length + Number(isPresent) + Number(isResent && home.length === 0)
   assert.ok(times <= 1, `I7: ${show(write)} was reconciled ${times} times, as `
     + home.map(({ sequence }) => sequence).join())

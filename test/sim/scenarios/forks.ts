@@ -5,5 +5,7 @@ import { interruptionScenarios } from './interruptions.js'
 import type { Scenario } from './scenario.js'
 
 export const forkScenarios: readonly Scenario[] = [
-  ...reconciliationScenarios, ...conflictScenarios, ...interruptionScenarios,
+  ...reconciliationScenarios,
+  ...conflictScenarios,
+  ...interruptionScenarios,
 ]

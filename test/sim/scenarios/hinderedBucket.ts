@@ -20,9 +20,10 @@ export interface Call {
  * that nothing was stored, for this lasting reason; with `applyLaterMs` it is stored all the same.
  * Else the request travels for `beforeMs`, its answer for `afterMs`.
  */
-export type Hindrance = 'unreachable' | { readonly applyLaterMs: number }
-  | { readonly rejects: string; readonly applyLaterMs?: number }
-  | { readonly beforeMs?: number; readonly afterMs?: number }
+export type Hindrance = 'unreachable' | { readonly applyLaterMs: number } | {
+  readonly rejects: string
+  readonly applyLaterMs?: number
+} | { readonly beforeMs?: number; readonly afterMs?: number }
 export type Hindrances = (call: Call) => Hindrance | undefined
 
 export interface Applied {
@@ -55,7 +56,8 @@ export class HinderedBucket {
       read: (key) => this.reading(connection, key, () => arbiter.read(key)),
       compareAndSet: (key, value, revision) => {
         const next = key.startsWith('space.')
-          ? JSON.parse(Buffer.from(value).toString()) as Assignment : null
+          ? JSON.parse(Buffer.from(value).toString()) as Assignment
+          : null
         const node = this.nodeOf(connection)
         const send = async () => {
           const outcome = await arbiter.compareAndSet(key, value, revision)
@@ -69,7 +71,9 @@ export class HinderedBucket {
   }
 
   private async reading<T>(
-    connection: BusConnection, key: string, run: () => Promise<T>,
+    connection: BusConnection,
+    key: string,
+    run: () => Promise<T>,
   ): Promise<T> {
     const node = this.nodeOf(connection)
     const hindrance = this.hindrances({ node, operation: 'read', key, next: null })
@@ -82,7 +86,8 @@ export class HinderedBucket {
   }
 
   private async setting(
-    hindrance: Hindrance | undefined, send: () => Promise<CompareAndSetOutcome>,
+    hindrance: Hindrance | undefined,
+    send: () => Promise<CompareAndSetOutcome>,
   ): Promise<CompareAndSetOutcome> {
     if (hindrance === 'unreachable') return { kind: 'unknown', reason: 'made unreachable' }
     if (typeof hindrance === 'object' && 'rejects' in hindrance) {
@@ -110,6 +115,7 @@ function timesOf(hindrance: Hindrance | undefined): { beforeMs?: number; afterMs
 
 /** Those nodes do not reach the records of spaces; to connect they need their own record only. */
 export function unreachableFor(...nodes: string[]): Hindrances {
-  return ({ node, key }) =>
-    (nodes.includes(node) && key.startsWith('space.') ? 'unreachable' : undefined)
+  return (
+    { node, key },
+  ) => (nodes.includes(node) && key.startsWith('space.') ? 'unreachable' : undefined)
 }

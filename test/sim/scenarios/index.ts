@@ -14,9 +14,17 @@ import { Stage } from './stage.js'
 import { Transcript } from './transcript.js'
 
 export const scenarios: readonly Scenario[] = [
-  ...leaseScenarios, ...promotionScenarios, ...commitScenarios, ...dataScenarios,
-  ...journalScenarios, ...lossScenarios, ...forkScenarios, ...directoryScenarios,
-  ...arbiterScenarios, ...maintenanceScenarios, ...answerScenarios,
+  ...leaseScenarios,
+  ...promotionScenarios,
+  ...commitScenarios,
+  ...dataScenarios,
+  ...journalScenarios,
+  ...lossScenarios,
+  ...forkScenarios,
+  ...directoryScenarios,
+  ...arbiterScenarios,
+  ...maintenanceScenarios,
+  ...answerScenarios,
 ]
 
 /** Throws when there is none of that name. */

@@ -9,7 +9,8 @@ import type { Stage } from './stage.js'
 async function failOver(stage: Stage, thenStart = true): Promise<string> {
   const { primary, record: { epoch } } = stage
   stage.kill(primary)
-  await stage.until('another is primary', () => stage.isPrimary(stage.primary, epoch + 1)
+  await stage.until('another is primary', () =>
+    stage.isPrimary(stage.primary, epoch + 1)
     && stage.primary !== primary && stage.cluster.primary() !== null, 6000)
   if (thenStart) stage.start(primary)
   return primary
@@ -117,7 +118,11 @@ const afterTheCommit: Scenario = {
     stage.start(old)
     await stage.until('it is taken', () => forks.uploadState(old) === 'settling', 3000)
     stage.cluster.node(old).crash = {
-      port: 'disk', operation: 'remove', calls: 1, moment: 'before', die: () => stage.kill(old),
+      port: 'disk',
+      operation: 'remove',
+      calls: 1,
+      moment: 'before',
+      die: () => stage.kill(old),
     }
     await stage.until('it dies', () => stage.cluster.node(old).life === null, 4000)
     await failOver(stage)
@@ -163,19 +168,18 @@ const held: Scenario = {
     assert.equal(await forks.places(), ['salvaged'])
     assert.is((await forks.fate(forks.left[0]!)).fate, 'salvaged')
     await failOver(stage)
-    await stage.until('it is offered to the next one', () => forks.uploadState(old) === 'held'
+    await stage.until('it is offered to the next one', () =>
+      forks.uploadState(old) === 'held'
       && forks.report(1).salvages.some(({ state }) => state === 'waiting'), 6000)
     assert.is(forks.report(1).outcome, null, 'forks: a report is closed and a salvage waits')
-    await forks.succeeds(stage.primary,
-      { type: 'setSpace', settings: { reconcile: 'off' } })
+    await forks.succeeds(stage.primary, { type: 'setSpace', settings: { reconcile: 'off' } })
     await stage.run(500)
     const refused = await forks.command(old, { type: 'reconcile' })
     assert.is(refused['code'], 'INVALID_OPERATION', JSON.stringify(refused))
     assert.equal(await forks.places(), ['salvaged'])
-    await forks.succeeds(stage.primary,
-      { type: 'setSpace', settings: { reconcile: 'manual' } })
-    await stage.until('it is known', () =>
-      stage.at(old).member.known.record?.assignment.settings.reconcile === 'manual', 3000)
+    await forks.succeeds(stage.primary, { type: 'setSpace', settings: { reconcile: 'manual' } })
+    await stage.until('it is known',
+      () => stage.at(old).member.known.record?.assignment.settings.reconcile === 'manual', 3000)
     await forks.succeeds(old, { type: 'reconcile' })
     await eachOnce(forks, 1)
   },
@@ -190,7 +194,8 @@ const ownSalvage: Scenario = {
     const { stage } = forks
     const { old } = await forks.leaveBehind([store('a')])
     stage.start(old)
-    await stage.until('it is held', () => forks.uploadState(old) === 'held'
+    await stage.until('it is held', () =>
+      forks.uploadState(old) === 'held'
       && stage.inSync.length === 3, 4000)
     await stage.handOver(old)
     assert.is(forks.report(1).outcome, null)
@@ -204,14 +209,16 @@ const ownSalvage: Scenario = {
 const damaged: Scenario = {
   name: 'damaged-salvage',
   title: 'A bit of one of two salvages has flipped.',
-  lesson: 'A file that cannot be read is reported, and no report of its node is closed until somebody has '
+  lesson:
+    'A file that cannot be read is reported, and no report of its node is closed until somebody has '
     + 'looked at the file: it may hold writes of any epoch. The other one is reconciled all the same.',
   run: async (begin) => {
     const forks = new Forks(await begin({ settings: { reconcile: 'manual' } }))
     const { stage } = forks
     const first = await forks.leaveBehind([store('a')])
     stage.start(first.old)
-    await stage.until('it is in sync', () => stage.inSync.length === 3
+    await stage.until('it is in sync', () =>
+      stage.inSync.length === 3
       && forks.uploadState(first.old) === 'held', 5000)
     await stage.handOver(first.old)
     const { epoch } = stage.record
@@ -240,8 +247,8 @@ const damaged: Scenario = {
     await stage.until('it is given up', () => forks.report(1).outcome === 'dismissed')
     stage.say('somebody mends the file')
     flip()
-    await stage.until('the other report is closed', () =>
-      forks.report(epoch).outcome === 'reconciled', 65_000)
+    await stage.until('the other report is closed',
+      () => forks.report(epoch).outcome === 'reconciled', 65_000)
     assert.is(forks.report(1).merged, 1)
   },
 }
@@ -254,17 +261,23 @@ const settingsInFlight: Scenario = {
     const forks = new Forks(await begin())
     const { stage } = forks
     stage.say('the arbiter is slow to answer n1')
-    stage.arbiter.hindrances = ({ node, operation }) =>
-      (node === 'n1' && operation === 'compareAndSet' ? { beforeMs: 150, afterMs: 150 }
-        : undefined)
+    stage.arbiter.hindrances = (
+      { node, operation },
+    ) => (node === 'n1' && operation === 'compareAndSet'
+      ? { beforeMs: 150, afterMs: 150 }
+      : undefined)
     stage.kill('n3')
-    await stage.until('n3 is to be taken off', () =>
-      stage.at('n1').roleState.state.includes('hrinking')
-      || stage.cluster.node('n1').log.some(({ message }) => /n3/.test(message)
-        && /primary: /.test(message)), 3000)
+    await stage.until('n3 is to be taken off',
+      () =>
+        stage.at('n1').roleState.state.includes('hrinking')
+        || stage.cluster.node('n1').log.some(({ message }) =>
+          /n3/.test(message)
+          && /primary: /.test(message)
+        ), 3000)
     const settings = { maxLoss: { entries: 100 }, reconcile: 'manual' }
     await forks.succeeds('n1', { type: 'setSpace', settings })
-    await stage.until('both are in the record', () => stage.inSync.length === 2
+    await stage.until('both are in the record', () =>
+      stage.inSync.length === 2
       && stage.record.settings.reconcile === 'manual', 5000)
     assert.equal(stage.record.settings.maxLoss, { entries: 100 })
     assert.is(stage.record.epoch, 1)
@@ -276,6 +289,13 @@ const settingsInFlight: Scenario = {
 }
 
 export const interruptionScenarios: readonly Scenario[] = [
-  betweenSlices, memberBetweenSlices, beforeTheCommit, afterTheCommit, deathInEachState, held, ownSalvage, damaged,
+  betweenSlices,
+  memberBetweenSlices,
+  beforeTheCommit,
+  afterTheCommit,
+  deathInEachState,
+  held,
+  ownSalvage,
+  damaged,
   settingsInFlight,
 ]

@@ -10,8 +10,9 @@ const FIRST = `${DIRECTORY}/0000000001.segment`
 
 /** Offsets of these records in the first segment. */
 function offsetsOf(records: readonly ReturnType<typeof rec>[]): number[] {
-  return records.reduce((at, record) => [...at, at.at(-1)! + recordBytes(partOf(record))],
-    [SEGMENT_HEAD_BYTES])
+  return records.reduce((at, record) => [...at, at.at(-1)! + recordBytes(partOf(record))], [
+    SEGMENT_HEAD_BYTES,
+  ])
 }
 
 const corruption: Scenario = {
@@ -62,7 +63,8 @@ const tornFlush: Scenario = {
 const pageCache: Scenario = {
   name: 'page-cache',
   title: 'The process dies before an fdatasync; it starts again, and then the power fails.',
-  lesson: 'The last writes of a crashed process may be in the page cache only. Recovery writes them '
+  lesson:
+    'The last writes of a crashed process may be in the page cache only. Recovery writes them '
     + 'anew and syncs before it reports a position, since others will count on that position.',
   run: async () => {
     const disk = new MemoryFileSystem()
@@ -82,7 +84,8 @@ const pageCache: Scenario = {
 const failedWrite: Scenario = {
   name: 'failed-write',
   title: 'The disk is full in the middle of a flush, and the process dies.',
-  lesson: 'A failed write is cut off, durably, before its writers get the answer that nothing was taken: '
+  lesson:
+    'A failed write is cut off, durably, before its writers get the answer that nothing was taken: '
     + 'else what fitted comes back after a crash.',
   run: async () => {
     const disk = new MemoryFileSystem()
@@ -101,5 +104,8 @@ const failedWrite: Scenario = {
 }
 
 export const journalScenarios: readonly Scenario[] = [
-  corruption, tornFlush, pageCache, failedWrite,
+  corruption,
+  tornFlush,
+  pageCache,
+  failedWrite,
 ]

@@ -38,7 +38,8 @@ export class Judge {
   private violation: Violation | null = null
 
   constructor(
-    private readonly nodes: ReadonlyMap<NodeId, SimNode>, private readonly space: string,
+    private readonly nodes: ReadonlyMap<NodeId, SimNode>,
+    private readonly space: string,
   ) {}
 
   /** Throws the first violation that was found, if any. */
@@ -54,18 +55,22 @@ export class Judge {
   onAnswer(node: NodeId, answer: WriteAnswer, atMs: number): void {
     const { epoch, sequence, ack } = answer
     const later = this.answered.find((other) => other.answer.epoch > epoch)
-    this.check('I2', later === undefined, () => `${node} answers positively in epoch ${epoch} at `
+    this.check('I2', later === undefined, () =>
+      `${node} answers positively in epoch ${epoch} at `
       + `${atMs.toFixed(1)} ms, ${later!.node} did in epoch ${later!.answer.epoch} at `
       + `${later!.atMs.toFixed(1)} ms`)
-    const rival = this.answered.find((other) => other.answer.epoch === epoch
-      && other.node !== node)
-    this.check('I1', rival === undefined, () =>
-      `${node} and ${rival!.node} answer in one epoch, ${epoch}`)
+    const rival = this.answered.find((other) =>
+      other.answer.epoch === epoch
+      && other.node !== node
+    )
+    this.check('I1', rival === undefined,
+      () => `${node} and ${rival!.node} answer in one epoch, ${epoch}`)
     this.answered.push({ node, answer, atMs })
     if (ack !== 'committed' || answer.duplicate) return
     const holders = [...this.nodes.keys()].filter((each) => this.holds(each, epoch, sequence))
     const asked = this.record?.settings.minInSync ?? 1
-    this.check('I5', holders.length >= asked, () => `${sequence} of epoch ${epoch} was answered as `
+    this.check('I5', holders.length >= asked, () =>
+      `${sequence} of epoch ${epoch} was answered as `
       + `committed; durable on ${holders.join(', ') || 'nobody'}, the space asks for ${asked}`)
     this.checkInSync()
   }
@@ -76,7 +81,8 @@ export class Judge {
     const holder = [...this.nodes.keys()].find((each) => logOf(each)?.own.epoch === epoch)
     if (!holder || sequence > logOf(holder)!.log.end.sequence) return
     const [mine, theirs] = [node, holder].map((each) => logOf(each)!.log.epochAt(sequence))
-    this.check('I3', mine === theirs, () => `${node} acknowledges ${sequence} to ${holder}, as its `
+    this.check('I3', mine === theirs, () =>
+      `${node} acknowledges ${sequence} to ${holder}, as its `
       + `entry of epoch ${mine}; that of ${holder} is of epoch ${theirs}`)
   }
 
@@ -110,8 +116,10 @@ export class Judge {
       const disk = this.stateOf(node)?.disk
       if (!members.some((member) => member.node === node && member.disk === disk)) continue
       const lacking = this.answered.find(({ answer: { ack, epoch, sequence, duplicate } }) =>
-        ack === 'committed' && !duplicate && !this.holds(node, epoch, sequence))
-      this.check('I5', lacking === undefined, () => `${node} is listed in sync in epoch ${now} and `
+        ack === 'committed' && !duplicate && !this.holds(node, epoch, sequence)
+      )
+      this.check('I5', lacking === undefined, () =>
+        `${node} is listed in sync in epoch ${now} and `
         + `lacks ${lacking!.answer.sequence} of epoch ${lacking!.answer.epoch}, which `
         + `${lacking!.node} answered as committed`)
     }

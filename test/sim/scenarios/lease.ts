@@ -13,7 +13,8 @@ const pauseBeyondGrants: Scenario = {
   run: async (begin) => {
     const stage = await begin()
     stage.pause('n1')
-    await stage.until('another is primary', () => stage.isPrimary('n2', 2) || stage.isPrimary('n3', 2), 3000)
+    await stage.until('another is primary',
+      () => stage.isPrimary('n2', 2) || stage.isPrimary('n3', 2), 3000)
     // Asked of both: the old primary has them in its queue.
     await stage.writeOn(300)
     stage.say('n1 does not reach the arbiter: it has to find out by itself')
@@ -36,7 +37,8 @@ const pauseWhileFlushing: Scenario = {
     await stage.run(5)
     stage.pause('n1')
     cluster.fsyncMs = 1
-    await stage.until('another is primary', () => stage.record.epoch === 2
+    await stage.until('another is primary', () =>
+      stage.record.epoch === 2
       && stage.record.state === 'open', 3000)
     await stage.writeOn(100)
     stage.arbiter.hindrances = unreachableFor('n1')
@@ -54,7 +56,8 @@ const renewedGrant: Scenario = {
   run: async (begin) => {
     const stage = await begin()
     stage.pause('n1')
-    await stage.until('another is primary', () => stage.record.epoch === 2
+    await stage.until('another is primary', () =>
+      stage.record.epoch === 2
       && stage.record.state === 'open', 3000)
     await stage.writeOn(100)
     stage.network.faults = lost(null, 'n1', 'assignment')
@@ -87,8 +90,9 @@ const closedConnection: Scenario = {
     assert.is(stage.record.epoch, 2, 'another is primary')
     await stage.writeOn(55, 5)
     stage.say('n1 notices, and connects again; its reads of the record take a second')
-    stage.arbiter.hindrances = ({ node, key }) =>
-      (node === 'n1' && key.startsWith('space.') ? { beforeMs: 1000 } : undefined)
+    stage.arbiter.hindrances = (
+      { node, key },
+    ) => (node === 'n1' && key.startsWith('space.') ? { beforeMs: 1000 } : undefined)
     noticed()
     await stage.writeOn(500)
     await stage.balance()
@@ -201,7 +205,8 @@ const otherServer: Scenario = {
     stage.say('n3 moves to another NATS server, B')
     Object.assign(broker, { serverId: 'B' })
     stage.closeConnection('n3')
-    await stage.until('n3 is in sync', () => stage.inSync.length === 3
+    await stage.until('n3 is in sync', () =>
+      stage.inSync.length === 3
       && stage.follows('n3', 'n1'), 8000)
     await stage.run(1000)
     stage.say('the servers lose each other: B has no subscription of n1 and n2 any more; n1 '
@@ -216,6 +221,14 @@ const otherServer: Scenario = {
 }
 
 export const leaseScenarios: readonly Scenario[] = [
-  pauseBeyondGrants, pauseWhileFlushing, renewedGrant, closedConnection, earlierEvidence,
-  slowClock, cutOffPrimary, restartedGranter, grantForAnotherLife, otherServer,
+  pauseBeyondGrants,
+  pauseWhileFlushing,
+  renewedGrant,
+  closedConnection,
+  earlierEvidence,
+  slowClock,
+  cutOffPrimary,
+  restartedGranter,
+  grantForAnotherLife,
+  otherServer,
 ]

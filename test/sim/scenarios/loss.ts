@@ -8,7 +8,9 @@ import type { Stage } from './stage.js'
 async function answered(stage: Stage, count: number, ms: number): Promise<number> {
   let positive = 0
   for (let i = 0; i < count; i += 1) {
-    void stage.send('durable').then((answer) => { positive += Number(answer?.ok === true) })
+    void stage.send('durable').then((answer) => {
+      positive += Number(answer?.ok === true)
+    })
   }
   await stage.run(ms)
   return positive
@@ -27,8 +29,9 @@ const full: Scenario = {
     assert.is(stage.at('n1').roleState.state.startsWith('serving'), true)
     stage.say('acks arrive')
     stage.network.faults = () => undefined
-    await stage.until('all are safe', () => stage.at('n1').member.log.safeSequence
-      === stage.end('n1').sequence, 5000)
+    await stage.until('all are safe', () =>
+      stage.at('n1').member.log.safeSequence
+        === stage.end('n1').sequence, 5000)
     await stage.writes(5, 'durable')
     await stage.balance()
   },
@@ -63,8 +66,8 @@ const refused: Scenario = {
     await stage.until('n1 is alone in sync', () => stage.inSync.length === 1, 5000)
     const end = stage.end('n1').sequence
     const answer = await stage.cluster.wait(stage.send('durable'))
-    assert.is(answer?.ok, false, `a write is taken while one member is in sync: ${
-      JSON.stringify(answer)}`)
+    assert.is(answer?.ok, false,
+      `a write is taken while one member is in sync: ${JSON.stringify(answer)}`)
     assert.is(stage.end('n1').sequence, end)
     stage.start('n2', 'n3')
     await stage.until('somebody has come back in', () => stage.inSync.length > 1, 5000)

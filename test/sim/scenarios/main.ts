@@ -9,7 +9,8 @@ import { mutantOf } from '../mutants/list.js'
 import { mutatedFiles } from '../mutants/mutant.js'
 
 const { values, positionals } = parseArgs({
-  options: { mutant: { type: 'string' } }, allowPositionals: true,
+  options: { mutant: { type: 'string' } },
+  allowPositionals: true,
 })
 if (values.mutant) {
   const data = [...mutatedFiles(mutantOf(values.mutant))]

@@ -37,11 +37,12 @@ const pausedInBetween: Scenario = {
   run: async (begin) => {
     const stage = await begin()
     stage.say('claims arrive 200 ms late')
-    stage.arbiter.hindrances = ({ next }) =>
-      (next?.state === 'claimed' ? { beforeMs: 200 } : undefined)
+    stage.arbiter.hindrances = (
+      { next },
+    ) => (next?.state === 'claimed' ? { beforeMs: 200 } : undefined)
     stage.kill('n1')
-    await stage.until('one claims', () => ['n2', 'n3'].some((node) =>
-      stage.at(node).roleState.state === 'claiming'))
+    await stage.until('one claims',
+      () => ['n2', 'n3'].some((node) => stage.at(node).roleState.state === 'claiming'))
     stage.say('an operator pauses the space')
     await command(stage, 'n2', 'pause')
     await stage.run(5000)
@@ -86,8 +87,9 @@ const pausedHandover: Scenario = {
   run: async (begin) => {
     const stage = await begin()
     stage.say('what opens an epoch arrives 100 ms late')
-    stage.arbiter.hindrances = ({ node, next }) =>
-      (node === 'n2' && next?.state === 'open' ? { beforeMs: 100 } : undefined)
+    stage.arbiter.hindrances = (
+      { node, next },
+    ) => (node === 'n2' && next?.state === 'open' ? { beforeMs: 100 } : undefined)
     void stage.cluster.command('n1', { type: 'promote', space: stage.space, to: 'n2' })
     await stage.until('n2 is named', () => stage.primary === 'n2', 3000)
     stage.say('an operator pauses the space')
@@ -120,5 +122,9 @@ const drainedCandidate: Scenario = {
 }
 
 export const maintenanceScenarios: readonly Scenario[] = [
-  pausedFailover, pausedInBetween, pausedBeneath, pausedHandover, drainedCandidate,
+  pausedFailover,
+  pausedInBetween,
+  pausedBeneath,
+  pausedHandover,
+  drainedCandidate,
 ]

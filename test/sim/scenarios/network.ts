@@ -29,10 +29,15 @@ type Connection = Parameters<MemoryBroker['route']>[1]
 const usualMs = 0.2
 
 const kinds: readonly (readonly [prefix: string, kind: Kind])[] = [
-  ['engram.v1.write.', 'write'], ['engram.v1.read.', 'read'], ['engram.v1.wal.', 'wal'],
-  ['engram.v1.ack.', 'ack'], ['engram.v1.survey.', 'survey'],
-  ['engram.v1.heartbeat.', 'heartbeat'], ['engram.v1.ping.', 'ping'],
-  ['engram.v1.pingreq.', 'pingreq'], ['engram.v1.assignment.', 'assignment'],
+  ['engram.v1.write.', 'write'],
+  ['engram.v1.read.', 'read'],
+  ['engram.v1.wal.', 'wal'],
+  ['engram.v1.ack.', 'ack'],
+  ['engram.v1.survey.', 'survey'],
+  ['engram.v1.heartbeat.', 'heartbeat'],
+  ['engram.v1.ping.', 'ping'],
+  ['engram.v1.pingreq.', 'pingreq'],
+  ['engram.v1.assignment.', 'assignment'],
   ['_INBOX', 'answer'],
 ]
 
@@ -126,8 +131,11 @@ export class Network {
 
 /** No message of these kinds passes between the two, in either direction. */
 export function cut(one: string, other: string, only?: readonly Kind[]): Faults {
-  return ({ from, to, kind }) => ((from === one && to === other) || (from === other && to === one))
-    && (!only || only.includes(kind)) ? 'lost' : undefined
+  return ({ from, to, kind }) =>
+    ((from === one && to === other) || (from === other && to === one))
+      && (!only || only.includes(kind))
+      ? 'lost'
+      : undefined
 }
 
 /** The first that has a fate for the message. */
@@ -143,9 +151,14 @@ export function several(...faults: Faults[]): Faults {
 
 /** Messages from one node to another (any, when null), of these kinds, are lost. */
 export function lost(
-  from: string | null, to: string | null, ...of: Kind[]
+  from: string | null,
+  to: string | null,
+  ...of: Kind[]
 ): Faults {
-  return (message) => (from === null || message.from === from)
-    && (to === null || message.to === to) && message.from !== 'client' && message.to !== 'client'
-    && (of.length === 0 || of.includes(message.kind)) ? 'lost' : undefined
+  return (message) =>
+    (from === null || message.from === from)
+      && (to === null || message.to === to) && message.from !== 'client' && message.to !== 'client'
+      && (of.length === 0 || of.includes(message.kind))
+      ? 'lost'
+      : undefined
 }

@@ -48,7 +48,8 @@ const duelingCandidates: Scenario = {
     stage.say('n2 and n3 cannot ask each other')
     stage.network.faults = cut('n2', 'n3', ['survey'])
     stage.kill('n1')
-    await stage.until('one is primary', () => stage.record.epoch > 1 && stage.record.state === 'open')
+    await stage.until('one is primary',
+      () => stage.record.epoch > 1 && stage.record.state === 'open')
     stage.network.faults = () => undefined
     await stage.writeOn(200)
     await stage.balance()
@@ -64,8 +65,9 @@ const claimOvertaken: Scenario = {
     const stage = await begin()
     stage.say('n2 and n3 cannot ask each other; n3 gets what it reads of the arbiter 50 ms late')
     stage.network.faults = several(cut('n2', 'n3', ['survey']), lost('n2', 'n3', 'assignment'))
-    stage.arbiter.hindrances = ({ node, operation }) =>
-      (node === 'n3' && operation === 'read' ? { afterMs: 50 } : undefined)
+    stage.arbiter.hindrances = (
+      { node, operation },
+    ) => (node === 'n3' && operation === 'read' ? { afterMs: 50 } : undefined)
     stage.kill('n1')
     await stage.until('n2 has claimed', () => stage.record.epoch === 2)
     await stage.run(400)
@@ -82,8 +84,9 @@ const unfencedOpening: Scenario = {
     const stage = await begin()
     stage.say('n2 and n3 do not hear each other, and the answer to a claim of n2 is 3 s late')
     stage.network.faults = cut('n2', 'n3')
-    stage.arbiter.hindrances = ({ node, next }) =>
-      (node === 'n2' && next?.state === 'claimed' ? { afterMs: 3000 } : undefined)
+    stage.arbiter.hindrances = (
+      { node, next },
+    ) => (node === 'n2' && next?.state === 'claimed' ? { afterMs: 3000 } : undefined)
     stage.kill('n1')
     await stage.until('n2 has claimed', () => stage.primary === 'n2')
     await stage.until('n3 has claimed too', () => stage.primary === 'n3', 4000)
@@ -153,7 +156,8 @@ const longerButOlder: Scenario = {
     stage.network.faults = lost('n1', null, 'ack')
     stage.arbiter.hindrances = () => undefined
     stage.closeConnection('n2')
-    await stage.until('somebody is primary', () => stage.record.epoch >= 3
+    await stage.until('somebody is primary', () =>
+      stage.record.epoch >= 3
       && stage.record.state === 'open', 5000)
     assert.is.not(stage.primary, 'n1', 'I6: n1 is primary, and cuts off what epoch 2 has answered')
     await stage.balance()
@@ -251,6 +255,16 @@ const arbiterLost: Scenario = {
 }
 
 export const promotionScenarios: readonly Scenario[] = [
-  cleanFailover, falseSuspicion, duelingCandidates, claimOvertaken, unfencedOpening, notInSync,
-  emptyDisk, longerButOlder, unsureHandover, handoverTooSoon, ownEpoch, arbiterLost,
+  cleanFailover,
+  falseSuspicion,
+  duelingCandidates,
+  claimOvertaken,
+  unfencedOpening,
+  notInSync,
+  emptyDisk,
+  longerButOlder,
+  unsureHandover,
+  handoverTooSoon,
+  ownEpoch,
+  arbiterLost,
 ]

@@ -15,7 +15,8 @@ const comesHome: Scenario = {
     const forks = new Forks(await begin())
     const { stage } = forks
     const { old } = await forks.leaveBehind([
-      store('a', { content: 'left behind', activation: 0.1 }), activate('a', 0.9),
+      store('a', { content: 'left behind', activation: 0.1 }),
+      activate('a', 0.9),
       link('a', 'b', 0.5),
     ])
     assert.is(forks.report(1).outcome, null)
@@ -46,7 +47,9 @@ const sentAgain: Scenario = {
     const forks = new Forks(await begin())
     const { stage } = forks
     const { old, answers } = await forks.leaveBehind(
-      [store('a'), store('b'), store('c'), store('d')], ['ka', 'kb', 'kc', 'kd'])
+      [store('a'), store('b'), store('c'), store('d')],
+      ['ka', 'kb', 'kc', 'kd'],
+    )
     const [a, b, c, d] = answers
     const answer = await forks.write(store('a'), { ...keyed('ka'), ...originOf(a!) })
     assert.is(answer.duplicate, false)
@@ -74,7 +77,8 @@ const uponWhatCameHome: Scenario = {
   name: 'fork-upon-reconciled-writes',
   title: 'A write is reconciled; a later one of the same node knows it, and is left behind in a '
     + 'second fork.',
-  lesson: 'All that was in the log of an epoch when it wrote is in its past, wherever it was logged '
+  lesson:
+    'All that was in the log of an epoch when it wrote is in its past, wherever it was logged '
     + 'first: no conflict.',
   run: async (begin) => {
     const forks = new Forks(await begin())
@@ -113,7 +117,8 @@ const inTwoForks: Scenario = {
     stage.kill(second)
     stage.network.faults = () => undefined
     stage.start(first.old)
-    await stage.until('a third is primary', () => stage.isPrimary(stage.primary, 3)
+    await stage.until('a third is primary', () =>
+      stage.isPrimary(stage.primary, 3)
       && stage.primary !== second, 5000)
     stage.start(second)
     await forks.closed()
@@ -122,8 +127,12 @@ const inTwoForks: Scenario = {
     assert.equal(places.slice(1, 3).toSorted(), ['merged', 'resent'])
     assert.is(places[3], 'merged')
     const entries = await stage.cluster.entries(stage.primary)
-    const ids = entries.flatMap(({ operation }) =>
-      (operation.type === 'StoreNode' && operation.node.id.length === 1 ? [operation.node.id] : []))
+    const ids = entries.flatMap((
+      { operation },
+    ) => (operation.type === 'StoreNode' && operation.node.id.length === 1
+      ? [operation.node.id]
+      : [])
+    )
     assert.equal(ids.toSorted(), ['a', 'b', 'c'], 'I7: a write is in the log twice')
     for (const node of [first.old, second]) assert.equal(await forks.salvages(node), [])
   },
@@ -158,21 +167,22 @@ const overtaken: Scenario = {
     assert.is(weak.sequence, start + 2, 'epoch 2 began below what n3 has')
     stage.kill('n2')
     stage.network.faults = () => undefined
-    await stage.until('n3 is primary', () => stage.isPrimary('n3', 3) && forks.reports().length === 2)
+    await stage.until('n3 is primary',
+      () => stage.isPrimary('n3', 3) && forks.reports().length === 2)
     const [one, two] = [forks.report(1), forks.report(2)]
-    assert.equal([one.forkPoint, one.start.epoch],
-      [{ epoch: 1, sequence: shared.sequence + 1 }, 0])
-    assert.equal([two.forkPoint, two.start],
-      [{ epoch: 1, sequence: start }, { epoch: 1, sequence: start }])
+    assert.equal([one.forkPoint, one.start.epoch], [{ epoch: 1, sequence: shared.sequence + 1 }, 0])
+    assert.equal([two.forkPoint, two.start], [{ epoch: 1, sequence: start }, { epoch: 1,
+      sequence: start }])
     stage.start('n1', 'n2')
     await forks.closed()
-    assert.equal(await forks.places([shared, tail!, weak, based]),
-      ['present', 'merged', 'quarantined', 'merged'],
+    assert.equal(await forks.places([shared, tail!, weak, based]), ['present', 'merged',
+      'quarantined', 'merged'],
       'forks: what stood in the log of a write is in its past, and nothing else')
     assert.is((await forks.node('x'))?.content, 'epoch 1')
     assert.is((await forks.node('known'))?.content, 'second')
     assert.equal((await forks.quarantine()).map(({ origin, by }) => [origin, by]), [[
-      { epoch: 2, sequence: weak.sequence }, { epoch: 1, sequence: shared.sequence },
+      { epoch: 2, sequence: weak.sequence },
+      { epoch: 1, sequence: shared.sequence },
     ]])
   },
 }
@@ -201,19 +211,21 @@ const twoFailovers: Scenario = {
       dead.push(primary)
       // The next primary opens its epoch, and nobody gets its first entry.
       stage.network.faults = turn < 2 ? lost(null, null, 'wal') : () => undefined
-      await stage.until('another is primary', () => stage.isPrimary(stage.primary, epoch + 1)
+      await stage.until('another is primary', () =>
+        stage.isPrimary(stage.primary, epoch + 1)
         && stage.primary !== primary && stage.cluster.primary() !== null, 5000)
     }
     await stage.until('the report is applied', () => forks.reports().length > 0, 3000)
-    const listed = forks.reports().map(({ epoch, node, outcome }) => `${epoch} of ${node}: ${outcome}`)
+    const listed = forks.reports().map(({ epoch, node, outcome }) =>
+      `${epoch} of ${node}: ${outcome}`
+    )
     assert.equal(listed, dead.map((node, index) => `${index + 1} of ${node}: null`),
       'forks: each epoch that ended has a report')
     assert.is((await forks.fate(left!)).fate, 'unknown')
     stage.start(...dead)
     await forks.closed()
     assert.equal(await forks.places(), ['merged'])
-    assert.equal(forks.reports().map(({ outcome }) => outcome),
-      ['reconciled', 'level', 'level'])
+    assert.equal(forks.reports().map(({ outcome }) => outcome), ['reconciled', 'level', 'level'])
   },
 }
 
@@ -238,7 +250,8 @@ const lostDisk: Scenario = {
     await stage.run(2)
     stage.kill('n1')
     stage.network.faults = () => undefined
-    await stage.until('another is primary', () => stage.cluster.primary() !== null
+    await stage.until('another is primary', () =>
+      stage.cluster.primary() !== null
       && forks.reports().length > 0)
     const report = forks.report(1)
     assert.is(report.lastKnown - report.forkPoint.sequence, 2, 'they were heard of')
@@ -271,7 +284,8 @@ const handedOver: Scenario = {
     for (const node of ['n1', 'n2', 'n3']) stage.kill(node)
     stage.say('n2 alone comes back: the epoch that is over is its own')
     stage.start('n2')
-    await stage.until('n2 is primary again', () => stage.isPrimary('n2', 3) && stage.at('n2').serves, 8000)
+    await stage.until('n2 is primary again',
+      () => stage.isPrimary('n2', 3) && stage.at('n2').serves, 8000)
     await stage.calm()
     await stage.cluster.converged()
     assert.equal(forks.reports(), [], 'forks: who goes on with its own log left nothing behind')
@@ -280,5 +294,12 @@ const handedOver: Scenario = {
 }
 
 export const reconciliationScenarios: readonly Scenario[] = [
-  comesHome, sentAgain, uponWhatCameHome, inTwoForks, overtaken, twoFailovers, lostDisk, handedOver,
+  comesHome,
+  sentAgain,
+  uponWhatCameHome,
+  inTwoForks,
+  overtaken,
+  twoFailovers,
+  lostDisk,
+  handedOver,
 ]

@@ -39,7 +39,8 @@ export class Stage {
   readonly mayEnd = new Set<string>()
 
   private constructor(
-    readonly cluster: SimCluster, readonly arbiter: HinderedBucket,
+    readonly cluster: SimCluster,
+    readonly arbiter: HinderedBucket,
     private readonly transcript: Transcript,
   ) {
     this.network = new Network(cluster)
@@ -63,7 +64,8 @@ export class Stage {
     let cluster: SimCluster | null = null
     const arbiter = new HinderedBucket(
       (connection) => cluster?.owners.get(connection)?.name ?? '?',
-      (ms) => new Promise((resolve) => void cluster!.clock.setTimeout(resolve, ms)))
+      (ms) => new Promise((resolve) => void cluster!.clock.setTimeout(resolve, ms)),
+    )
     const observer: SimObserver = {
       logged: (node, level, message, fields) => {
         if (level !== 'debug') transcript.logged(node.id, fields, message)
@@ -73,12 +75,16 @@ export class Stage {
     transcript.begin(cluster.clock)
     const stage = new Stage(cluster, arbiter, transcript)
     await cluster.createSpace({ replicas, ...(minInSync ? { minInSync } : {}), ...settings })
-    await stage.until('all are in sync', () => stage.inSync.length === replicas + 1
+    await stage.until('all are in sync', () =>
+      stage.inSync.length === replicas + 1
       && stage.record.state === 'open')
     if (stage.primary !== primary) await stage.handOver(primary)
     await stage.writes(5, 'committed')
-    await stage.until('all have applied it', () => stage.members.every((id) =>
-      stage.at(id).member.store.applied.sequence >= stage.end(primary).sequence))
+    await stage.until('all have applied it',
+      () =>
+        stage.members.every((id) =>
+          stage.at(id).member.store.applied.sequence >= stage.end(primary).sequence
+        ))
     return stage
   }
 
@@ -228,10 +234,13 @@ export class Stage {
 
   async handOver(to: string): Promise<void> {
     const answer = await this.cluster.command(this.cluster.running[0]!.id, {
-      type: 'promote', space: this.space, to,
+      type: 'promote',
+      space: this.space,
+      to,
     })
     if (answer['ok'] !== true) throw new Error(`no handover: ${JSON.stringify(answer)}`)
-    await this.until(`${to} is primary`, () => this.isPrimary(to)
+    await this.until(`${to} is primary`, () =>
+      this.isPrimary(to)
       && this.inSync.length === this.members.length && this.at(to).serves)
   }
 
@@ -276,7 +285,8 @@ export class Stage {
     }
     await this.run(1000)
     await this.until('somebody serves', () => this.cluster.primary() !== null, 5000)
-    await this.until('all are in sync', () => this.inSync.length === this.members.length
+    await this.until('all are in sync', () =>
+      this.inSync.length === this.members.length
       && this.cluster.primary() !== null)
     await this.writes(3, 'committed')
     this.judge.assertNone()

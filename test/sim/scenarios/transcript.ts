@@ -15,12 +15,20 @@ import type { Kind } from './network.js'
 const control = controlCodec()
 
 const counted: Partial<Record<Kind, string>> = {
-  heartbeat: 'heartbeats', ping: 'probes', wal: 'frames and notices', write: 'writes',
+  heartbeat: 'heartbeats',
+  ping: 'probes',
+  wal: 'frames and notices',
+  write: 'writes',
 }
 /** Shown by the arbiter's own line, or of no interest to a reader of the protocol. */
 const untold = [/^claims epoch/, /^the journal is recovered/, /^dead letter/]
 const spaceStates = new Set([
-  'recovering', 'replica', 'promoting', 'primary', 'handingOver', 'damaged',
+  'recovering',
+  'replica',
+  'promoting',
+  'primary',
+  'handingOver',
+  'damaged',
 ])
 /** Silence for longer than this gets a line, with what was counted in it. */
 const gapMs = 100
@@ -57,7 +65,8 @@ export class Transcript {
 
   decided({ node, outcome, next }: Applied): void {
     if (!this.isTelling) return
-    const became = outcome.kind === 'applied' ? `applied, revision ${outcome.revision}`
+    const became = outcome.kind === 'applied'
+      ? `applied, revision ${outcome.revision}`
       : outcome.kind
     this.write('arbiter', `compare-and-set of ${node}: ${shown(next)}: ${became}`)
   }
@@ -112,8 +121,8 @@ function chartLine(fields: object, message: string): string {
 
 /** Incarnations of a simulated node count from the simulated second: shown from 1. */
 function lifeless(text: string): string {
-  return text.replace(/\b17000000(\d\d)\.(\d+)\b/g, (_, incarnation: string, connection: string) =>
-    `${Number(incarnation) + 1}.${connection}`)
+  return text.replace(/\b17000000(\d\d)\.(\d+)\b/g,
+    (_, incarnation: string, connection: string) => `${Number(incarnation) + 1}.${connection}`)
 }
 
 function shown({ epoch, state, primary, inSync }: Assignment): string {
@@ -123,7 +132,8 @@ function shown({ epoch, state, primary, inSync }: Assignment): string {
 function announced(decoded: { ok: boolean; value?: Announcement }): string | null {
   if (!decoded.value) return null
   const { kind, assignment, reason } = decoded.value
-  return kind === 'resigned' ? `announces: epoch ${assignment.epoch} is over (${reason})`
+  return kind === 'resigned'
+    ? `announces: epoch ${assignment.epoch} is over (${reason})`
     : `announces: ${shown(assignment)} (${reason})`
 }
 
@@ -150,7 +160,8 @@ function asked(to: string | undefined, decoded: ReturnType<typeof control.ackMes
 
 function salvage({ name, common, spans }: SalvageNote): string {
   const what = spans.map(({ epoch, last, writes }) =>
-    `${writes} writes of epoch ${epoch} up to ${last}`)
+    `${writes} writes of epoch ${epoch} up to ${last}`
+  )
   return `${name} after (${common.epoch}, ${common.sequence}): ${what.join(', ')}`
 }
 
@@ -158,7 +169,8 @@ function answered(data: Uint8Array): string | null {
   const join = control.joinAnswer(data)
   if (join.ok) {
     const { kind, number, session, common, reason } = join.value
-    return kind === 'refused' ? `refuses join ${number}: ${reason}`
+    return kind === 'refused'
+      ? `refuses join ${number}: ${reason}`
       : `answers join ${number}: session ${session}, common point `
         + `(${common.epoch}, ${common.sequence})`
   }

@@ -16,17 +16,26 @@ interface PanelProps {
 
 export function ActorPanel({ actor, chart }: PanelProps) {
   if (actor === null) {
-    return <aside class="panel" aria-label="Actor"><p class="empty">Choose an actor.</p></aside>
+    return (
+      <aside class="panel" aria-label="Actor">
+        <p class="empty">Choose an actor.</p>
+      </aside>
+    )
   }
   const deepest = activePaths(actor.state).at(-1) ?? ''
   const sinceMs = shownMs.value - (actor.enteredMs[deepest] ?? shownMs.value)
   return (
     <aside class="panel" aria-label="Actor">
       <h2>{actor.node} / {actor.actor}</h2>
-      <p class="now"><b>{stateText(actor.state)}</b> {actor.exit !== null
-        ? <span class="badge gone">
-            {actor.exit.kind}, {msText(shownMs.value - actor.exit.atMs)} ago</span>
-        : <span class="muted">for {msText(Math.max(0, sinceMs))}</span>}</p>
+      <p class="now">
+        <b>{stateText(actor.state)}</b> {actor.exit !== null
+          ? (
+            <span class="badge gone">
+              {actor.exit.kind}, {msText(shownMs.value - actor.exit.atMs)} ago
+            </span>
+          )
+          : <span class="muted">for {msText(Math.max(0, sinceMs))}</span>}
+      </p>
       {actor.reason !== null && <p class="reason">{actor.reason}</p>}
       <Timers actor={actor} />
       <Last actor={actor} />
@@ -46,9 +55,11 @@ function Timers({ actor }: { readonly actor: ActorView }) {
         {actor.timers.map(({ name, state, startedAtMs, delayMs }) => {
           const passedMs = passedOf({ startedAtMs, delayMs }, shownMs.value)
           return (
-            <li key={`${state} ${name}`}><span>{name}</span>
+            <li key={`${state} ${name}`}>
+              <span>{name}</span>
               <progress max={delayMs} value={passedMs} aria-label={`${name} of ${state}`} />
-              <span class="number">{msText(delayMs)}</span></li>
+              <span class="number">{msText(delayMs)}</span>
+            </li>
           )
         })}
       </ul>
@@ -63,11 +74,19 @@ function Last({ actor: { last } }: { readonly actor: ActorView }) {
     <>
       <h3>Last transition</h3>
       <p class="last" data-last-transition>
-        <button type="button" class="link"
-          onClick={() => seek(last.atMs)}>{clockText(last.atMs)}</button>{' '}
-        <b>{words(last.event)}</b>{guards.map((guard) => <code key={guard}> [{guard}]</code>)}<br />
+        <button type="button" class="link" onClick={() => seek(last.atMs)}>
+          {clockText(last.atMs)}
+        </button>{' '}
+        <b>{words(last.event)}</b>
+        {guards.map((guard) => <code key={guard}>[{guard}]</code>)}
+        <br />
         {stateText(last.from)} → {stateText(last.to)}
-        {last.reason !== null && <><br /><span class="reason">{last.reason}</span></>}
+        {last.reason !== null && (
+          <>
+            <br />
+            <span class="reason">{last.reason}</span>
+          </>
+        )}
       </p>
     </>
   )
@@ -95,7 +114,10 @@ function Summary({ of }: { readonly of: Readonly<Record<string, unknown>> }) {
   return (
     <dl class="summary">
       {entries.map(([key, value]) => (
-        <div key={key}><dt>{key}</dt><dd>{valueText(value)}</dd></div>
+        <div key={key}>
+          <dt>{key}</dt>
+          <dd>{valueText(value)}</dd>
+        </div>
       ))}
     </dl>
   )

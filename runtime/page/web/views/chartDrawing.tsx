@@ -18,7 +18,8 @@ interface DrawingProps {
 }
 
 export function ChartDrawing({ graph, root, actor, title }: DrawingProps) {
-  const active = new Set(actor === null || actor.exit !== null && actor.status !== 'done' ? []
+  const active = new Set(actor === null || actor.exit !== null && actor.status !== 'done'
+    ? []
     : activePaths(actor.state))
   const last = lastEdges(graph, actor)
   const width = (root.width ?? 0) + 2
@@ -35,25 +36,29 @@ export function ChartDrawing({ graph, root, actor, title }: DrawingProps) {
     <div class="drawing">
       {zoomButtons}
       <div class="paper" tabIndex={0} role="region" aria-label="Statechart" ref={box}>
-      <svg viewBox={`-1 -1 ${width} ${height}`} width={width * zoom} height={height * zoom}
-        role="img" data-chart={title}
-        aria-label={`Statechart of ${title}; active: ${text || 'nothing'}`}>
-        <defs>
-          {['', 'last'].map((kind) => (
-            <marker key={kind} id={`arrow${kind}`} viewBox="0 0 8 8" refX="7.5" refY="4"
-              markerWidth="8"
-              markerHeight="8" markerUnits="userSpaceOnUse" orient="auto">
-              <path class={`arrow ${kind}`} d="M0,0.5 L8,4 L0,7.5 Z" /></marker>
+        <svg viewBox={`-1 -1 ${width} ${height}`} width={width * zoom} height={height * zoom}
+          role="img" data-chart={title}
+          aria-label={`Statechart of ${title}; active: ${text || 'nothing'}`}
+        >
+          <defs>
+            {['', 'last'].map((kind) => (
+              <marker key={kind} id={`arrow${kind}`} viewBox="0 0 8 8" refX="7.5" refY="4"
+                markerWidth="8" markerHeight="8" markerUnits="userSpaceOnUse" orient="auto"
+              >
+                <path class={`arrow ${kind}`} d="M0,0.5 L8,4 L0,7.5 Z" />
+              </marker>
+            ))}
+          </defs>
+          {nodes.map((node) => (
+            <StateBox key={node.id} node={node} graph={graph} active={active}
+              timers={actor?.timers ?? []} />
           ))}
-        </defs>
-        {nodes.map((node) => <StateBox key={node.id} node={node} graph={graph} active={active}
-          timers={actor?.timers ?? []} />)}
-        {(root.edges ?? []).map((edge) => (
-          <EdgeLine key={edge.id} edge={edge} of={graph.edges.get(edge.id)}
-            isLast={last.has(edge.id)}
-            isFrom={active.has(graph.edges.get(edge.id)?.source ?? '?')} />
-        ))}
-      </svg>
+          {(root.edges ?? []).map((edge) => (
+            <EdgeLine key={edge.id} edge={edge} of={graph.edges.get(edge.id)}
+              isLast={last.has(edge.id)}
+              isFrom={active.has(graph.edges.get(edge.id)?.source ?? '?')} />
+          ))}
+        </svg>
       </div>
     </div>
   )
@@ -129,13 +134,15 @@ function StateBox({ node, graph, active, timers }: BoxProps) {
   const kind = `${state.kind} ${isActive ? 'active' : ''}`
   return (
     <g class={`box ${kind}`} transform={`translate(${x},${y})`} data-state-path={id}
-      data-active={isActive ? 'true' : undefined}>
+      data-active={isActive ? 'true' : undefined}
+    >
       <rect width={width} height={height} rx={8} />
       {state.kind === 'final'
         && <rect class="inner" x={3} y={3} width={width - 6} height={height - 6} rx={6} />}
       <Title state={state} width={width} />
-      {timers.filter((timer) => timer.state === id).slice(0, 1).map((timer) =>
-        <TimerRing key={timer.name} timer={timer} x={width - 13} />)}
+      {timers.filter((timer) => timer.state === id).slice(0, 1).map((timer) => (
+        <TimerRing key={timer.name} timer={timer} x={width - 13} />
+      ))}
     </g>
   )
 }
@@ -144,12 +151,18 @@ function Title({ state, width }: { readonly state: ChartState; readonly width: n
   const isInner = state.states.length === 0
   return (
     <>
-      {isInner ? <text class="name" x={width / 2} y={20}>{state.key}</text>
-        : <text class="name outer" x={12} y={21}>{state.key}
-            {state.kind === 'parallel' && <tspan class="kind"> parallel</tspan>}</text>}
-      {isInner && rowsOf(state).map((row, index) => (
-        <text key={row} class="row" x={width / 2} y={20 + rowHeight * (index + 1)}>{row}</text>
-      ))}
+      {isInner
+        ? <text class="name" x={width / 2} y={20}>{state.key}</text>
+        : (
+          <text class="name outer" x={12} y={21}>
+            {state.key}
+            {state.kind === 'parallel' && <tspan class="kind">parallel</tspan>}
+          </text>
+        )}
+      {isInner
+        && rowsOf(state).map((row, index) => (
+          <text key={row} class="row" x={width / 2} y={20 + rowHeight * (index + 1)}>{row}</text>
+        ))}
     </>
   )
 }
@@ -178,16 +191,18 @@ interface LineProps {
 
 function EdgeLine({ edge, of, isLast, isFrom }: LineProps) {
   const d = (edge.sections ?? []).map(({ startPoint, bendPoints = [], endPoint }) =>
-    rounded([startPoint, ...bendPoints, endPoint])).join(' ')
+    rounded([startPoint, ...bendPoints, endPoint])
+  ).join(' ')
   const label = edge.labels?.[0]
   const kind = `edge ${isLast ? 'last' : ''} ${isFrom ? 'possible' : ''}`
   return (
     <g class={kind} data-last={isLast ? 'true' : undefined}>
       {of !== undefined && <title>{`${of.source || 'any state'} → ${of.target}`}</title>}
       <path d={d} marker-end={`url(#arrow${isLast ? 'last' : ''})`} />
-      {label !== undefined && label.text.split('\n').map((line, index) => (
-        <text key={line} x={(label.x ?? 0) + 4} y={(label.y ?? 0) + 12 + index * 14}>{line}</text>
-      ))}
+      {label !== undefined
+        && label.text.split('\n').map((line, index) => (
+          <text key={line} x={(label.x ?? 0) + 4} y={(label.y ?? 0) + 12 + index * 14}>{line}</text>
+        ))}
     </g>
   )
 }

@@ -34,17 +34,22 @@ export function ChartsView() {
   return (
     <div class="charts">
       <div class="picker">
-        <label>Node{' '}
-          <select value={node ?? ''} data-choose-node onChange={(event) =>
-            amend({ node: event.currentTarget.value })}>
+        <label>
+          Node{' '}
+          <select value={node ?? ''} data-choose-node
+            onChange={(event) => amend({ node: event.currentTarget.value })}
+          >
             {node !== null && !ids.includes(node) && <option value={node}>{node} (gone)</option>}
             {ids.map((id) => <option key={id} value={id}>{id}</option>)}
-          </select></label>
+          </select>
+        </label>
         <input type="search" placeholder="Filter actors" aria-label="Filter actors" value={filter}
           onInput={(event) => setFilter(event.currentTarget.value)} />
         <ListBox label="Actors" chosen={chosen} onChoose={(id) => amend({ actor: id, node })}
           options={listed.slice(0, actorsMax).map((one) => ({
-            id: one.actor, text: one.actor, note: stateText(one.state),
+            id: one.actor,
+            text: one.actor,
+            note: stateText(one.state),
             isWeak: one.exit !== null,
           }))} />
         {listed.length > actorsMax

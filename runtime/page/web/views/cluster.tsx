@@ -19,7 +19,8 @@ const brokerTexts = { connected: 'connected', disconnected: 'no answer' } as con
 /** Age from which a status is marked as old. */
 const staleMs = 3_000
 const goneStates: ReadonlySet<string> = new Set(
-  ['dead', 'left', 'unreachable', 'stopped', 'failed'])
+  ['dead', 'left', 'unreachable', 'stopped', 'failed'],
+)
 
 export function ClusterView() {
   const map = useRef<HTMLDivElement | null>(null)
@@ -34,7 +35,8 @@ export function ClusterView() {
       <Headlines />
       <div class="map" ref={map}>
         <div class={`broker-bar ${broker?.state === 'disconnected' ? 'gone' : ''}`}
-          data-broker={broker?.state}>
+          data-broker={broker?.state}
+        >
           <b>NATS</b>
           <span>{broker === null ? '' : brokerTexts[broker.state]}</span>
           <Legend />
@@ -48,13 +50,16 @@ export function ClusterView() {
         <MessageMarks map={map} />
       </div>
       {isOld && (
-        <p class="hint">No node has answered for {msText(shownMs.value - statusAtMs)}. This is the
-          last known state.</p>
+        <p class="hint">
+          No node has answered for{' '}
+          {msText(shownMs.value - statusAtMs)}. This is the last known state.
+        </p>
       )}
       <section class="spaces" aria-labelledby="spaces-title">
         <h2 id="spaces-title">Spaces</h2>
         <div class="scroll" tabIndex={0} role="region" aria-labelledby="spaces-title">
-          <SpaceTable spaces={status.spaces} /></div>
+          <SpaceTable spaces={status.spaces} />
+        </div>
       </section>
       <Forks spaces={status.spaces} />
       <Latest />
@@ -73,8 +78,11 @@ function Latest() {
         {shown.toReversed().map(({ atMs, kind, text, promotion }) => (
           <li key={`${atMs} ${text}`}>
             <a class="time" href={hrefOf('timeline', { open: promotion?.id ?? null })}>
-              {dayClockText(atMs, shownMs.value, 0)}</a>
-            <i class={`dot ${kind}`} aria-hidden="true" /><span>{text}</span></li>
+              {dayClockText(atMs, shownMs.value, 0)}
+            </a>
+            <i class={`dot ${kind}`} aria-hidden="true" />
+            <span>{text}</span>
+          </li>
         ))}
       </ol>
     </section>
@@ -85,7 +93,10 @@ function Legend() {
   return (
     <span class="legend" aria-label="Messages">
       {Object.entries(kindsOfMarks).map(([kind, name]) => (
-        <span key={kind}><i class={`dot ${kind}`} aria-hidden="true" />{name}</span>
+        <span key={kind}>
+          <i class={`dot ${kind}`} aria-hidden="true" />
+          {name}
+        </span>
       ))}
     </span>
   )
@@ -108,13 +119,17 @@ function NodeCard({ node, spaces, grantMs }: CardProps) {
   const actors = view === undefined ? 0 : [...view.actors.values()].filter(isAlive).length
   return (
     <li class={`node-card ${isGone ? 'gone' : node.state}`} data-node={node.id}
-      data-state={node.state}>
+      data-state={node.state}
+    >
       <div class="node-head">
         <h2>{node.id}</h2>
         <span class="state">{node.state}</span>
       </div>
-      <p class="facts">{isGone ? goneText(node.id)
-        : <>pid {node.pid} · up {msText(node.uptimeMs ?? 0)} · {actors} actors</>}</p>
+      <p class="facts">
+        {isGone
+          ? goneText(node.id)
+          : <>pid {node.pid} · up {msText(node.uptimeMs ?? 0)} · {actors} actors</>}
+      </p>
       <ul class="roles">
         {first.slice(0, spacesMax).map(({ space, member }) => (
           <RoleRow key={space.id} space={space} member={member} isGone={isGone} grantMs={grantMs} />
@@ -123,14 +138,16 @@ function NodeCard({ node, spaces, grantMs }: CardProps) {
       {first.length > spacesMax && <p class="facts">and {first.length - spacesMax} more spaces</p>}
       {!isGone && (
         <p class="facts">
-          <a href={hrefOf('charts', { node: node.id })}>Statecharts of {node.id}</a></p>
+          <a href={hrefOf('charts', { node: node.id })}>Statecharts of {node.id}</a>
+        </p>
       )}
     </li>
   )
 }
 
 const roleTexts: Readonly<Record<string, string>> = {
-  gone: 'no answer', handingOver: 'handing over',
+  gone: 'no answer',
+  handingOver: 'handing over',
 }
 
 /** Time at which it was last heard, and its peers' evidence. */
@@ -169,7 +186,8 @@ function RoleRow({ space, member, isGone, grantMs }: RoleProps) {
         <p class="facts" title={actor?.reason ?? member.reason}>
           {member.state}
           {member.durableSequence === null ? '' : ` · at ${countText(member.durableSequence)}`}
-          {role === 'primary' ? ''
+          {role === 'primary'
+            ? ''
             : ` · lag ${member.lagMs === null ? '-' : msText(member.lagMs)}`}
           {member.inSync ? '' : ' · not in sync'}
         </p>
@@ -183,7 +201,8 @@ function RoleRow({ space, member, isGone, grantMs }: RoleProps) {
 /** From the live charts, since a status comes only twice a second. */
 function roleOf(space: ClusterSpace, member: ClusterMember): string {
   const actor = state.value.nodes.get(member.node)?.actors.get(`space.${space.id}`)
-  const [top = member.role, inner] = actor === undefined || actor.exit !== null ? [member.role]
+  const [top = member.role, inner] = actor === undefined || actor.exit !== null
+    ? [member.role]
     : stateText(actor.state).split('.')
   // Its successor may already be the primary.
   const role = inner === 'handingOver' ? inner : top
@@ -201,8 +220,10 @@ function Lease({ space, grantMs }: { readonly space: ClusterSpace; readonly gran
     <div class="lease">
       <span>lease</span>
       <div role="meter" aria-label="Lease remaining" aria-valuemin={0} aria-valuemax={grantMs}
-        aria-valuenow={Math.round(leftMs)} aria-valuetext={msText(leftMs)}>
-        <i class={share < 0.25 ? 'short' : ''} style={{ width: `${share * 100}%` }} /></div>
+        aria-valuenow={Math.round(leftMs)} aria-valuetext={msText(leftMs)}
+      >
+        <i class={share < 0.25 ? 'short' : ''} style={{ width: `${share * 100}%` }} />
+      </div>
       <span class="number">{msText(leftMs)}</span>
     </div>
   )
@@ -211,12 +232,18 @@ function Lease({ space, grantMs }: { readonly space: ClusterSpace; readonly gran
 function SpaceTable({ spaces }: { readonly spaces: readonly ClusterSpace[] }) {
   return (
     <table>
-      <thead><tr>
-        <th scope="col">Space</th><th scope="col">Primary</th><th scope="col">Epoch</th>
-        <th scope="col">In sync</th><th scope="col" class="number">Committed</th>
-        <th scope="col" class="number">Safe</th><th scope="col">Loss window</th>
-        <th scope="col">Last failover</th>
-      </tr></thead>
+      <thead>
+        <tr>
+          <th scope="col">Space</th>
+          <th scope="col">Primary</th>
+          <th scope="col">Epoch</th>
+          <th scope="col">In sync</th>
+          <th scope="col" class="number">Committed</th>
+          <th scope="col" class="number">Safe</th>
+          <th scope="col">Loss window</th>
+          <th scope="col">Last failover</th>
+        </tr>
+      </thead>
       <tbody>
         {spaces.slice(0, 100).map((space) => (
           <tr key={space.id} data-space-row={space.id}>
@@ -226,8 +253,14 @@ function SpaceTable({ spaces }: { readonly spaces: readonly ClusterSpace[] }) {
             <td>{space.inSync.join(', ')}</td>
             <td class="number">{countText(space.commitSequence)}</td>
             <td class="number">{countText(space.safeSequence)}</td>
-            <td data-loss>{lossText(space)}
-              {space.throttled && <> <span class="badge lagging">answers delayed</span></>}</td>
+            <td data-loss>
+              {lossText(space)}
+              {space.throttled && (
+                <>
+                  <span class="badge lagging">answers delayed</span>
+                </>
+              )}
+            </td>
             <td data-failover>{failoverText(space.id)}</td>
           </tr>
         ))}

@@ -12,10 +12,13 @@ const spans = [60, 300, 900] as const
 const lines = ['--line-1', '--line-2', '--line-3', '--line-4', '--line-5'] as const
 
 function linesOf(
-  nodes: readonly string[], values: readonly (readonly (number | null)[])[],
+  nodes: readonly string[],
+  values: readonly (readonly (number | null)[])[],
 ): PlotLine[] {
   return nodes.map((name, index) => ({
-    name, colour: lines[index % lines.length] ?? lines[0], values: values[index] ?? [],
+    name,
+    colour: lines[index % lines.length] ?? lines[0],
+    values: values[index] ?? [],
   }))
 }
 
@@ -35,16 +38,25 @@ interface LossPlot {
 /** Plots of the loss window: in writes, and in each unit in which the space limits it. */
 function lossPlots({ maxLoss }: ClusterSpace, series: SpaceSeries['status']): LossPlot[] {
   const bytes: LossPlot = {
-    title: 'Loss window, bytes', name: 'bytes', values: series.lossBytes, most: maxLoss?.bytes,
+    title: 'Loss window, bytes',
+    name: 'bytes',
+    values: series.lossBytes,
+    most: maxLoss?.bytes,
     format: bytesText,
   }
   const age: LossPlot = {
-    title: 'Loss window, age', name: 'oldest', values: series.lossMs, most: maxLoss?.ms,
+    title: 'Loss window, age',
+    name: 'oldest',
+    values: series.lossMs,
+    most: maxLoss?.ms,
     format: msText,
   }
   return [
     {
-      title: 'Loss window', name: 'writes', values: series.lossEntries, most: maxLoss?.entries,
+      title: 'Loss window',
+      name: 'writes',
+      values: series.lossEntries,
+      most: maxLoss?.entries,
       format: countText,
     },
     ...[bytes, age].filter(({ most }) => most !== undefined),
@@ -60,24 +72,29 @@ export function FlowView() {
   if (id === null || space === undefined) return <p class="empty">No space at this moment.</p>
   const seconds = Number(query['seconds'] ?? 60)
   const toMs = shownMs.value
-  const { nodes, status: series, flow } =
-    seriesOf(recording().measured, id, toMs - seconds * 1_000, toMs)
+  const { nodes, status: series, flow } = seriesOf(recording().measured, id, toMs - seconds * 1_000,
+    toMs)
   const range = { fromS: toMs / 1_000 - seconds, toS: toMs / 1_000 }
   const thresholds = start?.thresholds
   return (
     <div class="flow">
       <div class="tools">
-        <label>Space{' '}
+        <label>
+          Space{' '}
           <select value={id} onChange={(event) => amend({ space: event.currentTarget.value })}>
             {ids.map((one) => <option key={one} value={one}>{one}</option>)}
-          </select></label>
-        <label>Last{' '}
+          </select>
+        </label>
+        <label>
+          Last{' '}
           <select value={String(seconds)}
-            onChange={(event) => amend({ seconds: event.currentTarget.value })}>
+            onChange={(event) => amend({ seconds: event.currentTarget.value })}
+          >
             {spans.map((one) => (
               <option key={one} value={one}>{one < 120 ? `${one} s` : `${one / 60} min`}</option>
             ))}
-          </select></label>
+          </select>
+        </label>
         <p class="loss" data-loss>{lossText(space)}</p>
       </div>
       <div class="plots">
@@ -91,12 +108,14 @@ export function FlowView() {
           lines={[{ name: 'writes/s', colour: '--primary', values: flow.writesPerSecond,
             isFilled: true }]} />
         <Plot title="Time to the durable answer" times={flow.times} range={range} format={msText}
-          lines={[{ name: 'p50', colour: '--line-1', values: flow.p50 },
-            { name: 'p99', colour: '--line-3', values: flow.p99 }]} />
+          lines={[{ name: 'p50', colour: '--line-1', values: flow.p50 }, { name: 'p99',
+            colour: '--line-3', values: flow.p99 }]} />
         <Plot title="Sequences" times={series.times} range={range} format={countText} isFromData
-          lines={[{ name: 'durable', colour: '--primary', values: series.durable },
-            { name: 'commit', colour: '--replica', values: series.commit },
-            { name: 'safe', colour: '--promoting', values: series.safe }]} />
+          lines={[{ name: 'durable', colour: '--primary', values: series.durable }, {
+            name: 'commit',
+            colour: '--replica',
+            values: series.commit,
+          }, { name: 'safe', colour: '--promoting', values: series.safe }]} />
         {lossPlots(space, series).map(({ title, name, values, most, format }) => (
           <Plot key={title} title={title} times={series.times} range={range} format={format}
             threshold={most === undefined ? null : { value: most, text: 'maxLoss' }}

@@ -38,12 +38,14 @@ function SpaceForks({ space }: { readonly space: ClusterSpace }) {
       )}
       {open > reports.length && (
         <p class="facts">
-          {countText(open - reports.length)} earlier reports: engram forks {space.id}</p>
+          {countText(open - reports.length)} earlier reports: engram forks {space.id}
+        </p>
       )}
       {quarantined > 0 && (
-        <p data-quarantined={quarantined}>{countText(quarantined)}{' '}
-          {quarantined === 1 ? 'write' : 'writes'} in quarantine:{' '}
-          <span class="facts">engram quarantine list {space.id}</span></p>
+        <p data-quarantined={quarantined}>
+          {countText(quarantined)} {quarantined === 1 ? 'write' : 'writes'} in quarantine:{' '}
+          <span class="facts">engram quarantine list {space.id}</span>
+        </p>
       )}
     </li>
   )

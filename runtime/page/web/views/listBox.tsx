@@ -24,7 +24,10 @@ export function ListBox({ label, options, chosen, onChoose }: ListBoxProps) {
   }, [chosen])
   const onKey = (event: KeyboardEvent): void => {
     const moves: Record<string, number> = {
-      ArrowDown: index + 1, ArrowUp: index - 1, Home: 0, End: options.length - 1,
+      ArrowDown: index + 1,
+      ArrowUp: index - 1,
+      Home: 0,
+      End: options.length - 1,
     }
     const next = options[moves[event.key] ?? -1]
     if (next === undefined) return
@@ -34,11 +37,14 @@ export function ListBox({ label, options, chosen, onChoose }: ListBoxProps) {
   const idOf = (id: string): string => `${label}-${id}`.replaceAll(/\s/g, '-')
   return (
     <ul class="list" role="listbox" tabIndex={0} ref={list} aria-label={label} onKeyDown={onKey}
-      aria-activedescendant={index === -1 ? undefined : idOf(chosen ?? '')}>
+      aria-activedescendant={index === -1 ? undefined : idOf(chosen ?? '')}
+    >
       {options.map(({ id, text, note, isWeak, mark }) => (
         <li key={id} id={idOf(id)} role="option" aria-selected={id === chosen} data-option={id}
-          class={`${isWeak ? 'weak' : ''} ${mark ?? ''}`} onClick={() => onChoose(id)}>
-          <span>{text}</span>{note !== undefined && <small>{note}</small>}
+          class={`${isWeak ? 'weak' : ''} ${mark ?? ''}`} onClick={() => onChoose(id)}
+        >
+          <span>{text}</span>
+          {note !== undefined && <small>{note}</small>}
         </li>
       ))}
     </ul>

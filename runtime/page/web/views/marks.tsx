@@ -7,7 +7,11 @@ import { recording, shownMs, state } from '../store.js'
 
 /** Names of the kinds of messages that are shown. */
 export const kindsOfMarks: Readonly<Record<string, string>> = {
-  wal: 'WAL batch', ack: 'ack', heartbeat: 'heartbeat', survey: 'survey', ping: 'probe',
+  wal: 'WAL batch',
+  ack: 'ack',
+  heartbeat: 'heartbeat',
+  survey: 'survey',
+  ping: 'probe',
 }
 
 /** Marks shown at a time. More are left out. */
@@ -50,7 +54,10 @@ function recall(layer: HTMLDivElement, gone: ReadonlySet<string>): void {
 }
 
 function launch(
-  layer: HTMLDivElement, map: HTMLDivElement, items: readonly Item[], gone: ReadonlySet<string>,
+  layer: HTMLDivElement,
+  map: HTMLDivElement,
+  items: readonly Item[],
+  gone: ReadonlySet<string>,
 ): void {
   const places = placesOf(map)
   const alive = [...map.querySelectorAll<HTMLElement>('[data-node]:not(.gone)')]
@@ -82,7 +89,8 @@ function placesOf(map: HTMLDivElement): Places {
       && box.left + box.width / 2 < broker.right
     const isColumn = getComputedStyle(map).getPropertyValue('--column').trim() === '1'
     const port = isBelow && !isColumn
-      ? { x: box.left + box.width / 2, y: box.top } : { x: box.left, y: box.top + 22 }
+      ? { x: box.left + box.width / 2, y: box.top }
+      : { x: box.left, y: box.top + 22 }
     const stop = isColumn ? { x: broker.left + 8, y: port.y } : { x: port.x, y: broker.bottom - 4 }
     places.set(card.dataset['node'] ?? '', [relative(port, origin), relative(stop, origin)])
   }
@@ -96,8 +104,11 @@ function relative(point: Point, origin: DOMRect): Point {
 type Places = ReadonlyMap<string, readonly [Point, Point]>
 
 function send(
-  layer: HTMLDivElement, kind: string, way: { readonly from: string; readonly to: string },
-  places: Places, delayMs: number,
+  layer: HTMLDivElement,
+  kind: string,
+  way: { readonly from: string; readonly to: string },
+  places: Places,
+  delayMs: number,
 ): void {
   const [from, to] = [places.get(way.from), places.get(way.to)]
   if (from === undefined || to === undefined || layer.childElementCount >= marksMax) return
@@ -106,7 +117,8 @@ function send(
   Object.assign(mark.dataset, way)
   layer.append(mark)
   const frames = [from[0], from[1], to[1], to[0]].map(({ x, y }, index) => ({
-    transform: `translate(${x - 4}px, ${y - 4}px)`, opacity: index === 0 || index === 3 ? 0.3 : 1,
+    transform: `translate(${x - 4}px, ${y - 4}px)`,
+    opacity: index === 0 || index === 3 ? 0.3 : 1,
   }))
   const animation = mark.animate(frames, { duration: travelMs, delay: delayMs, fill: 'backwards' })
   for (const end of ['finish', 'cancel']) animation.addEventListener(end, () => mark.remove())

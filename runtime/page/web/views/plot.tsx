@@ -58,11 +58,17 @@ export function Plot(props: PlotProps) {
     props.threshold?.value])
   return (
     <figure class="plot" data-plot={props.title}>
-      <figcaption><b>{props.title}</b>
-        <span class="values">{props.lines.map(({ name, colour: of, values }) => (
-          <span key={name}><i class="dot" style={{ background: `var(${of})` }} aria-hidden="true" />
-            {name} <b class="number">{lastOf(values, props.format)}</b></span>
-        ))}</span></figcaption>
+      <figcaption>
+        <b>{props.title}</b>
+        <span class="values">
+          {props.lines.map(({ name, colour: of, values }) => (
+            <span key={name}>
+              <i class="dot" style={{ background: `var(${of})` }} aria-hidden="true" />
+              {name} <b class="number">{lastOf(values, props.format)}</b>
+            </span>
+          ))}
+        </span>
+      </figcaption>
       <div ref={box} role="img" aria-label={labelOf(props)} />
     </figure>
   )
@@ -90,11 +96,17 @@ interface Latest {
 function optionsOf(latest: Latest, width: number): uPlot.Options {
   const { lines, linearTo, isFromData, format } = latest.current
   const axis = {
-    stroke: () => colour('--muted'), font: '11px system-ui, sans-serif',
-    grid: { stroke: () => colour('--grid'), width: 1 }, ticks: { show: false },
+    stroke: () => colour('--muted'),
+    font: '11px system-ui, sans-serif',
+    grid: { stroke: () => colour('--grid'), width: 1 },
+    ticks: { show: false },
   }
   return {
-    width, height, legend: { show: false }, pxAlign: false, padding: [8, 26, 0, 0],
+    width,
+    height,
+    legend: { show: false },
+    pxAlign: false,
+    padding: [8, 26, 0, 0],
     cursor: { y: false, points: { size: 5 } },
     scales: {
       x: { time: false, range: () => [latest.current.range.fromS, latest.current.range.toS] },
@@ -105,11 +117,16 @@ function optionsOf(latest: Latest, width: number): uPlot.Options {
     },
     axes: [
       {
-        ...axis, size: 22, space: 90,
+        ...axis,
+        size: 22,
+        space: 90,
         values: (_, values) => values.map((seconds) => clockText(seconds * 1_000, 0)),
       },
       {
-        ...axis, size: 62, gap: 4, space: 30,
+        ...axis,
+        size: 62,
+        gap: 4,
+        space: 30,
         values: (_, values) => values.map((value) => value === null ? '' : format(value)),
         ...(linearTo === undefined ? {} : {
           filter: (_: uPlot, splits: number[]) => splits,
@@ -118,7 +135,10 @@ function optionsOf(latest: Latest, width: number): uPlot.Options {
       },
     ],
     series: [{}, ...lines.map(({ colour: of, isFilled }) => ({
-      stroke: () => colour(of), width: 1.75, points: { show: false }, spanGaps: false,
+      stroke: () => colour(of),
+      width: 1.75,
+      points: { show: false },
+      spanGaps: false,
       ...(isFilled ? { fill: () => `color-mix(in srgb, ${colour(of)} 16%, transparent)` } : {}),
     }))],
     hooks: { draw: [(made) => drawThreshold(made, latest.current)] },
@@ -126,7 +146,10 @@ function optionsOf(latest: Latest, width: number): uPlot.Options {
 }
 
 function rangeOf(
-  { threshold }: PlotProps, min: number, max: number, isFromData: boolean,
+  { threshold }: PlotProps,
+  min: number,
+  max: number,
+  isFromData: boolean,
 ): [number, number] {
   const top = Math.max(max, (threshold?.value ?? 0) * 1.6, 1)
   if (!isFromData) return [0, threshold ? top : top * 1.15]

@@ -11,7 +11,8 @@ interface StepsProps {
 }
 
 const candidateTexts: Readonly<Record<string, string>> = {
-  stoodDown: 'stepped back', standingBy: 'let another go first',
+  stoodDown: 'stepped back',
+  standingBy: 'let another go first',
 }
 
 export function PromotionSteps({ promotion, onStep }: StepsProps) {
@@ -19,46 +20,79 @@ export function PromotionSteps({ promotion, onStep }: StepsProps) {
   return (
     <div class="steps">
       {winner !== null && (
-        <p class="why"><b>Why {winner}?</b> {survey ?? 'It was the only member that answered.'}{' '}
-          <span class="muted">The latest position goes first. Among equals the
-            former primary goes first, then the lower name.</span></p>
+        <p class="why">
+          <b>Why {winner}?</b> {survey ?? 'It was the only member that answered.'}{' '}
+          <span class="muted">
+            The latest position goes first. Among equals the former primary goes first, then the
+            lower name.
+          </span>
+        </p>
       )}
-      <p class="candidates">Candidates: {candidates.map(({ node, state, reason }) => (
-        <span key={node} class={`badge ${node === winner ? 'primary' : 'replica'}`}
-          title={reason ?? ''}>{node} {candidateTexts[state] ?? state}</span>
-      ))}</p>
-      <div class="scroll" tabIndex={0} role="region" aria-label="Steps"><table>
-        <thead><tr><th scope="col" class="number">After</th><th scope="col">Node</th>
-          <th scope="col">Step</th><th scope="col">State</th>
-          <th scope="col">Reason</th></tr></thead>
-        <tbody>
-          {steps.map((step, index) => (
-            <StepRow key={index} step={step} beginMs={beginMs} onStep={onStep}
-              isWinner={step.node === winner} />
-          ))}
-        </tbody>
-      </table></div>
+      <p class="candidates">
+        Candidates:{' '}
+        {candidates.map(({ node, state, reason }) => (
+          <span key={node} class={`badge ${node === winner ? 'primary' : 'replica'}`}
+            title={reason ?? ''}
+          >
+            {node} {candidateTexts[state] ?? state}
+          </span>
+        ))}
+      </p>
+      <div class="scroll" tabIndex={0} role="region" aria-label="Steps">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col" class="number">After</th>
+              <th scope="col">Node</th>
+              <th scope="col">Step</th>
+              <th scope="col">State</th>
+              <th scope="col">Reason</th>
+            </tr>
+          </thead>
+          <tbody>
+            {steps.map((step, index) => (
+              <StepRow key={index} step={step} beginMs={beginMs} onStep={onStep}
+                isWinner={step.node === winner} />
+            ))}
+          </tbody>
+        </table>
+      </div>
     </div>
   )
 }
 
 function StepRow({ step, beginMs, onStep, isWinner }: {
-  readonly step: PromotionStep; readonly beginMs: number; readonly isWinner: boolean
+  readonly step: PromotionStep
+  readonly beginMs: number
+  readonly isWinner: boolean
   readonly onStep: (atMs: number) => void
 }) {
   const { atMs, node, actor, what, state, reason, answers } = step
   const kind = actor.startsWith('detector.') ? 'suspicion' : isWinner ? 'winner' : ''
   return (
     <tr class={`${kind} ${atMs > shownMs.value ? 'later' : ''}`} data-step={what} data-node={node}>
-      <td class="number"><button type="button" class="link" title={clockText(atMs)}
-        onClick={() => onStep(atMs)}>+{msText(atMs - beginMs)}</button></td>
+      <td class="number">
+        <button type="button" class="link" title={clockText(atMs)} onClick={() =>
+          onStep(atMs)}
+        >
+          +{msText(atMs - beginMs)}
+        </button>
+      </td>
       <td>{node}</td>
       <td>{what}</td>
-      <td><a href={hrefOf('charts', { node, actor, at: String(Math.round(atMs)) })}
-        title={actor}>{state}</a></td>
-      <td>{reason ?? ''}{what === 'surveyed' && (
-        <div class="muted">Answered: {answers.length === 0 ? 'no member' : answers.join('; ')}</div>
-      )}</td>
+      <td>
+        <a href={hrefOf('charts', { node, actor, at: String(Math.round(atMs)) })} title={actor}>
+          {state}
+        </a>
+      </td>
+      <td>
+        {reason ?? ''}
+        {what === 'surveyed' && (
+          <div class="muted">
+            Answered: {answers.length === 0 ? 'no member' : answers.join('; ')}
+          </div>
+        )}
+      </td>
     </tr>
   )
 }

@@ -7,8 +7,13 @@ import { at, recording, seek, shownMs, state } from '../store.js'
 
 const kinds = ['change', 'wal', 'ack', 'heartbeat', 'ping', 'survey', 'assignment'] as const
 const kindNames: Readonly<Record<string, string>> = {
-  change: 'changes of state', wal: 'WAL batches', ack: 'acks', heartbeat: 'heartbeats',
-  ping: 'probes', survey: 'surveys', assignment: 'announcements',
+  change: 'changes of state',
+  wal: 'WAL batches',
+  ack: 'acks',
+  heartbeat: 'heartbeats',
+  ping: 'probes',
+  survey: 'surveys',
+  assignment: 'announcements',
 }
 const spans = [2, 10, 30, 60] as const
 const rowsMax = 300
@@ -24,7 +29,8 @@ function lanesOf(text: string | undefined, ids: readonly string[]): Lane[] {
   const names = text === undefined || text === '' ? ids : text.split(',')
   return names.map((name) => {
     const slash = name.indexOf('/')
-    return slash === -1 ? { node: name, actor: null }
+    return slash === -1
+      ? { node: name, actor: null }
       : { node: name.slice(0, slash), actor: name.slice(slash + 1) }
   })
 }
@@ -42,8 +48,10 @@ export function SequenceView() {
   const isLive = at.value === null
   const toMs = isLive ? Math.floor(shownMs.value / drawnMs) * drawnMs : shownMs.value
   const [box, width] = useWidth()
-  const laneWidth = Math.floor(Math.max(laneWidthMin,
-    Math.min(laneWidthMax, (width - gutter - 18) / Math.max(1, lanes.length))))
+  const laneWidth = Math.floor(
+    Math.max(laneWidthMin,
+      Math.min(laneWidthMax, (width - gutter - 18) / Math.max(1, lanes.length))),
+  )
   const lanesText = lanes.map(nameOf).join(',')
   const diagram = useMemo(() => {
     const items = recording().between(toMs - seconds * 1_000, toMs)
@@ -56,19 +64,26 @@ export function SequenceView() {
     <div class="sequence">
       <div class="tools">
         <AddLane lanes={lanes} onAdd={(lane) => setLanes([...lanes, lane])} />
-        <label>Last{' '}
-          <select value={String(seconds)} onChange={(event) =>
-            amend({ seconds: event.currentTarget.value })}>
+        <label>
+          Last{' '}
+          <select value={String(seconds)}
+            onChange={(event) => amend({ seconds: event.currentTarget.value })}
+          >
             {spans.map((one) => <option key={one} value={one}>{one} s</option>)}
-          </select></label>
-        <fieldset><legend class="sr">Shown</legend>
+          </select>
+        </label>
+        <fieldset>
+          <legend class="sr">Shown</legend>
           {kinds.map((kind) => (
-            <label key={kind} class="check"><input type="checkbox" checked={shown.has(kind)}
-              onChange={() => {
+            <label key={kind} class="check">
+              <input type="checkbox" checked={shown.has(kind)} onChange={() => {
                 const next = new Set(shown)
                 if (!next.delete(kind)) next.add(kind)
                 amend({ kinds: [...next].join(',') })
-              }} /><i class={`dot ${kind}`} aria-hidden="true" />{kindNames[kind]}</label>
+              }} />
+              <i class={`dot ${kind}`} aria-hidden="true" />
+              {kindNames[kind]}
+            </label>
           ))}
         </fieldset>
       </div>
@@ -79,10 +94,17 @@ export function SequenceView() {
               <span>{nameOf(lane)}</span>
               <span class="tools-of-lane">
                 <button type="button" class="quiet" disabled={index === 0}
-                  aria-label={`Move ${nameOf(lane)} left`}
-                  onClick={() => setLanes(moved(lanes, index))}>←</button>
+                  aria-label={`Move ${nameOf(lane)} left`} onClick={() =>
+                  setLanes(moved(lanes, index))}
+                >
+                  ←
+                </button>
                 <button type="button" class="quiet" aria-label={`Remove ${nameOf(lane)}`}
-                  onClick={() => setLanes(lanes.filter((one) => one !== lane))}>×</button>
+                  onClick={() =>
+                    setLanes(lanes.filter((one) => one !== lane))}
+                >
+                  ×
+                </button>
               </span>
             </div>
           ))}
@@ -114,12 +136,14 @@ function moved(lanes: readonly Lane[], index: number): Lane[] {
 }
 
 function AddLane({ lanes, onAdd }: {
-  readonly lanes: readonly Lane[]; readonly onAdd: (lane: Lane) => void
+  readonly lanes: readonly Lane[]
+  readonly onAdd: (lane: Lane) => void
 }) {
   const [text, setText] = useState('')
   const known = new Set(lanes.map(nameOf))
   const options = [...state.value.nodes.values()].flatMap((node) => [
-    node.id, ...[...node.actors.values()].filter(({ state: value }) => value !== null)
+    node.id,
+    ...[...node.actors.values()].filter(({ state: value }) => value !== null)
       .map(({ actor }) => `${node.id}/${actor}`),
   ]).filter((name) => !known.has(name)).toSorted()
   return (
@@ -131,10 +155,10 @@ function AddLane({ lanes, onAdd }: {
       setText('')
     }}>
       <input list="lanes" placeholder="Add a node or actor" aria-label="Node or actor to add"
-        value={text}
-        onInput={(event) => setText(event.currentTarget.value)} />
+        value={text} onInput={(event) => setText(event.currentTarget.value)} />
       <datalist id="lanes">
-        {options.slice(0, 400).map((name) => <option key={name} value={name} />)}</datalist>
+        {options.slice(0, 400).map((name) => <option key={name} value={name} />)}
+      </datalist>
       <button type="submit">Add</button>
     </form>
   )
@@ -142,17 +166,24 @@ function AddLane({ lanes, onAdd }: {
 
 /** Rows, latest first, so that the latest needs no scrolling. */
 function Diagram({ rows, lanes, laneWidth }: {
-  readonly rows: readonly Row[]; readonly lanes: readonly Lane[]; readonly laneWidth: number
+  readonly rows: readonly Row[]
+  readonly lanes: readonly Lane[]
+  readonly laneWidth: number
 }) {
   const width = gutter + lanes.length * laneWidth
   const height = rows.length * rowHeight + 8
   const middle = (index: number): number => gutter + index * laneWidth + laneWidth / 2
   return (
-    <svg width={width} height={height} role="img"
-      aria-label={`${rows.length} messages and changes`} data-rows={rows.length}>
-      <defs><marker id="tip" viewBox="0 0 8 8" refX="7.5" refY="4" markerWidth="8" markerHeight="8"
-        markerUnits="userSpaceOnUse" orient="auto"><path class="tip"
-          d="M0,0.5 L8,4 L0,7.5 Z" /></marker></defs>
+    <svg width={width} height={height} role="img" aria-label={`${rows.length} messages and changes`}
+      data-rows={rows.length}
+    >
+      <defs>
+        <marker id="tip" viewBox="0 0 8 8" refX="7.5" refY="4" markerWidth="8" markerHeight="8"
+          markerUnits="userSpaceOnUse" orient="auto"
+        >
+          <path class="tip" d="M0,0.5 L8,4 L0,7.5 Z" />
+        </marker>
+      </defs>
       {lanes.map((lane, index) => (
         <line key={nameOf(lane)} class="lifeline" x1={middle(index)} x2={middle(index)} y1={0}
           y2={height} />
@@ -167,8 +198,11 @@ function Diagram({ rows, lanes, laneWidth }: {
 }
 
 function RowLine({ row, y, middle, boxWidth, isLater }: {
-  readonly row: Row; readonly y: number; readonly middle: (index: number) => number
-  readonly boxWidth: number; readonly isLater: boolean
+  readonly row: Row
+  readonly y: number
+  readonly middle: (index: number) => number
+  readonly boxWidth: number
+  readonly isLater: boolean
 }) {
   const { atMs, kind, from, to, text, detail } = row
   const isSelf = from === to
@@ -176,18 +210,23 @@ function RowLine({ row, y, middle, boxWidth, isLater }: {
   return (
     <g class={`message ${kind}`} data-kind={kind}>
       <title>{detail}</title>
-      {!isLater && <text class="at" x={gutter - 8} y={y + 4}
-        onClick={() => seek(atMs)}>{clockText(atMs)}</text>}
-      {isSelf ? (
-        <foreignObject x={middle(from) - boxWidth / 2} y={y - 10} width={boxWidth} height={21}>
-          <div class={`chip ${kind}`}>{text}</div>
-        </foreignObject>
-      ) : (
-        <>
-          <line x1={middle(from)} x2={middle(to) + shift} y1={y} y2={y} marker-end="url(#tip)" />
-          <text class="label" x={(middle(from) + middle(to)) / 2} y={y - 5}>{text}</text>
-        </>
+      {!isLater && (
+        <text class="at" x={gutter - 8} y={y + 4} onClick={() => seek(atMs)}>
+          {clockText(atMs)}
+        </text>
       )}
+      {isSelf
+        ? (
+          <foreignObject x={middle(from) - boxWidth / 2} y={y - 10} width={boxWidth} height={21}>
+            <div class={`chip ${kind}`}>{text}</div>
+          </foreignObject>
+        )
+        : (
+          <>
+            <line x1={middle(from)} x2={middle(to) + shift} y1={y} y2={y} marker-end="url(#tip)" />
+            <text class="label" x={(middle(from) + middle(to)) / 2} y={y - 5}>{text}</text>
+          </>
+        )}
     </g>
   )
 }

@@ -11,9 +11,17 @@ const entriesMax = 300
 const kinds = ['promotion', 'epoch', 'handover', 'fork', 'inSync', 'alert', 'node', 'actor',
   'order', 'broker'] as const
 const kindNames: Readonly<Record<string, string>> = {
-  promotion: 'promotions', epoch: 'primaries', handover: 'handovers', fork: 'forks',
-  inSync: 'in-sync set', alert: 'alerts', node: 'nodes', actor: 'actors', order: 'commands',
-  broker: 'broker', gap: 'gaps',
+  promotion: 'promotions',
+  epoch: 'primaries',
+  handover: 'handovers',
+  fork: 'forks',
+  inSync: 'in-sync set',
+  alert: 'alerts',
+  node: 'nodes',
+  actor: 'actors',
+  order: 'commands',
+  broker: 'broker',
+  gap: 'gaps',
 }
 
 export function TimelineView() {
@@ -24,26 +32,33 @@ export function TimelineView() {
   return (
     <div class="timeline">
       <div class="tools">
-        <fieldset><legend class="sr">Shown</legend>
+        <fieldset>
+          <legend class="sr">Shown</legend>
           {present.map((kind) => (
-            <label key={kind} class="check"><input type="checkbox"
-              checked={!hidden.has(kind)} onChange={() => {
-              const next = new Set(hidden)
-              if (!next.delete(kind)) next.add(kind)
-              setHidden(next)
-            }} /><i class={`dot ${kind}`} aria-hidden="true" />{kindNames[kind]}</label>
+            <label key={kind} class="check">
+              <input type="checkbox" checked={!hidden.has(kind)} onChange={() => {
+                const next = new Set(hidden)
+                if (!next.delete(kind)) next.add(kind)
+                setHidden(next)
+              }} />
+              <i class={`dot ${kind}`} aria-hidden="true" />
+              {kindNames[kind]}
+            </label>
           ))}
         </fieldset>
       </div>
-      {shown.length === 0 ? <p class="empty">No events yet.</p> : (
-        <ol class="entries" reversed aria-label="Events, latest first">
-          {shown.map((entry) => (
-            <EntryItem
-              key={`${entry.atMs} ${entry.kind} ${entry.promotion?.id ?? entry.text}`}
-              entry={entry} />
-          ))}
-        </ol>
-      )}
+      {shown.length === 0
+        ? <p class="empty">No events yet.</p>
+        : (
+          <ol class="entries" reversed aria-label="Events, latest first">
+            {shown.map((entry) => (
+              <EntryItem
+                key={`${entry.atMs} ${entry.kind} ${entry.promotion?.id ?? entry.text}`}
+                entry={entry}
+              />
+            ))}
+          </ol>
+        )}
     </div>
   )
 }
@@ -58,19 +73,28 @@ function EntryItem({ entry }: { readonly entry: Entry }) {
     open: promotion?.id ?? null })
   return (
     <li class={`entry ${kind} ${isLater ? 'later' : ''}`} data-entry={kind}
-      data-past={entry.isPast}>
-      {isMoment ? <a class="time" href={link} title="Go to this moment">
-        {dayClockText(atMs, recording().endMs)}</a>
+      data-past={entry.isPast}
+    >
+      {isMoment
+        ? (
+          <a class="time" href={link} title="Go to this moment">
+            {dayClockText(atMs, recording().endMs)}
+          </a>
+        )
         : <time class="time">{dayClockText(atMs, recording().endMs)}</time>}
       <i class={`dot ${kind}`} aria-hidden="true" />
-      {promotion === null ? <p>{text}</p> : (
-        <div class="promotion" data-promotion={promotion.id} data-winner={promotion.winner ?? ''}>
-          <button type="button" class="link" aria-expanded={isOpen} onClick={() =>
-            amend({ open: isOpen ? null : promotion.id })}>
-            <span aria-hidden="true">{isOpen ? '▾' : '▸'}</span> {text}</button>
-          {isOpen && <PromotionSteps promotion={promotion} onStep={seek} />}
-        </div>
-      )}
+      {promotion === null
+        ? <p>{text}</p>
+        : (
+          <div class="promotion" data-promotion={promotion.id} data-winner={promotion.winner ?? ''}>
+            <button type="button" class="link" aria-expanded={isOpen}
+              onClick={() => amend({ open: isOpen ? null : promotion.id })}
+            >
+              <span aria-hidden="true">{isOpen ? '▾' : '▸'}</span> {text}
+            </button>
+            {isOpen && <PromotionSteps promotion={promotion} onStep={seek} />}
+          </div>
+        )}
     </li>
   )
 }

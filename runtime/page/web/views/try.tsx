@@ -14,24 +14,36 @@ export function TryView() {
   if (!playground.value) {
     return (
       <div class="empty" data-hint="playground">
-        <p>This page is read-only. To write, kill nodes and hand over from here,
-          start your own cluster:</p>
+        <p>
+          This page is read-only. To write, kill nodes and hand over from here, start your own
+          cluster:
+        </p>
         <pre><code>npx engram up --playground</code></pre>
-        <p><code>npm start</code> does so on 127.0.0.1.</p>
+        <p>
+          <code>npm start</code> does so on 127.0.0.1.
+        </p>
       </div>
     )
   }
   return (
     <div class="try">
       {at.value !== null && (
-        <p class="notice">The page shows a past moment. Commands go to the present cluster.{' '}
-          <button type="button" onClick={() => seek(null)}>Show the present</button></p>
+        <p class="notice">
+          The page shows a past moment. Commands go to the present cluster.{' '}
+          <button type="button" onClick={() => seek(null)}>Show the present</button>
+        </p>
       )}
       <div class="cards">
-        <Nodes /><Write /><Steady /><HandOver /><KillActor />
+        <Nodes />
+        <Write />
+        <Steady />
+        <HandOver />
+        <KillActor />
       </div>
-      <p class="muted">See the effect: <a href={hrefOf('cluster')}>cluster</a>,{' '}
-        <a href={hrefOf('timeline')}>timeline</a>, <a href={hrefOf('flow')}>lag and flow</a>.</p>
+      <p class="muted">
+        See the effect: <a href={hrefOf('cluster')}>cluster</a>,{' '}
+        <a href={hrefOf('timeline')}>timeline</a>, <a href={hrefOf('flow')}>lag and flow</a>.
+      </p>
     </div>
   )
 }
@@ -62,9 +74,11 @@ function Card({ name, title, about, action, isGrave, command, children }: CardPr
       <p class="muted">{about}</p>
       <div class="fields">{children}</div>
       <button type="submit" class={isGrave ? 'grave' : 'main'} disabled={isWaiting}>
-        {isWaiting ? 'Waiting…' : action}</button>
-      <p class={`answer ${answer?.ok === false ? 'bad-text' : ''}`}
-        role="status">{answer?.message ?? ''}</p>
+        {isWaiting ? 'Waiting…' : action}
+      </button>
+      <p class={`answer ${answer?.ok === false ? 'bad-text' : ''}`} role="status">
+        {answer?.message ?? ''}
+      </p>
     </form>
   )
 }
@@ -79,10 +93,12 @@ interface ChooseProps {
 
 function Choose({ label, value, options, names, onChoose }: ChooseProps) {
   return (
-    <label>{label}{' '}
+    <label>
+      {label}{' '}
       <select value={value} onChange={(event) => onChoose(event.currentTarget.value)}>
         {options.map((one) => <option key={one} value={one}>{names?.[one] ?? one}</option>)}
-      </select></label>
+      </select>
+    </label>
   )
 }
 
@@ -100,10 +116,12 @@ function useNode(preferred: string | null) {
   const ids = nodes.map(({ id }) => id)
   const [chosen, setChosen] = useState<string | null>(null)
   const node = chosen ?? preferred ?? ids[0] ?? ''
-  const names = Object.fromEntries(nodes.map((one) =>
-    [one.id, `${one.id}, ${roleText(one, status?.spaces ?? [])}`]))
-  const field = <Choose label="Node" value={node} options={ids} names={names}
-    onChoose={setChosen} />
+  const names = Object.fromEntries(
+    nodes.map((one) => [one.id, `${one.id}, ${roleText(one, status?.spaces ?? [])}`]),
+  )
+  const field = (
+    <Choose label="Node" value={node} options={ids} names={names} onChoose={setChosen} />
+  )
   return [node, field] as const
 }
 
@@ -118,12 +136,19 @@ function Write() {
   return (
     <Card name="write" title="Write a memory" action="Write"
       about="One write. The answer comes when it is durable at the primary."
-      command={() => ({ type: 'write', space, id, content })}>
+      command={() => ({ type: 'write', space, id, content })}
+    >
       {field}
-      <label>Id <input required maxLength={256} value={id}
-        onInput={(event) => setId(event.currentTarget.value)} /></label>
-      <label>Content <input maxLength={2000} value={content}
-        onInput={(event) => setContent(event.currentTarget.value)} /></label>
+      <label>
+        Id{' '}
+        <input required maxLength={256} value={id}
+          onInput={(event) => setId(event.currentTarget.value)} />
+      </label>
+      <label>
+        Content{' '}
+        <input maxLength={2000} value={content}
+          onInput={(event) => setContent(event.currentTarget.value)} />
+      </label>
     </Card>
   )
 }
@@ -134,10 +159,14 @@ function Steady() {
   return (
     <Card name="steady" title="Write steadily" action={perSecond === 0 ? 'Stop' : 'Write'}
       about="A writer that runs until it is set to 0."
-      command={() => ({ type: 'steady', space, perSecond })}>
+      command={() => ({ type: 'steady', space, perSecond })}
+    >
       {field}
-      <label>Per second <input type="number" min={0} max={1000} value={perSecond}
-        onInput={(event) => setPerSecond(Number(event.currentTarget.value))} /></label>
+      <label>
+        Per second{' '}
+        <input type="number" min={0} max={1000} value={perSecond}
+          onInput={(event) => setPerSecond(Number(event.currentTarget.value))} />
+      </label>
     </Card>
   )
 }
@@ -149,12 +178,18 @@ function Nodes() {
   return (
     <section class="card wide" data-order="nodes" aria-labelledby="nodes-title">
       <h2 id="nodes-title">Nodes</h2>
-      <p class="muted">Kill sends SIGKILL: the node is gone at once and stays down until you start
-        it. Pause sends SIGSTOP: the node is only silent, so its lease has to expire before another
-        takes over (2.2 s).</p>
-      <div class="fields short"><label>Pause, seconds <input type="number" min={1} max={60}
-        value={seconds}
-        onInput={(event) => setSeconds(Number(event.currentTarget.value))} /></label></div>
+      <p class="muted">
+        Kill sends SIGKILL: the node is gone at once and stays down until you start it. Pause sends
+        SIGSTOP: the node is only silent, so its lease has to expire before another takes over (2.2
+        s).
+      </p>
+      <div class="fields short">
+        <label>
+          Pause, seconds{' '}
+          <input type="number" min={1} max={60} value={seconds}
+            onInput={(event) => setSeconds(Number(event.currentTarget.value))} />
+        </label>
+      </div>
       <ul class="node-rows">
         {(status?.nodes ?? []).map((node) => (
           <NodeRow key={node.id} node={node} spaces={status?.spaces ?? []} seconds={seconds} />
@@ -165,7 +200,9 @@ function Nodes() {
 }
 
 function NodeRow({ node, spaces, seconds }: {
-  readonly node: ClusterNode; readonly spaces: readonly ClusterSpace[]; readonly seconds: number
+  readonly node: ClusterNode
+  readonly spaces: readonly ClusterSpace[]
+  readonly seconds: number
 }) {
   const [answer, setAnswer] = useState<CommandAnswer | null>(null)
   const [waiting, setWaiting] = useState<string | null>(null)
@@ -175,25 +212,29 @@ function NodeRow({ node, spaces, seconds }: {
   const button = (action: string, command: PageCommand, isGrave: boolean, isOff: boolean) => (
     <button type="button" class={isGrave ? 'grave' : 'main'} data-action={action}
       disabled={waiting !== null || isOff} onClick={() => {
-        setWaiting(action)
-        void sendCommand(command).then((result) => {
-          setAnswer(result)
-          setWaiting(null)
-        })
-      }}>{waiting === action ? 'Waiting…' : `${action} ${id}`}</button>
+      setWaiting(action)
+      void sendCommand(command).then((result) => {
+        setAnswer(result)
+        setWaiting(null)
+      })
+    }}>
+      {waiting === action ? 'Waiting…' : `${action} ${id}`}
+    </button>
   )
   return (
     <li data-try-node={id}>
       <b>{id}</b>
-      <span class="is">{absence?.isProven || isDown ? 'down or not heard' : roleText(node, spaces)}
+      <span class="is">
+        {absence?.isProven || isDown ? 'down or not heard' : roleText(node, spaces)}
       </span>
       <span class="buttons">
         {button('Kill', { type: 'killNode', node: id }, true, isDown)}
         {button('Pause', { type: 'pauseNode', node: id, forMs: seconds * 1_000 }, true, isDown)}
         {button('Start', { type: 'startNode', node: id }, false, !isDown)}
       </span>
-      <p class={`answer ${answer?.ok === false ? 'bad-text' : ''}`}
-        role="status">{answer?.message ?? ''}</p>
+      <p class={`answer ${answer?.ok === false ? 'bad-text' : ''}`} role="status">
+        {answer?.message ?? ''}
+      </p>
     </li>
   )
 }
@@ -214,7 +255,8 @@ function HandOver() {
   return (
     <Card name="handOver" title="Hand over" action="Hand over"
       about="A planned change of the primary. No write is lost or refused."
-      command={() => ({ type: 'handOver', space, to: to === '' ? null : to })}>
+      command={() => ({ type: 'handOver', space, to: to === '' ? null : to })}
+    >
       {field}
       <Choose label="To" value={to} options={['', ...members]}
         names={{ '': 'the most advanced member' }} onChoose={setTo} />
@@ -225,8 +267,10 @@ function HandOver() {
 function KillActor() {
   const [node, field] = useNode(primaryNow())
   const actors = [...state.value.nodes.get(node)?.actors.values() ?? []]
-    .filter(({ exit, actor, state: value }) => exit === null && value !== null
-      && !actor.includes('/'))
+    .filter(({ exit, actor, state: value }) =>
+      exit === null && value !== null
+      && !actor.includes('/')
+    )
     .map(({ actor }) => actor).toSorted()
   const [chosen, setChosen] = useState('')
   const first = actors.find((one) => one.endsWith('.primary')) ?? actors[0] ?? ''
@@ -234,7 +278,8 @@ function KillActor() {
   return (
     <Card name="killActor" title="Kill an actor" isGrave action="Kill actor"
       about="Kills the actor abruptly. Its supervisor restarts it."
-      command={() => ({ type: 'killActor', node, actor })}>
+      command={() => ({ type: 'killActor', node, actor })}
+    >
       {field}
       <Choose label="Actor" value={actor} options={actors} onChoose={setChosen} />
     </Card>
