@@ -130,6 +130,9 @@ const afterTilt = (actions: readonly 'noteServer'[]) =>
     },
   ] as const
 
+const both = (sentence: string) =>
+  ({ target: 'isolatedAndStalled', actions: say(() => `tilt: ${sentence}`) }) as const
+
 const tiltOver = afterTilt([])
 const rejoinOver = afterTilt(['noteServer'])
 
@@ -369,20 +372,14 @@ export const failureDetectorMachine = detectorSetup.createMachine({
         stalled: {
           on: {
             tiltStarted: { actions: say(() => 'tilt: own loop stalled again') },
-            isolated: {
-              target: 'isolatedAndStalled',
-              actions: say(() => 'tilt: this node is isolated too'),
-            },
+            isolated: both('this node is isolated too'),
             tiltEnded: tiltOver,
           },
         },
         isolated: {
           on: {
             isolated: { actions: say(() => 'tilt: this node is isolated still') },
-            tiltStarted: {
-              target: 'isolatedAndStalled',
-              actions: say(() => 'tilt: own loop stalled too'),
-            },
+            tiltStarted: both('own loop stalled too'),
             rejoined: rejoinOver,
           },
         },

@@ -38,11 +38,17 @@ function formatter() {
   return made
 }
 
+/** Some code takes its final shape in the second pass. */
+function formatted(filePath, fileText) {
+  const once = code.formatText({ filePath, fileText })
+  return once === fileText ? once : code.formatText({ filePath, fileText: once })
+}
+
 const code = formatter()
 const changed = files().filter((name) => {
   const file = join(root, name)
   const before = readFileSync(file, 'utf8')
-  const after = code.formatText({ filePath: name, fileText: before })
+  const after = formatted(name, before)
   if (after !== before && !isCheck) writeFileSync(file, after)
   return after !== before
 })

@@ -5,7 +5,7 @@ export class Blockage {
   private present: string | null = null
   private lastAlert: string | null = null
 
-  constructor(private readonly raise: RaiseAlert) {}
+  constructor(private readonly raise: RaiseAlert, private readonly warn: (text: string) => void) {}
 
   /** Null: there is a primary, or this member may become it. */
   get reason(): string | null {
@@ -23,6 +23,14 @@ export class Blockage {
 
   clear(): void {
     this.present = null
+  }
+
+  /** There is no primary, and this member is not a candidate, for that reason; null: it may be. */
+  standsAside(reason: string | null): void {
+    if (reason === null) return this.clear()
+    const blocked = `is not a candidate: ${reason}`
+    if (this.present === null) this.warn(blocked)
+    this.because(blocked)
   }
 
   /** Raises an alert, once per reason. */

@@ -80,7 +80,7 @@ export class Member {
     const remembered = context.records.remembered(space)?.assignment
     const epoch = remembered?.uuid === uuid ? remembered.epoch : 0
     this.known = new KnownRecord(Math.max(this.log.end.epoch, epoch), this.alert)
-    this.blockage = new Blockage(this.alert)
+    this.blockage = new Blockage(this.alert, (text) => ports.logger.warn({ space }, text))
     this.fitness = new Fitness(this)
     if (this.store.applied.sequence > this.log.end.sequence) {
       this.damageFound ??= `the store holds ${this.store.applied.sequence}, the journal ends at `

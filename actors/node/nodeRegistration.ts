@@ -6,13 +6,13 @@ import { subjects } from '../../machines/protocol/subjects.js'
 import { isBelow } from '../messaging/answers.js'
 import { ArbiterUnavailableError } from '../ports/arbiter.js'
 import type { Arbiter, ArbiterRecord } from '../ports/arbiter.js'
-import { NoRespondersError } from '../ports/bus.js'
 import type { BusConnection, BusSubscription } from '../ports/bus.js'
 import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
 import type { NodeDirectory } from '../ports/nodeDirectory.js'
 import type { ActorSettings } from '../ports/settings.js'
 import { FaultLog } from './faultLog.js'
 import { StartRefusedError, SupersededError } from './startErrors.js'
+import { refuseTwin } from './twins.js'
 
 export interface NodeRegistrationOptions {
   readonly boot: NodeDirectory
@@ -31,8 +31,6 @@ export interface NodeRegistrationOptions {
   readonly onSuperseded: (reason: string) => void
 }
 
-/** Time that a living process of the same name has to answer. */
-const twinPatienceMs = 300
 /** Attempts to write the record; each follows a definite refusal or an unknown outcome. */
 const attemptsMax = 20
 /** The number is raised this often while the node runs, so that a copy of its disk is detected. */
@@ -191,49 +189,9 @@ export class NodeRegistration {
       + `${incarnation}`)
   }
 
-  /**
-   * Rejects with SupersededError while another process answers to the name. With `outwait` it also
-   * waits one lease if somebody subscribes and stays silent. An earlier connection of this very
-   * process is silent, too.
-   */
+  /** See twins.ts. */
   async refuseTwin(connection: BusConnection, outwait: boolean): Promise<void> {
-    const { self, ports } = this.options
-    let isSilent = false
-    try {
-      const answer = await connection.request(subjects.ping(self.node), new Uint8Array(0), {
-        timeoutMs: twinPatienceMs,
-      })
-      const decoded = ports.control.pingAnswer(answer.data)
-      throw livingTwin(self.node, decoded.ok ? decoded.value.incarnation : null)
-    } catch (error) {
-      if (error instanceof SupersededError) throw error
-      isSilent = !(error instanceof NoRespondersError)
-      if (isSilent && connection.isClosed) throw error
-    }
-    if (isSilent && outwait) await this.outwaitTwin(connection)
-  }
-
-  /**
-   * Somebody subscribes to the ping subject but does not answer: a stopped process of this name,
-   * whose lease may still last. It has ended if it was not heard for one lease.
-   */
-  private async outwaitTwin(connection: BusConnection): Promise<void> {
-    const { self, settings, ports: { control, logger } } = this.options
-    let heard: number | null = null
-    const subscription = connection.subscribe(subjects.heartbeat(self.node), (message) => {
-      const decoded = control.heartbeat(message.data)
-      if (decoded.ok) heard = decoded.value.incarnation
-    })
-    const waitMs = settings.grantMs * settings.grantMargin
-    logger.warn({ waitMs },
-      'another process with this node\'s name may be alive: waiting for one lease')
-    try {
-      await Promise.race([this.pause(waitMs), connection.closed])
-      await connection.flush()
-    } finally {
-      subscription.unsubscribe()
-    }
-    if (heard !== null) throw livingTwin(self.node, heard)
+    await refuseTwin(this.options, connection, outwait)
   }
 
   /** The first registration: judges the directory, makes its new number durable on both sides. */
@@ -390,12 +348,6 @@ function numbersOf(
   { disk, incarnation }: DirectoryVerdict,
 ): Pick<DirectoryVerdict, 'disk' | 'incarnation'> {
   return { disk, incarnation }
-}
-
-function livingTwin(node: string, incarnation: number | null): SupersededError {
-  return new SupersededError(`a living process has the id ${node}`
-    + `${incarnation === null ? '' : ` (incarnation ${incarnation})`}: give this node another id, `
-    + 'or stop that process first')
 }
 
 /** Trying again would not help: somebody has to act first. */

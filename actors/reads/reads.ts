@@ -66,10 +66,9 @@ export class ReadService {
     }
     const bytes = message.data.length + readBytes + keptBytes(message, ['Content-Type'])
     if (!reads.enter(bytes)) {
-      return answers.answer(asker,
-        errorAnswer('OVERLOADED', 'too many reads wait at this node', {
-          retryAfterMs: overloadedMs,
-        }))
+      return answers.answer(asker, errorAnswer('OVERLOADED', 'too many reads wait at this node', {
+        retryAfterMs: overloadedMs,
+      }))
     }
     const data = new Uint8Array(message.data)
     const contentType = message.header('Content-Type')

@@ -301,7 +301,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     }
     const vacancy = member.vacancy()
     const { fault } = member.fitness
-    this.standsAside(vacancy && fault)
+    member.blockage.standsAside(vacancy && fault)
     if (vacancy && !this.context.peers.isTilted && !fault) {
       if (!this.mayPromote(this)) return
       replica.primaryLost(`epoch ${epoch} is over: ${vacancy}`)
@@ -314,15 +314,6 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
       known.forgetRejection()
     }
     join()
-  }
-
-  /** There is no primary, and this member is not a candidate, for that reason. */
-  private standsAside(reason: string | null): void {
-    const { blockage } = this.member
-    if (reason === null) return blockage.clear()
-    const blocked = `is not a candidate: ${reason}`
-    if (blockage.reason === null) this.context.ports.logger.warn({ space: this.space }, blocked)
-    blockage.because(blocked)
   }
 
   grantsRenewed(): void {

@@ -161,7 +161,8 @@ class JetStreamArbiter implements Arbiter {
     const answer = await this.#api('STREAM.MSG.GET', { last_by_subj: this.#subject(key) })
     if (answer.error?.err_code === apiError.messageNotFound) return null
     this.#check(answer)
-    const message = answer['message'] as { seq?: unknown; data?: unknown; hdrs?: unknown }
+    const message = answer['message'] as
+      | { seq?: unknown; data?: unknown; hdrs?: unknown }
       | undefined
     if (!Number.isSafeInteger(message?.seq)) {
       throw new ArbiterUnavailableError('JetStream sent a message without a sequence')

@@ -177,7 +177,8 @@ function brokenLevels(lost: readonly LostRecord[]): string[] {
   return levels.map((level) => {
     const of = broken.filter((one) => one.level === level)
     const [first] = of
-    return `${of.length} record(s) answered at ${level} are missing; ${first?.key} of epoch ${first?.epoch}, sequence ${first?.sequence}: ${first?.why}`
+    return `${of.length} record(s) answered at ${level} are missing; ${first?.key} of epoch `
+      + `${first?.epoch}, sequence ${first?.sequence}: ${first?.why}`
   })
 }
 

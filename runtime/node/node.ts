@@ -2,6 +2,7 @@
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { NodeActor } from '../../actors/node/node.js'
+import type { NodeActorOptions } from '../../actors/node/nodeOptions.js'
 import type { OpenArbiter } from '../../actors/ports/arbiter.js'
 import { BusConnectError } from '../../actors/ports/bus.js'
 import type { Bus } from '../../actors/ports/bus.js'
@@ -18,7 +19,9 @@ import type { MergeRules } from '../config/mergeRules.js'
 import { checkAgainstServer } from '../config/options.js'
 import type { Config } from '../config/options.js'
 import { createActorHost } from '../host/index.js'
+import type { ActorHostRuntime } from '../host/index.js'
 import { createMetrics } from '../http/metrics.js'
+import type { Metrics } from '../http/metrics.js'
 import { nodeRoutes } from '../http/nodeRoutes.js'
 import { startHttpServer } from '../http/server.js'
 import type { HttpServer } from '../http/server.js'
@@ -118,14 +121,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { telemetry } = metrics
   sink.onDropped = (lines) => telemetry.count('logLinesDropped', lines)
   const [finished, running] = [deferred<number>(), deferred<void>()]
-  const host = createActorHost({
-    node: id,
-    clock,
-    logger,
-    telemetry,
-    incarnation: () => node.context?.self.incarnation ?? 0,
-    onEscalation: (error) => node.fatal(error),
-  })
+  const host = hostOf(options, clock, telemetry, () => node)
   const traffic = new Traffic()
   const events = new NodeRecorder({ node: id, clock })
   const inspection = new InspectionService({
@@ -143,22 +139,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     cleanStopMs: config.stopMs,
     allowsChaos: options.chaos,
     settings: settingsOf(config),
-    ports: {
-      clock,
-      random,
-      logger,
-      telemetry,
-      host,
-      events,
-      bus: traffic.over(
-        checkedBus(natsBus({ ...options.nats, name: `engram ${id}` }, logger), config),
-      ),
-      openArbiter: arbiterOf(config),
-      frames: createFrameCodec(),
-      clients: createClientCodec(),
-      control: controlCodec(),
-      mergeRules: options.mergeRules,
-    },
+    ports: portsOf(options, { clock, random, telemetry, host, events, traffic }),
     requiresData: options.requiresData,
     boot: directoryOf(options, data, random, events, (error) => node.fatal(error)),
     status: report,
@@ -177,13 +158,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     },
   })
   if (options.http !== null) {
-    const bytes = shared(() => metrics.bytes(), metricsEveryMs)
-    http = await listen(options, options.http, {
-      ...nodeRoutes(whole, { ...metrics, bytes },
-        () => ({ state: node.state, reason: node.stateReason })),
-      '/events': eventsRoute(inspection.feed),
-    }, telemetry)
-    node.servesHttp(http.url)
+    const sources = { whole, metrics, feed: inspection.feed }
+    http = await serve(options, options.http, sources, node)
   }
   node.start()
   void options.stopRequested.then((reason) => node.drain(reason))
@@ -191,6 +167,71 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const page = http === null ? null : pageLink(http.url, options.http?.token ?? null)
   logger.info({ pid: process.pid, http: http?.url ?? null, data, version }, `${id} is ready`)
   return { status: () => report.head(), page, finished: finished.promise }
+}
+
+function hostOf(
+  { id, log: { logger } }: NodeOptions,
+  clock: SystemClock,
+  telemetry: Telemetry,
+  node: () => NodeActor,
+): ActorHostRuntime {
+  return createActorHost({
+    node: id,
+    clock,
+    logger,
+    telemetry,
+    incarnation: () => node().context?.self.incarnation ?? 0,
+    onEscalation: (error) => node().fatal(error),
+  })
+}
+
+interface HttpSources {
+  readonly whole: () => Promise<NodeStatusReport>
+  readonly metrics: Metrics
+  readonly feed: InspectionService['feed']
+}
+
+/** Serves status, metrics and the page, and tells the node the address. */
+async function serve(
+  options: NodeOptions,
+  at: NodeHttpOptions,
+  { whole, metrics, feed }: HttpSources,
+  node: NodeActor,
+): Promise<HttpServer> {
+  const bytes = shared(() => metrics.bytes(), metricsEveryMs)
+  const state = () => ({ state: node.state, reason: node.stateReason })
+  const routes = nodeRoutes(whole, { ...metrics, bytes }, state)
+  const all = { ...routes, '/events': eventsRoute(feed) }
+  const http = await listen(options, at, all, metrics.telemetry)
+  node.servesHttp(http.url)
+  return http
+}
+
+/** Parts of the process that its node shares with others. */
+interface Shared {
+  readonly clock: SystemClock
+  readonly random: SystemRandom
+  readonly telemetry: Telemetry
+  readonly host: ActorHostRuntime
+  readonly events: NodeRecorder
+  readonly traffic: Traffic
+}
+
+function portsOf(
+  { id, nats, config, mergeRules, log: { logger } }: NodeOptions,
+  { traffic, ...parts }: Shared,
+): NodeActorOptions['ports'] {
+  const bus = checkedBus(natsBus({ ...nats, name: `engram ${id}` }, logger), config)
+  return {
+    ...parts,
+    logger,
+    bus: traffic.over(bus),
+    openArbiter: arbiterOf(config),
+    frames: createFrameCodec(),
+    clients: createClientCodec(),
+    control: controlCodec(),
+    mergeRules,
+  }
 }
 
 function directoryOf(

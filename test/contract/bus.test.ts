@@ -220,11 +220,11 @@ function contract(name: string, open: () => Promise<Setup>): void {
       b.publish(message.reply ?? '', message.data, { headers: { H: message.header('H') ?? '' } })
     })
     await b.flush()
-    const answers = await within(5000,
-      Promise.all(
-        Array.from({ length: 500 }, (_, i) =>
+    const answers = await within(5000, Promise.all(
+      Array.from({ length: 500 },
+        (_, i) =>
           a.request('t.echo', bytes(String(i)), { timeoutMs: 3000, headers: { H: `h${i}` } })),
-      ))
+    ))
     assert.equal(answers.map((answer) => `${text(answer)} ${answer.header('H')}`),
       Array.from({ length: 500 }, (_, i) => `${i} h${i}`))
   })

@@ -210,12 +210,11 @@ x('a role that may not listen where its answers arrive gets an error with the re
 
 x('a request that is forbidden ends at once, with its subject', async () => {
   const asked = ['engram.v1.admin.n1', 'engram.v1.admin.n1', 'engram.v1.wal.demo.n1']
-  const errors = await within(1000,
-    Promise.all(
-      asked.map((subject) =>
-        rejection(open.writer.request(subject, bytes('?'), { timeoutMs: 60_000 }))
-      ),
-    ))
+  const errors = await within(1000, Promise.all(
+    asked.map((subject) =>
+      rejection(open.writer.request(subject, bytes('?'), { timeoutMs: 60_000 }))
+    ),
+  ))
   for (const [n, error] of errors.entries()) {
     assert.instance(error, ForbiddenError)
     assert.is((error as ForbiddenError).subject, asked[n])

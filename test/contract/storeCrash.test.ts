@@ -49,7 +49,7 @@ test.before.each(async (context) => {
 })
 test.after.each((context) => rm(context.directory, { recursive: true, force: true }))
 
-test('killed four times: at a position whose graph it holds, not below what it said', async (context,) => {
+test('killed four times: at a position whose graph it holds, not below what it said', async (context) => {
   const twin = new MemoryStore().space('twin')
   for (let round = 0; round < 4; round += 1) {
     const child = spawn(process.execPath, [fileURLToPath(import.meta.url)], {

@@ -130,7 +130,7 @@ test('property: exactly the latest are known by count, whatever the batches', as
   )
 })
 
-test('a few of many old keys are forgotten with each batch, and none is found late', async (context,) => {
+test('a few of many old keys are forgotten with each batch, and none is found late', async (context) => {
   const space = context.store.space('u1')
   const entries = logOf(Array.from({ length: 3000 }, (_, at) => ({ key: `k${at}`, gapMs: 1 })))
   await space.apply(entries)
@@ -144,7 +144,7 @@ test('a few of many old keys are forgotten with each batch, and none is found la
   }
 })
 
-test('after a restart, keys are found, whenever batches come while they are read', async (context,) => {
+test('after a restart, keys are found, whenever batches come while they are read', async (context) => {
   const entries = logOf(Array.from({ length: 9000 }, (_, at) => ({ key: `key-${at}`, gapMs: 0 })))
   await context.store.space('u1').apply(entries.slice(0, 6000))
   for (const isFirst of [true, false]) {

@@ -121,8 +121,8 @@ test('the same key again has the first answer and no second effect', async (clus
   assert.is(again.duplicate, true)
   assert.is(again.sequence, first.sequence)
   const together = await Promise.all(
-    Array.from({ length: 20 }, () =>
-      write(cluster, storeNode('raced'), { key: 'raced', ack: 'committed' })),
+    Array.from({ length: 20 },
+      () => write(cluster, storeNode('raced'), { key: 'raced', ack: 'committed' })),
   )
   assert.is(together.filter((answer) => !answer.duplicate).length, 1, 'one of 20 takes effect')
   assert.is(new Set(together.map((answer) => answer.sequence)).size, 1)
@@ -133,8 +133,8 @@ test('the same key again has the first answer and no second effect', async (clus
 test('requests of one connection are logged in their order', async (cluster) => {
   const count = 500
   const answers = await Promise.all(
-    Array.from({ length: count }, (_, n) =>
-      write(cluster, storeNode(`order-${n}`), { ack: n % 3 ? 'durable' : 'committed' })),
+    Array.from({ length: count },
+      (_, n) => write(cluster, storeNode(`order-${n}`), { ack: n % 3 ? 'durable' : 'committed' })),
   )
   for (const [n, answer] of answers.entries()) {
     const previous = answers[n - 1]

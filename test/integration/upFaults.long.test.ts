@@ -46,9 +46,7 @@ else scenario(test, onFullDisk, async (stage) => {
     // Lines for the logs, and changes for the arbiter: both have no room.
     for (let n = 0; n < 20; n += 1)
       await runCli(['promote', 'none', '--nats', nats], { seconds: 20 })
-        .catch(() =>
-          null
-        )
+        .catch(() => null)
     removeBallast(mount)
     await waitFor('a write to be committed', async () => {
       const write = ['write', 'demo', '--ack', 'committed', '--deadline', '2s', '--nats', nats,

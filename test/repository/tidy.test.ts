@@ -86,15 +86,16 @@ test('there is something to look at', () => {
 
 test('machines/ imports xstate and its siblings only', () => {
   none(
-    offending(files('machines', '.ts'), ({ from }) =>
-      from === 'xstate' || from.startsWith('xstate/') || from.startsWith('machines/')),
+    offending(files('machines', '.ts'),
+      ({ from }) =>
+        from === 'xstate' || from.startsWith('xstate/') || from.startsWith('machines/')),
   )
 })
 
 test('actors/ imports machines/, actors/ and xstate only', () => {
   none(
-    offending(files('actors', '.ts'), ({ from }) =>
-      /^(xstate$|xstate\/|machines\/|actors\/)/.test(from)),
+    offending(files('actors', '.ts'),
+      ({ from }) => /^(xstate$|xstate\/|machines\/|actors\/)/.test(from)),
   )
 })
 
@@ -170,9 +171,9 @@ test('no file imports itself by way of others, types included', () => {
     [from.replace(/\.js$/, '.ts'), from.replace(/\.js$/, '.tsx'), `${from}.ts`, `${from}.tsx`]
       .find((file) => known.has(file))
   const graph = new Map(
-    sources.map((file) => [file, imports(file).map(({ from }) =>
-      fileOf(from)
-    ).filter((at) => at !== undefined)]),
+    sources.map((
+      file,
+    ) => [file, imports(file).map(({ from }) => fileOf(from)).filter((at) => at !== undefined)]),
   )
   assert.ok([...graph.values()].flat().length > 500, 'imports are found')
   const done = new Set<string>()

@@ -61,9 +61,8 @@ export function Notices() {
       )}
       {total > 0 && (
         <p class="notice weak">
-          {countText(total)} inspection {total === 1 ? 'event' : 'events'} of {lost.map(({ id }) =>
-            id
-          )
+          {countText(total)} inspection {total === 1 ? 'event' : 'events'} of{' '}
+          {lost.map(({ id }) => id)
             .join(', ')} {total === 1 ? 'was' : 'were'}{' '}
           dropped, so that no node has to wait for a viewer.
         </p>

@@ -70,7 +70,8 @@ test('a record that needs an operator is alerted once, until it can be read', ()
 
 test('a blockage is alerted once per reason, and again after there was a primary', () => {
   const alerts: string[] = []
-  const blockage = new Blockage((kind, fields, message) => alerts.push(`${kind}: ${message}`))
+  const blockage = new Blockage((kind, fields, message) => alerts.push(`${kind}: ${message}`),
+    () => undefined)
   blockage.because('n1 is not in sync')
   blockage.alert('n1 is not in sync')
   blockage.clear()

@@ -185,8 +185,8 @@ test('property: fields in any order, repeated, cut and torn', () => {
 
 test('property: hostile bytes', () => {
   fc.assert(
-    fc.property(fc.array(pieceArbitrary, { maxLength: 14 }), fc.boolean(), (pieces, begins) =>
-      same(Buffer.from(`${begins ? 'NATS/1.0\r\n' : ''}${pieces.join('')}`))),
+    fc.property(fc.array(pieceArbitrary, { maxLength: 14 }), fc.boolean(),
+      (pieces, begins) => same(Buffer.from(`${begins ? 'NATS/1.0\r\n' : ''}${pieces.join('')}`))),
     { numRuns: 3000 },
   )
   fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => same(bytes)), { numRuns: 500 })

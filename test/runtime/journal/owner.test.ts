@@ -139,8 +139,8 @@ owner('of fifty starts at once, in two network namespaces, exactly one runs', as
   await start(children, directory, false)
   await killed(children[0]!)
   const said = await Promise.all(
-    Array.from({ length: 50 }, (_, index) =>
-      start(children, directory, canUnshare && index % 2 === 1)),
+    Array.from({ length: 50 },
+      (_, index) => start(children, directory, canUnshare && index % 2 === 1)),
   )
   assert.is(said.filter((line) => line === 'owned').length, 1)
   for (const line of said) if (line !== 'owned') assert.match(line, /is in use by/)

@@ -46,9 +46,12 @@ export class ForkModel {
 
   apply(entry: LogEntry): void {
     const { operation, reconciliation } = entry
-    if (operation.type === 'EpochStart') { for (const fork of operation.forks ?? []) this.open(
+    if (operation.type === 'EpochStart') {
+      for (const fork of operation.forks ?? [])
+        this.open(
           fork,
-        ) } else if (operation.type === 'ForkNote') this.note(operation)
+        )
+    } else if (operation.type === 'ForkNote') this.note(operation)
     else {
       if (reconciliation) this.home(entry, operation, reconciliation)
       if (!reconciliation || reconciliation.outcome === 'merged') this.change(entry, operation)

@@ -32,12 +32,14 @@ async function leftBehind(
   const reports = old.space().member.store.reports().length
   cluster.weather = (from, to) => (from === old.id && to !== 'client' ? 'lost' : 0.2)
   const answers = await cluster.wait(
-    Promise.all(requests.map(({ body, key }) =>
-      cluster.client.request(subjects.write('demo'), Buffer.from(JSON.stringify(body)), {
-        timeoutMs: 8000,
-        headers: key === undefined ? {} : { 'Nats-Msg-Id': key },
-      })
-    )),
+    Promise.all(
+      requests.map(({ body, key }) =>
+        cluster.client.request(subjects.write('demo'), Buffer.from(JSON.stringify(body)), {
+          timeoutMs: 8000,
+          headers: key === undefined ? {} : { 'Nats-Msg-Id': key },
+        })
+      ),
+    ),
   )
   for (const { data } of answers) assert.match(Buffer.from(data).toString(), /"ok":true/)
   old.kill()

@@ -62,7 +62,7 @@ export const directoryMutants: readonly Mutant[] = [
     name: 'start-beside-a-living-process',
     why: 'Two processes on one directory overwrite what the other acknowledged.',
     edits: [{
-      file: 'actors/node/nodeRegistration.js',
+      file: 'actors/node/twins.js',
       find: 'throw livingTwin(self.node, decoded.ok ? decoded.value.incarnation : null);',
       replace: '',
     }],
@@ -73,7 +73,7 @@ export const directoryMutants: readonly Mutant[] = [
     name: 'speak-while-a-twin-may-live',
     why: 'A process that is stopped goes on within its lease, while the others succeed it.',
     edits: [{
-      file: 'actors/node/nodeRegistration.js',
+      file: 'actors/node/twins.js',
       find: 'if (isSilent && outwait)',
       replace: 'if (false)',
     }],

@@ -258,7 +258,7 @@ const clients: readonly Mutant[] = [
     why: 'Only with it is the write known when its salvage comes, or judged when it came before.',
     edits: [{
       file: 'runtime/client/spaceOutbox.js',
-      find: '[\'Engram-Origin\', `${origin.epoch}/${origin.sequence}`], ',
+      find: '[\'Engram-Origin\', `${origin.epoch}/${origin.sequence}`],',
       replace: '',
     }],
     scenarios: ['test:runtime/client/outbox'],

@@ -6,10 +6,10 @@ import type { Scenario } from './scenario.js'
 import type { Stage } from './stage.js'
 
 /** The arbiter answers these nodes nothing. */
-const deafTo =
-  (...nodes: string[]): Hindrances => (
-    { node },
-  ) => (nodes.includes(node) ? 'unreachable' : undefined)
+const deafTo = (...nodes: string[]): Hindrances =>
+(
+  { node },
+) => (nodes.includes(node) ? 'unreachable' : undefined)
 
 /** n2 is stopped, copied, started again, and follows; then more is committed. */
 async function copiedBefore(stage: Stage) {

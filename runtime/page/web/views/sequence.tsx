@@ -62,31 +62,7 @@ export function SequenceView() {
   const setLanes = (next: readonly Lane[]): void => amend({ lanes: next.map(nameOf).join(',') })
   return (
     <div class="sequence">
-      <div class="tools">
-        <AddLane lanes={lanes} onAdd={(lane) => setLanes([...lanes, lane])} />
-        <label>
-          Last{' '}
-          <select value={String(seconds)}
-            onChange={(event) => amend({ seconds: event.currentTarget.value })}
-          >
-            {spans.map((one) => <option key={one} value={one}>{one} s</option>)}
-          </select>
-        </label>
-        <fieldset>
-          <legend class="sr">Shown</legend>
-          {kinds.map((kind) => (
-            <label key={kind} class="check">
-              <input type="checkbox" checked={shown.has(kind)} onChange={() => {
-                const next = new Set(shown)
-                if (!next.delete(kind)) next.add(kind)
-                amend({ kinds: [...next].join(',') })
-              }} />
-              <i class={`dot ${kind}`} aria-hidden="true" />
-              {kindNames[kind]}
-            </label>
-          ))}
-        </fieldset>
-      </div>
+      <Tools lanes={lanes} setLanes={setLanes} seconds={seconds} shown={shown} />
       <div class="diagram" tabIndex={0} role="region" aria-label="Sequence diagram" ref={box}>
         <div class="lanes" style={{ paddingLeft: `${gutter}px` }}>
           {lanes.map((lane, index) => (
@@ -111,6 +87,41 @@ export function SequenceView() {
         </div>
         {diagram ?? <p class="empty">No messages or changes of these in the last {seconds} s.</p>}
       </div>
+    </div>
+  )
+}
+
+function Tools({ lanes, setLanes, seconds, shown }: {
+  readonly lanes: readonly Lane[]
+  readonly setLanes: (lanes: readonly Lane[]) => void
+  readonly seconds: number
+  readonly shown: ReadonlySet<string>
+}) {
+  return (
+    <div class="tools">
+      <AddLane lanes={lanes} onAdd={(lane) => setLanes([...lanes, lane])} />
+      <label>
+        Last{' '}
+        <select value={String(seconds)}
+          onChange={(event) => amend({ seconds: event.currentTarget.value })}
+        >
+          {spans.map((one) => <option key={one} value={one}>{one} s</option>)}
+        </select>
+      </label>
+      <fieldset>
+        <legend class="sr">Shown</legend>
+        {kinds.map((kind) => (
+          <label key={kind} class="check">
+            <input type="checkbox" checked={shown.has(kind)} onChange={() => {
+              const next = new Set(shown)
+              if (!next.delete(kind)) next.add(kind)
+              amend({ kinds: [...next].join(',') })
+            }} />
+            <i class={`dot ${kind}`} aria-hidden="true" />
+            {kindNames[kind]}
+          </label>
+        ))}
+      </fieldset>
     </div>
   )
 }
