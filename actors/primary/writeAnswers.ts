@@ -278,8 +278,13 @@ export class WriteAnswers {
    * epoch. They count as answered at once.
    */
   refuse(requests: readonly PendingWrite[], why: Refusal): void {
-    const open = requests.filter(({ answered }) => !answered)
-    for (const request of open) request.answered = true
+    const open: PendingWrite[] = []
+    // One at level `memory` is there twice while it waits for room and for the disk.
+    for (const request of requests) {
+      if (request.answered) continue
+      request.answered = true
+      open.push(request)
+    }
     if (open.length === 0) return
     this.refused.push({ requests: open, why, next: 0 })
     if (this.refused.size === 1) inSlices(this.clock, this.refuseNext, () => undefined)

@@ -138,6 +138,27 @@ test('the end of the epoch refuses what waits; a failed flush what is not writte
   assert.is(side.codeTo(second!), 'NOT_PRIMARY')
 })
 
+test('one that waits for room and for the disk is refused once, at the end and when late', async () => {
+  for (const refuse of [
+    (side: Path) => side.ingest.end('NOT_PRIMARY', 'handed over'),
+    (side: Path) => {
+      side.clock.advance(6000)
+      side.grantMs = 0
+      side.ingest.expire()
+    },
+  ]) {
+    const side = bounded({ maxLoss: { entries: 1 } })
+    side.journal.holdsWrites = true
+    const [, inFlight] = await writes(side, 2, 'memory')
+    const [buffered] = await writes(side, 1, 'memory')
+    refuse(side)
+    await side.journal.release()
+    const [one, two] = [inFlight!, buffered!].map((reply) => side.codeTo(reply))
+    assert.is(one, two)
+    assert.ok(['NOT_PRIMARY', 'ACK_TIMEOUT'].includes(one!), one)
+  }
+})
+
 test('while under-replicated: accepted, or waiting, or refused', async () => {
   const run = async (settings: Partial<SpaceSettings>) => {
     const side = bounded(settings)
