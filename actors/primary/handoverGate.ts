@@ -65,9 +65,9 @@ export class HandoverGate {
     return this.subscription !== null
   }
 
-  /** Whether no writes are held. */
+  /** Whether no writes are held, and the end of those that were forwarded is marked. */
   get isEmpty(): boolean {
-    return this.held.isEmpty
+    return this.held.isEmpty && this.mode !== 'forwarding'
   }
 
   private unsubscribe(): void {
@@ -170,11 +170,12 @@ export class HandoverGate {
   /**
    * Unsubscribes, and forwards held writes to the new primary, in order; then calls `onDone`. Goes
    * on when the epoch ends meanwhile, but not over another connection: if writes were lost with the
-   * first one, those behind them must not arrive.
+   * first one, those behind them must not arrive. Nor does it begin after the end: the first ones
+   * were refused then.
    */
   forwardHeld(nonce: string, onDone: () => void): void {
     this.unsubscribe()
-    if (this.mode === 'forwarding') return
+    if (this.isClosed) return
     this.mode = 'forwarding'
     const { answers, wire, ports: { clock } } = this.options.context
     const { life } = wire

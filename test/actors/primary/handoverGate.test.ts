@@ -107,6 +107,26 @@ test('held writes are forwarded in many turns, in order, and marked; then it is 
   assert.equal([refused.length, done, budget.usedBytes], [1, 1, 0])
 })
 
+test('while the end of what was forwarded is not marked, it is not empty', () => {
+  const { clock, gate, write, forwarded } = kit(1)
+  gate.hold()
+  for (const name of ['a', 'b', 'c']) write(name)
+  gate.forwardHeld('n', () => undefined)
+  assert.equal([forwarded, gate.isEmpty], [['a', 'b', 'c'], false])
+  clock.advance(0)
+  assert.equal([forwarded.at(-1), gate.isEmpty], ['end n', true])
+})
+
+test('once it has ended, nothing is forwarded: earlier writes were refused', () => {
+  const { clock, gate, write, forwarded, refused } = kit(1)
+  gate.hold()
+  for (const name of ['a', 'b', 'c', 'd', 'e']) write(name)
+  gate.close('over')
+  gate.forwardHeld('n', () => undefined)
+  clock.advance(0)
+  assert.equal([forwarded, refused.length], [[], 5])
+})
+
 test('what is left to forward when the connection is another one is refused', () => {
   const { clock, gate, write, reconnect, forwarded, refused } = kit(1)
   gate.hold()
