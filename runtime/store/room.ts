@@ -19,9 +19,12 @@ export class NoRoomError extends Error {
   }
 }
 
-/** With so much room left, a reading of the room is trusted for a while: a disk fills slower. */
+/**
+ * With so much room left, a reading of the room is trusted for a while. Writers fill it slower:
+ * some GB/s go into the page cache. Only room that another program reserves at once goes faster.
+ */
 const plentyBytes = 4 * 1024 * 1024 * 1024
-const trustedMs = 1000
+const trustedMs = 100
 
 /** Room on the disk of a store. */
 export class Room {

@@ -18,7 +18,7 @@ test('more records than the disk could hold are refused before lmdb sees them', 
   assert.is((error as NoRoomError).code, 'ENOSPC')
 })
 
-test('plenty of room is looked up once a second; little, each time', async () => {
+test('plenty of room is looked up ten times a second; little, each time', async () => {
   let [freeBytes, nowMs, readings] = [1e12, 0, 0]
   const room = new Room(async () => {
     readings += 1
@@ -26,7 +26,7 @@ test('plenty of room is looked up once a second; little, each time', async () =>
   }, () => nowMs)
   for (let i = 0; i < 10; i++) await room.assert(512)
   assert.is(readings, 1)
-  nowMs = 1000
+  nowMs = 100
   freeBytes = 1e9
   for (let i = 0; i < 10; i++) await room.assert(512)
   assert.is(readings, 11)
