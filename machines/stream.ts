@@ -109,8 +109,9 @@ const rewinding = ['countRewind', 'rewind'] as const
 
 /**
  * The primary's view of one replica. The cursor moves in plain code (replicaStream.ts, once per
- * batch). The chart gets measurements after acks and at every heartbeat, and decides whether the
- * replica has caught up, falls behind, is stalled, has to be rewound (go-back-n), or is gone.
+ * batch). The chart gets measurements at every heartbeat and after acks (while frames flow, after
+ * some together), and decides whether the replica has caught up, falls behind, is stalled, has to
+ * be rewound (go-back-n), or is gone.
  */
 export const streamMachine = machine.createMachine({
   id: 'stream',
