@@ -124,13 +124,19 @@ function changeRow(
   const what = changeText(event)
   return {
     atMs,
-    kind: event.type === 'transition' || event.type === 'actor' ? 'change' : 'failure',
+    kind: isChange(event) ? 'change' : 'failure',
     from: lane,
     to: lane,
     text: isOwn ? what : `${event.actor}: ${what}`,
     detail: 'reason' in event && event.reason !== null ? event.reason : what,
     count: 1,
   }
+}
+
+/** Else the event tells of a failure, which is drawn as one. */
+function isChange(event: InspectionStreamEvent): boolean {
+  return event.type === 'transition' || event.type === 'actor'
+    || (event.type === 'exit' && event.kind !== 'failed')
 }
 
 function changeText(event: Extract<InspectionStreamEvent, { actor: string }>): string {

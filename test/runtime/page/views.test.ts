@@ -145,6 +145,23 @@ test('messages lead from lane to lane, to the actor that takes them where it has
   assert.equal(rowsOf(items, lanes.slice(0, 1), new Set(['wal']), 100), [])
 })
 
+test('sequence: only an actor that fails is drawn as a failure', () => {
+  const script = new PageFrames()
+  const exit = { type: 'exit', actor: 'space.demo.promotion' } as const
+  script.events(0, 'n1', [
+    { ...exit, atMs: 100, kind: 'done' },
+    { ...exit, atMs: 200, kind: 'stopped' },
+    { ...exit, atMs: 300, kind: 'failed' },
+  ])
+  const lanes = [{ node: 'n1', actor: exit.actor }]
+  const rows = rowsOf(recorded(script).all, lanes, new Set(['change']), 100)
+  assert.equal(rows.map(({ kind, text }) => [kind, text]), [
+    ['change', 'ends (done)'],
+    ['change', 'ends (stopped)'],
+    ['failure', 'fails'],
+  ])
+})
+
 function space(primary: string | null): ClusterSpace {
   const member = (node: string, lagMs: number) => ({
     node,

@@ -78,7 +78,7 @@ function Last({ actor: { last } }: { readonly actor: ActorView }) {
           {clockText(last.atMs)}
         </button>{' '}
         <b>{words(last.event)}</b>
-        {guards.map((guard) => <code key={guard}>[{guard}]</code>)}
+        {guards.map((guard) => <code key={guard}>{` [${guard}]`}</code>)}
         <br />
         {stateText(last.from)} → {stateText(last.to)}
         {last.reason !== null && (

@@ -180,7 +180,7 @@ function RoleRow({ space, member, isGone, grantMs }: RoleProps) {
       <div class="role-head">
         <a href={hrefOf('charts', { node: member.node, actor: `space.${space.id}` })}>{space.id}</a>
         <span class={`badge ${role}`}>{roleTexts[role] ?? role}</span>
-        <span class="epoch">epoch {member.epoch ?? '-'}</span>
+        <span class="epoch">epoch {member.epoch ?? '–'}</span>
       </div>
       {!isGone && (
         <p class="facts" title={actor?.reason ?? member.reason}>
