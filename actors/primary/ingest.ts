@@ -306,6 +306,7 @@ export class Ingest implements FlushSource, Appender, DataPath {
     return {
       record: { type: 'frame', frame },
       bytes: frame.bytes.length,
+      requests: batch.requests.length,
       written: () => {
         log.noteWritten(frame)
         options.replicas.written()

@@ -14,7 +14,11 @@ class Source implements FlushSource {
   readonly calls: string[] = []
   readonly asked: number[] = []
 
-  constructor(private readonly name: string, readonly sizes: number[]) {}
+  constructor(
+    private readonly name: string,
+    readonly sizes: number[],
+    private readonly requests = 0,
+  ) {}
 
   take(maxBytes: number): FlushItem[] {
     this.asked.push(maxBytes)
@@ -23,6 +27,7 @@ class Source implements FlushSource {
     return [{
       record: confirm,
       bytes,
+      requests: this.requests,
       written: () => this.calls.push(`${this.name} written`),
       durable: () => this.calls.push(`${this.name} durable`),
       failed: () => this.calls.push(`${this.name} failed`),
@@ -51,6 +56,27 @@ test('one flush at a time; what comes meanwhile forms the next', async () => {
   assert.equal(done, [1, 2, 3, 4])
   assert.equal(journal.flushes.map((flush) => flush.length), [2, 2])
 })
+
+for (const [requests, waits] of [[1, false], [3, false], [8, true], [100, false]] as const) {
+  test(`after a flush for ${requests} requests the next one ${waits ? 'waits' : 'begins'}`, async () => {
+    const journal = new GateJournal()
+    const clock = new VirtualClock()
+    const commits = commitsOver(journal, clock)
+    const source = new Source('a', [10, 10], requests)
+    commits.mark(source)
+    await settle()
+    await clock.advanceAsync(1)
+    commits.mark(source)
+    await settle()
+    assert.is(journal.flushes.length, waits ? 1 : 2)
+    // 2 ms after the first one began, and not after it ended.
+    await clock.advanceAsync(1)
+    assert.is(journal.flushes.length, 2)
+    commits.mark(source)
+    await clock.advanceAsync(50)
+    assert.is(source.calls.filter((call) => call === 'a durable').length, 2)
+  })
+}
 
 test('a full flush leaves the other sources to the next', async () => {
   const journal = new GateJournal()

@@ -295,6 +295,8 @@ test('many that wait are refused in many turns, and none is answered positively 
   const now = side.clock.monotonicMs.bind(side.clock)
   const committed = Array.from({ length: 4 }, () => side.write({ 'Engram-Ack': 'committed' }))
   await settle()
+  // The next flush begins at once.
+  side.clock.advance(2)
   side.journal.holdsSyncs = true
   const inFlight = side.write()
   await settle()
