@@ -231,10 +231,30 @@ export class Followers {
     log.raiseSafe(safe)
     if (commit > log.commitSequence) member.commitUpTo(commit)
     replies.committed()
-    this.noticeTimer ??= member.context.ports.clock.setTimeout(() => {
-      this.noticeTimer = null
-      this.notice()
-    }, commitNoticeMs)
+    this.awaitFrames()
+  }
+
+  /** A commit is sent with the next frame, or in a notice if none comes for a while. */
+  private awaitFrames(): void {
+    const { clock } = this.options.member.context.ports
+    const now = clock.monotonicMs()
+    for (const { shipping } of this.followers.values()) shipping.committed(now)
+    this.noticeTimer ??= clock.setTimeout(() => this.noticeUnsent(), commitNoticeMs)
+  }
+
+  private noticeUnsent(): void {
+    const { clock } = this.options.member.context.ports
+    const now = clock.monotonicMs()
+    let oldestMs = Infinity
+    for (const { shipping } of this.followers.values()) {
+      oldestMs = Math.min(oldestMs, shipping.noticeUnsent(now - commitNoticeMs))
+    }
+    this.noticeTimer = oldestMs === Infinity
+      ? null
+      : clock.setTimeout(
+        () => this.noticeUnsent(),
+        Math.max(1, Math.ceil(oldestMs + commitNoticeMs - now)),
+      )
   }
 
   /**
@@ -281,11 +301,6 @@ export class Followers {
       if (isJoined) joined = Math.min(joined, known)
     }
     return { all, joined }
-  }
-
-  /** Sends the commit sequence to replicas that no frame has carried it to. */
-  private notice(): void {
-    for (const { shipping } of this.followers.values()) shipping.notice(false)
   }
 
   tick(): void {

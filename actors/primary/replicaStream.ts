@@ -61,6 +61,8 @@ export class ReplicaStream {
   private readonly account: Account
   private reading = false
   private sentCommit = 0
+  /** When the oldest commit that was not sent became known, monotonic; Infinity: all were sent. */
+  private unsentSinceMs = Infinity
 
   constructor(private readonly options: ReplicaStreamOptions) {
     this.lagBase = options.log.end.sequence
@@ -91,6 +93,7 @@ export class ReplicaStream {
     this.lagBase = after
     this.applied = 0
     this.sentCommit = 0
+    this.unsentSinceMs = Infinity
     this.isConfirmed = false
     this.rewind(after)
   }
@@ -192,9 +195,28 @@ export class ReplicaStream {
     this.options.send(this.options.frames.encodeWal(this.header(), null))
   }
 
+  /** Notes that the commit sequence has moved. */
+  committed(nowMs: number): void {
+    if (this.unsentSinceMs === Infinity) this.unsentSinceMs = nowMs
+  }
+
+  /**
+   * Sends a notice if a commit has waited for a frame since `beforeMs` or earlier. Returns since
+   * when another one waits, or Infinity.
+   */
+  noticeUnsent(beforeMs: number): number {
+    if (this.unsentSinceMs <= beforeMs) {
+      // A stream that does not flow yet begins with the present commit sequence.
+      this.unsentSinceMs = Infinity
+      this.notice(false)
+    }
+    return this.unsentSinceMs
+  }
+
   private header() {
     const { log, epoch, clock } = this.options
     this.sentCommit = log.commitSequence
+    this.unsentSinceMs = Infinity
     return {
       session: this.session,
       epoch,

@@ -184,6 +184,26 @@ test('a commit that was in no frame goes out as a notice, once', async () => {
   assert.is(sent.length, 2)
 })
 
+test('a commit waits for a frame, and for a notice from its own time on', async () => {
+  const { shipping, append, ack, sent, log } = kit()
+  shipping.begin(1, 0, 'd')
+  ack(0)
+  await append(1)
+  shipping.pump()
+  log.raiseCommit(1)
+  shipping.committed(100)
+  await append(1)
+  shipping.pump()
+  assert.is(shipping.noticeUnsent(200), Infinity, 'the frame has carried it')
+  log.raiseCommit(2)
+  shipping.committed(115)
+  shipping.committed(118)
+  assert.is(shipping.noticeUnsent(110), 115)
+  assert.equal(sent, ['1:1', '1:2'])
+  assert.is(shipping.noticeUnsent(115), Infinity)
+  assert.equal(sent, ['1:1', '1:2', 'notice 1 2'])
+})
+
 test('lag counts from the common point, not from acks that have not come yet', async () => {
   const { shipping, append, clock } = kit()
   await append(2)
