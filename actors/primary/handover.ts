@@ -21,7 +21,7 @@ export interface HandoverOptions {
 
 /** A planned handover: writes are drained, then one compare-and-set makes the target primary. */
 export class Handover {
-  to: NodeId | null = null
+  private target: NodeId | null = null
   /** Nonce of the record that names the target: by it the target knows forwarded writes. */
   private nonce = ''
   /** Set once the arbiter took a change during this handover: the last step needs its answer. */
@@ -31,16 +31,21 @@ export class Handover {
 
   constructor(private readonly options: HandoverOptions) {}
 
+  /** Member that is to be primary; null: no handover is under way. */
+  get to(): NodeId | null {
+    return this.target
+  }
+
   begin(to: NodeId): void {
     const { member, ingest } = this.options
-    this.to = to
+    this.target = to
     this.isArbiterHeard = false
     member.context.commits.mark(ingest)
     void this.hearArbiter(this.number += 1)
   }
 
   giveUp(): void {
-    this.to = null
+    this.target = null
   }
 
   stop(): void {

@@ -139,7 +139,7 @@ export class Ingest implements FlushSource, Appender, DataPath {
 
   /** Fails everything buffered behind a failed flush, since sequences are given in order. */
   flushFailed(): void {
-    this.replies.isDiskFailing = true
+    this.replies.diskFailed()
     this.view.drop()
     this.answeredInMemory = 0
     this.replies.unwritten(this.buffer.drop())
@@ -329,7 +329,7 @@ export class Ingest implements FlushSource, Appender, DataPath {
   private durable(batch: OpenBatch, frame: Frame, clockBefore: Record<string, number>): void {
     const { spaceLog: log, overlay, options: { context: { ports: { telemetry } } } } = this
     this.buffer.done(batch, frame)
-    this.replies.isDiskFailing = false
+    this.replies.diskFlushed()
     log.noteDurable(frame)
     if (this.replies.isOver) {
       this.replies.refuse(batch.requests, {

@@ -14,23 +14,17 @@ export class PendingWrite implements ReplyTarget {
   readonly reply: string | undefined
   readonly encoding: Encoding
   readonly settle: ((answer: WriteAnswer | ErrorAnswer) => void) | undefined
-  /** Its payload, until the request is durable. */
-  operations: readonly (Operation | ForkNote)[]
-  reconciliations: readonly Reconciliation[] | undefined
+  private payload: readonly (Operation | ForkNote)[]
+  private reconciliations: readonly Reconciliation[] | undefined
   readonly key: string | null
   readonly duplicate: boolean
-  answered = false
-  /** Number of its operations. */
-  count: number
-  /** Sequence of the last operation; expected, until the request is durable. */
-  last = 0
-  timestamp = 0
-  /** Set for a repeat: epoch under which the first one was logged. */
-  loggedEpoch: number | undefined = undefined
-  /** Number of its operations that lost against concurrent ones. */
-  quarantined: number
-  /** It repeats a key with another body. */
-  mismatch = false
+  private answered = false
+  private operationCount: number
+  private lastSequence = 0
+  private timestamp = 0
+  private firstEpoch: number | undefined = undefined
+  private losers: number
+  private hasOtherBody = false
 
   /**
    * `request` null: a repeat of one that is in the log already. Encoded bytes are not kept.
@@ -45,17 +39,51 @@ export class PendingWrite implements ReplyTarget {
     this.reply = asker.reply
     this.encoding = asker.encoding
     this.settle = asker.settle
-    this.operations = request === null ? none : request.operations
+    this.payload = request === null ? none : request.operations
     this.reconciliations = request === null ? undefined : request.reconciliations
     this.key = request === null ? null : request.key
     this.duplicate = request === null
-    this.count = this.operations.length
-    this.quarantined = request?.reconciliations ? losersOf(request.reconciliations) : 0
+    this.operationCount = this.payload.length
+    this.losers = request?.reconciliations ? losersOf(request.reconciliations) : 0
+  }
+
+  /** Its payload, until the request is durable. */
+  get operations(): readonly (Operation | ForkNote)[] {
+    return this.payload
+  }
+
+  get isAnswered(): boolean {
+    return this.answered
+  }
+
+  /** Number of its operations. */
+  get count(): number {
+    return this.operationCount
+  }
+
+  /** Sequence of the last operation; expected, until the request is durable. */
+  get last(): number {
+    return this.lastSequence
+  }
+
+  /** Set for a repeat: epoch under which the first one was logged. */
+  get loggedEpoch(): number | undefined {
+    return this.firstEpoch
+  }
+
+  /** Number of its operations that lost against concurrent ones. */
+  get quarantined(): number {
+    return this.losers
+  }
+
+  /** It repeats a key with another body. */
+  get isMismatch(): boolean {
+    return this.hasOtherBody
   }
 
   /** Sets where it is expected in the log. */
   place(last: number, timestamp: number): this {
-    this.last = last
+    this.lastSequence = last
     this.timestamp = timestamp
     return this
   }
@@ -64,20 +92,40 @@ export class PendingWrite implements ReplyTarget {
   repeats(
     { count, sequence, timestamp, epoch }: KeyRecord,
     quarantined: number,
-    mismatch: boolean,
+    isMismatch: boolean,
   ): this {
-    this.count = count
-    this.loggedEpoch = epoch
-    this.quarantined = quarantined
-    this.mismatch = mismatch
+    this.operationCount = count
+    this.firstEpoch = epoch
+    this.losers = quarantined
+    this.hasOtherBody = isMismatch
     return this.place(sequence, timestamp)
   }
 
   /** Frees its payload: it is durable, and an answer may wait for long. */
   stored(last: number): void {
-    this.last = last
-    this.operations = none
+    this.lastSequence = last
+    this.payload = none
     this.reconciliations = undefined
+  }
+
+  /** Notes that it has its answer, or is about to get it: there is no second one. */
+  markAnswered(): void {
+    this.answered = true
+  }
+
+  /** Returns the entry of one of its operations. */
+  entry(
+    index: number,
+    sequence: number,
+    epoch: number,
+    vectorClock: Readonly<Record<string, number>>,
+  ): LogEntry {
+    const { key: writeId, timestamp } = this
+    const operation = this.payload[index]!
+    const reconciliation = this.reconciliations?.[index]
+    return reconciliation === undefined
+      ? { sequence, epoch, timestamp, vectorClock, writeId, operation }
+      : { sequence, epoch, timestamp, vectorClock, writeId, operation, reconciliation }
   }
 }
 
@@ -114,7 +162,7 @@ export function entriesOf(
   for (const waiting of batch.requests) {
     for (let index = 0; index < waiting.operations.length; index += 1) {
       const vectorClock = { ...clockBefore, [component]: counted + sequence }
-      entries.push(entryOf(waiting, index, sequence, frame.epoch, vectorClock))
+      entries.push(waiting.entry(index, sequence, frame.epoch, vectorClock))
       sequence += 1
     }
     waiting.stored(sequence - 1)
@@ -125,23 +173,7 @@ export function entriesOf(
 /** Returns the request's entries with the sequences they are expected to get; without clocks. */
 export function expectedEntries(waiting: PendingWrite, epoch: number): LogEntry[] {
   const first = waiting.last - waiting.count + 1
-  return waiting.operations.map((_, index) =>
-    entryOf(waiting, index, first + index, epoch, noClock)
-  )
+  return waiting.operations.map((_, index) => waiting.entry(index, first + index, epoch, noClock))
 }
 
 const noClock = {}
-
-function entryOf(
-  { operations, reconciliations, key, timestamp }: PendingWrite,
-  index: number,
-  sequence: number,
-  epoch: number,
-  vectorClock: Readonly<Record<string, number>>,
-): LogEntry {
-  const operation = operations[index]!
-  const reconciliation = reconciliations?.[index]
-  return reconciliation === undefined
-    ? { sequence, epoch, timestamp, vectorClock, writeId: key, operation }
-    : { sequence, epoch, timestamp, vectorClock, writeId: key, operation, reconciliation }
-}

@@ -19,12 +19,16 @@ export interface PrimaryHealthOptions {
 export class PrimaryHealth {
   private isBufferFull = false
   private clockFault: string | null = null
-  /** Answers wait for room in the loss window, or did within the last heartbeat. */
-  isThrottled = false
+  private throttled = false
   private readonly relief: Relief
 
   constructor(private readonly options: PrimaryHealthOptions) {
     this.relief = new Relief(options)
+  }
+
+  /** Answers wait for room in the loss window, or did within the last heartbeat. */
+  get isThrottled(): boolean {
+    return this.throttled
   }
 
   /** Called last in a heartbeat: it may begin a handover. */
@@ -48,12 +52,12 @@ export class PrimaryHealth {
 
   private reportThrottled(isThrottled: boolean): void {
     // Sent each time: the chart forgets it during a handover.
-    if (isThrottled || this.isThrottled) {
+    if (isThrottled || this.throttled) {
       this.options.epoch.send(isThrottled
         ? { type: 'lossWindowFilled', reason: 'the loss window is as large as it may be' }
         : { type: 'lossWindowCleared', reason: 'there is room in the loss window' })
     }
-    this.isThrottled = isThrottled
+    this.throttled = isThrottled
   }
 
   /** Clears the alert that was raised: this node is no longer primary. */

@@ -41,19 +41,16 @@ const readBytes = 1024 * 1024
  * bounded window between. Nothing is kept beyond it: the journal is read as acks come in.
  */
 export class ReplicaStream {
-  session = 0
-  sent = 0
-  acked = 0
-  applied = 0
-  digest = ''
-  /** Monotonic time at which the present session began. */
-  joinedAtMs = -Infinity
+  private sessionNumber = 0
+  private lastSent = 0
+  private durable = 0
+  private appliedUpTo = 0
+  private begunAtMs = -Infinity
   /** Common point at the join. It counts for the lag, but not as progress: only acks do. */
   private lagBase: number
-  /** Disk id that the member joined with. */
-  disk = ''
+  private joinedDisk = ''
   /** The member has acknowledged in the last session, which may be over. */
-  isHeard = false
+  private isHeard = false
   /** The member has acknowledged in this session: it is subscribed, so frames reach it. */
   private isConfirmed = false
   private inFlight: InFlight[] = []
@@ -67,6 +64,36 @@ export class ReplicaStream {
   constructor(private readonly options: ReplicaStreamOptions) {
     this.lagBase = options.log.end.sequence
     this.account = options.budget.account('windows')
+  }
+
+  /** Number of the present session; 0: there is none. */
+  get session(): number {
+    return this.sessionNumber
+  }
+
+  /** Last sequence that was sent. */
+  get sent(): number {
+    return this.lastSent
+  }
+
+  /** Sequence up to which the replica has acknowledged that it has all durably. */
+  get acked(): number {
+    return this.durable
+  }
+
+  /** Sequence up to which the replica has acknowledged that it has applied all. */
+  get applied(): number {
+    return this.appliedUpTo
+  }
+
+  /** Monotonic time at which the last session began. */
+  get joinedAtMs(): number {
+    return this.begunAtMs
+  }
+
+  /** Disk id that the member joined with. */
+  get disk(): string {
+    return this.joinedDisk
   }
 
   get isJoined(): boolean {
@@ -85,13 +112,13 @@ export class ReplicaStream {
 
   /** Begins a session: progress starts at zero, the cursor after the common point. */
   begin(session: number, after: number, disk: string): void {
-    this.session = session
-    this.joinedAtMs = this.options.clock.monotonicMs()
-    this.disk = disk
-    this.acked = 0
+    this.sessionNumber = session
+    this.begunAtMs = this.options.clock.monotonicMs()
+    this.joinedDisk = disk
+    this.durable = 0
     this.isHeard = false
     this.lagBase = after
-    this.applied = 0
+    this.appliedUpTo = 0
     this.sentCommit = 0
     this.unsentSinceMs = Infinity
     this.isConfirmed = false
@@ -99,13 +126,13 @@ export class ReplicaStream {
   }
 
   rewind(to: number): void {
-    this.sent = to
+    this.lastSent = to
     this.emptyWindow()
     this.pump()
   }
 
   stop(): void {
-    this.session = 0
+    this.sessionNumber = 0
     this.emptyWindow()
   }
 
@@ -127,10 +154,9 @@ export class ReplicaStream {
     if (ack.durableSequence > this.options.log.end.sequence) return false
     this.isConfirmed = true
     this.isHeard = true
-    if (ack.durableSequence > this.acked) this.acked = ack.durableSequence
-    if (this.sent < this.acked) this.sent = this.acked
-    this.applied = Math.max(this.applied, ack.appliedSequence)
-    if (ack.digest) this.digest = ack.digest
+    this.durable = Math.max(this.durable, ack.durableSequence)
+    this.lastSent = Math.max(this.lastSent, this.durable)
+    this.appliedUpTo = Math.max(this.appliedUpTo, ack.appliedSequence)
     let [done, left] = [0, 0]
     for (const { last, bytes } of this.inFlight) {
       if (last > this.acked) break
@@ -179,7 +205,7 @@ export class ReplicaStream {
 
   private ship(frame: Frame): void {
     this.options.send(this.options.frames.encodeWal(this.header(), frame))
-    this.sent = frame.last
+    this.lastSent = frame.last
     this.inFlight.push({ last: frame.last, bytes: frame.bytes.length })
     this.fly(frame.bytes.length)
   }

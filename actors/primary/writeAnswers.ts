@@ -58,10 +58,8 @@ interface Refused {
  * positively only while the lease is valid and the epoch goes on (I2).
  */
 export class WriteAnswers {
-  /** Set when the epoch is over: nothing is answered positively any more. */
-  isOver = false
-  /** Set when the last flush failed: until one succeeds, `memory` too waits for durability. */
-  isDiskFailing = false
+  private hasEnded = false
+  private hasFlushFailed = false
   /** Durable writes that wait for the commit, in the order of the log. */
   private uncommitted: PendingWrite[] = []
   private readonly duplicates = new LevelWaiters()
@@ -90,6 +88,24 @@ export class WriteAnswers {
     this.bound = new LossBound({ log, clock, epoch, inSync })
   }
 
+  /** Set when the epoch is over: nothing is answered positively any more. */
+  get isOver(): boolean {
+    return this.hasEnded
+  }
+
+  /** Set when the last flush failed: until one succeeds, `memory` too waits for durability. */
+  get isDiskFailing(): boolean {
+    return this.hasFlushFailed
+  }
+
+  diskFailed(): void {
+    this.hasFlushFailed = true
+  }
+
+  diskFlushed(): void {
+    this.hasFlushFailed = false
+  }
+
   /** Set while no request waits for a level, or for its refusal. */
   get isIdle(): boolean {
     return this.uncommitted.length === 0 && this.duplicates.size === 0 && this.held.size === 0
@@ -99,7 +115,7 @@ export class WriteAnswers {
   /** Answers a request whose entries are durable, unless it waits for the commit. */
   durable(waiting: PendingWrite): void {
     if (waiting.level !== 'committed') this.reached(waiting)
-    else if (!waiting.answered) this.uncommitted.push(waiting)
+    else if (!waiting.isAnswered) this.uncommitted.push(waiting)
   }
 
   /** Answers a write whose key is known with its first sequence, once that has the level. */
@@ -221,20 +237,20 @@ export class WriteAnswers {
   /** Called once per heartbeat: fails writes that waited too long for their level. */
   expire(unflushed: readonly PendingWrite[]): void {
     const limit = this.clock.monotonicMs() - this.options.context.settings.ackTimeoutMs
-    const isLate = ({ answered, takenAtMs }: PendingWrite): boolean =>
-      !answered && takenAtMs < limit
+    const isLate = ({ isAnswered, takenAtMs }: PendingWrite): boolean =>
+      !isAnswered && takenAtMs < limit
     const late = this.duplicates.takeWhere(isLate)
     const waiting = [...unflushed, ...this.held, ...this.uncommitted].filter(isLate)
     this.refuse([...waiting, ...late], unknownLevel('the level was not reached in time'))
-    this.uncommitted = this.uncommitted.filter(({ answered }) => !answered)
-    for (const one of this.held) if (one.answered) this.held.delete(one)
+    this.uncommitted = this.uncommitted.filter(({ isAnswered }) => !isAnswered)
+    for (const one of this.held) if (one.isAnswered) this.held.delete(one)
     this.releaseHeld()
     this.tally()
   }
 
   /** Answers a request that has its level, unless it was answered. */
   reached(waiting: PendingWrite): void {
-    if (waiting.answered) return
+    if (waiting.isAnswered) return
     if (waiting.level === 'committed' && this.tooFewInSync) {
       return this.refuse([waiting], unknownLevel('members fell out of sync'))
     }
@@ -245,7 +261,7 @@ export class WriteAnswers {
       return
     }
     this.held.delete(waiting)
-    waiting.answered = true
+    waiting.markAnswered()
     this.answer(waiting)
   }
 
@@ -255,7 +271,7 @@ export class WriteAnswers {
     message: string,
     unflushed: readonly PendingWrite[],
   ): void {
-    this.isOver = true
+    this.hasEnded = true
     const waiting = [
       ...this.held,
       ...this.uncommitted,
@@ -281,8 +297,8 @@ export class WriteAnswers {
     const open: PendingWrite[] = []
     // One at level `memory` is there twice while it waits for room and for the disk.
     for (const request of requests) {
-      if (request.answered) continue
-      request.answered = true
+      if (request.isAnswered) continue
+      request.markAnswered()
       open.push(request)
     }
     if (open.length === 0) return
@@ -335,7 +351,8 @@ export class WriteAnswers {
   private answer(waiting: PendingWrite): void {
     if (!waiting.reply && !waiting.settle) return
     const { epoch, options } = this
-    const { last: sequence, count, level, duplicate, loggedEpoch, quarantined, mismatch } = waiting
+    const { last: sequence, count, level, duplicate, loggedEpoch, quarantined, isMismatch } =
+      waiting
     if (this.isOver || !epoch.lease.valid()) {
       this.fail(waiting, 'LEASE_LAPSED', 'the lease lapsed before the answer', 0, sequence)
       return
@@ -352,7 +369,7 @@ export class WriteAnswers {
       node: epoch.node,
       duplicate,
       ...(loggedEpoch !== undefined && { loggedEpoch }),
-      ...(mismatch && { mismatch }),
+      ...(isMismatch && { mismatch: true }),
       ...(quarantined > 0 && { quarantined }),
     }
     this.answeredUpTo = Math.max(this.answeredUpTo, sequence)

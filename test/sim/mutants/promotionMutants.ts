@@ -91,7 +91,7 @@ export const promotionMutants: readonly Mutant[] = [
         file: 'actors/primary/handover.js',
         find: 'if (settlement.kind !== \'applied\') {',
         replace: 'if (settlement.kind !== \'applied\') { epoch.givenAway = false; '
-          + 'this.to = null; this.options.gate.open(); return;',
+          + 'this.target = null; this.options.gate.open(); return;',
       },
     ],
     scenarios: ['handover-applied-late'],
