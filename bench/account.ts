@@ -19,7 +19,7 @@ export interface Usage {
   readonly cpuMsPerSecond: number
   /** Voluntary context switches per second; kinds mean something for Node's processes only. */
   readonly wakesPerSecond: Readonly<Record<ThreadKind, number>>
-  /** Of V8's own threads: compilation and garbage collection. */
+  /** CPU of V8's own threads: compilation and garbage collection. */
   readonly othersCpuMsPerSecond: number
   /** Flushes of the journal, where the process counts them. */
   readonly batchesPerSecond: number | null
@@ -34,7 +34,7 @@ export function takeSnapshot(pids: Pids): Snapshot {
   }
 }
 
-/** Of the time between two snapshots; threads that have ended in between are left out. */
+/** Use between two snapshots; threads that have ended in between are left out. */
 export function accountBetween(before: Snapshot, after: Snapshot): Account {
   const seconds = (after.atMs - before.atMs) / 1000
   return byRole((role) => {
@@ -53,7 +53,7 @@ export function accountBetween(before: Snapshot, after: Snapshot): Account {
       })
     })
     const { main, pool, others } = sum.wakes
-    // Without /proc there is nothing to tell, rather than nothing used.
+    // Without /proc there is nothing to report, rather than nothing used.
     const measured = processes.every((threads) => threads.length > 0) ? 1 : NaN
     return {
       processes: processes.length,
@@ -84,7 +84,7 @@ export function withBatches(
   })
 }
 
-/** Of all processes of a role together. */
+/** Numbers for all processes of a role together. */
 export type Counts = Readonly<Partial<Record<Role, number>>>
 
 /** CPU of all servers, ms per second; the load is none. */

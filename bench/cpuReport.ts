@@ -127,7 +127,7 @@ function ofIdle(results: Results, system: string, value: (account: Account) => n
   return median((results.idle[system] ?? []).map((account) => value(account)))
 }
 
-/** Of a core; from ms per second. */
+/** Share of a core, from ms per second. */
 function percent(msPerSecond: number): string {
   return Number.isFinite(msPerSecond) ? `${(msPerSecond / 10).toFixed(1)} %` : '–'
 }

@@ -17,7 +17,7 @@ import { childrenOf } from './proc.js'
 import { freePort, Proc, temporaryDirectory } from './processes.js'
 import type { Target } from './target.js'
 
-/** Of this checkout. */
+/** Compiled code of this checkout. */
 const ownDist = fileURLToPath(new URL('..', import.meta.url))
 const cliFileIn = (dist: string): string => join(dist, 'runtime', 'cli', 'main.js')
 const readyMs = 60_000

@@ -35,7 +35,7 @@ class Floor {
     this.#waiting.push(message)
     if (this.#flushing || this.#scheduled) return
     this.#scheduled = true
-    // What came in the same read of the socket goes into the same batch.
+    // Messages that came in one read of the socket go into one batch.
     queueMicrotask(() => this.#flush())
   }
 

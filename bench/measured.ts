@@ -83,13 +83,13 @@ export async function measureLoad(
   }
 }
 
-/** Of all these systems at the same time, nothing being asked of any of them. */
+/** Measures all these systems at the same time, while none of them has a load. */
 export async function measureIdle(
   targets: readonly Target[],
   seconds: number,
 ): Promise<Map<string, Account>> {
   const pids = await Promise.all(targets.map((target) => target.pids()))
-  // What the last load left to do is done first.
+  // Work that the last load left is done first.
   await delay(restMs)
   const before = pids.map(takeSnapshot)
   await delay(seconds * 1000)

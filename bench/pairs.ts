@@ -26,7 +26,7 @@ export interface Comparison {
 export interface Ratio {
   readonly own: number
   readonly other: number
-  /** Of this checkout to the other commit: median and quartiles over the pairs. */
+  /** Ratio of this checkout to the other commit: median and quartiles over the pairs. */
   readonly median: number
   readonly low: number
   readonly high: number

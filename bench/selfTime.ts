@@ -26,8 +26,8 @@ export interface SelfTimes {
 }
 
 /**
- * The folder of a function: `actors/primary`, `runtime/journal`, `package nats`, `node:net`. What
- * has no file is V8's own, `(garbage collector)`, or a binding of Node's, `native writev`.
+ * The folder of a function: `actors/primary`, `runtime/journal`, `package nats`, `node:net`.
+ * Without a file it is V8's own, `(garbage collector)`, or a binding of Node's, `native writev`.
  */
 export function topicOf({ functionName, url }: CallFrame): string {
   const inPackage = /^.*\/node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url)?.[1]

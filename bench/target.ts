@@ -1,10 +1,10 @@
-/** What the benchmark knows of a system that it loads, and of a load. */
+/** Properties of a system that the benchmark loads, and of a load. */
 import type { AckLevel } from '../machines/protocol/messages.js'
 import type { Counts, Pids } from './account.js'
 
 /** A place where the load sends its writes to. */
 export interface Endpoint {
-  /** Of a NATS server, or `redis://HOST:PORT`. */
+  /** URL of a NATS server, or `redis://HOST:PORT`. */
   readonly url: string
   readonly subject: string
   /** The beginning of a positive answer. */

@@ -37,8 +37,8 @@ const looking = 'checks that no other process uses the directory'
 const dialling = { entry: dial, on: { connectFailed: [refused, failed, ignored] } } as const
 
 /**
- * Dialling after the bus has taken this node before. What it refuses now (users, passwords or
- * limits that were reloaded) an operator may mend, so the node goes on dialling.
+ * Dialling after the bus has taken this node before. An operator may mend the cause of a refusal
+ * (users, passwords or limits that were reloaded), so the node goes on dialling.
  */
 const redialling = { entry: dial, on: { connectFailed: [failed, ignored] } } as const
 
@@ -243,7 +243,7 @@ export const nodeMachine = nodeSetup.createMachine({
     },
     draining: {
       initial: 'handingOver',
-      // One deadline for the whole stop. What is not done by then is not done.
+      // One deadline for the whole stop: the rest is given up then.
       after: {
         cleanStop: {
           target: 'failed',

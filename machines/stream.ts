@@ -10,7 +10,7 @@ export interface StreamInput {
 
 export interface StreamContext extends StreamInput {
   session: number
-  /** Where the session began: earlier entries, which the member had, are never sent. */
+  /** Sequence at which the session began: earlier entries, which the member had, are never sent. */
   common: number
   /** Sequences of the present session: acked <= sent <= end. */
   acked: number

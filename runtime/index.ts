@@ -1,4 +1,4 @@
-/** What programs that use Engram import. */
+/** Exports for programs that use Engram. */
 export * from './client/index.js'
 export { checkConfig, ConfigError, defaultConfig, options } from './config/options.js'
 export type { Config, ConfigFault, OptionName } from './config/options.js'

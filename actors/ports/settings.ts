@@ -35,7 +35,7 @@ export interface ActorSettings extends ProtocolTimes {
 
 const MiB = 1024 * 1024
 
-/** Of every option that has a setting here; a node's memory budget goes by its process. */
+/** Defaults of the options that have a setting here; a node's memory budget goes by its process. */
 export const defaultSettings: ActorSettings = {
   ...defaultTimes,
   frameBytesMax: 512 * 1024,

@@ -2,7 +2,7 @@ import type { GroupCommit } from '../log/groupCommit.js'
 import type { SpaceLog } from '../log/spaceLog.js'
 import { JournalFullError } from '../ports/journal.js'
 
-/** What was answered to writers. */
+/** Answers that writers have got. */
 export interface Answered {
   /** Highest sequence that was answered, also at level `memory`. */
   readonly highestAnswered: number

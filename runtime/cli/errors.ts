@@ -13,7 +13,7 @@ import { TokenFileError } from '../http/token.js'
 import { CliError, exit, RemediedError } from './context.js'
 
 export interface Ending {
-  /** Of the cluster, its client or the system; USAGE or FAILED if there is none. */
+  /** Code of the cluster, its client or the system; USAGE or FAILED if there is none. */
   readonly code: string
   readonly message: string
   /** The message for people: with the code if that is one of the cluster or its client. */

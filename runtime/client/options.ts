@@ -1,4 +1,4 @@
-/** What callers of the client give, and what they get. */
+/** Options and results of the client. */
 import type { FateValue, HistoryValue, Query, ReadAnswer } from '../../actors/ports/clientApi.js'
 import type { MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
 import type { LogEntry } from '../../machines/log/entries.js'

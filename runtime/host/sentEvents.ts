@@ -7,7 +7,7 @@ export interface SentEvent {
   readonly actor: string
   readonly from: Sender
   readonly type: string
-  /** Of an ask. */
+  /** Set for an ask. */
   readonly replyTo: unknown
 }
 

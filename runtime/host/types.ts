@@ -101,7 +101,7 @@ export interface RemoteExit {
   readonly kind: ExitKind | 'unknown' | 'nodeDown'
 }
 
-/** Where the answer to an asked event goes. Plain data: it may be passed on to another actor. */
+/** Destination of the answer to an ask. Plain data: it may be passed on to another actor. */
 export interface ReplyTo {
   readonly node: string
   readonly ask: number

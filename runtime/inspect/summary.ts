@@ -1,7 +1,7 @@
 /**
  * Summary of an actor's context for inspectors: numbers, booleans, and terms of the protocol.
  * Contents of memories are left out. A text is shown only if its key is known to hold a node, a
- * space, a state or a reason. Of any other text the length is shown.
+ * space, a state or a reason. Any other text is shown by its length.
  */
 
 /** Keys whose texts are names, states and reasons. */

@@ -70,8 +70,8 @@ export interface FlowFrame extends At {
   /** Entries that became durable at the primary, per second. */
   readonly writesPerSecond: number
   /**
-   * Time from the first write of a batch to its durable answer, counted for each of its writes. An
-   * upper bound, at most 19 % too high (buckets). Of the last second. null without a write.
+   * Time from the first write of a batch to its durable answer, counted for each of its writes, in
+   * the last second. An upper bound, at most 19 % too high (buckets). null without a write.
    */
   readonly ackMs: { readonly p50: number; readonly p99: number } | null
 }

@@ -37,9 +37,9 @@ export interface LmdbSpaceOptions {
   readonly number: number
   /** False until a transaction has written the space's number. */
   readonly registered: boolean
-  /** Of the store. */
+  /** Room of the store, which its spaces share. */
   readonly room: Room
-  /** Of the store. */
+  /** Reading of keys of the store, which its spaces share. */
   readonly reading: KeyReading
 }
 
