@@ -77,7 +77,7 @@ export function threadsOf(pid: number): ThreadSample[] {
 
 /**
  * The kinds of a Node process' threads, given in the order of their start. Node 24 names them;
- * before, they all bear the name of the process, and the order tells.
+ * before, they all bear the name of the process, and the order identifies them.
  */
 export function kindsOf(threads: readonly Pick<ThreadSample, 'name'>[]): ThreadKind[] {
   const hasNames = threads.some(({ name }) => name === 'libuv-worker')

@@ -111,7 +111,7 @@ function outcomeOf(
   return { path, passed, failed: 1, skipped, fault: `its tests passed, but exit code ${code}` }
 }
 
-/** The process group, and on Linux whatever left it (a daemon, a broker): told by the mark. */
+/** The process group, and on Linux whatever left it (a daemon, a broker): known by the mark. */
 function stopAll(child: ChildProcess, mark: string): void {
   const pids = child.pid === undefined ? [] : [-child.pid]
   for (const pid of [...pids, ...marked(mark)]) {
@@ -188,7 +188,7 @@ function runFile(
   })
 }
 
-function tell(file: string, result: { outcome: Outcome; output: string }, ms: number): void {
+function report(file: string, result: { outcome: Outcome; output: string }, ms: number): void {
   const { passed, failed, skipped, fault } = result.outcome
   const name = pathOf(file).replace(/\.test\.js$/, '')
   const seconds = (ms / 1_000).toFixed(1)
@@ -216,7 +216,7 @@ async function runStage(
       const { passed, failed, skipped } = result.outcome
       // A file without a test of that name is not worth a line.
       const isNotMeant = picked !== undefined && passed + failed === 0 && skipped > 0
-      if (!isNotMeant) tell(file, result, performance.now() - startedMs)
+      if (!isNotMeant) report(file, result, performance.now() - startedMs)
       outcomes.push(picked === undefined ? result.outcome : { ...result.outcome, skipped: 0 })
     }
   }

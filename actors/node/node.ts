@@ -285,7 +285,7 @@ export class NodeActor {
     records.attach(arbiter)
     this.options.program.onConnection(connection)
     const early = this.subscriptions.splice(0)
-    const status = { teller: this.options.status, names: this.listing!.names }
+    const status = { reporter: this.options.status, names: this.listing!.names }
     this.subscriptions.push(...listenAs(this, this.admin, status))
     peers.connected()
     for (const subscription of early) subscription.unsubscribe()

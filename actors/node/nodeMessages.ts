@@ -12,7 +12,7 @@ import type { StatusServiceOptions } from './statusService.js'
 export function listenAs(
   node: AdminNode,
   admin: AdminCommands,
-  of: Pick<StatusServiceOptions, 'teller' | 'names'>,
+  of: Pick<StatusServiceOptions, 'reporter' | 'names'>,
 ): BusSubscription[] {
   const context = node.context!
   const { wire, self: { node: name } } = context

@@ -2,7 +2,7 @@ import type { BusConnection } from '../ports/bus.js'
 import type { NodePorts, NodeProcessInput } from '../ports/node.js'
 import type { NodeDirectory } from '../ports/nodeDirectory.js'
 import type { ActorSettings } from '../ports/settings.js'
-import type { StatusTeller } from './statusService.js'
+import type { StatusReporter } from './statusService.js'
 
 /** The program around a node. */
 export interface NodeProgram {
@@ -24,7 +24,7 @@ export interface NodeActorOptions {
   readonly ports: Omit<NodePorts, 'journal' | 'store' | 'salvages'>
   readonly boot: NodeDirectory
   /** Makes the answers to `engram.v1.status.<node>`. */
-  readonly status: StatusTeller
+  readonly status: StatusReporter
   /** Answers to clients go to subjects below these. */
   readonly replyPrefixes: readonly string[]
 }

@@ -112,7 +112,7 @@ function commitsOf(
   calls: NodeCalls,
 ): GroupCommit {
   const { flushBytesMax, idleConfirmMs } = settings
-  const tell = (fault: string | null): void => {
+  const report = (fault: string | null): void => {
     if (fault === null) calls.healed()
     for (const space of calls.spaces()) space.journalFault(fault)
   }
@@ -127,8 +127,8 @@ function commitsOf(
     onSyncFailed: (error) => (error instanceof SyncFailedError
       ? calls.syncFailed(String(error))
       : calls.fatal(error)),
-    onFull: (error) => tell(error.message),
-    onHealed: () => tell(null),
+    onFull: (error) => report(error.message),
+    onHealed: () => report(null),
     hasRoom: calls.hasRoom,
   })
 }

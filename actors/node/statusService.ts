@@ -8,7 +8,7 @@ import type { SpaceActor } from '../space/space.js'
 import type { Sorted } from '../structures/sorted.js'
 
 /** Makes the status of a node, as JSON, in pieces that are cheap: the node, and each space. */
-export interface StatusTeller {
+export interface StatusReporter {
   /** A short answer for the discovery of nodes. */
   who(): object
   /** The node without its spaces. */
@@ -18,7 +18,7 @@ export interface StatusTeller {
 
 export interface StatusServiceOptions {
   readonly context: NodeContext
-  readonly teller: StatusTeller
+  readonly reporter: StatusReporter
   readonly spaces: ReadonlyMap<string, SpaceActor>
   /** Names of the spaces, sorted. */
   readonly names: Sorted<string>
@@ -80,7 +80,7 @@ export class StatusService {
     this.waiting.set(key, askers)
     status.push(() => {
       this.waiting.delete(key)
-      if (question.type === 'who') return this.send(askers, encode(this.options.teller.who()))
+      if (question.type === 'who') return this.send(askers, encode(this.options.reporter.who()))
       this.render(askers, this.pages(question))
     })
   }
@@ -112,8 +112,8 @@ export class StatusService {
   private *pages(
     { after, limit, space }: Extract<Question, { type: 'status' }>,
   ): Generator<undefined, Uint8Array> {
-    const { teller, spaces, context: { wire, settings } } = this.options
-    const head = JSON.stringify(teller.head()).slice(0, -1)
+    const { reporter, spaces, context: { wire, settings } } = this.options
+    const head = JSON.stringify(reporter.head()).slice(0, -1)
     const room = Math.min(settings.answerBytesMax, wire.maxPayload)
       - Buffer.byteLength(head) - envelopeBytes
     const members: string[] = []
@@ -123,7 +123,7 @@ export class StatusService {
     for (const name of space === null ? this.namesAfter(after) : [space]) {
       const held = spaces.get(name)
       if (!held) continue
-      const text = JSON.stringify(teller.member(held))
+      const text = JSON.stringify(reporter.member(held))
       bytes += Buffer.byteLength(text) + 1
       isMore = members.length >= limit || (bytes > room && members.length > 0)
       if (isMore) break

@@ -35,7 +35,7 @@ export class SideConnection {
   #dialledAtMs = -Infinity
   #isOver = false
   #liveness: Liveness | null = null
-  #isTold = false
+  #isReported = false
   /** The last attempt to dial failed, which was logged. */
   #hasFailed = false
   #listener: SideListener | null = null
@@ -71,9 +71,9 @@ export class SideConnection {
   /** More answers would only take memory: clients ask again. Logged once. */
   get isFull(): boolean {
     const { bufferedBytes } = this
-    if (bufferedBytes <= bufferedBytesMax) this.#isTold = false
-    else if (!this.#isTold) {
-      this.#isTold = true
+    if (bufferedBytes <= bufferedBytesMax) this.#isReported = false
+    else if (!this.#isReported) {
+      this.#isReported = true
       this.logger.warn({ bufferedBytes },
         'the NATS server does not read the answers of this node: new ones are dropped')
     }

@@ -132,7 +132,7 @@ async function run(context: Context, flags: UpFlags, chosen: Chosen): Promise<Ac
       chaos: flags.chaos ?? false,
       config: flags.config && resolve(flags.config),
       env: { ...env, ...(flags.playground ? { ENGRAM_CHAOS: '1' } : {}) },
-      tell: (line) => context.note(line),
+      show: (line) => context.note(line),
       isInterrupted: () => signals.seen > 0,
     })
     return await lead({ context, flags, chosen, settings, token, data, cluster, signals })

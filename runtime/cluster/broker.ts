@@ -63,7 +63,7 @@ export async function startBroker(options: ClusterOptions): Promise<Broker> {
     })
   const server = await launch(port)
   if (server.port !== wanted && wanted !== 0) {
-    options.tell(`Port ${wanted} is in use: NATS listens on ${server.port}.`)
+    options.show(`Port ${wanted} is in use: NATS listens on ${server.port}.`)
   }
   return new PrivateBroker(server, launch, authFile)
 }

@@ -8,7 +8,7 @@ export interface BrokerWatchOptions {
   readonly client: Pick<EngramClient, 'connection'>
   /** Directory whose file system is watched. */
   readonly data: string
-  readonly tell: (line: string) => void
+  readonly show: (line: string) => void
 }
 
 const lookMs = 1000
@@ -47,19 +47,19 @@ class BrokerWatch {
     try {
       await this.#judge()
     } catch (error) {
-      this.options.tell(`nats-server could not be started again: ${String(error)}`)
+      this.options.show(`nats-server could not be started again: ${String(error)}`)
     } finally {
       this.#isLooking = false
     }
   }
 
   async #judge(): Promise<void> {
-    const { data, client, broker, tell } = this.options
+    const { data, client, broker, show } = this.options
     const { bavail, bfree, bsize } = await statfs(data)
     // Root may use the reserved blocks.
     const room = (process.getuid?.() === 0 ? bfree : bavail) * bsize
     if (room < fullBytes) {
-      if (!this.#wasFull) tell(`The file system of ${data} is full: make room.`)
+      if (!this.#wasFull) show(`The file system of ${data} is full: make room.`)
       this.#wasFull = true
       this.#answers = 0
     }
@@ -69,7 +69,7 @@ class BrokerWatch {
       if (this.#answers >= answersMin) this.#wasFull = false
       return
     }
-    tell('There is room again, but nats-server does not serve: it is started again.')
+    show('There is room again, but nats-server does not serve: it is started again.')
     this.#answers = 0
     await broker.bounce(0)
   }

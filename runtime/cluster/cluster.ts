@@ -77,8 +77,8 @@ export class Cluster {
     const logs = [...nodes.map((node) => node.log), ...(broker.logFile ? [broker.logFile] : [])]
     this.#endWatches = [keepSmall(logs)]
     if (broker.pid === null) return
-    const { data, tell } = options
-    this.#endWatches.push(watchBroker({ broker, client, data, tell }))
+    const { data, show } = options
+    this.#endWatches.push(watchBroker({ broker, client, data, show }))
   }
 
   /**
@@ -268,31 +268,31 @@ export class Cluster {
       if (!runner || node.state !== 'stopped') continue
       node.adopt(runner, (death) => this.#died(node, death))
       this.#held.delete(node)
-      this.options.tell(`${node.id} runs again (pid ${runner.pid}), started by hand: it stops with `
+      this.options.show(`${node.id} runs again (pid ${runner.pid}), started by hand: it stops with `
         + 'the others.')
     }
   }
 
   #died(node: NodeProcess, death: NodeDeath): void {
     if (!this.#isUp || this.#stopping || this.#held.has(node)) return
-    const { tell, restart } = this.options
+    const { show, restart } = this.options
     this.#deaths.push({ node: node.id, pid: death.pid, how: death.how, atMs: Date.now() })
     if (this.#deaths.length > deathsMax) this.#deaths.shift()
     // Ended on request (drain, SIGTERM): nobody wants it started again.
     const isRequested = death.how === 'exit code 0'
     const who = `${node.id} (pid ${death.pid})`
-    tell(isRequested
+    show(isRequested
       ? `${who} has stopped, as requested.`
       // The cause is unknown for a process that is no child; its log is not here either.
       : death.how === 'ended'
       ? `${who} has ended.`
       : `${who} has died: ${death.how}. Its log: ${node.log}`)
     if (isRequested || !restart) {
-      tell(`It stays down. Start it again with:\n  ${node.command}`)
+      show(`It stays down. Start it again with:\n  ${node.command}`)
       return
     }
     const pauseMs = node.restartPauseMs()
-    tell(`Starting it again in ${pauseMs} ms (--restart).`)
+    show(`Starting it again in ${pauseMs} ms (--restart).`)
     setTimeout(() => {
       if (!this.#held.has(node)) this.startNode(node)
     }, pauseMs)
@@ -300,7 +300,7 @@ export class Cluster {
 
   #brokerDied(how: string): void {
     if (this.#stopping) return
-    this.options.tell(`${how}: nothing is served without it. Stop with Ctrl-C and start again; `
+    this.options.show(`${how}: nothing is served without it. Stop with Ctrl-C and start again; `
       + `its log: ${join(this.options.data, 'logs', 'nats.log')}`)
   }
 

@@ -26,7 +26,7 @@ export interface ClusterOptions {
   readonly config: string | undefined
   readonly env: Readonly<Record<string, string | undefined>>
   /** Shows a line to the operator, as it happens. */
-  readonly tell: (line: string) => void
+  readonly show: (line: string) => void
   /** The start is given up when it returns true. */
   readonly isInterrupted: () => boolean
 }

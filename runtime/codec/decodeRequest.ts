@@ -17,8 +17,8 @@ const REASON_LENGTH_MAX = 200
  */
 export function encodingOf(data: Uint8Array, contentType: string | undefined): Encoding {
   if (contentType !== undefined) {
-    const told = encodingNamed(contentType)
-    if (told !== undefined) return told
+    const named = encodingNamed(contentType)
+    if (named !== undefined) return named
   }
   const first = data[0] ?? 0
   const isMessagePack = (first >= 0x80 && first <= 0x9f) || (first >= 0xdc && first <= 0xdf)

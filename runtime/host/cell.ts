@@ -29,7 +29,7 @@ export interface CellHost {
    * Removes the cell, then calls onExit, the watchers, and, after a failure, parent or escalation.
    */
   over(cell: Cell, exit: ActorExit<AnyActorLogic>): void
-  tell(event: HostEvent, actor: string): void
+  notify(event: HostEvent, actor: string): void
   restarted(): void
   reply(answer: Reply): void
 }
@@ -288,7 +288,7 @@ export class Cell {
   /** Ends it as if it had thrown. Between two lives there is nothing to kill. */
   kill(reason: string): void {
     if (this.life === null || this.life.isOver) return
-    this.host.tell({ type: 'engram.kill', reason }, this.id)
+    this.host.notify({ type: 'engram.kill', reason }, this.id)
     this.fail(this.life, new ActorKilledError(this.id, reason))
   }
 
@@ -331,7 +331,7 @@ export class Cell {
     this.host.restarted()
     telemetry?.count('engram_host_restarts_total')
     logger.warn({ actor: this.id, error, attempt, delayMs }, 'actor failed and is restarted')
-    this.host.tell({ type: 'engram.restart', attempt, delayMs, error: messageOf(error) }, this.id)
+    this.host.notify({ type: 'engram.restart', attempt, delayMs, error: messageOf(error) }, this.id)
     this.restartTimer = clock.setTimeout(() => this.start(), delayMs)
   }
 

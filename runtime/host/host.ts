@@ -65,7 +65,7 @@ class Host implements ActorHostRuntime, CellHost {
     })
     if (options.inspect !== undefined) this.inspection.observe(options.inspect)
     this.deadLetters.listen((letter) => {
-      this.tell({ type: 'engram.deadLetter', letter }, letter.to.actor)
+      this.notify({ type: 'engram.deadLetter', letter }, letter.to.actor)
       this.returnToSender(letter)
     })
     if (options.bus !== undefined) this.attachBus(options.bus)
@@ -88,7 +88,7 @@ class Host implements ActorHostRuntime, CellHost {
       const siblings = this.below.get(parent) ?? new Set()
       this.below.set(parent, siblings.add(cell))
     }
-    this.tell({ type: 'engram.spawn', parent: parent ?? null }, id)
+    this.notify({ type: 'engram.spawn', parent: parent ?? null }, id)
     cell.start()
     return cell.handle as unknown as HostedActor<TLogic>
   }
@@ -154,7 +154,7 @@ class Host implements ActorHostRuntime, CellHost {
     const { id, spec } = cell
     if (this.cells.get(id) === cell) this.cells.delete(id)
     if (spec.parent !== undefined) this.below.get(spec.parent)?.delete(cell)
-    this.tell({ type: 'engram.exit', kind: exit.kind }, id)
+    this.notify({ type: 'engram.exit', kind: exit.kind }, id)
     const watchers = this.watchers.get(id)
     this.watchers.delete(id)
     let fault = this.safely(id, () => spec.onExit?.(exit))
@@ -166,8 +166,8 @@ class Host implements ActorHostRuntime, CellHost {
     else if (fault !== null) this.escalate(cell, fault)
   }
 
-  tell(event: HostEvent, actor: string): void {
-    if (this.inspection.isObserved) this.inspection.tell(event, actor)
+  notify(event: HostEvent, actor: string): void {
+    if (this.inspection.isObserved) this.inspection.notify(event, actor)
   }
 
   restarted(): void {
@@ -180,7 +180,7 @@ class Host implements ActorHostRuntime, CellHost {
     const error = new ActorFailedError(id, cause)
     this.escalations += 1
     this.telemetry?.count('engram_host_escalations_total')
-    this.tell(
+    this.notify(
       { type: 'engram.escalation', to: parent?.id ?? null, error: messageOf(cause) },
       id,
     )

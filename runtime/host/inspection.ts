@@ -23,7 +23,7 @@ export class Inspection {
 
   /** For createActor's `inspect`: undefined while nobody observes. */
   hookFor(actorId: string): ((event: InspectionEvent) => void) | undefined {
-    return this.isObserved ? (event) => this.tell(event, actorId) : undefined
+    return this.isObserved ? (event) => this.notify(event, actorId) : undefined
   }
 
   born(actor: AnyActor, actorId: string, withHook: boolean): void {
@@ -49,12 +49,12 @@ export class Inspection {
     }
   }
 
-  tell(event: InspectionEvent | HostEvent, actor: string): void {
+  notify(event: InspectionEvent | HostEvent, actor: string): void {
     for (const observer of this.observers) this.callObserver(observer, event, actor)
   }
 
   private hook(actor: AnyActor, actorId: string): void {
-    const subscription = actor.system.inspect((event) => this.tell(event, actorId))
+    const subscription = actor.system.inspect((event) => this.notify(event, actorId))
     this.hooked.set(actor, () => subscription.unsubscribe())
   }
 

@@ -191,7 +191,7 @@ interface HttpSources {
   readonly feed: InspectionService['feed']
 }
 
-/** Serves status, metrics and the page, and tells the node the address. */
+/** Serves status, metrics and the page, and gives the node its address. */
 async function serve(
   options: NodeOptions,
   at: NodeHttpOptions,

@@ -1,6 +1,6 @@
 /** Status of a node, gathered from its actors. */
 import type { NodeActor } from '../../actors/node/node.js'
-import type { StatusTeller } from '../../actors/node/statusService.js'
+import type { StatusReporter } from '../../actors/node/statusService.js'
 import type { SpaceActor } from '../../actors/space/space.js'
 import { forksStatusOf } from '../status/forks.js'
 import type { MemberRole, MemberStatus, NodeStatus, NodeStatusReport } from '../status/status.js'
@@ -24,7 +24,7 @@ const unheldMax = 100
 const roles: readonly string[] = ['primary', 'replica', 'promoting', 'recovering', 'damaged']
 
 /** Makes the status of a node, in pieces: with thousands of spaces it takes a second. */
-export class Report implements StatusTeller {
+export class Report implements StatusReporter {
   constructor(private readonly options: ReportOptions) {}
 
   who(): WhoAnswer {

@@ -40,7 +40,7 @@ interface Chunk {
   /** Bytes before the lines: the end of a torn line, and the notice of dropped lines. */
   readonly lead: number
   /** Number of dropped lines in the notice. */
-  readonly told: number
+  readonly reported: number
   written: number
 }
 
@@ -55,7 +55,7 @@ export class LogSink {
   #timer: NodeJS.Timeout | null = null
   /** The last line that was begun has no end. */
   #isTorn = false
-  #untold = 0
+  #unreported = 0
   #waiting: (() => void)[] = []
 
   /** Lines dropped so far. */
@@ -123,13 +123,13 @@ export class LogSink {
     }
     const lines = this.#lines.splice(0, count)
     this.#bytes -= bytes
-    const told = this.#untold
-    this.#untold = 0
+    const reported = this.#unreported
+    this.#unreported = 0
     const lead = Buffer.from(
-      (this.#isTorn ? '\n' : '') + (told === 0 ? '' : this.options.notice(told)),
+      (this.#isTorn ? '\n' : '') + (reported === 0 ? '' : this.options.notice(reported)),
     )
     const data = Buffer.concat([lead, Buffer.from(lines.join(''))])
-    return { data, lead: lead.length, told, written: 0 }
+    return { data, lead: lead.length, reported, written: 0 }
   }
 
   #writeOn(chunk: Chunk): void {
@@ -149,9 +149,9 @@ export class LogSink {
   }
 
   /** Called when all of it is written, or an error kept the rest back. */
-  #over({ data, lead, told, written }: Chunk): void {
+  #over({ data, lead, reported, written }: Chunk): void {
     if (written > 0) this.#isTorn = data[written - 1] !== lineFeed
-    if (written < lead) this.#untold += told
+    if (written < lead) this.#unreported += reported
     this.#chunk = null
     if (written < data.length) this.#drop(linesIn(data.subarray(Math.max(written, lead))))
     this.#pump()
@@ -159,7 +159,7 @@ export class LogSink {
 
   #drop(lines: number): void {
     this.dropped += lines
-    this.#untold += lines
+    this.#unreported += lines
     this.onDropped(lines)
   }
 }

@@ -63,7 +63,7 @@ test('the load is not among the servers', () => {
   assert.is(cpuPerWrite(measured({}), 'load'), 5000)
 })
 
-test('wakes are told per process of a role', () => {
+test('wakes are given per process of a role', () => {
   assert.is(wakesPerWrite(measured({}), 'replicas', 'main'), 1)
   assert.is(wakesPerWrite(measured({}), 'primary', 'main'), 4)
 })
@@ -85,7 +85,7 @@ test('a thread that began in between counts from nothing, one that ended does no
   assert.equal(all.primary, account.primary)
 })
 
-test('processes of which /proc tells nothing: not a number, rather than no use', () => {
+test('processes that /proc does not list: not a number, rather than no use', () => {
   const nothing: Snapshot = { atMs: 3000, threads: { primary: [[]] } }
   const { primary } = accountBetween({ ...nothing, atMs: 1000 }, nothing)
   assert.ok(Number.isNaN(primary?.cpuMsPerSecond))

@@ -11,7 +11,7 @@ test('without flags: all parts and systems, three repeats', () => {
   assert.is(command, 'npm run bench')
 })
 
-test('--only cpu measures each load once, unless it is told otherwise', () => {
+test('--only cpu measures each load once, unless an option says otherwise', () => {
   assert.is(parseOptions(['--only', 'cpu']).repeats, 1)
   assert.is(parseOptions(['--only', 'cpu,latency']).repeats, 3)
   assert.is(parseOptions(['--only', 'cpu', '--repeats', '5']).repeats, 5)

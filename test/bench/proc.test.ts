@@ -1,4 +1,4 @@
-/** Threads as /proc tells of them. */
+/** Threads as /proc lists them. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { childrenOf, kindsOf, parseListening, parseSchedstat, parseStat, parseVoluntary,

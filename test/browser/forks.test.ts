@@ -46,7 +46,7 @@ function reports(over: Partial<MemberStatus>): NodeStatusReport[] {
   ]
 }
 
-const books = forksStatusOf({
+const forks = forksStatusOf({
   openReportCount: 2,
   quarantineCount: 7,
   reports: () => [
@@ -58,11 +58,11 @@ const books = forksStatusOf({
 interface Shown {
   readonly browser: Browser
   readonly base: string
-  tell(over: Partial<MemberStatus>): void
+  change(over: Partial<MemberStatus>): void
 }
 
 async function setUp(stage: Stage): Promise<Shown> {
-  let over: Partial<MemberStatus> = { books }
+  let over: Partial<MemberStatus> = { books: forks }
   const hub = new PageHub({
     start: {
       source: 'up',
@@ -92,7 +92,7 @@ async function setUp(stage: Stage): Promise<Shown> {
     await server.close()
   })
   const browser = await startBrowser(stage)
-  return { browser, base: server.url, tell: (next) => {
+  return { browser, base: server.url, change: (next) => {
     over = next
   } }
 }
@@ -150,10 +150,10 @@ inBrowser('axe-core finds no serious fault, light and dark, wide and narrow', as
   }
 }, 60)
 
-inBrowser('where all is settled there is no panel', async ({ browser, base, tell }) => {
+inBrowser('where all is settled there is no panel', async ({ browser, base, change }) => {
   const { page } = await openPage(browser, base)
   await page.locator('[data-forks=demo]').waitFor()
-  tell({ books: null, maxLoss: null })
+  change({ books: null, maxLoss: null })
   await waitFor('the panel to go', async () => await page.locator('[data-forks]').count() === 0)
   await go(page, 'flow')
   assert.match(await page.locator('[data-plot="Loss window"] [role=img]')

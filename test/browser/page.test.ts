@@ -193,12 +193,12 @@ inBrowser('the promotion opens into its steps, with times and reasons', async ({
   await promotion.locator('button').first().click()
   const steps = promotion.locator(`tr[data-node=${past.winner}]`)
   await steps.first().waitFor()
-  const told = await steps.evaluateAll((rows) =>
+  const shown = await steps.evaluateAll((rows) =>
     rows.map((row) => (row as unknown as { dataset: { step: string } }).dataset.step)
   )
   const wanted = ['vacancy found', 'surveyed', 'vacancy proven', 'claimed', 'opened',
     'writes subscribed']
-  assert.equal(told.filter((step) => wanted.includes(step)), wanted, told.join(', '))
+  assert.equal(shown.filter((step) => wanted.includes(step)), wanted, shown.join(', '))
   assert.match(await promotion.innerText(), new RegExp(`Why ${past.winner}\\?`))
   assert.match(await promotion.innerText(), /noResponders|restarted/)
   await waitFor('it to be announced',

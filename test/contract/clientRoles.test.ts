@@ -225,10 +225,10 @@ test('on the command line it comes with what helps', async () => {
         ...env,
       },
     }))
-    const told = String(stderr.read() ?? '')
+    const shown = String(stderr.read() ?? '')
     assert.is(code, 1)
-    assert.match(told, says)
-    assert.ok(told.includes(remedy), told)
+    assert.match(shown, says)
+    assert.ok(shown.includes(remedy), shown)
   }
 })
 

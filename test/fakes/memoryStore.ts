@@ -29,7 +29,7 @@ export class MemorySpaceStore implements SpaceStore {
   ignoredCount = 0
   private readonly nodesById = new Map<string, NodeState>()
   private readonly edgesByName = new Map<string, EdgeState>()
-  private readonly books = new MemoryForkReports()
+  private readonly forkReports = new MemoryForkReports()
   private readonly keys = new Map<string, KeyRecord>()
   private keyTime: KeyTime = { epoch: 0, timestamp: 0, now: 0 }
   private lastWriteId: string | null = null
@@ -60,8 +60,8 @@ export class MemorySpaceStore implements SpaceStore {
     for (const { edge, version } of this.edgesByName.values()) {
       sum += hashOf(encodeEdge(slab, edge, version))
     }
-    for (const report of this.books.reports()) sum += hashOf(encodeReport(report))
-    for (const item of this.books.items()) sum += hashOf(encodeItem(item))
+    for (const report of this.forkReports.reports()) sum += hashOf(encodeReport(report))
+    for (const item of this.forkReports.items()) sum += hashOf(encodeItem(item))
     return digestText(sum)
   }
 
@@ -78,11 +78,11 @@ export class MemorySpaceStore implements SpaceStore {
   }
 
   origin(epoch: number, sequence: number): OriginRecord | undefined {
-    return this.books.origin({ epoch, sequence })
+    return this.forkReports.origin({ epoch, sequence })
   }
 
   reports(): readonly ForkReport[] {
-    return this.books.reports()
+    return this.forkReports.reports()
   }
 
   get openReportCount(): number {
@@ -90,19 +90,19 @@ export class MemorySpaceStore implements SpaceStore {
   }
 
   get quarantineCount(): number {
-    return this.books.itemCount
+    return this.forkReports.itemCount
   }
 
   quarantine(after: string): QuarantineItem[] {
     const from = after === '' ? { epoch: 0, sequence: 0 } : originOf(after)
     if (from === undefined) return []
-    return this.books.items().filter(({ origin: { epoch, sequence } }) =>
+    return this.forkReports.items().filter(({ origin: { epoch, sequence } }) =>
       epoch > from.epoch || (epoch === from.epoch && sequence > from.sequence)
     )
   }
 
   quarantined(id: string): QuarantineItem | undefined {
-    return this.books.item(id)
+    return this.forkReports.item(id)
   }
 
   edges(
@@ -174,7 +174,7 @@ export class MemorySpaceStore implements SpaceStore {
       this.keys.set(writeId, { epoch, sequence, count, timestamp })
     }
     this.lastWriteId = writeId
-    if (concernsForks(entry)) foldForks(this.books, entry, this.displacedBy(entry))
+    if (concernsForks(entry)) foldForks(this.forkReports, entry, this.displacedBy(entry))
     if (isEffective(entry)) this.change(entry, operation)
   }
 

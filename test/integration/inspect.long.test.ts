@@ -128,7 +128,7 @@ scenario(inspect, 'engram inspect: charts, a failover, and silence afterwards', 
 })
 
 /** Late readers get the same, also from a node that was started again meanwhile. */
-async function toldLate(
+async function sentLate(
   stage: Stage,
   cluster: Cluster,
   heard: readonly EventLine[],
@@ -137,8 +137,8 @@ async function toldLate(
     lines.map(({ id }) => id).filter((id) => id !== undefined)
   const late = engram(stage, cluster, 'late', ['events', '--json', '--last', '1000', 'demo'])
   assert.is((await late.exited).code, 0)
-  const told = story(late)
-  const missing = ids(heard).filter((id) => !ids(told).includes(id))
+  const sent = story(late)
+  const missing = ids(heard).filter((id) => !ids(sent).includes(id))
   assert.equal(missing, [])
   const asked = engram(stage, cluster, 'history', ['history', 'demo', '--json'])
   assert.is((await asked.exited).code, 0)
@@ -192,7 +192,7 @@ scenario(inspect, 'engram events --follow shows a failover and a handover', asyn
       ))
   await waitFor('the next epoch',
     () => lines().some(({ kind, epoch }) => kind === 'epoch' && epoch === next.epoch + 1))
-  await toldLate(stage, cluster, lines().filter(({ id }) => id !== undefined))
+  await sentLate(stage, cluster, lines().filter(({ id }) => id !== undefined))
   child.signal('SIGINT')
   assert.is((await child.exited).code, 0)
 })

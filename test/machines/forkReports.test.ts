@@ -11,17 +11,17 @@ import { draftsArbitrary, firstEpoch, from, logOf, note, opening, placesOf, epoc
   storeNode, update, type Draft } from '../support/forkEntries.js'
 
 class Ledger {
-  readonly books = new MemoryForkReports()
+  readonly forks = new MemoryForkReports()
   private last = { epoch: firstEpoch, sequence: 0 }
 
   add(draft: Draft, displaced?: Displaced): void {
     const [entry] = logOf([draft], this.last)
-    foldForks(this.books, entry!, displaced)
+    foldForks(this.forks, entry!, displaced)
     this.last = { epoch: entry!.epoch, sequence: entry!.sequence }
   }
 
   counts(epoch: number): number[] {
-    return countsOf(this.books.report(epoch)!)
+    return countsOf(this.forks.report(epoch)!)
   }
 }
 
@@ -35,8 +35,8 @@ const by = { epoch: firstEpoch, sequence: 1 }
 
 const test = suite('ledger')
 
-test('what concerns the books, and what displaces', () => {
-  const [plain, first, forks, told, merged, lost] = logOf([
+test('what concerns forks, and what displaces', () => {
+  const [plain, first, forks, noted, merged, lost] = logOf([
     { operation: storeNode('a') },
     epochStart(),
     epochStart(opening(3)),
@@ -44,7 +44,7 @@ test('what concerns the books, and what displaces', () => {
     from(3, 1, storeNode('a'), { displaces: 'value' }),
     from(3, 2, storeNode('a'), { displaces: 'value', outcome: 'quarantined' }),
   ])
-  assert.equal([plain!, first!, forks!, told!, merged!].map((entry) => concernsForks(entry)), [
+  assert.equal([plain!, first!, forks!, noted!, merged!].map((entry) => concernsForks(entry)), [
     false,
     false,
     true,
@@ -85,7 +85,7 @@ test('a report that is there is not opened again', () => {
   ledger.add(note({ note: 'opened', opening: opening(3, 50) }))
   ledger.add(epochStart(opening(3, 60), opening(4)))
   assert.equal(
-    ledger.books.reports().map((
+    ledger.forks.reports().map((
       { epoch, forkPoint, opened },
     ) => [epoch, forkPoint.sequence, opened.sequence]),
     [[3, 40, 1], [4, 0, 4]],
@@ -104,8 +104,8 @@ test('a write that comes twice is in one count, by what was said first', () => {
   ledger.add(note({ note: 'resent', writes }))
   ledger.add(from(3, 3, storeNode('a'), { outcome: 'quarantined', by }))
   assert.equal(ledger.counts(3), [2, 0, 1, 0, 0])
-  assert.is(ledger.books.itemCount, 0)
-  assert.is(ledger.books.origin({ epoch: 3, sequence: 2 })!.outcome, 'superseded')
+  assert.is(ledger.forks.itemCount, 0)
+  assert.is(ledger.forks.origin({ epoch: 3, sequence: 2 })!.outcome, 'superseded')
 })
 
 test('out of the quarantine: applied, discarded, applied by its client', () => {
@@ -122,10 +122,10 @@ test('out of the quarantine: applied, discarded, applied by its client', () => {
   ledger.add(note({ note: 'discarded', id: '3-1' }))
   ledger.add(note({ note: 'discarded', id: 'nothing' }))
   assert.equal(ledger.counts(3), [1, 1, 0, 1, 1])
-  assert.equal(ledger.books.items().map(({ id }) => id), ['3-4'])
-  assert.equal(ledger.books.origin({ epoch: 3, sequence: 2 }), { outcome: 'quarantined',
+  assert.equal(ledger.forks.items().map(({ id }) => id), ['3-4'])
+  assert.equal(ledger.forks.origin({ epoch: 3, sequence: 2 }), { outcome: 'quarantined',
     via: 'salvage', now: { epoch: firstEpoch, sequence: 3 }, by })
-  assert.is(ledger.books.origin({ epoch: 3, sequence: 1 })!.via, 'quarantine')
+  assert.is(ledger.forks.origin({ epoch: 3, sequence: 1 })!.via, 'quarantine')
 })
 
 test('a write cannot displace itself', () => {
@@ -136,7 +136,7 @@ test('a write cannot displace itself', () => {
   ledger.add(from(3, 1, storeNode('a'), { displaces: 'value' }), { operation: storeNode('a'),
     version })
   assert.equal(ledger.counts(3), [0, 1, 0, 0, 0])
-  assert.is(ledger.books.itemCount, 0)
+  assert.is(ledger.forks.itemCount, 0)
 })
 
 test('what was in the log and is displaced and applied again is no write of the fork', () => {
@@ -147,20 +147,20 @@ test('what was in the log and is displaced and applied again is no write of the 
     version })
   ledger.add(from(3, 39, storeNode('a'), { via: 'quarantine' }))
   assert.equal(ledger.counts(3), [0, 1, 0, 0, 0])
-  assert.is(ledger.books.origin({ epoch: 3, sequence: 39 })!.outcome, 'merged')
+  assert.is(ledger.forks.origin({ epoch: 3, sequence: 39 })!.outcome, 'merged')
 })
 
 test('closed is closed, unless what was given up is reconciled; counts go on', () => {
   const ledger = new Ledger()
-  const outcome = (epoch: number) => ledger.books.report(epoch)!.outcome
+  const outcome = (epoch: number) => ledger.forks.report(epoch)!.outcome
   ledger.add(epochStart(opening(1), opening(2), opening(3)))
   ledger.add(closed(1, 'lost', 7))
   ledger.add(closed(1, 'dismissed'))
-  assert.equal([outcome(1), ledger.books.report(1)!.lost], ['lost', 7])
+  assert.equal([outcome(1), ledger.forks.report(1)!.lost], ['lost', 7])
   ledger.add(from(1, 1, storeNode('a')))
   ledger.add(closed(1, 'reconciled'))
   ledger.add(closed(1, 'lost', 9))
-  const { reason, lost, closedAtMs } = ledger.books.report(1)!
+  const { reason, lost, closedAtMs } = ledger.forks.report(1)!
   assert.equal([outcome(1), reason, lost, closedAtMs], ['reconciled', 'as reconciled', 0, 1005])
   assert.equal(ledger.counts(1), [0, 1, 0, 0, 0])
   ledger.add(closed(2, 'level'))
@@ -170,14 +170,14 @@ test('closed is closed, unless what was given up is reconciled; counts go on', (
   ledger.add(closed(3, 'reconciled'))
   assert.is(outcome(3), 'reconciled')
   ledger.add(closed(4, 'lost'))
-  assert.is(ledger.books.report(4), undefined)
+  assert.is(ledger.forks.report(4), undefined)
 })
 
 test('what comes after it was counted as lost is not lost', () => {
   const ledger = new Ledger()
   ledger.add(epochStart({ ...opening(3), lastKnown: 20 }))
   ledger.add(closed(3, 'lost', 2))
-  const lost = () => ledger.books.report(3)!.lost
+  const lost = () => ledger.forks.report(3)!.lost
   ledger.add(from(3, 11, storeNode('a'), { via: 'client' }))
   assert.is(lost(), 1)
   ledger.add(from(3, 11, storeNode('a'), { via: 'client' }))
@@ -191,7 +191,7 @@ test('what comes after it was counted as lost is not lost', () => {
 test('a salvage belongs to the reports of whose epochs it holds writes', () => {
   const ledger = new Ledger()
   const states = (epoch: number) =>
-    ledger.books.report(epoch)!.salvages
+    ledger.forks.report(epoch)!.salvages
       .map(({ node, state }) => `${node} ${state}`).join(', ')
   ledger.add(epochStart(opening(1), opening(2), opening(3)))
   const two = salvage('s', 'n1', 1, 3)
@@ -218,7 +218,7 @@ test('a report lists so many salvages: those that wait no more go first', () => 
   for (const name of names.slice(0, reportSalvagesMax)) add(name)
   ledger.add(note({ note: 'taken', name: 's5', node: 'n1' }))
   for (const name of names.slice(reportSalvagesMax)) add(name)
-  const { salvages } = ledger.books.report(1)!
+  const { salvages } = ledger.forks.report(1)!
   assert.equal(salvages.map(({ name }) => name),
     names.filter((name) => name !== 's5' && name !== 's0'))
 })

@@ -65,11 +65,11 @@ export class Wire {
 
   connect(maxPayload = 1_048_576): BusConnection & { drop(): void } {
     let isClosed = false
-    const tellClosed = new Set<(reason: string) => void>()
-    const closed = new Promise<string>((resolve) => tellClosed.add(resolve))
+    const onClosed = new Set<(reason: string) => void>()
+    const closed = new Promise<string>((resolve) => onClosed.add(resolve))
     const drop = (): void => {
       isClosed = true
-      for (const tell of tellClosed) tell('dropped')
+      for (const resolve of onClosed) resolve('dropped')
     }
     const subscribe: BusConnection['subscribe'] = (subject, run) => {
       const entry = { subject, run }

@@ -133,7 +133,7 @@ function changeRow(
   }
 }
 
-/** Else the event tells of a failure, which is drawn as one. */
+/** Otherwise the event reports a failure, which is drawn as one. */
 function isChange(event: InspectionStreamEvent): boolean {
   return event.type === 'transition' || event.type === 'actor'
     || (event.type === 'exit' && event.kind !== 'failed')

@@ -44,7 +44,7 @@ function kit(names: readonly string[], over: { memberBytes?: number; maxPayload?
     context: { answers, lanes, wire, settings: defaultSettings } as NodeContext,
     spaces,
     names: sorted,
-    teller: {
+    reporter: {
       who: () => ({ type: 'who', spaces: spaces.size }),
       head: () => {
         rendered.heads += 1

@@ -20,13 +20,13 @@ interface Fake {
 
 function fake(): Fake {
   let isClosed = false
-  let tell: () => void = () => undefined
+  let resolveClosed: () => void = () => undefined
   const closed = new Promise<void>((resolve) => {
-    tell = resolve
+    resolveClosed = resolve
   })
   const end = (): void => {
     isClosed = true
-    tell()
+    resolveClosed()
   }
   const nats = {
     isClosed: () => isClosed,

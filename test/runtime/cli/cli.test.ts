@@ -191,7 +191,7 @@ cli('what would not be stored as the file has it is refused, with its line', asy
   assert.match(one.err, 'node.metadata.at must not be an integer')
 })
 
-cli('an argument that is not UTF-8 is refused where that can be told', () => {
+cli('an argument that is not UTF-8 is refused where that can be detected', () => {
   if (process.platform !== 'linux') return
   // A shell hands bytes on; Node's spawn would write them as UTF-8.
   const argument = '{"type":"StoreNode","node":{"id":"n","content":"\\303\\050"}}'

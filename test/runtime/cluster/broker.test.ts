@@ -26,7 +26,7 @@ const options = (nats: ClusterOptions['nats']): ClusterOptions => ({
   chaos: false,
   config: undefined,
   env: {},
-  tell: () => {},
+  show: () => {},
   isInterrupted: () => false,
 })
 

@@ -137,7 +137,7 @@ function refused(result: Decoded<object>, pattern: RegExp): void {
   if (!result.ok) assert.match(result.reason, pattern)
 }
 
-const untold = new Set([
+const optional = new Set([
   'joinAnswer.endedEpoch',
   'heartbeat.registered',
   'surveyAnswer.committed',
@@ -155,7 +155,7 @@ for (const kind of kinds) {
       value: message })
     for (const [field, value] of Object.entries(message)) {
       // Optional: the version before did not send it.
-      if (untold.has(`${kind}.${field}`)) continue
+      if (optional.has(`${kind}.${field}`)) continue
       const { [field]: _, ...rest } = message as Record<string, unknown>
       refused(read(kind, codec.encode(rest)), new RegExp(`^(${field}|.*kind)`))
       if (typeof value !== 'number') continue
@@ -224,8 +224,8 @@ x('an assignment keeps what it says of epochs that ended, and of reconciliation'
       ended: [ended],
     }
     assert.equal(codec.assignment(codec.encodeRecord(full)), { ok: true, value: full })
-    const told = { ...valid.announcement, assignment: full }
-    assert.equal(codec.announcement(codec.encode(told)), { ok: true, value: told })
+    const sent = { ...valid.announcement, assignment: full }
+    assert.equal(codec.announcement(codec.encode(sent)), { ok: true, value: sent })
   }
   const wrong: [object, RegExp][] = [
     [{ settings: { ...settings, reconcile: 'later' } }, /^settings.reconcile/],
@@ -255,10 +255,10 @@ x('an announcement says how its primary came to be one; what is not understood i
     ms: 2_210,
     atRisk: null,
   }
-  const told = { ...valid.announcement, promotion }
-  assert.equal(codec.announcement(codec.encode(told)), { ok: true, value: told })
+  const sent = { ...valid.announcement, promotion }
+  assert.equal(codec.announcement(codec.encode(sent)), { ok: true, value: sent })
   for (const other of [{ ...promotion, vacancy: 'novel' }, { ...promotion, ms: -1 }, 'x', null]) {
-    const read = codec.announcement(codec.encode({ ...told, promotion: other }))
+    const read = codec.announcement(codec.encode({ ...sent, promotion: other }))
     assert.ok(read.ok, JSON.stringify(other))
     if (read.ok) assert.is(read.value.promotion, undefined)
   }

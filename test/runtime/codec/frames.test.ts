@@ -117,7 +117,7 @@ const opening: ForkOpening = {
 }
 
 /** A plain operation between two entries of forks. */
-function booked(): Frame {
+function withForks(): Frame {
   const builder = codec.builder()
   const encoded = [codec.encodeEntry(activation('a'), lost), encodeOperation(activation('b'))]
   builder.add({ operations: [], encoded, key: 'k' }, 1000)
@@ -126,7 +126,7 @@ function booked(): Frame {
 }
 
 frames('carries what became of a write, and notes', () => {
-  const parsed = codec.parse(booked().bytes) as Frame
+  const parsed = codec.parse(withForks().bytes) as Frame
   const at = { epoch: 3, timestamp: 1000, writeId: 'k' }
   assert.equal(codec.entries(parsed), [
     {
@@ -151,7 +151,7 @@ frames('carries what became of a write, and notes', () => {
 })
 
 frames('is of version 2 only where version 1 would not be understood', () => {
-  assert.is(booked().bytes[8], 2)
+  assert.is(withForks().bytes[8], 2)
   assert.is(sample().bytes[8], 1)
   const plain = encodeOperation(activation('a'))
   assert.equal(codec.encodeEntry(activation('a'), null), plain, 'there is nothing to add')
@@ -192,7 +192,7 @@ frames('keeps version 1 byte for byte', () => {
 })
 
 frames('refuses what a frame of its version cannot hold', () => {
-  const older = Buffer.from(booked().bytes)
+  const older = Buffer.from(withForks().bytes)
   const change = (version: number, kind: number, reason: RegExp): void => {
     older[8] = version
     older[9] = kind
@@ -209,7 +209,7 @@ frames('refuses what a frame of its version cannot hold', () => {
   refused(start, /entry 0: encoding 2/)
 })
 
-frames('tells who numbers a frame', () => {
+frames('names who numbers a frame', () => {
   const builder = codec.builder()
   builder.add(request(null, activation('a')), 1)
   const frame = builder.seal(originAt(5, { node: 'n1@3', clock: { n1: 4, 'n1@3': 2 ** 40 } }))
@@ -318,7 +318,7 @@ frames('never throws on hostile bytes, and takes no changed frame for a sound on
     assert.is(typeof codec.parse(bytes), 'string')
     assert.is(typeof codec.decodeWal(bytes), 'string')
   }), { numRuns: 500 })
-  for (const { bytes } of [sample(), booked()]) changed(Buffer.from(bytes))
+  for (const { bytes } of [sample(), withForks()]) changed(Buffer.from(bytes))
 })
 
 function changed(valid: Buffer): void {
@@ -355,7 +355,7 @@ function changed(valid: Buffer): void {
 }
 
 frames('refuses every single flipped bit', () => {
-  const bytes = Buffer.from(booked().bytes)
+  const bytes = Buffer.from(withForks().bytes)
   for (let bit = 0; bit < bytes.length * 8; bit++) {
     bytes[bit >> 3]! ^= 1 << (bit & 7)
     assert.is(typeof codec.parse(bytes), 'string', `bit ${bit}`)

@@ -272,9 +272,9 @@ for (const encoding of ['json', 'msgpack'] as const) {
 const test = suite('validation: oddities')
 
 test('bytes that are neither JSON nor MessagePack are answered in JSON', () => {
-  const { encoding, ...told } = codec.query(Buffer.from('hello'), undefined)
+  const { encoding, ...refused } = codec.query(Buffer.from('hello'), undefined)
   assert.is(encoding, 'json')
-  assert.match((told as { message: string }).message, 'not valid JSON')
+  assert.match((refused as { message: string }).message, 'not valid JSON')
   for (const odd of [
     '',
     'null',

@@ -266,7 +266,7 @@ http('on loopback, a foreign Host header is refused', async () => {
   }
 })
 
-http('nothing else is there, and failures tell no details', async () => {
+http('nothing else is there, and failures give no details', async () => {
   assert.is((await get('/nothing')).status, 404)
   assert.is((await get('/toString')).status, 404)
   const failed = await get('/fails')
@@ -344,8 +344,8 @@ http('metrics of forks: nothing is zero, and is there all the same', async () =>
     'engram_quarantined_writes{space="demo"} 0',
     'engram_salvages_waiting{space="demo"} 0',
   ])
-  const books = { open: 2, quarantined: 7, waiting: 30, salvagesWaiting: 3, reports: [] }
-  report = { ...report, spaces: report.spaces.map((member) => ({ ...member, books })) }
+  const forks = { open: 2, quarantined: 7, waiting: 30, salvagesWaiting: 3, reports: [] }
+  report = { ...report, spaces: report.spaces.map((member) => ({ ...member, books: forks })) }
   metrics.telemetry.count('reconciledWrites', 5, { space: 'demo', outcome: 'merged',
     via: 'salvage' })
   assert.equal(await of(), [
@@ -356,7 +356,7 @@ http('metrics of forks: nothing is zero, and is there all the same', async () =>
   ])
 })
 
-http('an address in use is told with a remedy; one that is none is refused', async () => {
+http('an address in use is reported with a remedy; one that is none is refused', async () => {
   try {
     await startHttpServer({ address: `127.0.0.1:${server.port}`, routes: {} })
     assert.unreachable()

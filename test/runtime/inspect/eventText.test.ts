@@ -196,7 +196,7 @@ test('an event that several nodes record is one line, again at each return', () 
   ])
 })
 
-test('the past is told in order of time, and nothing of it twice', () => {
+test('the past is shown in order of time, and nothing of it twice', () => {
   const { story, take, lines } = storyKit()
   take('n2', recorded(promoted({ epoch: 5, atMs: 8_000 })))
   const past = story.onPast([
@@ -212,9 +212,9 @@ test('the past is told in order of time, and nothing of it twice', () => {
     ['02.000', 'promoted/demo/4'],
     ['03.000', 'back/n1/9.1'],
   ])
-  assert.is(lines.length, 1, 'it is returned, and not told')
+  assert.is(lines.length, 1, 'it is returned, and not emitted')
   take('n3', recorded(promoted({}, 'n3')))
-  assert.is(lines.length, 1, 'nor is it told when it comes once more')
+  assert.is(lines.length, 1, 'nor is it emitted when it comes once more')
   const other = new EventText({ emit: () => undefined, space: 'other' })
   assert.equal(other.onPast([gone('n2', 1_000), promoted()]).map(({ id }) => id), ['gone/n1/9.1'])
 })
@@ -303,7 +303,7 @@ test('the life of a node, its own and as its peers see it', () => {
     recorded({ type: 'node', ...at, id, state, reason })
   take('n2', own('running', '0.1.0, incarnation 7', 1),
     own('isolated', 'the server stopped answering pings', 2), own('reconnected', 'x', 3),
-    own('draining', 'drains: told to stop', 4), own('stopped', 'drained: closes', 5),
+    own('draining', 'drains: asked to stop', 4), own('stopped', 'drained: closes', 5),
     own('failed', 'a failed fdatasync', 6),
     recorded({ ...gone('n3', 5), state: 'left', vacancy: null } as RecordedEvent))
   assert.equal(texts(), [
@@ -311,7 +311,7 @@ test('the life of a node, its own and as its peers see it', () => {
     'n2 has lost its connection to NATS and is primary of no space until it is back: the server stopped answering '
     + 'pings',
     'n2 is connected to NATS again: x',
-    'n2 hands over and stops: told to stop',
+    'n2 hands over and stops: asked to stop',
     'n2 has stopped',
     'n2 has failed and ends: a failed fdatasync',
     'n1 has left, reported by n3',

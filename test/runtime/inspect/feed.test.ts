@@ -121,8 +121,8 @@ test('without payloads no text of a context leaves the node; with them it does',
     actor.send({ type: 'looked' })
     clock.advance(1_000)
     texts.push(...feed.present())
-    const told = only(eventsOf(texts), 'transition')[0]?.summary['secret']
-    assert.is(told, payloads ? secret : `(${secret.length} characters)`)
+    const shown = only(eventsOf(texts), 'transition')[0]?.summary['secret']
+    assert.is(shown, payloads ? secret : `(${secret.length} characters)`)
     assert.is(texts.join('').includes(secret), payloads)
   }
 })
@@ -197,7 +197,7 @@ test('many actors: the present comes in parts that fit into a message', () => {
   assert.ok(texts.every((text) => Buffer.byteLength(text) < 512 * 1024))
 })
 
-test('the present in slices: what happens meanwhile is told after it, in order', () => {
+test('the present in slices: what happens meanwhile is sent after it, in order', () => {
   const { feed, spawn, clock } = feedKit()
   const actors = Array.from({ length: 200 }, (_, i) => spawn(`space.s${i}`))
   const texts: string[] = []
@@ -236,13 +236,13 @@ test('thousands of events while the present is sent: nothing is dropped, and som
   feed.presentTo(() => {})
   for (let i = 0; i < 5_000; i += 1) actors[i % 50]!.send({ type: 'pressed' })
   const perFlush: number[] = []
-  const told = () => only(eventsOf(texts), 'transition').length
-  while (told() < 5_000 && perFlush.length < 100) {
-    const before = told()
+  const sent = () => only(eventsOf(texts), 'transition').length
+  while (sent() < 5_000 && perFlush.length < 100) {
+    const before = sent()
     clock.advance(1)
-    perFlush.push(told() - before)
+    perFlush.push(sent() - before)
   }
-  assert.is(told(), 5_000)
+  assert.is(sent(), 5_000)
   assert.ok(Math.max(...perFlush) <= 2_000)
   assert.is(feed.droppedTotal, 0)
   for (let i = 0; i < 5_000; i += 1) actors[i % 50]!.send({ type: 'pressed' })

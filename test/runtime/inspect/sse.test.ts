@@ -116,9 +116,9 @@ test('a reader that hangs holds nobody up, and is cut off', async () => {
     slowestMs = Math.max(slowestMs, performance.now() - startedAt)
     await new Promise<void>((resolve) => setImmediate(resolve))
   }
-  const told = () =>
+  const received = () =>
     live.envelopes().reduce((sum, { events }) => sum + only(events, 'transition').length, 0)
-  await waitFor('all of it at the other reader', () => told() === 60_000)
+  await waitFor('all of it at the other reader', () => received() === 60_000)
   const grown = process.memoryUsage().arrayBuffers + process.memoryUsage().heapUsed - before
   // About 20 MB were sent, and are kept here once by the reader that reads.
   assert.ok(grown < 200e6, `${Math.round(grown / 1e6)} MB`)

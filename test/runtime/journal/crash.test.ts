@@ -189,24 +189,23 @@ crash('a full disk: nothing of the flush is taken, and it heals', async () => {
   }
 })
 
-crash('what failed and cannot be cut off ends the journal: its writers are told nothing',
-  async () => {
-    const disk = new MemoryFileSystem()
-    const journal = await open(disk)
-    await journal.write([rec(A, 1)])
-    await journal.sync()
-    disk.capacity = disk.bytesOf(`${DIRECTORY}/0000000001.segment`).length + 250
-    disk.failNext('truncate')
-    // Whole records of the flush may be in the file: "not taken" would be a lie after a crash.
-    await throws(journal.write([rec(A, 2), rec(A, 3)]), SyncFailedError)
-    disk.capacity = Number.POSITIVE_INFINITY
-    await throws(journal.write([rec(B, 1)]), SyncFailedError)
-    disk.kill()
-    const again = await open(disk)
-    assert.equal(again.recovery.damaged, [])
-    assert.is(again.log(B), undefined)
-    assert.ok(again.log(A)!.end.sequence >= 1)
-  })
+crash('what failed and cannot be cut off ends the journal: its writers get no answer', async () => {
+  const disk = new MemoryFileSystem()
+  const journal = await open(disk)
+  await journal.write([rec(A, 1)])
+  await journal.sync()
+  disk.capacity = disk.bytesOf(`${DIRECTORY}/0000000001.segment`).length + 250
+  disk.failNext('truncate')
+  // Whole records of the flush may be in the file: "not taken" would be a lie after a crash.
+  await throws(journal.write([rec(A, 2), rec(A, 3)]), SyncFailedError)
+  disk.capacity = Number.POSITIVE_INFINITY
+  await throws(journal.write([rec(B, 1)]), SyncFailedError)
+  disk.kill()
+  const again = await open(disk)
+  assert.equal(again.recovery.damaged, [])
+  assert.is(again.log(B), undefined)
+  assert.ok(again.log(A)!.end.sequence >= 1)
+})
 
 crash('a full disk when a segment is due: refused, and it heals', async () => {
   const disk = new MemoryFileSystem()

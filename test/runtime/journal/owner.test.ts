@@ -111,7 +111,7 @@ owner('what a killed process left is taken over, and swept', async ({ directory,
   await held.release()
 })
 
-owner('a process that is stopped owns it, and is told of without its name', async (
+owner('a process that is stopped owns it, and is reported without its name', async (
   { directory, children },
 ) => {
   assert.is(await start(children, directory, false), 'owned')

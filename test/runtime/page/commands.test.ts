@@ -45,15 +45,15 @@ test('a command is performed, answered, and published without the content of a m
   const { status, answer } = await order(url, write, { Origin: url })
   assert.equal([status, answer], [200, { ok: true, message: 'done' }])
   assert.equal(performed, [write])
-  assert.equal(done.map(({ order: told }) => told), [{ ...write, content: '(22 characters)' }])
+  assert.equal(done.map(({ order: sent }) => sent), [{ ...write, content: '(22 characters)' }])
   const refused = await order(url, { type: 'killNode', node: 'n1' })
   assert.equal([refused.status, refused.answer], [409, { ok: false,
     message: 'it is down already' }])
-  assert.is(done.length, 1, 'what was not done is not told')
+  assert.is(done.length, 1, 'what was not done is not published')
   await server.close()
 })
 
-test('with payloads the content is told', async () => {
+test('with payloads the content is published', async () => {
   const { url, server, done } = await serve({ payloads: true })
   await order(url, write)
   assert.equal(done[0]?.order, write)
@@ -190,7 +190,7 @@ test('kill, start, pause: done, or refused in words', async () => {
   assert.match(await say({ type: 'pauseNode', node: 'n1', forMs: 150 }), /start it first/)
 })
 
-test('a node that does not come up is told with the reason and its log', async () => {
+test('a node that does not come up: the answer has the reason and its log', async () => {
   const { playground, nodes } = cluster({
     startNode: () => {
       nodes[1]!.death = { how: 'exit code 1' }

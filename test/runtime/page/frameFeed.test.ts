@@ -28,12 +28,12 @@ function kit() {
   } }
 }
 
-test('envelopes are told without the configurations of machines', () => {
+test('envelopes are sent without the configurations of machines', () => {
   const { feed, of } = kit()
   feed.onEnvelope(envelope('n1', 1, ['node']))
   assert.equal(of('inspection')[0]?.envelope.events.map(({ type }) => type), ['actor'])
   feed.onEnvelope(envelope('n1', 2, []))
-  assert.is(of('inspection').length, 1, 'nothing is left of it: nothing is told')
+  assert.is(of('inspection').length, 1, 'nothing is left of it: nothing is sent')
   assert.not.match(JSON.stringify(feed.present()), /definition/)
 })
 
@@ -62,8 +62,8 @@ test('a node that falls silent is shown empty, once, and comes back with its pre
   pass(1_500)
   feed.dropSilent(3_000)
   feed.dropSilent(3_000)
-  const told = of('inspection').slice(2)
-  assert.equal(told.map(({ envelope: { node, present, events } }) => [node, present, events]), [[
+  const sent = of('inspection').slice(2)
+  assert.equal(sent.map(({ envelope: { node, present, events } }) => [node, present, events]), [[
     'n1',
     { part: 1, parts: 1 },
     [],
@@ -84,7 +84,7 @@ test('status at each look; null when nobody answers; the latest for who comes la
   assert.is((feed.present()[0] as FrameOf<'status'>).status, null)
 })
 
-test('rates are told each second, not at each look', () => {
+test('rates are sent each second, not at each look', () => {
   const { feed, of, pass } = kit()
   const at = (writes: number, uptimeMs: number) => {
     const member = report('n1', { flow: { writes, acks: [[20, writes]] } })
@@ -117,7 +117,7 @@ function recorded(number: number, ...events: RecordedEvent[]): Envelope {
   }
 }
 
-test('the story waits for a moment, and is told in the order of the times', () => {
+test('the story waits for a moment, and is sent in the order of the times', () => {
   const { feed, of, pass } = kit()
   feed.onEnvelope(recorded(1, noted(5, 1_000_000, 'later')))
   feed.onEnvelope(recorded(2, noted(4, 999_000, 'earlier')))
@@ -126,11 +126,11 @@ test('the story waits for a moment, and is told in the order of the times', () =
   pass(250)
   feed.flushLines()
   assert.equal(of('story').map(({ line }) => line.id), ['n1/4', 'n1/5'])
-  assert.ok(of('story').every(({ atMs }) => atMs === 1_000_250), 'when it was told')
-  assert.is(of('inspection').length, 0, 'told by the story alone')
+  assert.ok(of('story').every(({ atMs }) => atMs === 1_000_250), 'when it was sent')
+  assert.is(of('inspection').length, 0, 'sent by the story alone')
 })
 
-test('the past comes once; who comes later gets it with what was told since', () => {
+test('the past comes once; who comes later gets it with what was sent since', () => {
   const { feed, of } = kit()
   feed.onEnvelope(recorded(1, noted(9, 900_000, 'live')))
   feed.onPast([noted(9, 900_000, 'live'), noted(3, 300_000, 'c'), noted(1, 100_000, 'a')])
@@ -146,12 +146,12 @@ test('the past comes once; who comes later gets it with what was told since', ()
 
 test('what was missed of a node is asked for: at its first word, its next life, and a loss', async () => {
   const asked: string[] = []
-  const told: number[] = []
+  const got: number[] = []
   const answers: (() => void)[] = []
   const past = new PastOfNodes((node) => {
     asked.push(node)
     return new Promise((resolve) => answers.push(() => resolve([noted(asked.length, 1, 'x')])))
-  }, { onPast: (events) => told.push(...events.map(({ id }) => id)) })
+  }, { onPast: (events) => got.push(...events.map(({ id }) => id)) })
   const settle = async (): Promise<void> => {
     answers.splice(0).forEach((answer) => answer())
     await new Promise((resolve) => setImmediate(resolve))
@@ -172,7 +172,7 @@ test('what was missed of a node is asked for: at its first word, its next life, 
   past.onEnvelope({ ...envelope('n1', 2, []), incarnation: 6, dropped: 4 })
   assert.is(asked.length, 4, 'events were dropped')
   await settle()
-  assert.equal(told, [1, 2, 3, 4])
+  assert.equal(got, [1, 2, 3, 4])
 })
 
 test('the connection to NATS: each change once, and as it is for who comes later', () => {
@@ -184,20 +184,20 @@ test('the connection to NATS: each change once, and as it is for who comes later
   assert.equal(feed.present().map((frame) => frame.kind === 'broker' && frame.state), ['connected'])
 })
 
-test('forks are told with the status, and to who comes later', () => {
+test('forks are sent with the status, and to who comes later', () => {
   const { feed, of } = kit()
-  const books = forksStatusOf({
+  const forks = forksStatusOf({
     openReportCount: 1,
     quarantineCount: 2,
     reports: () => [forkReport({ salvages: [salvage()] })],
   })
-  feed.onReports([report('n1', { books }), report('n2')])
-  const [told] = of('status')
-  const [space] = told?.status?.spaces ?? []
+  feed.onReports([report('n1', { books: forks }), report('n2')])
+  const [sent] = of('status')
+  const [space] = sent?.status?.spaces ?? []
   assert.equal(space?.forks, { open: 1, quarantined: 2, waiting: 9 })
   assert.equal(space?.openReports?.map(({ epoch, node, atLeast }) => [epoch, node, atLeast]), [[3,
     'n1', 10]])
-  assert.equal(feed.present(), [told])
+  assert.equal(feed.present(), [sent])
 })
 
 test.run()

@@ -46,12 +46,12 @@ test('a transition shows at its own time, within a frame that came later', () =>
 })
 
 test('an event line shows at the time of its event, not when it was sent', () => {
-  const told = (at: number): Frame => ({
+  const frameAt = (at: number): Frame => ({
     kind: 'story',
     atMs: 10_000,
     line: { at: new Date(at).toISOString(), kind: 'epoch', text: 'n2 is primary' },
   })
-  const times = [9_800, 10_500, 100].map((at) => itemsOf(told(at))[0]?.atMs)
+  const times = [9_800, 10_500, 100].map((at) => itemsOf(frameAt(at))[0]?.atMs)
   assert.equal(times, [9_800, 10_000, 8_000], 'within two seconds, and never later')
 })
 

@@ -28,7 +28,7 @@ function withoutStory(): string {
   return text.split('\n').filter((line) => !/^\{"kind":"(story|history)"/.test(line)).join('\n')
 }
 
-function told(recording: Recording): { promotions: Promotion[]; entries: Entry[] } {
+function drawn(recording: Recording): { promotions: Promotion[]; entries: Entry[] } {
   const promotions = promotionsOf(recording.notable)
   return { promotions, entries: entriesOf(recording.notable, promotions, recording.past) }
 }
@@ -43,7 +43,7 @@ const evidence = ({ steps }: Promotion) =>
 
 test('each promotion has the evidence about the primary that it succeeds, and no other', () => {
   for (const recording of [openRecording(text), openRecording(withoutStory())]) {
-    const { promotions } = told(recording)
+    const { promotions } = drawn(recording)
     assert.equal(
       promotions.map((
         { from, winner, epoch, vacancy, isServing },
@@ -64,18 +64,18 @@ test('each promotion has the evidence about the primary that it succeeds, and no
 })
 
 test('they take as long as they took: from the last word of the primary to the next write', () => {
-  const { promotions } = told(openRecording(text))
+  const { promotions } = drawn(openRecording(text))
   assert.equal(promotions.map(({ beginMs, endMs }) => endMs - beginMs), [2_304, 93, 13])
   for (const { report, beginMs, endMs } of promotions) {
     assert.equal([beginMs, endMs], [report!.atMs - report!.ms, report!.atMs])
   }
   // Without the report of the new primary: from the first doubt, which comes 0.3 s later.
-  const bare = told(openRecording(withoutStory())).promotions
+  const bare = drawn(openRecording(withoutStory())).promotions
   assert.equal(bare.map(({ beginMs, endMs }) => Math.round((endMs - beginMs) / 100)), [20, 0, 0])
 })
 
 test('the timeline shows causes before effects', () => {
-  const { entries } = told(openRecording(text))
+  const { entries } = drawn(openRecording(text))
   const order = ['Pause n1', 'n1 is gone', 'n2 is the primary of demo, in epoch 2',
     'demo: n1 stopped being primary (epoch 1)', 'demo: settled: n1 (epoch 1)', 'Kill n2',
     'n2 is gone', 'n1 is the primary of demo, in epoch 3', 'demo: settled: n2 (epoch 2)',
@@ -198,7 +198,7 @@ test('the end of a promotion that began before the recording makes none', () => 
   assert.equal(recorded(script), [])
 })
 
-test('the past is told once, in order, and without steps', () => {
+test('the past is shown once, in order, and without steps', () => {
   const recording = openRecording(text)
   const report: PromotionReport = {
     atMs: recording.beginMs - 60_000,
@@ -218,7 +218,7 @@ test('the past is told once, in order, and without steps', () => {
     text: id,
     promotion,
   })
-  const { report: latest } = told(recording).promotions.at(-1)!
+  const { report: latest } = drawn(recording).promotions.at(-1)!
   recording.add({
     kind: 'history',
     atMs: recording.endMs,
@@ -227,7 +227,7 @@ test('the past is told once, in order, and without steps', () => {
       line('promoted/demo/4', latest!.atMs, latest!),
     ],
   })
-  const { entries } = told(recording)
+  const { entries } = drawn(recording)
   const past = entries.filter(({ isPast, atMs }) => isPast && atMs === report.atMs)
   assert.equal(past.map(({ kind, promotion }) => [kind, promotion]), [['promotion', null]])
   const ofLatest = entries.filter(({ kind, text: said }) =>

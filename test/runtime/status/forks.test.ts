@@ -100,11 +100,11 @@ test('the reason that a report waits, and the command that helps', () => {
 })
 
 test('the status: numbers for each space, from its primary', () => {
-  const books = forksStatusOf(store([report({ salvages: [salvage()] })], 2))
+  const forks = forksStatusOf(store([report({ salvages: [salvage()] })], 2))
   const stale = forksStatusOf(store([report()], 0))
   const { spaces } = mergeStatus([
     statusReport('n2', { books: stale }),
-    statusReport('n1', { books, reconcile: 'manual' }),
+    statusReport('n1', { books: forks, reconcile: 'manual' }),
   ])
   assert.equal(spaces[0]?.forks, { open: 1, quarantined: 2, waiting: 9 })
   assert.is(spaces[0]?.openReports?.length, 1)
@@ -115,15 +115,15 @@ test('the status: numbers for each space, from its primary', () => {
 })
 
 test('fork fields that make no sense are passed over with their report', () => {
-  const said = (books: unknown) =>
+  const said = (forks: unknown) =>
     statusReport('n1', {
       minInSync: 1,
       endSequence: 0,
-      books: books as never,
+      books: forks as never,
     })
-  const books = forksStatusOf(store([report({ salvages: [salvage()] })]))
-  for (const fine of [undefined, null, books]) assert.ok(asStatusReport(said(fine)))
-  for (const wrong of [7, {}, { ...books, reports: [{}] }, { ...books, open: '1' }]) {
+  const forks = forksStatusOf(store([report({ salvages: [salvage()] })]))
+  for (const fine of [undefined, null, forks]) assert.ok(asStatusReport(said(fine)))
+  for (const wrong of [7, {}, { ...forks, reports: [{}] }, { ...forks, open: '1' }]) {
     assert.is(asStatusReport(said(wrong)), null, JSON.stringify(wrong))
   }
 })

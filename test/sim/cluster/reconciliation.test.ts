@@ -124,8 +124,8 @@ test('a write that its client has sent again is skipped, with its origin or with
   const again = await leftBehind(cluster, [store('b')], { 'Nats-Msg-Id': 'k2' })
   await write(cluster, store('b'), { 'Nats-Msg-Id': 'k2' })
   again.old.start()
-  const untold = await closed(cluster)
-  assert.equal([untold.resent, untold.merged], [1, 0])
+  const withoutOrigin = await closed(cluster)
+  assert.equal([withoutOrigin.resent, withoutOrigin.merged], [1, 0])
   assert.is(await fateOf(cluster, again.answers[0]!), 'safe')
 })
 

@@ -53,8 +53,8 @@ const sentAgain: Scenario = {
     const [a, b, c, d] = answers
     const answer = await forks.write(store('a'), { ...keyed('ka'), ...originOf(a!) })
     assert.is(answer.duplicate, false)
-    const untold = await forks.write(store('b'), keyed('kb'))
-    assert.is(untold.duplicate, false)
+    const withoutOrigin = await forks.write(store('b'), keyed('kb'))
+    assert.is(withoutOrigin.duplicate, false)
     stage.start(old)
     await forks.closed()
     assert.equal(await forks.places(), ['merged', 'resent', 'merged', 'merged'],

@@ -21,7 +21,7 @@ const counted: Partial<Record<Kind, string>> = {
   write: 'writes',
 }
 /** Shown by the arbiter's own line, or of no interest to a reader of the protocol. */
-const untold = [/^claims epoch/, /^the journal is recovered/, /^dead letter/]
+const leftOut = [/^claims epoch/, /^the journal is recovered/, /^dead letter/]
 const spaceStates = new Set([
   'recovering',
   'replica',
@@ -38,8 +38,8 @@ export class Transcript {
   private readonly counts = new Map<string, number>()
   private clock: VirtualClock | null = null
   private begunMs = 0
-  private toldMs = 0
-  private isTelling = false
+  private writtenMs = 0
+  private hasBegun = false
 
   /** Times count from here; nothing is written before the first sentence of the scenario. */
   begin(clock: VirtualClock): void {
@@ -51,20 +51,20 @@ export class Transcript {
   }
 
   said(sentence: string): void {
-    if (!this.isTelling) this.begunMs = this.clock?.monotonicMs() ?? 0
-    this.isTelling = true
+    if (!this.hasBegun) this.begunMs = this.clock?.monotonicMs() ?? 0
+    this.hasBegun = true
     this.countUp()
     this.lines.push('')
     this.write('*', sentence)
   }
 
   logged(node: string, fields: object, message: string): void {
-    if (!this.isTelling || untold.some((pattern) => pattern.test(message))) return
+    if (!this.hasBegun || leftOut.some((pattern) => pattern.test(message))) return
     this.write(node, lifeless(chartLine(fields, message)))
   }
 
   decided({ node, outcome, next }: Applied): void {
-    if (!this.isTelling) return
+    if (!this.hasBegun) return
     const became = outcome.kind === 'applied'
       ? `applied, revision ${outcome.revision}`
       : outcome.kind
@@ -72,7 +72,7 @@ export class Transcript {
   }
 
   published(from: string, kind: Kind, subject: string, data: Uint8Array): void {
-    if (!this.isTelling) return
+    if (!this.hasBegun) return
     const sentence = this.sentenceOf(kind, subject, data)
     if (sentence) this.write(from, sentence)
     else this.count(kind, data)
@@ -94,8 +94,8 @@ export class Transcript {
 
   private write(who: string, what: string): void {
     const nowMs = (this.clock?.monotonicMs() ?? 0) - this.begunMs
-    if (nowMs - this.toldMs >= gapMs) this.countUp()
-    this.toldMs = nowMs
+    if (nowMs - this.writtenMs >= gapMs) this.countUp()
+    this.writtenMs = nowMs
     this.lines.push(`${nowMs.toFixed(1).padStart(9)}  ${who.padEnd(8)} ${what}`.trimEnd())
   }
 
