@@ -18,6 +18,12 @@ export interface Inspected {
   counts: Map<string, number>
   /** Transitions taken since the last snapshot. */
   taken: TakenDefinition[]
+  /** Event that caused them. */
+  cause: string | null
+  /** True if `snapshot` was reported before XState's own event of it. */
+  isAhead: boolean
+  /** True after its end, which has been reported: nothing more is said of it. */
+  isOver: boolean
 }
 
 /** Fields read of snapshots of any logic. */
@@ -47,6 +53,8 @@ export class InspectedActors {
     private readonly payloads: boolean,
     /** Parent in the host. null if none. */
     private readonly parentOf: (actor: string) => string | null,
+    /** Called before an actor takes the path of one whose chart has begun it anew. */
+    private readonly onReplaced: (path: string) => void,
   ) {}
 
   [Symbol.iterator](): IterableIterator<Inspected> {
@@ -55,6 +63,10 @@ export class InspectedActors {
 
   get size(): number {
     return this.byPath.size
+  }
+
+  at(path: string): Inspected | undefined {
+    return this.byPath.get(path)
   }
 
   /** The actor of a reference, added if it is new. */
@@ -66,6 +78,7 @@ export class InspectedActors {
     const parent = above === undefined ? this.parentOf(hosted) : this.of(above, hosted).path
     const path = above === undefined ? hosted : `${parent}/${actorRef.id}`
     const chart = this.chartOf(actorRef)
+    if (this.byPath.has(path)) this.onReplaced(path)
     const inspected: Inspected = {
       path,
       parent,
@@ -74,6 +87,9 @@ export class InspectedActors {
       snapshot: null,
       counts: new Map(),
       taken: [],
+      cause: null,
+      isAhead: false,
+      isOver: false,
     }
     this.byRef.set(ref, inspected)
     this.byPath.set(path, inspected)
@@ -81,15 +97,16 @@ export class InspectedActors {
     return inspected
   }
 
-  /** Removes an actor and all below it in its chart. Returns their paths. */
-  forget(path: string): string[] {
+  /** Removes an actor and all below it in its chart. Returns them. */
+  forget(path: string): Inspected[] {
     const known = this.byPath.get(path)
     if (known === undefined) return []
     const below = [...this.children.get(path) ?? []].flatMap((child) => this.forget(child.path))
+    known.isOver = true
     this.byPath.delete(path)
     this.children.delete(path)
     if (known.parent !== null) this.children.get(known.parent)?.delete(known)
-    return [path, ...below]
+    return [known, ...below]
   }
 
   private childrenOf(path: string): Set<Inspected> {
@@ -136,11 +153,19 @@ export class InspectedActors {
 
   private chartOf(ref: AnyActorRef): string | null {
     const config = (ref as unknown as { logic?: Logic }).logic?.config
-    if (config === undefined) return null
+    // Of other logic (a callback, a promise) it is a function.
+    if (typeof config !== 'object') return null
     const chart = config.id ?? '(machine)'
     if (!this.charts.has(chart)) this.charts.set(chart, definitionOf(config))
     return chart
   }
+}
+
+/** True if the state is the same. XState mostly, but not always, keeps an unchanged value. */
+export function isSame(before: Snapshot['value'], now: Snapshot['value']): boolean {
+  if (before === now) return true
+  return typeof before === 'object' && typeof now === 'object'
+    && JSON.stringify(before) === JSON.stringify(now)
 }
 
 export function countEvent(counts: Map<string, number>, type: string): void {

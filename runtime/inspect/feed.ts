@@ -1,13 +1,16 @@
+import type { ActorRefLike, AnyActorRef } from 'xstate'
 import type { Clock, TimerHandle } from '../../actors/ports/system.js'
 import type { ActorHostRuntime, HostEvent, InspectionObserver,
   InspectionSource } from '../host/index.js'
-import { countEvent, InspectedActors } from './actors.js'
+import { countEvent, InspectedActors, isSame } from './actors.js'
 import type { Inspected, Snapshot } from './actors.js'
+import { packed } from './packing.js'
 import type { NodeRecorder } from './recorder.js'
 import { inspectionVersion } from './schema.js'
 import type { InspectionStreamEvent } from './schema.js'
 import type { Traffic } from './traffic.js'
 import { noteTaken, takenOf } from './transitions.js'
+import { troubleEvent } from './trouble.js'
 
 export interface FeedOptions {
   readonly node: string
@@ -37,8 +40,6 @@ const pendingWhilePresentingMax = 20_000
 const sliceMs = 2
 /** Actors whose counts are reported at a time. The others wait for their turn. */
 const countedActorsMax = 200
-/** Length of an envelope in UTF-16 units: at most 288 KiB as UTF-8, below NATS's limit. */
-const envelopeLength = 96 * 1024
 
 /**
  * The inspection stream of one node, in one edition. It observes the actor host while there are
@@ -187,23 +188,38 @@ export class Feed {
   }
 
   private noActors(): InspectedActors {
-    return new InspectedActors(this.options.payloads, (actor) => this.parents.get(actor) ?? null)
+    return new InspectedActors(
+      this.options.payloads,
+      (actor) => this.parents.get(actor) ?? null,
+      (path) => this.forget(path, 'stopped'),
+    )
   }
 
   private readonly observe: InspectionObserver = (event, source) => {
     switch (event.type) {
       case '@xstate.snapshot': {
         const inspected = this.actors.of(event.actorRef, source.actor)
-        this.onSnapshot(inspected, event.snapshot as Snapshot, event.event.type)
+        const snapshot = event.snapshot as Snapshot
+        const isKnown = inspected.isAhead && inspected.snapshot === snapshot
+        inspected.isAhead = false
+        if (isKnown || inspected.isOver) return
+        this.onSnapshot(inspected, snapshot, event.event.type)
         return
       }
       case '@xstate.actor':
         this.actors.of(event.actorRef, source.actor)
         return
-      case '@xstate.microstep':
-        noteTaken(this.actors.of(event.actorRef, source.actor).taken, event._transitions)
+      case '@xstate.microstep': {
+        const inspected = this.actors.of(event.actorRef, source.actor)
+        inspected.cause ??= event.event.type
+        noteTaken(inspected.taken, event._transitions)
         return
+      }
       case '@xstate.event':
+        // A child of a chart starts, and may itself spawn actors.
+        if (event.event.type === 'xstate.init')
+          this.catchUp(this.chartAbove(event.actorRef, source))
+        return
       case '@xstate.action':
       case '@xstate.transition':
         // The snapshot that follows has the result.
@@ -216,6 +232,7 @@ export class Feed {
   private onSnapshot(inspected: Inspected, snapshot: Snapshot, event: string): void {
     const { snapshot: before, taken } = inspected
     inspected.snapshot = snapshot
+    inspected.cause = null
     if (taken.length > 0) inspected.taken = []
     if (before === null) {
       this.addChart(inspected.chart)
@@ -224,6 +241,7 @@ export class Feed {
     if (before.status === snapshot.status && isSame(before.value, snapshot.value)) {
       countEvent(inspected.counts, event)
       this.counted.add(inspected)
+      if (before.children !== snapshot.children) this.forgetOrphans(inspected)
       return
     }
     this.add({
@@ -235,49 +253,56 @@ export class Feed {
       ...this.actors.stateOf(inspected),
       taken: taken.map(takenOf),
     })
-    for (const orphan of this.actors.orphans(inspected)) this.forget(orphan, 'stopped')
+    this.forgetOrphans(inspected)
+  }
+
+  private forgetOrphans(parent: Inspected): void {
+    for (const orphan of this.actors.orphans(parent)) this.forget(orphan, 'stopped')
+  }
+
+  private chartAbove(ref: ActorRefLike, { actor }: InspectionSource): Inspected | undefined {
+    const { parent } = this.actors.of(ref, actor)
+    return (ref as AnyActorRef)._parent === undefined ? undefined : this.actors.at(parent ?? '')
+  }
+
+  /**
+   * Reports the transition by which an actor ends, or begins another one. XState sends the snapshot
+   * only after everything that follows from it.
+   */
+  private catchUp(inspected: Inspected | undefined): void {
+    if (inspected === undefined) return
+    const snapshot = inspected.ref.getSnapshot() as Snapshot
+    // With an error there was no transition.
+    if (snapshot === inspected.snapshot || snapshot.status === 'error') return
+    this.onSnapshot(inspected, snapshot, inspected.cause ?? 'engram.exit')
+    inspected.isAhead = true
   }
 
   private onHostEvent(event: HostEvent, { actor }: InspectionSource): void {
-    const head = { actor, atMs: this.now() }
     switch (event.type) {
       case 'engram.spawn':
+        this.catchUp(this.actors.at(event.parent ?? ''))
         this.parents.set(actor, event.parent)
         return
       case 'engram.exit':
+        this.catchUp(this.actors.at(actor))
         this.parents.delete(actor)
         return this.forget(actor, event.kind)
-      case 'engram.kill':
-        return this.add({ type: 'kill', ...head, reason: event.reason })
-      case 'engram.restart': {
-        const { attempt, delayMs, error } = event
+      case 'engram.restart':
+        this.catchUp(this.actors.at(actor))
         this.actors.forget(actor)
-        return this.add({ type: 'restart', ...head, attempt, delayMs, error: shortened(error) })
-      }
-      case 'engram.escalation':
-        return this.add({
-          type: 'escalation',
-          ...head,
-          to: event.to,
-          error: shortened(event.error),
-        })
-      case 'engram.deadLetter': {
-        const { reason, detail, from, event: letter } = event.letter
-        return this.add({
-          type: 'deadLetter',
-          ...head,
-          reason,
-          detail: shortened(detail),
-          from: from === null ? null : `${from.node}/${from.actor ?? ''}`,
-          event: letter?.type ?? null,
-        })
-      }
+        break
+      default:
     }
+    this.add(troubleEvent(event, actor, this.now()))
   }
 
   private forget(path: string, kind: 'done' | 'stopped' | 'failed'): void {
-    for (const actor of this.actors.forget(path)) {
-      this.add({ type: 'exit', actor, atMs: this.now(), kind: actor === path ? kind : 'stopped' })
+    for (const inspected of this.actors.forget(path)) {
+      const { path: actor, chart } = inspected
+      this.counted.delete(inspected)
+      const own = actor === path ? kind : 'stopped'
+      this.add({ type: 'exit', actor, atMs: this.now(), kind: own, chart })
     }
   }
 
@@ -367,29 +392,4 @@ export class Feed {
     })
     return `${head.slice(0, -1)},"events":[${events}]}`
   }
-}
-
-/** JSON texts joined into parts that fit into an envelope, at least one part. */
-function packed(events: readonly string[]): string[] {
-  const parts: string[] = []
-  let part = ''
-  for (const event of events) {
-    if (part !== '' && part.length + event.length > envelopeLength) {
-      parts.push(part)
-      part = ''
-    }
-    part += part === '' ? event : `,${event}`
-  }
-  return [...parts, part]
-}
-
-/** True if the state is the same. XState mostly, but not always, keeps an unchanged value. */
-function isSame(before: Snapshot['value'], now: Snapshot['value']): boolean {
-  if (before === now) return true
-  return typeof before === 'object' && typeof now === 'object'
-    && JSON.stringify(before) === JSON.stringify(now)
-}
-
-function shortened(text: string): string {
-  return text.slice(0, 300)
 }

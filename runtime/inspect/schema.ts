@@ -140,6 +140,8 @@ export const inspectionEvent = z.discriminatedUnion('type', [
     type: z.literal('exit'),
     ...ofActor,
     kind: z.enum(['done', 'stopped', 'failed']),
+    /** As at its beginning. Absent from a node of an earlier release. */
+    chart: text.nullable().optional(),
   }),
   z.object({ type: z.literal('kill'), ...ofActor, reason: text }),
   z.object({

@@ -4,6 +4,10 @@ import { words } from './promotions.js'
 import { stateText } from './state.js'
 import type { Item } from './state.js'
 
+/** Kinds of rows, in the order of the filter; `change` for changes of state. */
+export const messageKinds = ['change', 'wal', 'ack', 'heartbeat', 'ping', 'survey',
+  'assignment'] as const
+
 /** A node, or an actor of a node. */
 export interface Lane {
   readonly node: string
@@ -116,8 +120,7 @@ function changeRow(
   event: InspectionStreamEvent,
 ): Row | null {
   if (!('actor' in event) || event.type === 'progress') return null
-  // Children of charts without states of their own.
-  if ('state' in event && event.state === null) return null
+  if (isWithoutChart(event) && isChange(event)) return null
   const lane = laneOf(lanes, node, event.actor)
   if (lane === -1) return null
   const isOwn = lanes[lane]?.actor !== null
@@ -131,6 +134,15 @@ function changeRow(
     detail: 'reason' in event && event.reason !== null ? event.reason : what,
     count: 1,
   }
+}
+
+/**
+ * True for a helper of a chart: where it runs a hosted actor, that one reports its life itself.
+ * Earlier releases do not say of an exit whether it had a chart; no child of a chart had one.
+ */
+function isWithoutChart(event: InspectionStreamEvent): boolean {
+  if (event.type !== 'exit') return 'state' in event && event.state === null
+  return event.chart === undefined ? event.actor.includes('/') : event.chart === null
 }
 
 /** Otherwise the event reports a failure, which is drawn as one. */

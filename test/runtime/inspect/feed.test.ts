@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { assign, createMachine, fromCallback, setup } from 'xstate'
+import { assign, createMachine, emit, fromCallback, setup } from 'xstate'
 import { readEnvelope } from '../../../runtime/inspect/schema.js'
 import { summaryOf } from '../../../runtime/inspect/summary.js'
 import { MemoryBroker } from '../../fakes/memoryBus.js'
@@ -183,6 +183,162 @@ test('children of a chart come and go with its states', () => {
   assert.equal(paths().toSorted(), ['p', 'p/side'])
   assert.ok(only(eventsOf(texts), 'exit').some(({ actor: path }) => path === 'p/side'))
   assert.is(only(eventsOf(feed.present()), 'actor').find((a) => a.actor === 'p/side')?.parent, 'p')
+})
+
+test('an actor ends after the transition that ended it, and before what its parent does', () => {
+  const { feed, clock, host } = feedKit()
+  const child = setup({}).createMachine({
+    id: 'child',
+    initial: 'running',
+    states: {
+      running: { on: { asked: 'leaving' } },
+      leaving: { always: 'over' },
+      over: { type: 'final' },
+    },
+  })
+  const parent = setup({}).createMachine({
+    id: 'parent',
+    initial: 'with',
+    states: { with: { on: { childDone: 'without' } }, without: {} },
+  })
+  const texts: string[] = []
+  feed.listen((envelope) => texts.push(envelope))
+  const above = host.spawn({ id: 'p', logic: parent, input: () => undefined })
+  const below = host.spawn({ id: 'p.c', parent: 'p', logic: child, input: () => undefined,
+    onExit: () => above.send({ type: 'childDone' }) })
+  clock.advance(50)
+  texts.length = 0
+  below.send({ type: 'asked' })
+  clock.advance(1_000)
+  const events = eventsOf(texts)
+  assert.equal(
+    events.map((event) =>
+      event.type === 'transition'
+        ? `${event.actor} ${event.event} ${event.state} ${event.status}`
+        : event.type === 'exit'
+        ? `${event.actor} ends ${event.kind}`
+        : event.type
+    ),
+    ['p.c asked over done', 'p.c ends done', 'p childDone without active'],
+  )
+  assert.equal(only(events, 'transition')[0]?.taken?.map(({ targets }) => targets), [['leaving'], [
+    'over',
+  ]])
+  assert.equal(only(eventsOf(feed.present()), 'actor').map(({ actor }) => actor), ['p'])
+})
+
+test('an actor begins after the transition that begins it', () => {
+  const { feed, clock, host } = feedKit()
+  const child = setup({}).createMachine({ id: 'child', initial: 'on', states: { on: {} } })
+  const spawn = (id: string, parent?: string) =>
+    host.spawn({ id, logic: child, input: () => undefined,
+      ...(parent === undefined ? {} : { parent }) })
+  // As roles of a space, the host does not know whose child `role` is; of `below` it does.
+  const side = fromCallback(() => spawn('role').stop)
+  const parent = setup({ actors: { side }, types: { emitted: {} as { type: 'left' } } })
+    .createMachine({
+      id: 'parent',
+      initial: 'without',
+      states: {
+        without: {
+          on: { asked: 'with', left: { target: 'gone', actions: emit({ type: 'left' }) } },
+        },
+        with: { invoke: { src: 'side', id: 'side' } },
+        gone: {},
+      },
+    })
+  const texts: string[] = []
+  feed.listen((envelope) => texts.push(envelope))
+  const [first, second] = ['p', 'q'].map((id) =>
+    host.spawn({ id, logic: parent, input: () => undefined, effects: () =>
+      void spawn('below', id) })
+  )
+  clock.advance(50)
+  texts.length = 0
+  first!.send({ type: 'asked' })
+  second!.send({ type: 'left' })
+  clock.advance(1_000)
+  const events = eventsOf(texts).flatMap((event) =>
+    'actor' in event ? [`${event.type} ${event.actor}`] : []
+  )
+  assert.equal(events, ['transition p', 'actor role', 'actor p/side', 'transition q',
+    'actor below'])
+  first!.send({ type: 'nothing' })
+  clock.advance(1_000)
+  assert.equal(only(eventsOf(texts), 'progress').map(({ counts }) => counts), [{ nothing: 1 }])
+})
+
+test('an actor that is done when it begins has a beginning before its end', () => {
+  const { feed, clock, host } = feedKit()
+  const texts: string[] = []
+  feed.listen((envelope) => texts.push(envelope))
+  const logic = setup({}).createMachine({ id: 'brief', initial: 'over',
+    states: { over: { type: 'final' } } })
+  host.spawn({ id: 'b', logic, input: () => undefined })
+  clock.advance(50)
+  assert.equal(eventsOf(texts).map(({ type }) => type), ['chart', 'actor', 'exit'])
+})
+
+test('an actor that stops or fails in its own turn is not heard of after its end', () => {
+  const { feed, clock, host } = feedKit()
+  const logic = setup({ types: { emitted: {} as { type: 'left' } } }).createMachine({
+    id: 'leaver',
+    initial: 'here',
+    states: { here: { on: { asked: { target: 'gone', actions: emit({ type: 'left' }) } } },
+      gone: {} },
+  })
+  const texts: string[] = []
+  feed.listen((envelope) => texts.push(envelope))
+  const stopped = host.spawn({ id: 's', logic, input: () => undefined,
+    effects: (_, self) => self.stop() })
+  const failed = host.spawn({ id: 'f', logic, input: () => undefined, effects: () => {
+    throw new Error('bug')
+  } })
+  clock.advance(50)
+  texts.length = 0
+  stopped.send({ type: 'asked' })
+  failed.send({ type: 'asked' })
+  clock.advance(1_000)
+  assert.equal(
+    eventsOf(texts).map((event) => 'actor' in event ? `${event.actor} ${event.type}` : event.type),
+    ['s transition', 's exit', 'f transition', 'f exit', 'f escalation'],
+  )
+})
+
+test('a child that a chart begins anew ends once, and is presented', () => {
+  const { feed, clock, host } = feedKit()
+  const side = setup({}).createMachine({ id: 'side', initial: 'on',
+    states: { on: { on: { turned: 'off' } }, off: {} } })
+  const machine = setup({ actors: { side, watch: fromCallback(() => undefined) } }).createMachine({
+    id: 'parent',
+    initial: 'with',
+    states: {
+      with: {
+        invoke: [{ src: 'side', id: 'side' }, { src: 'watch', id: 'watch' }],
+        on: { again: { target: 'with', reenter: true } },
+      },
+    },
+  })
+  const texts: string[] = []
+  feed.listen((envelope) => texts.push(envelope))
+  const actor = host.spawn({ id: 'p', logic: machine, input: () => undefined })
+  clock.advance(50)
+  texts.length = 0
+  actor.send({ type: 'again' })
+  clock.advance(50)
+  const lives = eventsOf(texts).flatMap((event) =>
+    event.type === 'actor' || event.type === 'exit' ? [`${event.type} ${event.actor}`] : []
+  )
+  assert.equal(lives.toSorted(), ['actor p/side', 'actor p/watch', 'exit p/side', 'exit p/watch'])
+  for (const path of ['p/side', 'p/watch']) {
+    assert.ok(lives.indexOf(`exit ${path}`) < lives.indexOf(`actor ${path}`), path)
+  }
+  assert.equal(
+    only(eventsOf(texts), 'exit').map(({ actor: path, chart }) => [path, chart]).toSorted(),
+    [['p/side', 'side'], ['p/watch', null]],
+  )
+  const present = only(eventsOf(feed.present()), 'actor').map(({ actor: path }) => path)
+  assert.equal(present.toSorted(), ['p', 'p/side', 'p/watch'])
 })
 
 test('many actors: the present comes in parts that fit into a message', () => {

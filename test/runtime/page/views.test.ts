@@ -162,6 +162,28 @@ test('sequence: only an actor that fails is drawn as a failure', () => {
   ])
 })
 
+test('sequence: the life of an actor without a chart is not shown, only its failure', () => {
+  const script = new PageFrames()
+  const exit = { type: 'exit', kind: 'stopped' } as const
+  script.events(0, 'n1', [
+    { ...script.actor('space.demo/promotion', 'x'), state: null, chart: null, atMs: 10 },
+    { ...script.actor('space.demo.promotion', 'surveying'), atMs: 20 },
+    { ...exit, actor: 'space.demo.promotion', chart: 'promotion', kind: 'done', atMs: 30 },
+    { ...exit, actor: 'space.demo/promotion', chart: null, atMs: 40 },
+    // As earlier releases have it.
+    { ...exit, actor: 'space.demo.replica', atMs: 50 },
+    { ...exit, actor: 'space.demo/replica', atMs: 60 },
+    { ...exit, actor: 'space.demo/primary', chart: null, kind: 'failed', atMs: 70 },
+  ])
+  const rows = rowsOf(recorded(script).all, [{ node: 'n1', actor: null }], new Set(['change']), 99)
+  assert.equal(rows.map(({ text }) => text), [
+    'space.demo.promotion: begins in surveying',
+    'space.demo.promotion: ends (done)',
+    'space.demo.replica: ends (stopped)',
+    'space.demo/primary: fails',
+  ])
+})
+
 function space(primary: string | null): ClusterSpace {
   const member = (node: string, lagMs: number) => ({
     node,

@@ -1,12 +1,11 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
-import { rowsOf } from '../../model/sequence.js'
+import { messageKinds, rowsOf } from '../../model/sequence.js'
 import type { Lane, Row } from '../../model/sequence.js'
 import { clockText } from '../../model/words.js'
 import { amend, route } from '../route.js'
 import { at, recording, seek, shownMs, state } from '../store.js'
 
-const kinds = ['change', 'wal', 'ack', 'heartbeat', 'ping', 'survey', 'assignment'] as const
-const kindNames: Readonly<Record<string, string>> = {
+const kindNames: Readonly<Record<(typeof messageKinds)[number], string>> = {
   change: 'changes of state',
   wal: 'WAL batches',
   ack: 'acks',
@@ -110,7 +109,7 @@ function Tools({ lanes, setLanes, seconds, shown }: {
       </label>
       <fieldset>
         <legend class="sr">Shown</legend>
-        {kinds.map((kind) => (
+        {messageKinds.map((kind) => (
           <label key={kind} class="check">
             <input type="checkbox" checked={shown.has(kind)} onChange={() => {
               const next = new Set(shown)
