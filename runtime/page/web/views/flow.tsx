@@ -1,7 +1,9 @@
 import type { ClusterSpace } from '../../../status/status.js'
 import { seriesOf } from '../../model/series.js'
 import type { SpaceSeries } from '../../model/series.js'
-import { bytesText, countText, lossText, msText } from '../../model/words.js'
+import { inBytes, inCounts, inTime } from '../../model/ticks.js'
+import type { Unit } from '../../model/ticks.js'
+import { lossText } from '../../model/words.js'
 import { amend, route } from '../route.js'
 import { recording, shownMs, state } from '../store.js'
 import { Plot } from './plot.js'
@@ -32,7 +34,7 @@ interface LossPlot {
   readonly values: readonly (number | null)[]
   /** Limit above which acknowledgements are delayed. */
   readonly most: number | undefined
-  readonly format: (value: number) => string
+  readonly unit: Unit
 }
 
 /** Plots of the loss window: in writes, and in each unit in which the space limits it. */
@@ -42,14 +44,14 @@ function lossPlots({ maxLoss }: ClusterSpace, series: SpaceSeries['status']): Lo
     name: 'bytes',
     values: series.lossBytes,
     most: maxLoss?.bytes,
-    format: bytesText,
+    unit: inBytes,
   }
   const age: LossPlot = {
     title: 'Loss window, age',
     name: 'oldest',
     values: series.lossMs,
     most: maxLoss?.ms,
-    format: msText,
+    unit: inTime,
   }
   return [
     {
@@ -57,7 +59,7 @@ function lossPlots({ maxLoss }: ClusterSpace, series: SpaceSeries['status']): Lo
       name: 'writes',
       values: series.lossEntries,
       most: maxLoss?.entries,
-      format: countText,
+      unit: inCounts,
     },
     ...[bytes, age].filter(({ most }) => most !== undefined),
   ]
@@ -98,26 +100,26 @@ export function FlowView() {
         <p class="loss" data-loss>{lossText(space)}</p>
       </div>
       <div class="plots">
-        <Plot title="Replica lag, time" times={series.times} range={range} format={msText}
+        <Plot title="Replica lag, time" times={series.times} range={range} unit={inTime}
           linearTo={1} threshold={alertAt(thresholds?.lagAlertMs)}
           lines={linesOf(nodes, series.lagMs)} />
-        <Plot title="Replica lag, bytes" times={series.times} range={range} format={bytesText}
+        <Plot title="Replica lag, bytes" times={series.times} range={range} unit={inBytes}
           linearTo={1_000} threshold={alertAt(thresholds?.lagAlertBytes)}
           lines={linesOf(nodes, series.lagBytes)} />
-        <Plot title="Durable writes per second" times={flow.times} range={range} format={countText}
+        <Plot title="Durable writes per second" times={flow.times} range={range} unit={inCounts}
           lines={[{ name: 'writes/s', colour: '--primary', values: flow.writesPerSecond,
             isFilled: true }]} />
-        <Plot title="Time to the durable answer" times={flow.times} range={range} format={msText}
+        <Plot title="Time to the durable answer" times={flow.times} range={range} unit={inTime}
           lines={[{ name: 'p50', colour: '--line-1', values: flow.p50 }, { name: 'p99',
             colour: '--line-3', values: flow.p99 }]} />
-        <Plot title="Sequences" times={series.times} range={range} format={countText} isFromData
+        <Plot title="Sequences" times={series.times} range={range} unit={inCounts} isFromData
           lines={[{ name: 'durable', colour: '--primary', values: series.durable }, {
             name: 'commit',
             colour: '--replica',
             values: series.commit,
           }, { name: 'safe', colour: '--promoting', values: series.safe }]} />
-        {lossPlots(space, series).map(({ title, name, values, most, format }) => (
-          <Plot key={title} title={title} times={series.times} range={range} format={format}
+        {lossPlots(space, series).map(({ title, name, values, most, unit }) => (
+          <Plot key={title} title={title} times={series.times} range={range} unit={unit}
             threshold={most === undefined ? null : { value: most, text: 'maxLoss' }}
             lines={[{ name, colour: '--lagging', values, isFilled: true }]} />
         ))}

@@ -1,6 +1,7 @@
 /** One time series chart of uPlot. */
 import { useEffect, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
+import type { Unit } from '../../model/ticks.js'
 import { clockText } from '../../model/words.js'
 import { colour, theme } from '../theme.js'
 
@@ -18,7 +19,7 @@ interface PlotProps {
   readonly times: readonly number[]
   readonly lines: readonly PlotLine[]
   readonly range: { readonly fromS: number; readonly toS: number }
-  readonly format: (value: number) => string
+  readonly unit: Unit
   /** Drawn as a line that is always visible. */
   readonly threshold?: { readonly value: number; readonly text: string } | null
   /** If set, the scale is linear up to this value and logarithmic beyond. */
@@ -64,7 +65,7 @@ export function Plot(props: PlotProps) {
           {props.lines.map(({ name, colour: of, values }) => (
             <span key={name}>
               <i class="dot" style={{ background: `var(${of})` }} aria-hidden="true" />
-              {name} <b class="number">{lastOf(values, props.format)}</b>
+              {name} <b class="number">{lastOf(values, props.unit)}</b>
             </span>
           ))}
         </span>
@@ -74,15 +75,15 @@ export function Plot(props: PlotProps) {
   )
 }
 
-function labelOf({ title, lines, threshold, format }: PlotProps): string {
-  const values = lines.map(({ name, values: of }) => `${name} ${lastOf(of, format)}`)
-  const line = threshold ? [`${threshold.text} at ${format(threshold.value)}`] : []
+function labelOf({ title, lines, threshold, unit }: PlotProps): string {
+  const values = lines.map(({ name, values: of }) => `${name} ${lastOf(of, unit)}`)
+  const line = threshold ? [`${threshold.text} at ${unit.text(threshold.value)}`] : []
   return `${title}: ${[...values, ...line].join(', ')}`
 }
 
-function lastOf(values: readonly (number | null)[], format: (value: number) => string): string {
+function lastOf(values: readonly (number | null)[], { text }: Unit): string {
   const last = values.at(-1) ?? null
-  return last === null ? '–' : format(last)
+  return last === null ? '–' : text(last)
 }
 
 function dataOf({ times, lines }: PlotProps): uPlot.AlignedData {
@@ -94,7 +95,7 @@ interface Latest {
 }
 
 function optionsOf(latest: Latest, width: number): uPlot.Options {
-  const { lines, linearTo, isFromData, format } = latest.current
+  const { lines, linearTo, isFromData, unit } = latest.current
   const axis = {
     stroke: () => colour('--muted'),
     font: '11px system-ui, sans-serif',
@@ -127,7 +128,8 @@ function optionsOf(latest: Latest, width: number): uPlot.Options {
         size: 62,
         gap: 4,
         space: 30,
-        values: (_, values) => values.map((value) => value === null ? '' : format(value)),
+        incrs: [...unit.steps],
+        values: (_, values) => values.map((value) => value === null ? '' : unit.text(value)),
         ...(linearTo === undefined ? {} : {
           filter: (_: uPlot, splits: number[]) => splits,
           splits: (_: uPlot, __: number, ___: number, max: number) => decades(linearTo, max),
