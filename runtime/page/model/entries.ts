@@ -6,14 +6,21 @@ import type { Promotion } from './promotions.js'
 import type { Item } from './state.js'
 import { countText, msText } from './words.js'
 
+/** Kinds of entries, in the order of the timeline's filter. */
+export const entryKinds = ['promotion', 'epoch', 'handover', 'fork', 'inSync', 'alert', 'node',
+  'actor', 'fault', 'order', 'broker', 'gap'] as const
+export type EntryKind = (typeof entryKinds)[number]
+
 export interface Entry {
   readonly atMs: number
-  readonly kind: string
+  readonly kind: EntryKind
   readonly text: string
   readonly promotion: Promotion | null
   /** True for an event from before the recording, which has no moment in it. */
   readonly isPast: boolean
 }
+
+type Said = Pick<Entry, 'kind' | 'text'>
 
 /**
  * Returns the entries in order of time.
@@ -36,6 +43,8 @@ export function entriesOf(
     promotion,
     isPast: false,
   }))
+  // Events have sentences on actors. A recording without them has only bare inspection events.
+  const isBare = !notable.some((item) => item.kind === 'frame' && item.frame.kind === 'story')
   const seen = new Set<string>()
   let broker: string | null = null
   for (const item of notable) {
@@ -51,6 +60,7 @@ export function entriesOf(
       if (line.id !== undefined) seen.add(line.id)
       if (line.promotion && inSteps.has(idOfPromotion(line.promotion))) continue
     }
+    if (item.kind === 'event' && !isBare) continue
     const entry = entryOf(item)
     if (entry !== null) {
       entries.push({ ...entry, atMs: item.atMs, promotion: null, isPast: false })
@@ -59,14 +69,11 @@ export function entriesOf(
   for (const line of past) {
     if (seen.has(line.id ?? '')) continue
     if (line.promotion && inSteps.has(idOfPromotion(line.promotion))) continue
-    const { kind, text } = storyEntry(line)
-    entries.push({ kind, text, atMs: Date.parse(line.at), promotion: null, isPast: true })
+    const said = storyEntry(line)
+    if (said === null) continue
+    entries.push({ ...said, atMs: Date.parse(line.at), promotion: null, isPast: true })
   }
-  // Events have sentences on actors. A recording without them has only bare inspection events.
-  const isPlain = !notable.some((item) => item.kind === 'frame' && item.frame.kind === 'story')
-  const list = isPlain ? entries : entries.filter(({ kind }) => kind !== 'plain')
-  return list.map((entry) => entry.kind === 'plain' ? { ...entry, kind: 'actor' } : entry)
-    .toSorted((a, b) => a.atMs - b.atMs)
+  return entries.toSorted((a, b) => a.atMs - b.atMs)
 }
 
 function idOfPromotion({ space, epoch }: { space: string; epoch: number }): string {
@@ -74,21 +81,22 @@ function idOfPromotion({ space, epoch }: { space: string; epoch: number }): stri
 }
 
 /** A line about a new primary counts as a promotion. Its steps are shown if they are known. */
-function storyEntry({ kind, text, promotion }: EventLine): { kind: string; text: string } {
-  return promotion ? { kind: 'promotion', text: takeoverText(promotion) } : { kind, text }
+function storyEntry({ kind, text, promotion }: EventLine): Said | null {
+  if (promotion) return { kind: 'promotion', text: takeoverText(promotion) }
+  return kind === 'situation' ? null : { kind, text }
 }
 
-function entryOf(item: Item): { kind: string; text: string } | null {
+function entryOf(item: Item): Said | null {
   if (item.kind === 'event') {
     const { node, event } = item
     switch (event.type) {
       case 'kill':
-        return plain(`${node}: actor ${event.actor} was killed: ${event.reason}`)
+        return ofActor(`${node}: actor ${event.actor} was killed: ${event.reason}`)
       case 'restart':
-        return plain(`${node}: actor ${event.actor} failed and is restarted in `
+        return ofActor(`${node}: actor ${event.actor} failed and is restarted in `
           + `${msText(event.delayMs)}: ${event.error}`)
       case 'escalation':
-        return plain(`${node}: actor ${event.actor} gave up: ${event.error}`)
+        return ofActor(`${node}: actor ${event.actor} gave up: ${event.error}`)
       default:
         return null
     }
@@ -96,12 +104,11 @@ function entryOf(item: Item): { kind: string; text: string } | null {
   const { frame } = item
   switch (frame.kind) {
     case 'story': {
-      const { kind } = frame.line
       // Promotions are listed with all their steps instead.
-      return kind === 'promotion' || kind === 'situation' ? null : storyEntry(frame.line)
+      return frame.line.kind === 'promotion' ? null : storyEntry(frame.line)
     }
     case 'order':
-      return { kind: 'order', text: `${commandText(frame.order)}: ${frame.answer.message}` }
+      return { kind: 'order', text: commandText(frame.order, frame.answer.message) }
     case 'broker': {
       const why = frame.reason === '' ? '' : `: ${frame.reason}`
       return { kind: 'broker', text: `The broker is ${frame.state}${why}` }
@@ -116,8 +123,8 @@ function entryOf(item: Item): { kind: string; text: string } | null {
   }
 }
 
-function plain(text: string): { kind: string; text: string } {
-  return { kind: 'plain', text }
+function ofActor(text: string): Said {
+  return { kind: 'actor', text }
 }
 
 function titleOf(promotion: Promotion): string {
@@ -134,25 +141,14 @@ function titleOf(promotion: Promotion): string {
   return `${winner} is promoted to primary of ${space}${after}, in epoch ${epoch}, and ${how}`
 }
 
-function commandText(command: PageCommand): string {
+/** The answer says what was done; only what it leaves out is put before it. */
+function commandText(command: PageCommand, answer: string): string {
   switch (command.type) {
     case 'write':
-      return `Write ${command.id} to ${command.space}`
-    case 'steady':
-      return command.perSecond === 0
-        ? `Stop the writer of ${command.space}`
-        : `Write ${command.perSecond}/s to ${command.space}`
-    case 'killActor':
-      return `Kill actor ${command.actor} of ${command.node}`
-    case 'killNode':
-      return `Kill ${command.node}`
-    case 'startNode':
-      return `Start ${command.node}`
-    case 'pauseNode':
-      return `Pause ${command.node} for ${msText(command.forMs)}`
+      return `Command: ${command.id} ${answer}`
     case 'handOver':
-      return `Hand ${command.space} over${command.to === null ? '' : ` to ${command.to}`}`
+      return `Command to hand over: ${answer}`
     default:
-      return (command as { type: string }).type
+      return `Command: ${answer}`
   }
 }

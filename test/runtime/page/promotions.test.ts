@@ -7,12 +7,13 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { PromotionReport } from '../../../machines/protocol/events.js'
-import { entriesOf } from '../../../runtime/page/model/entries.js'
+import { entriesOf, entryKinds } from '../../../runtime/page/model/entries.js'
 import type { Entry } from '../../../runtime/page/model/entries.js'
+import { answersUnsaid, surveyText } from '../../../runtime/page/model/promotionStep.js'
 import { promotionsOf } from '../../../runtime/page/model/promotions.js'
 import type { Promotion } from '../../../runtime/page/model/promotions.js'
 import { openRecording, Recording } from '../../../runtime/page/model/recording.js'
-import type { Frame } from '../../../runtime/page/protocol.js'
+import type { Frame, PageCommand } from '../../../runtime/page/protocol.js'
 import { root } from '../../support/environment.js'
 import { PageFrames } from '../../support/pageFrames.js'
 
@@ -76,10 +77,10 @@ test('they take as long as they took: from the last word of the primary to the n
 
 test('the timeline shows causes before effects', () => {
   const { entries } = drawn(openRecording(text))
-  const order = ['Pause n1', 'n1 is gone', 'n2 is the primary of demo, in epoch 2',
-    'demo: n1 stopped being primary (epoch 1)', 'demo: settled: n1 (epoch 1)', 'Kill n2',
+  const order = ['Command: n1 stands still', 'n1 is gone', 'n2 is the primary of demo, in epoch 2',
+    'demo: n1 stopped being primary (epoch 1)', 'demo: settled: n1 (epoch 1)', 'Command: n2 (pid ',
     'n2 is gone', 'n1 is the primary of demo, in epoch 3', 'demo: settled: n2 (epoch 2)',
-    'Hand demo over', 'n1 hands demo over to n2', 'n2 is the primary of demo, in epoch 4']
+    'Command to hand over', 'n1 hands demo over to n2', 'n2 is the primary of demo, in epoch 4']
   let from = entries.findIndex(({ text: said }) => said.startsWith('n2 is back'))
   for (const words of order) {
     const at = entries.findIndex((entry, index) => index > from && entry.text.startsWith(words))
@@ -90,6 +91,53 @@ test('the timeline shows causes before effects', () => {
     'n2 is the primary of demo, in epoch 2: n1 was not heard for the length of a lease. Writes '
       + 'were interrupted for 2.3 s; no write is known to be missing')
   assert.is(entries.filter(({ kind, promotion }) => kind === 'promotion' && promotion).length, 3)
+})
+
+test('a command is shown once, in the words of its answer', () => {
+  const answers: [PageCommand, string][] = [
+    [{ type: 'killNode', node: 'n1' }, 'n1 (pid 7) was killed; it stays down until it is started'],
+    [{ type: 'write', space: 'demo', id: 'm1', content: '' }, 'written to demo: sequence 5'],
+    [{ type: 'handOver', space: 'demo', to: null }, 'n2 is the primary of demo, in epoch 4'],
+  ]
+  const recording = new Recording()
+  for (const [order, message] of answers) {
+    recording.add({ kind: 'order', atMs: 1, order, answer: { ok: true, message } })
+  }
+  assert.equal(drawn(recording).entries.map(({ text: said }) => said), [
+    'Command: n1 (pid 7) was killed; it stays down until it is started',
+    'Command: m1 written to demo: sequence 5',
+    'Command to hand over: n2 is the primary of demo, in epoch 4',
+  ])
+})
+
+test('each kind of entry has its box in the filter', () => {
+  const recording = new Recording()
+  const at = new Date(1).toISOString()
+  const kinds = ['epoch', 'handover', 'fork', 'inSync', 'alert', 'node', 'actor', 'fault'] as const
+  for (const kind of kinds) {
+    recording.add({ kind: 'story', atMs: 1, line: { at, kind, text: kind, id: kind } })
+  }
+  recording.add({ kind: 'order', atMs: 2, order: { type: 'killNode', node: 'n1' },
+    answer: { ok: true, message: 'killed' } })
+  for (const state of ['connected', 'disconnected'] as const) {
+    recording.add({ kind: 'broker', atMs: 3, state, reason: '' })
+  }
+  recording.add({ kind: 'gap', atMs: 4, frames: 9 })
+  assert.equal(drawn(recording).entries.map(({ kind }) => kind).toSorted(),
+    entryKinds.filter((kind) => kind !== 'promotion').toSorted())
+})
+
+test('a step tells of answers only what its reason does not say', () => {
+  const step = { atMs: 1, node: 'n2', actor: 'space.demo.promotion', what: 'surveyed',
+    state: 'awaitingVacancy', answers: ['n3 is at (1, 60)', 'n4 is at (1, 9), its log is damaged'] }
+  assert.equal(answersUnsaid({ ...step, reason: 'this member is at (1, 60); n3 at (1, 60)' }), [
+    'n4 is at (1, 9), its log is damaged',
+  ])
+  assert.equal(answersUnsaid({ ...step, reason: 'stands by: n3 is at (1, 60)' }).length, 1)
+  assert.equal(answersUnsaid({ ...step, reason: null }), step.answers)
+  assert.is(surveyText('this member is at (1, 60); n3 at (1, 60)', 'n2'),
+    'n2 is at (1, 60); n3 at (1, 60).')
+  assert.is(surveyText(null, 'n2'), 'It was the only member that answered.')
 })
 
 /** A candidate that reads the record of that epoch, and what comes of it. */

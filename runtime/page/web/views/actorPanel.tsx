@@ -67,7 +67,7 @@ function Timers({ actor }: { readonly actor: ActorView }) {
   )
 }
 
-function Last({ actor: { last } }: { readonly actor: ActorView }) {
+function Last({ actor: { last, reason } }: { readonly actor: ActorView }) {
   if (last === null) return null
   const guards = last.taken.flatMap(({ guard }) => (guard === null ? [] : [guard]))
   return (
@@ -81,7 +81,7 @@ function Last({ actor: { last } }: { readonly actor: ActorView }) {
         {guards.map((guard) => <code key={guard}>{` [${guard}]`}</code>)}
         <br />
         {stateText(last.from)} → {stateText(last.to)}
-        {last.reason !== null && (
+        {last.reason !== null && last.reason !== reason && (
           <>
             <br />
             <span class="reason">{last.reason}</span>

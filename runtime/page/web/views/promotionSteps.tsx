@@ -1,5 +1,6 @@
 /** A promotion, step by step: when, who, what, and why. */
 import type { Promotion } from '../../model/promotions.js'
+import { answersUnsaid, surveyText } from '../../model/promotionStep.js'
 import type { PromotionStep } from '../../model/promotionStep.js'
 import { clockText, msText } from '../../model/words.js'
 import { hrefOf } from '../route.js'
@@ -21,7 +22,7 @@ export function PromotionSteps({ promotion, onStep }: StepsProps) {
     <div class="steps">
       {winner !== null && (
         <p class="why">
-          <b>Why {winner}?</b> {survey ?? 'It was the only member that answered.'}{' '}
+          <b>Why {winner}?</b> {surveyText(survey, winner)}{' '}
           <span class="muted">
             The latest position goes first. Among equals the former primary goes first, then the
             lower name.
@@ -68,6 +69,7 @@ function StepRow({ step, beginMs, onStep, isWinner }: {
   readonly onStep: (atMs: number) => void
 }) {
   const { atMs, node, actor, what, state, reason, answers } = step
+  const unsaid = answersUnsaid(step)
   const kind = actor.startsWith('detector.') ? 'suspicion' : isWinner ? 'winner' : ''
   return (
     <tr class={`${kind} ${atMs > shownMs.value ? 'later' : ''}`} data-step={what} data-node={node}>
@@ -87,11 +89,8 @@ function StepRow({ step, beginMs, onStep, isWinner }: {
       </td>
       <td>
         {reason ?? ''}
-        {what === 'surveyed' && (
-          <div class="muted">
-            Answered: {answers.length === 0 ? 'no member' : answers.join('; ')}
-          </div>
-        )}
+        {what === 'surveyed' && answers.length === 0 && <div class="muted">No member answered</div>}
+        {unsaid.length > 0 && <div class="muted">Answered: {unsaid.join('; ')}</div>}
       </td>
     </tr>
   )

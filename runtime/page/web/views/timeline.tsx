@@ -1,5 +1,6 @@
 import { useState } from 'preact/hooks'
-import type { Entry } from '../../model/entries.js'
+import { entryKinds } from '../../model/entries.js'
+import type { Entry, EntryKind } from '../../model/entries.js'
 import { dayClockText } from '../../model/words.js'
 import { amend, hrefOf, route } from '../route.js'
 import { entries, recording, seek, shownMs } from '../store.js'
@@ -8,9 +9,7 @@ import { PromotionSteps } from './promotionSteps.js'
 /** Number of entries listed, the latest ones. */
 const entriesMax = 300
 
-const kinds = ['promotion', 'epoch', 'handover', 'fork', 'inSync', 'alert', 'node', 'actor',
-  'order', 'broker'] as const
-const kindNames: Readonly<Record<string, string>> = {
+const kindNames: Readonly<Record<EntryKind, string>> = {
   promotion: 'promotions',
   epoch: 'primaries',
   handover: 'handovers',
@@ -19,6 +18,7 @@ const kindNames: Readonly<Record<string, string>> = {
   alert: 'alerts',
   node: 'nodes',
   actor: 'actors',
+  fault: 'injected faults',
   order: 'commands',
   broker: 'broker',
   gap: 'gaps',
@@ -26,7 +26,7 @@ const kindNames: Readonly<Record<string, string>> = {
 
 export function TimelineView() {
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set())
-  const present = kinds.filter((kind) => entries.value.some((entry) => entry.kind === kind))
+  const present = entryKinds.filter((kind) => entries.value.some((entry) => entry.kind === kind))
   const shown = entries.value.filter(({ kind }) => !hidden.has(kind))
     .slice(-entriesMax).toReversed()
   return (

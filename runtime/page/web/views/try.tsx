@@ -259,7 +259,7 @@ function HandOver() {
     >
       {field}
       <Choose label="To" value={to} options={['', ...members]}
-        names={{ '': 'the most advanced member' }} onChoose={setTo} />
+        names={{ '': 'most advanced member' }} onChoose={setTo} />
     </Card>
   )
 }
