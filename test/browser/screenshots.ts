@@ -24,6 +24,11 @@ async function order(base: string, body: object): Promise<void> {
   if (!answer.ok) throw new Error(answer.message)
 }
 
+async function nodesOf(base: string): Promise<string[]> {
+  const status = await (await fetch(`${base}/status`)).json() as { nodes: { id: string }[] }
+  return status.nodes.map(({ id }) => id)
+}
+
 async function primaryOf(base: string, other: string | null): Promise<string> {
   return await waitFor('a primary', async () => {
     const status = await (await fetch(`${base}/status`)).json() as {
@@ -32,6 +37,13 @@ async function primaryOf(base: string, other: string | null): Promise<string> {
     const primary = status.spaces[0]?.primary ?? null
     return primary === other ? null : primary
   })
+}
+
+/** Of the promotion: the charts of its winner and of the other candidate. */
+function sequenceQuery(winner: string, third: string): string {
+  const lanes = [`${winner}/space.demo.promotion`, `${winner}/space.demo`, `${third}/space.demo`,
+    `${third}/space.demo.promotion`]
+  return `?lanes=${lanes.join()}&seconds=30`
 }
 
 async function shoot(page: Page, view: string, query: string, name: string): Promise<void> {
@@ -61,12 +73,19 @@ async function main(stage: Stage): Promise<void> {
   await order(direct, { type: 'steady', space: 'demo', perSecond: 300 })
   await lasting(12_000)
   const old = await primaryOf(direct, null)
+  const nodes = await nodesOf(direct)
   await order(direct, { type: 'killNode', node: old })
   const winner = await primaryOf(direct, old)
   await lasting(6_000)
+  const third = nodes.find((id) => id !== old && id !== winner)
+  if (third === undefined) throw new Error(`no third node among ${nodes.join()}`)
+  const queries: Partial<Record<(typeof views)[number], string>> = {
+    charts: `?node=${winner}&actor=space.demo`,
+    sequence: sequenceQuery(winner, third),
+  }
   for (const { scheme, width, page } of opened) {
     for (const view of views) {
-      const query = view === 'charts' ? `?node=${winner}&actor=space.demo` : ''
+      const query = queries[view] ?? ''
       const name = folder === undefined ? view : `${view}-${scheme}-${width}`
       await shoot(page, view, query, name)
     }
