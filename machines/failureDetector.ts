@@ -1,9 +1,10 @@
-import { detectorSetup, goneFault, heartbeatFault } from './election/detection.js'
-import type { FailureDetectorContext, FailureDetectorEvent } from './election/detection.js'
+import { detectorSetup, goneFault, heartbeatFault } from './election/failureDetectorSetup.js'
+import type { FailureDetectorContext,
+  FailureDetectorEvent } from './election/failureDetectorSetup.js'
 import { showLife } from './election/grants.js'
 
 export type { DeathVacancy, FailureDetectorContext, FailureDetectorEffect, FailureDetectorEvent,
-  FailureDetectorInput } from './election/detection.js'
+  FailureDetectorInput } from './election/failureDetectorSetup.js'
 
 type Context = FailureDetectorContext
 type Event = FailureDetectorEvent
@@ -239,10 +240,7 @@ export const failureDetectorMachine = detectorSetup.createMachine({
               entry: 'probe',
               after: { heartbeatInterval: { target: 'close', reenter: true } },
               on: {
-                closelyWatched: {
-                  target: 'judging',
-                  actions: 'noteWatch',
-                },
+                closelyWatched: { target: 'judging', actions: 'noteWatch' },
                 // A request that was delivered to a process that then died times out. Only the
                 // next one gets its 503, so it is sent at once.
                 probeSilent: { target: 'close', reenter: true },

@@ -1,8 +1,9 @@
-import { backoffOf, lifeOf, nodeSetup } from './nodeWords.js'
-import type { NodeContext, NodeEffect, NodeEvent } from './nodeWords.js'
+import { backoffOf, lifeOf, nodeSetup } from './protocol/nodeSetup.js'
+import type { NodeContext, NodeEffect, NodeEvent } from './protocol/nodeSetup.js'
 
-export { backoffOf } from './nodeWords.js'
-export type { NodeContext, NodeEffect, NodeEvent, NodeInput, RecoverySummary } from './nodeWords.js'
+export { backoffOf } from './protocol/nodeSetup.js'
+export type { NodeContext, NodeEffect, NodeEvent, NodeInput,
+  RecoverySummary } from './protocol/nodeSetup.js'
 
 type Context = NodeContext
 type Event = NodeEvent

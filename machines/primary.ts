@@ -1,6 +1,6 @@
 import { assign, emit, setup } from 'xstate'
 import type { NodeId } from './base/ids.js'
-import type { ProtocolTimes } from './protocol/messages.js'
+import type { ProtocolTimes } from './protocol/defaultTimes.js'
 
 export interface PrimaryInput {
   readonly space: string

@@ -1,6 +1,6 @@
 import { assign, emit, setup } from 'xstate'
 import type { NodeId } from './base/ids.js'
-import type { ProtocolTimes } from './protocol/messages.js'
+import type { ProtocolTimes } from './protocol/defaultTimes.js'
 
 /** Pause before an unreadable salvage is tried again, ms: a fault of the disk may pass. */
 export const unusableMs = 60_000

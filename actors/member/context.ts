@@ -6,7 +6,7 @@ import type { Answers } from '../messaging/answers.js'
 import type { NodeConnection } from '../messaging/connection.js'
 import type { WorkLanes } from '../messaging/workLanes.js'
 import type { NodeIdentityInput, NodePorts, Registration } from '../ports/node.js'
-import type { ActorSettings } from '../ports/settings.js'
+import type { ActorSettings } from '../ports/defaultSettings.js'
 import type { Budget } from '../structures/budget.js'
 import type { Duty } from './duty.js'
 

@@ -6,7 +6,7 @@ import type { NodeConnection } from '../messaging/connection.js'
 import { NoRespondersError, RequestTimeoutError } from '../ports/bus.js'
 import type { BusMessage } from '../ports/bus.js'
 import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
-import type { ActorSettings } from '../ports/settings.js'
+import type { ActorSettings } from '../ports/defaultSettings.js'
 
 export interface ProbesOptions {
   readonly ports: NodePorts

@@ -1,5 +1,5 @@
 import type { Instant } from '../../machines/election/grants.js'
-import type { ActorSettings } from '../ports/settings.js'
+import type { ActorSettings } from '../ports/defaultSettings.js'
 import type { Clock, Logger, Telemetry } from '../ports/system.js'
 
 export type TiltEvent =

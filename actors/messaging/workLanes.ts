@@ -1,4 +1,4 @@
-import type { ActorSettings } from '../ports/settings.js'
+import type { ActorSettings } from '../ports/defaultSettings.js'
 import type { Clock } from '../ports/system.js'
 import { WorkQueue } from '../structures/workQueue.js'
 import type { Lane } from '../structures/workQueue.js'

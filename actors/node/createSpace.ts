@@ -1,4 +1,4 @@
-import { placeSpace } from '../../machines/election/placement.js'
+import { placeSpace } from '../../machines/protocol/spacePlacement.js'
 import type { Announcement, Assignment, SpaceSettings } from '../../machines/protocol/messages.js'
 import { isSameSettings, showSettings } from '../../machines/protocol/spaceSettings.js'
 import { subjects } from '../../machines/protocol/subjects.js'

@@ -3,7 +3,7 @@ import { subjects } from '../../machines/protocol/subjects.js'
 import { NoRespondersError } from '../ports/bus.js'
 import type { BusConnection } from '../ports/bus.js'
 import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
-import type { ActorSettings } from '../ports/settings.js'
+import type { ActorSettings } from '../ports/defaultSettings.js'
 import { SupersededError } from './startErrors.js'
 
 export interface TwinOptions {

@@ -7,11 +7,11 @@ import type { Member } from '../member/member.js'
 import { AdminRefusal } from '../ports/adminApi.js'
 import type { Followers } from './followers.js'
 import type { InSyncSet } from './inSyncSet.js'
-import type { OpenEpoch } from './openEpoch.js'
+import type { PrimaryEpoch } from './primaryEpoch.js'
 
 export interface AssignmentWriterOptions {
   readonly member: Member
-  readonly epoch: OpenEpoch
+  readonly epoch: PrimaryEpoch
   readonly inSync: InSyncSet
   readonly followers: Followers
 }

@@ -12,7 +12,7 @@ import { Digests } from './digests.js'
 import { FollowerCharts } from './followerCharts.js'
 import { InSyncPolicy } from './inSyncPolicy.js'
 import type { InSyncSet } from './inSyncSet.js'
-import type { OpenEpoch } from './openEpoch.js'
+import type { PrimaryEpoch } from './primaryEpoch.js'
 import { ReplicaStream, type ReplicaProgress } from './replicaStream.js'
 
 interface Follower {
@@ -28,7 +28,7 @@ export interface MembershipChange {
 
 export interface FollowersOptions {
   readonly member: Member
-  readonly epoch: OpenEpoch
+  readonly epoch: PrimaryEpoch
   readonly inSync: InSyncSet
   /** Answers that wait for the commit or the safe sequence. */
   readonly replies: { committed(): void }

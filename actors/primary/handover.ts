@@ -5,17 +5,17 @@ import type { Member } from '../member/member.js'
 import type { TimerHandle } from '../ports/system.js'
 import type { AssignmentWriter } from './assignmentWriter.js'
 import type { Followers } from './followers.js'
-import { forwardHeldAfterMs } from './handoverGate.js'
-import type { HandoverGate } from './handoverGate.js'
+import { forwardHeldAfterMs } from './writeGate.js'
+import type { WriteGate } from './writeGate.js'
 import type { Ingest } from './ingest.js'
-import type { OpenEpoch } from './openEpoch.js'
+import type { PrimaryEpoch } from './primaryEpoch.js'
 
 export interface HandoverOptions {
   readonly member: Member
-  readonly epoch: OpenEpoch
+  readonly epoch: PrimaryEpoch
   readonly followers: Followers
   readonly ingest: Ingest
-  readonly gate: HandoverGate
+  readonly gate: WriteGate
   readonly records: AssignmentWriter
 }
 

@@ -17,15 +17,15 @@ import { AssignmentWriter } from './assignmentWriter.js'
 import type { SettingsChange } from './assignmentWriter.js'
 import { Followers } from './followers.js'
 import { Handover } from './handover.js'
-import { HandoverGate } from './handoverGate.js'
+import { WriteGate } from './writeGate.js'
 import { Ingest } from './ingest.js'
 import { InSyncSet } from './inSyncSet.js'
-import { OpenEpoch } from './openEpoch.js'
+import { PrimaryEpoch } from './primaryEpoch.js'
 import { PendingView } from './pendingView.js'
 import { PrimaryHealth } from './primaryHealth.js'
-import { Readable } from './readable.js'
-import { successorOf } from './relief.js'
-import type { Relieved } from './relief.js'
+import { ReadBarrier } from './readBarrier.js'
+import { successorOf } from './autoHandover.js'
+import type { Relieved } from './autoHandover.js'
 import { WriteAnswers } from './writeAnswers.js'
 import { WriteBuffer } from './writeBuffer.js'
 
@@ -48,12 +48,12 @@ export class PrimaryRole implements IntakePrimary, Relieved {
   /** Takes forks that members upload, and operators' commands about them. */
   readonly forks: ForkIntake
   /** Used by reads of the latest state. */
-  readonly readable: Readable
-  private readonly epoch: OpenEpoch
+  readonly readable: ReadBarrier
+  private readonly epoch: PrimaryEpoch
   private readonly inSync: InSyncSet
   private readonly replies: WriteAnswers
   private readonly records: AssignmentWriter
-  private readonly gate: HandoverGate
+  private readonly gate: WriteGate
   private readonly handover: Handover
   private readonly health: PrimaryHealth
   private readSubscription: BusSubscription | null = null
@@ -66,7 +66,7 @@ export class PrimaryRole implements IntakePrimary, Relieved {
   ) {
     const { context, log } = member
     const { budget, commits, ports: { clock, frames }, settings } = context
-    const epoch = this.epoch = new OpenEpoch(member, input.record)
+    const epoch = this.epoch = new PrimaryEpoch(member, input.record)
     const { number, started } = epoch
     const inSync = this.inSync = new InSyncSet(member, epoch.record.assignment.inSync)
     const buffer = new WriteBuffer({
@@ -91,10 +91,10 @@ export class PrimaryRole implements IntakePrimary, Relieved {
       resent: reconciler,
     })
     epoch.stops(ingest)
-    this.readable = new Readable(log, commits, ingest, epoch)
+    this.readable = new ReadBarrier(log, commits, ingest, epoch)
     this.forks = new ForkIntake({ member, epoch: number, ingest, reconciler, primary: this })
     const records = this.records = new AssignmentWriter({ member, epoch, inSync, followers })
-    const gate = this.gate = new HandoverGate({ context, space: member.space, epoch, ingest })
+    const gate = this.gate = new WriteGate({ context, space: member.space, epoch, ingest })
     this.handover = new Handover({ member, epoch, followers, ingest, gate, records })
     this.health = new PrimaryHealth({ member, epoch, inSync, followers, ingest, primary: this })
   }

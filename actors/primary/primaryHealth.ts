@@ -2,16 +2,16 @@ import type { Member } from '../member/member.js'
 import type { Followers } from './followers.js'
 import type { Ingest } from './ingest.js'
 import type { InSyncSet } from './inSyncSet.js'
-import type { OpenEpoch } from './openEpoch.js'
-import { Relief } from './relief.js'
-import type { Relieved } from './relief.js'
+import type { PrimaryEpoch } from './primaryEpoch.js'
+import { AutoHandover } from './autoHandover.js'
+import type { Relieved } from './autoHandover.js'
 
 export interface PrimaryHealthOptions {
   readonly member: Member
   readonly ingest: Ingest
   readonly followers: Followers
   readonly inSync: InSyncSet
-  readonly epoch: OpenEpoch
+  readonly epoch: PrimaryEpoch
   readonly primary: Relieved
 }
 
@@ -20,10 +20,10 @@ export class PrimaryHealth {
   private isBufferFull = false
   private clockFault: string | null = null
   private throttled = false
-  private readonly relief: Relief
+  private readonly relief: AutoHandover
 
   constructor(private readonly options: PrimaryHealthOptions) {
-    this.relief = new Relief(options)
+    this.relief = new AutoHandover(options)
   }
 
   /** Answers wait for room in the loss window, or did within the last heartbeat. */

@@ -14,7 +14,7 @@ import { Fifo } from '../structures/fifo.js'
 import { inSlices } from '../structures/inSlices.js'
 import type { InSyncSet } from './inSyncSet.js'
 import { LevelWaiters } from './levelWaiters.js'
-import type { EpochFacts } from './openEpoch.js'
+import type { EpochFacts } from './primaryEpoch.js'
 import { PendingWrite } from './pendingWrite.js'
 
 /** Repeated writes that may wait for a level at a time; they hold no payload. */

@@ -1,6 +1,7 @@
 /** Types of the promotion chart: input, context, events, effects and output. */
 import type { NodeId, Position, Vacancy } from '../base/ids.js'
-import type { AssignmentAt, ProtocolTimes, SurveyAnswer } from '../protocol/messages.js'
+import type { ProtocolTimes } from '../protocol/defaultTimes.js'
+import type { AssignmentAt, SurveyAnswer } from '../protocol/messages.js'
 import type { SurveyResult } from './candidates.js'
 
 export interface PromotionInput {

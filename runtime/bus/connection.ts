@@ -12,7 +12,7 @@ import { NatsBusMessage } from './message.js'
 import { SideConnection } from './sideConnection.js'
 import { SideSubscriptions } from './sideSubscriptions.js'
 import { limitIntake, socketOf } from './socket.js'
-import { steadySubscription } from './steady.js'
+import { steadySubscription } from './steadySubscription.js'
 
 interface Denial {
   readonly operation: 'publish' | 'subscription'

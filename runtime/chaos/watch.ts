@@ -2,7 +2,7 @@
 import type { Subscription } from 'nats'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { EngramClient } from '../client/client.js'
-import { controlCodec } from '../codec/control.js'
+import { controlCodec } from '../codec/controlCodec.js'
 import type { ClusterSpace, ClusterStatus } from '../status/status.js'
 import type { Excuse, InSyncAt } from './outage.js'
 

@@ -5,7 +5,7 @@
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { makeDirectory } from '../journal/owner.js'
+import { makeDirectory } from '../journal/directoryOwner.js'
 import { lives, startedAt } from './processes.js'
 
 /** Address and token for faults of a running `engram up`. */

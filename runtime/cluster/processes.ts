@@ -1,7 +1,7 @@
 /** Processes that are no children: identified by pid and start time, since pids are reused. */
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { ownerOf } from '../journal/owner.js'
+import { ownerOf } from '../journal/directoryOwner.js'
 
 export interface ProcessId {
   readonly pid: number

@@ -4,8 +4,8 @@
  */
 import { getHeapStatistics } from 'node:v8'
 import { z } from 'zod'
-import { defaultSettings as own } from '../../actors/ports/settings.js'
-import type { ProtocolTimes } from '../../machines/protocol/messages.js'
+import { defaultSettings as own } from '../../actors/ports/defaultSettings.js'
+import type { ProtocolTimes } from '../../machines/protocol/defaultTimes.js'
 
 export type Unit = 'ms' | 'bytes' | 'factor' | 'count'
 

@@ -17,7 +17,7 @@ import type { KeyReading } from './keyReading.js'
 import { keyAfter, numbersKey, prefixEnd, Table, tableEnd, tableKey, textKey,
   tupleKey } from './keys.js'
 import { decodeEdge, decodeEdgeState, decodeNode, decodeNodeState, digestText } from './record.js'
-import type { Room } from './room.js'
+import type { Room } from './diskRoom.js'
 import { type KeyChanges, SpaceKeys } from './spaceKeys.js'
 
 /** A transaction was not committed; it had no effect at all. */

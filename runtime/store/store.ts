@@ -27,7 +27,7 @@ import { Table, tableEnd, tableKey } from './keys.js'
 import { bootId, distrust, placeOf, readMarker, STORE_VERSION, syncPath, writeMarker,
   writeMarkerSync } from './marker.js'
 import type { Marker } from './marker.js'
-import { NoRoomError, Room } from './room.js'
+import { NoRoomError, Room } from './diskRoom.js'
 import { LmdbSpace } from './spaceStore.js'
 import { Writeback } from './writeback.js'
 

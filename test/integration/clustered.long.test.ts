@@ -3,7 +3,7 @@
  * servers: the topology of compose.yaml.
  */
 import * as assert from 'uvu/assert'
-import { placeSpace } from '../../machines/election/placement.js'
+import { placeSpace } from '../../machines/protocol/spacePlacement.js'
 import { assertAllTaken, audit } from '../support/audit.js'
 import { BrokerCluster } from '../support/brokerCluster.js'
 import { cli } from '../support/cli.js'

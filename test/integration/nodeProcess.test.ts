@@ -4,7 +4,7 @@ import { closeSync, constants, existsSync, mkdirSync, openSync, writeFileSync } 
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { fill, removeBallast } from '../../runtime/chaos/ballast.js'
-import { ownerOf } from '../../runtime/journal/owner.js'
+import { ownerOf } from '../../runtime/journal/directoryOwner.js'
 import type { NodeStatusReport } from '../../runtime/status/status.js'
 import { Broker } from '../support/broker.js'
 import { Child, tellingOf } from '../support/child.js'

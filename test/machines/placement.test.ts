@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { placeSpace } from '../../machines/election/placement.js'
+import { placeSpace } from '../../machines/protocol/spacePlacement.js'
 
 const test = suite('machines/placement')
 

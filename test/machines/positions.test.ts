@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import type { EpochSpan, Position } from '../../machines/base/ids.js'
 import { commonPoint, comparePositions, endOf, epochAt, epochsMax, extendHistory, historyFault,
   origin, showPosition, spansAfter, truncateHistory } from '../../machines/log/positions.js'
-import { controlCodec } from '../../runtime/codec/control.js'
+import { controlCodec } from '../../runtime/codec/controlCodec.js'
 
 const test = suite('machines/positions')
 

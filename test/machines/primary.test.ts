@@ -2,7 +2,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { primaryMachine } from '../../machines/primary.js'
 import type { PrimaryEvent } from '../../machines/primary.js'
-import { defaultTimes } from '../../machines/protocol/messages.js'
+import { defaultTimes } from '../../machines/protocol/defaultTimes.js'
 import { assertCovered, assertHandled, golden, runTimed, showState, transcript } from './paths.js'
 import type { Step } from './paths.js'
 

@@ -2,7 +2,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { promotionMachine } from '../../machines/promotion.js'
 import type { PromotionEvent, PromotionInput } from '../../machines/promotion.js'
-import { defaultTimes } from '../../machines/protocol/messages.js'
+import { defaultTimes } from '../../machines/protocol/defaultTimes.js'
 import { answerOf, positionOf, recordOf } from './goldenRecords.js'
 import { assertCovered, assertHandled, golden, runTimed, transcript } from './paths.js'
 

@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { defaultTimes } from '../../machines/protocol/messages.js'
+import { defaultTimes } from '../../machines/protocol/defaultTimes.js'
 import { reconciliationMachine, unusableMs } from '../../machines/reconciliation.js'
 import type { ReconciliationEvent } from '../../machines/reconciliation.js'
 import { assertCovered, assertHandled, golden, runTimed, showState, transcript } from './paths.js'

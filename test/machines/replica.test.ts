@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { defaultTimes } from '../../machines/protocol/messages.js'
+import { defaultTimes } from '../../machines/protocol/defaultTimes.js'
 import { replicaMachine } from '../../machines/replica.js'
 import type { ReplicaEvent } from '../../machines/replica.js'
 import { positionOf } from './goldenRecords.js'

@@ -11,7 +11,7 @@ import { natsSettings } from '../../runtime/bus/settingNames.js'
 import { catalogue } from '../../runtime/charts/catalogue.js'
 import { flatten } from '../../runtime/charts/chart.js'
 import { runCli } from '../../runtime/cli/program.js'
-import { createClientCodec } from '../../runtime/codec/client.js'
+import { createClientCodec } from '../../runtime/codec/clientCodec.js'
 import { listOptions, options } from '../../runtime/config/options.js'
 import { createMetrics } from '../../runtime/http/metrics.js'
 import { anchorsOf, blocksOf, documents, linksOf, sources, textOf,

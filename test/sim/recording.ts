@@ -3,7 +3,7 @@
  * writes them, and the page opens the file. The charts, the story and the key frames are made by
  * the code that serves a running cluster; only the times are virtual.
  */
-import { defaultSettings } from '../../actors/ports/settings.js'
+import { defaultSettings } from '../../actors/ports/defaultSettings.js'
 import type { ActorHostRuntime } from '../../runtime/host/index.js'
 import { Feed } from '../../runtime/inspect/feed.js'
 import type { NodeRecorder } from '../../runtime/inspect/recorder.js'

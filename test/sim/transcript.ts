@@ -1,5 +1,5 @@
 /** A run as people read it, and as inspection events that can be replayed. */
-import { controlCodec } from '../../runtime/codec/control.js'
+import { controlCodec } from '../../runtime/codec/controlCodec.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
 import type { ActorHostRuntime } from '../../runtime/host/index.js'
 import type { VirtualClock } from '../fakes/virtualClock.js'

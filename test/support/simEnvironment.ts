@@ -2,7 +2,7 @@
 import type { BusConnection } from '../../actors/ports/bus.js'
 import type { Frame } from '../../actors/ports/frames.js'
 import type { Journal, JournalRecord } from '../../actors/ports/journal.js'
-import type { ActorSettings } from '../../actors/ports/settings.js'
+import type { ActorSettings } from '../../actors/ports/defaultSettings.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import type { ActorHostRuntime } from '../../runtime/host/index.js'
 import type { NodeRecorder } from '../../runtime/inspect/recorder.js'

@@ -6,7 +6,7 @@
 import type { Vacancy } from '../../../machines/base/ids.js'
 import { vacancyText } from '../../../machines/election/vacancy.js'
 import type { PromotionReport } from '../../../machines/protocol/events.js'
-import { defaultTimes } from '../../../machines/protocol/messages.js'
+import { defaultTimes } from '../../../machines/protocol/defaultTimes.js'
 import type { EventLine } from '../../inspect/eventLine.js'
 import { isHandover, writesText } from '../../inspect/sentences.js'
 import type { ClusterSpace } from '../../status/status.js'

@@ -12,8 +12,8 @@ import type { ForkNote, Reconciliation } from '../../../machines/log/forkNotes.j
 import type { SalvagedWrite } from '../../../machines/protocol/messages.js'
 import type { ReconciliationEffect, ReconciliationEvent,
   reconciliationMachine } from '../../../machines/reconciliation.js'
-import { createClientCodec, LOGGED_BYTES_MAX } from '../../../runtime/codec/client.js'
-import { controlCodec } from '../../../runtime/codec/control.js'
+import { createClientCodec, LOGGED_BYTES_MAX } from '../../../runtime/codec/clientCodec.js'
+import { controlCodec } from '../../../runtime/codec/controlCodec.js'
 import { encodeOperation } from '../../../runtime/codec/operation.js'
 import { codec, quiet, uuid } from '../../support/actorKit.js'
 

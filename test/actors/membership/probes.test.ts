@@ -7,8 +7,8 @@ import type { NodeConnection } from '../../../actors/messaging/connection.js'
 import { BusClosedError, NoRespondersError,
   RequestTimeoutError } from '../../../actors/ports/bus.js'
 import type { NodeIdentityInput, NodePorts } from '../../../actors/ports/node.js'
-import { defaultSettings } from '../../../actors/ports/settings.js'
-import { controlCodec } from '../../../runtime/codec/control.js'
+import { defaultSettings } from '../../../actors/ports/defaultSettings.js'
+import { controlCodec } from '../../../runtime/codec/controlCodec.js'
 import { SimCluster } from '../../support/simCluster.js'
 
 const test = suite('probes')

@@ -2,7 +2,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Tilt } from '../../../actors/membership/tilt.js'
 import type { TiltEvent } from '../../../actors/membership/tilt.js'
-import { defaultSettings } from '../../../actors/ports/settings.js'
+import { defaultSettings } from '../../../actors/ports/defaultSettings.js'
 import { VirtualClock } from '../../fakes/virtualClock.js'
 import { quiet } from '../../support/actorKit.js'
 

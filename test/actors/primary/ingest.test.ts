@@ -1,7 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ErrorAnswer, WriteAnswer } from '../../../actors/ports/clientApi.js'
-import { defaultSettings } from '../../../actors/ports/settings.js'
+import { defaultSettings } from '../../../actors/ports/defaultSettings.js'
 import { codec, message, path, settle } from '../../support/actorKit.js'
 
 const test = suite('ingest')

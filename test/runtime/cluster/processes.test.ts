@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { lives, runnerOf, startedAt } from '../../../runtime/cluster/processes.js'
-import { ownDirectory } from '../../../runtime/journal/owner.js'
+import { ownDirectory } from '../../../runtime/journal/directoryOwner.js'
 
 const test = suite<{ directory: string }>('processes')
 

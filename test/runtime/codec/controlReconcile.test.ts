@@ -7,7 +7,7 @@ import type { Decoded } from '../../../actors/ports/controlCodec.js'
 import type { Operation } from '../../../machines/graph/graph.js'
 import type { SalvagedWrite, SalvageOffer,
   SalvageSlice } from '../../../machines/protocol/messages.js'
-import { controlCodec } from '../../../runtime/codec/control.js'
+import { controlCodec } from '../../../runtime/codec/controlCodec.js'
 import { encodeOperation } from '../../../runtime/codec/operation.js'
 import { isSliceAhead, structureFault } from '../../../runtime/codec/structure.js'
 import { operationReason } from '../../../runtime/codec/validateOperation.js'

@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { originOf } from '../../../actors/messaging/answers.js'
 import type { Encoding } from '../../../actors/ports/clientApi.js'
 import { cursorOf } from '../../../machines/graph/edgePlace.js'
-import { createClientCodec } from '../../../runtime/codec/client.js'
+import { createClientCodec } from '../../../runtime/codec/clientCodec.js'
 import { decodeOperation, encodeOperation } from '../../../runtime/codec/operation.js'
 
 const codec = createClientCodec()

@@ -3,7 +3,7 @@ import { encode } from '@msgpack/msgpack'
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createClientCodec } from '../../../runtime/codec/client.js'
+import { createClientCodec } from '../../../runtime/codec/clientCodec.js'
 import { decodeOperation, encodeOperation } from '../../../runtime/codec/operation.js'
 import { operationReason } from '../../../runtime/codec/validateOperation.js'
 

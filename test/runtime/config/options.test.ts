@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { defaultTimes } from '../../../machines/protocol/messages.js'
+import { defaultTimes } from '../../../machines/protocol/defaultTimes.js'
 import { checkAgainstServer, checkConfig, ConfigError, defaultConfig, fileOptions, options,
   relations } from '../../../runtime/config/options.js'
 import { loadSettings, suspectVariables } from '../../../runtime/config/sources.js'

@@ -1,7 +1,7 @@
 /** Checks while a run goes on: at each answer, each record, each step. */
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import { subjects } from '../../../machines/protocol/subjects.js'
-import { controlCodec } from '../../../runtime/codec/control.js'
+import { controlCodec } from '../../../runtime/codec/controlCodec.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
 import type { CheckedWorld } from './checkedWorld.js'

@@ -1,7 +1,7 @@
 /** Commands and reads, in a simulated cluster. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { defaultSettings } from '../../../actors/ports/settings.js'
+import { defaultSettings } from '../../../actors/ports/defaultSettings.js'
 import { subjects } from '../../../machines/protocol/subjects.js'
 import { SimCluster } from '../../support/simCluster.js'
 

@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Duty } from '../../../actors/member/duty.js'
 import type { ErrorAnswer } from '../../../actors/ports/clientApi.js'
-import type { ActorSettings } from '../../../actors/ports/settings.js'
+import type { ActorSettings } from '../../../actors/ports/defaultSettings.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 

@@ -2,7 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { subjects } from '../../../machines/protocol/subjects.js'
-import { controlCodec } from '../../../runtime/codec/control.js'
+import { controlCodec } from '../../../runtime/codec/controlCodec.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 

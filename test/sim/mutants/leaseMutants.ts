@@ -126,7 +126,7 @@ export const leaseMutants: readonly Mutant[] = [
     why: 'A server that has lost the others gets no subscriptions from them: its 503 says nothing '
       + 'about their clients.',
     edits: [{
-      file: 'machines/election/detection.js',
+      file: 'machines/election/failureDetectorSetup.js',
       find: 'const indirect = !isHeardOnConnection || server === null || server !== ownServer;',
       replace: 'const indirect = false;',
     }],

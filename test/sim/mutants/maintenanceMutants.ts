@@ -64,7 +64,7 @@ export const maintenanceMutants: readonly Mutant[] = [
     why: 'Once its epoch is given away, two nodes may have a write: that one refuses it decides '
       + 'nothing.',
     edits: [{
-      file: 'actors/primary/handoverGate.js',
+      file: 'actors/primary/writeGate.js',
       find: 'return this.mode === \'handingOver\' && !this.options.epoch.isGivenAway;',
       replace: 'return this.mode === \'handingOver\';',
     }],

@@ -1,6 +1,6 @@
 /** Commits: acks, sessions, the in-sync set and its changes. */
 import * as assert from 'uvu/assert'
-import { controlCodec } from '../../../runtime/codec/control.js'
+import { controlCodec } from '../../../runtime/codec/controlCodec.js'
 import { unreachableFor } from './hinderedBucket.js'
 import { cut, lost, several } from './network.js'
 import type { Fate, Message } from './network.js'

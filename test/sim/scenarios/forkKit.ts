@@ -5,7 +5,7 @@ import type { MemoryEdge, MemoryNode, Operation } from '../../../machines/graph/
 import type { LogEntry } from '../../../machines/log/entries.js'
 import type { ForkReport, QuarantineItem } from '../../../machines/log/forkNotes.js'
 import { subjects } from '../../../machines/protocol/subjects.js'
-import { controlCodec } from '../../../runtime/codec/control.js'
+import { controlCodec } from '../../../runtime/codec/controlCodec.js'
 import { createFrameCodec } from '../../../runtime/codec/frames.js'
 import { readSalvage } from '../../support/salvages.js'
 import { lost } from './network.js'

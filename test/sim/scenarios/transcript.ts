@@ -7,7 +7,7 @@
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { SalvageNote } from '../../../machines/log/forkNotes.js'
 import type { Announcement, Assignment } from '../../../machines/protocol/messages.js'
-import { controlCodec } from '../../../runtime/codec/control.js'
+import { controlCodec } from '../../../runtime/codec/controlCodec.js'
 import type { VirtualClock } from '../../fakes/virtualClock.js'
 import type { Applied } from './hinderedBucket.js'
 import type { Kind } from './network.js'

@@ -4,13 +4,13 @@ import * as assert from 'uvu/assert'
 import type { NodeContext } from '../../../actors/member/context.js'
 import { forwardedHeader } from '../../../actors/messaging/headers.js'
 import type { PublishOptions } from '../../../actors/ports/bus.js'
-import { defaultSettings } from '../../../actors/ports/settings.js'
-import { HandoverGate } from '../../../actors/primary/handoverGate.js'
+import { defaultSettings } from '../../../actors/ports/defaultSettings.js'
+import { WriteGate } from '../../../actors/primary/writeGate.js'
 import { Budget } from '../../../actors/structures/budget.js'
 import { VirtualClock } from '../../fakes/virtualClock.js'
 import { answersOver, message, noTelemetry } from '../../support/actorKit.js'
 
-const test = suite('handover gate')
+const test = suite('write gate')
 
 /** Each write takes `writeMs` to be taken. */
 function kit(writeMs: number) {
@@ -38,7 +38,7 @@ function kit(writeMs: number) {
       },
     },
   } as unknown as NodeContext
-  const gate = new HandoverGate({
+  const gate = new WriteGate({
     context,
     space: 'demo',
     epoch: { number: 1, isGivenAway: false },

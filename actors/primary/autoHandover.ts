@@ -44,7 +44,7 @@ export function successorOf(
  * nothing while a member in sync has room. Nodes may share a disk (one machine, one volume), so
  * the successor has to write to its own journal first.
  */
-export class Relief {
+export class AutoHandover {
   private sinceMs: number | null = null
   private dueMs = 0
   private isAsking = false

@@ -1,7 +1,7 @@
 import type { BusConnection } from '../ports/bus.js'
 import type { NodePorts, NodeProcessInput } from '../ports/node.js'
 import type { NodeDirectory } from '../ports/nodeDirectory.js'
-import type { ActorSettings } from '../ports/settings.js'
+import type { ActorSettings } from '../ports/defaultSettings.js'
 import type { StatusReporter } from './statusService.js'
 
 /** The program around a node. */

@@ -1,5 +1,5 @@
 import { assign, emit, setup } from 'xstate'
-import type { Life, NodeId } from './base/ids.js'
+import type { Life, NodeId } from '../base/ids.js'
 
 export interface NodeInput {
   readonly node: NodeId

@@ -10,7 +10,7 @@ import type { AcceptedRequest } from '../../actors/ports/frames.js'
 import type { Operation } from '../../machines/graph/graph.js'
 import { decodeRequest, encodingOf, isDeclaredMessagePack, roundedReason, short,
   withoutMark } from './decodeRequest.js'
-import { createList } from './list.js'
+import { createList } from './pagedList.js'
 import { encodeOperation, JSON_TAG, MSGPACK_TAG, tagged } from './operation.js'
 import { isFields, keyFault, metadataSeen, operationFault, operationReason, unknownField,
   type Fields } from './validateOperation.js'

@@ -9,7 +9,7 @@ export interface Answered {
 }
 
 /** Makes reads see every answered write, also at level `memory`: those wait for the flush. */
-export class Readable {
+export class ReadBarrier {
   private flush: { readonly upTo: number; readonly done: Promise<void> } | null = null
 
   constructor(

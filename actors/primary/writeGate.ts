@@ -8,7 +8,7 @@ import type { TimerHandle } from '../ports/system.js'
 import { inSlices } from '../structures/inSlices.js'
 import { forward, forwardEnd, HeldWrites } from './heldWrites.js'
 
-export interface HandoverGateOptions {
+export interface WriteGateOptions {
   readonly context: NodeContext
   readonly space: string
   readonly epoch: {
@@ -36,7 +36,7 @@ const forwardingMarginMs = 250
  * Subscription to the writes of a space, and the gate between it and the ingest loop. Holds writes
  * during a handover. There may be many: all work on them is done in slices of the event loop.
  */
-export class HandoverGate {
+export class WriteGate {
   private mode: Mode = 'open'
   private from: NodeId | null = null
   private formerEpoch = 0
@@ -47,7 +47,7 @@ export class HandoverGate {
   private subscription: BusSubscription | null = null
   private readonly subject: string
 
-  constructor(private readonly options: HandoverGateOptions) {
+  constructor(private readonly options: WriteGateOptions) {
     const { settings, budget } = options.context
     this.held = new HeldWrites(settings.heldBytesMax, budget)
     this.subject = subjects.write(options.space)

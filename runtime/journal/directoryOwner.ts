@@ -5,7 +5,6 @@
  * no stale file and no reused pid can mislead.
  *
  * Sockets are numbered, `owner.<n>.sock`. A process that finds none alive links its own, which
- * Sockets are numbered, `owner.<n>.sock`. A process that finds none alive links its own, which
  * listens already, to the next number. That fails if the name is taken, so one of many that start
  * at once wins. Then it looks again, and gives its own up if it finds another one alive. So two
  * never stay, in any order of events with the end of a former owner: of two sockets that

@@ -1,5 +1,5 @@
-import { defaultTimes } from '../../machines/protocol/messages.js'
-import type { ProtocolTimes } from '../../machines/protocol/messages.js'
+import { defaultTimes } from '../../machines/protocol/defaultTimes.js'
+import type { ProtocolTimes } from '../../machines/protocol/defaultTimes.js'
 
 /** Settings that the actors need (runtime/config/options.ts documents each option). */
 export interface ActorSettings extends ProtocolTimes {

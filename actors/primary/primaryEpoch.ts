@@ -31,7 +31,7 @@ export interface DataPath {
  * The epoch of one primary: its facts, its record, whether it is over, and the way to its chart.
  * Shared by the parts of the primary.
  */
-export class OpenEpoch implements EpochFacts {
+export class PrimaryEpoch implements EpochFacts {
   readonly space: string
   readonly node: NodeId
   readonly number: number

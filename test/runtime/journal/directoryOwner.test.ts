@@ -8,10 +8,10 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { DirectoryOwnedError, DirectoryUnusableError, ownDirectory, unusable,
-  type DirectoryOwner } from '../../../runtime/journal/owner.js'
+  type DirectoryOwner } from '../../../runtime/journal/directoryOwner.js'
 
 const owner = suite<{ directory: string; children: ChildProcess[] }>('data directory owner')
-const module_ = new URL('../../../runtime/journal/owner.js', import.meta.url).href
+const module_ = new URL('../../../runtime/journal/directoryOwner.js', import.meta.url).href
 
 owner.before.each(async (context) => {
   context.directory = await mkdtemp(join(tmpdir(), 'engram-owner-'))

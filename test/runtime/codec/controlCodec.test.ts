@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ControlCodec, Decoded } from '../../../actors/ports/controlCodec.js'
-import { controlCodec } from '../../../runtime/codec/control.js'
+import { controlCodec } from '../../../runtime/codec/controlCodec.js'
 import { structureFault } from '../../../runtime/codec/structure.js'
 
 const codec = controlCodec()
