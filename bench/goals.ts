@@ -20,7 +20,7 @@ class Figures {
   constructor(readonly results: Results) {}
 
   of(system: string, load: LoadName, value: (measured: Measured) => number): number {
-    return median((this.results.loads[system]?.[load] ?? []).map(value))
+    return median((this.results.loads[system]?.[load] ?? []).map((measured) => value(measured)))
   }
 
   /** Within each repeat, since the machine is another one a minute later. */
@@ -42,7 +42,7 @@ class Figures {
   }
 
   idle(value: (account: Results['idle'][string][number]) => number): number {
-    return median((this.results.idle['engram'] ?? []).map(value))
+    return median((this.results.idle['engram'] ?? []).map((account) => value(account)))
   }
 }
 

@@ -122,6 +122,13 @@ test('a ratio is that of one repeat, and the median of these', () => {
   assert.is(found.get('256 in flight, `durable`, writes per second ≥ 0.45 × floor'), '0.50 ok')
 })
 
+test('of several repeats the median counts', () => {
+  const repeats = [paced, paced, paced]
+  const found = verdicts({ ...some, loads: { engram: { paced: repeats } } })
+  assert.is(found.get('CPU per write of all servers, 200/s ≤ 3,000 µs'), '2,000 ok')
+  assert.is(found.get('wakes of the primary\'s main thread, 200/s ≤ 2.5 per write'), '2.55 missed')
+})
+
 test('no table when nothing of it was measured', () => {
   assert.is(goalsTable(nothing), '')
 })
