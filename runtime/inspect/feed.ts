@@ -290,18 +290,20 @@ export class Feed {
         return this.forget(actor, event.kind)
       case 'engram.restart':
         this.catchUp(this.actors.at(actor))
-        this.actors.forget(actor)
+        this.forget(actor, null)
         break
       default:
     }
     this.add(troubleEvent(event, actor, this.now()))
   }
 
-  private forget(path: string, kind: 'done' | 'stopped' | 'failed'): void {
+  /** `kind` null: the actor itself begins a new life, and only what was below it ends. */
+  private forget(path: string, kind: 'done' | 'stopped' | 'failed' | null): void {
     for (const inspected of this.actors.forget(path)) {
       const { path: actor, chart } = inspected
       this.counted.delete(inspected)
       const own = actor === path ? kind : 'stopped'
+      if (own === null) continue
       this.add({ type: 'exit', actor, atMs: this.now(), kind: own, chart })
     }
   }

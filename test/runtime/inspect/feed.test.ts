@@ -161,6 +161,42 @@ test('kill, restart, exit; the next life is an actor anew', () => {
   assert.is(only(eventsOf(feed.present()), 'actor').length, 0)
 })
 
+test('a restart ends what was below the former life, and its counts', () => {
+  const { feed, clock, host } = feedKit()
+  let lives = 0
+  const machine = setup({ actors: { side: fromCallback(() => undefined) } }).createMachine({
+    id: 'parent',
+    initial: 'alone',
+    states: {
+      alone: { on: { entered: 'with' } },
+      with: { invoke: { src: 'side', id: 'side' }, on: { looked: { actions: assign({}) } } },
+    },
+  })
+  const actor = host.spawn({
+    id: 'p',
+    logic: machine,
+    input: () => {
+      lives += 1
+      return undefined
+    },
+    supervision: { maxRestarts: 3, withinMs: 1_000, backoffMs: 10, backoffMaxMs: 10 },
+  })
+  const texts: string[] = []
+  feed.listen((envelope) => texts.push(envelope))
+  actor.send({ type: 'entered' })
+  for (let i = 0; i < 5; i += 1) actor.send({ type: 'looked' })
+  clock.advance(60)
+  host.kill('p', 'chaos')
+  clock.advance(60)
+  assert.is(lives, 2)
+  const ends = only(eventsOf(texts), 'exit').map(({ actor: path }) => path)
+  assert.equal(ends, ['p/side'])
+  texts.length = 0
+  clock.advance(1_000)
+  assert.equal(only(eventsOf(texts), 'progress'), [], 'nothing of the former life')
+  assert.equal(only(eventsOf(feed.present()), 'actor').map(({ state }) => state), ['alone'])
+})
+
 test('children of a chart come and go with its states', () => {
   const { feed, clock, host } = feedKit()
   const machine = setup({ actors: { side: fromCallback(() => undefined) } }).createMachine({
