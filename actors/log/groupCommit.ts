@@ -52,8 +52,9 @@ const gatherRequestsMax = 64
 
 /**
  * Adaptive group commit over all spaces of a node. A flush starts as soon as none is running and a
- * source has records; records that arrive meanwhile form the next one. There is one write and one
- * fdatasync at a time, whatever the number of spaces.
+ * source has records (with some writers at work, a little later: see `gatherMs`). Records that
+ * arrive meanwhile form the next one. There is one write and one fdatasync at a time, whatever the
+ * number of spaces.
  */
 export class GroupCommit {
   private readonly dirty = new Set<FlushSource>()

@@ -5,6 +5,8 @@ import { origin } from '../../machines/log/positions.js'
 export interface FollowingView {
   /** Whether there is a session with the primary. */
   readonly isFollowing: boolean
+  /** Something has come in that session: the primary's commit sequence is known here. */
+  readonly isHearing: boolean
   /** Epoch that was followed last, and the end of its log as last received. */
   readonly heardEnd: Position
   /** Whether a fork is being given up. */
@@ -21,6 +23,7 @@ export interface FollowingView {
  */
 export class Following implements FollowingView {
   private inSession = false
+  private hasHeard = false
   private lastHeard: Position = origin
   private truncation: Promise<void> = Promise.resolve()
   private isCutting = false
@@ -29,6 +32,10 @@ export class Following implements FollowingView {
 
   get isFollowing(): boolean {
     return this.inSession
+  }
+
+  get isHearing(): boolean {
+    return this.inSession && this.hasHeard
   }
 
   get heardEnd(): Position {
@@ -54,15 +61,17 @@ export class Following implements FollowingView {
 
   sessionBegun(): void {
     this.inSession = true
+    this.hasHeard = false
   }
 
   sessionEnded(): void {
     this.inSession = false
   }
 
-  /** Notes the end of the followed primary's log. */
+  /** Notes the end of the followed primary's log, which came in the session. */
   heard(end: Position): void {
     this.lastHeard = end
+    this.hasHeard = true
   }
 
   /** Runs a truncation. It may outlive its role and epoch; nothing is appended before it ends. */

@@ -16,7 +16,7 @@ export interface FreshnessSource {
   readonly context: { readonly peers: Heartbeats }
   readonly known: Pick<KnownRecord, 'record'>
   readonly own: Pick<OwnEpoch, 'epoch' | 'lease'>
-  readonly following: Pick<FollowingView, 'isFollowing'>
+  readonly following: Pick<FollowingView, 'isHearing'>
   readonly log: SpaceLog
   readonly store: SpaceStore
 }
@@ -50,7 +50,7 @@ export class Freshness {
     if (isLevel && own.epoch > 0) {
       // A primary whose process was stopped may not have noticed yet that its lease is over.
       if (own.lease?.valid()) this.fresh = { at: now, lessMs: 0 }
-    } else if (isLevel && following.isFollowing && record?.primary
+    } else if (isLevel && following.isHearing && record?.primary
       && record.epoch > this.overEpoch)
     {
       // Frames and notices arrive before heartbeats that were sent after them. The primary's latest

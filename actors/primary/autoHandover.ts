@@ -6,16 +6,16 @@ import type { Followers } from './followers.js'
 import type { InSyncSet } from './inSyncSet.js'
 
 /** The primary that hands over. */
-export interface Relieved {
+export interface AutoHandoverPrimary {
   /** Returns false when a handover is not possible now. */
   handOver(to: NodeId, reason: string): boolean
 }
 
-export interface ReliefOptions {
+export interface AutoHandoverOptions {
   readonly member: Member
   readonly followers: Followers
   readonly inSync: InSyncSet
-  readonly primary: Relieved
+  readonly primary: AutoHandoverPrimary
 }
 
 /** A disk that is full for less than this may have been cleared already. */
@@ -50,7 +50,7 @@ export class AutoHandover {
   private isAsking = false
   private readonly backoff: Backoff
 
-  constructor(private readonly options: ReliefOptions) {
+  constructor(private readonly options: AutoHandoverOptions) {
     this.backoff = new Backoff(options.member.context.ports.random, retryMs, retryMostMs)
   }
 

@@ -34,6 +34,8 @@ export interface FollowersOptions {
   readonly replies: { committed(): void }
 }
 
+/** A timer may fire this much too early. */
+const earlyMs = 1
 /**
  * Heartbeats between two measurements of the lag of a replica that is away, spread over the spaces:
  * the cost grows with the time that it is away.
@@ -247,7 +249,7 @@ export class Followers {
     const now = clock.monotonicMs()
     let oldestMs = Infinity
     for (const { shipping } of this.followers.values()) {
-      oldestMs = Math.min(oldestMs, shipping.noticeUnsent(now - commitNoticeMs))
+      oldestMs = Math.min(oldestMs, shipping.noticeUnsent(now - commitNoticeMs + earlyMs))
     }
     this.noticeTimer = oldestMs === Infinity
       ? null

@@ -25,7 +25,7 @@ import { PendingView } from './pendingView.js'
 import { PrimaryHealth } from './primaryHealth.js'
 import { ReadBarrier } from './readBarrier.js'
 import { successorOf } from './autoHandover.js'
-import type { Relieved } from './autoHandover.js'
+import type { AutoHandoverPrimary } from './autoHandover.js'
 import { WriteAnswers } from './writeAnswers.js'
 import { WriteBuffer } from './writeBuffer.js'
 
@@ -41,7 +41,7 @@ export interface PrimarySpace {
  * The primary of one epoch: data path, replicas, lease and changes of the in-sync set. It puts its
  * parts together, performs the effects of its chart, and ends.
  */
-export class PrimaryRole implements IntakePrimary, Relieved {
+export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
   readonly followers: Followers
   readonly ingest: Ingest
   readonly reconciler: Reconciler

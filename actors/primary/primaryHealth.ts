@@ -4,7 +4,7 @@ import type { Ingest } from './ingest.js'
 import type { InSyncSet } from './inSyncSet.js'
 import type { PrimaryEpoch } from './primaryEpoch.js'
 import { AutoHandover } from './autoHandover.js'
-import type { Relieved } from './autoHandover.js'
+import type { AutoHandoverPrimary } from './autoHandover.js'
 
 export interface PrimaryHealthOptions {
   readonly member: Member
@@ -12,7 +12,7 @@ export interface PrimaryHealthOptions {
   readonly followers: Followers
   readonly inSync: InSyncSet
   readonly epoch: PrimaryEpoch
-  readonly primary: Relieved
+  readonly primary: AutoHandoverPrimary
 }
 
 /** Health of a primary, checked once per heartbeat, for its chart and for operators. */
@@ -20,10 +20,10 @@ export class PrimaryHealth {
   private isBufferFull = false
   private clockFault: string | null = null
   private throttled = false
-  private readonly relief: AutoHandover
+  private readonly autoHandover: AutoHandover
 
   constructor(private readonly options: PrimaryHealthOptions) {
-    this.relief = new AutoHandover(options)
+    this.autoHandover = new AutoHandover(options)
   }
 
   /** Answers wait for room in the loss window, or did within the last heartbeat. */
@@ -33,7 +33,7 @@ export class PrimaryHealth {
 
   /** Called last in a heartbeat: it may begin a handover. */
   relieve(): void {
-    this.relief.tick()
+    this.autoHandover.tick()
   }
 
   tick(): void {

@@ -48,6 +48,33 @@ test('a member that follows nobody gives its age as a number, too', async () => 
   assert.ok(answer.ok && Number.isSafeInteger(answer.stalenessMs), JSON.stringify(answer))
 })
 
+test('a member that has joined and heard nothing yet does not call its state fresh', async () => {
+  let deaf = ''
+  const cluster = await SimCluster.start({
+    transit: (_from, to, subject) =>
+      to === deaf && subject.startsWith('engram.v1.wal.') ? [] : [0.2],
+  })
+  await cluster.createSpace()
+  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
+  await cluster.writes(5, 'committed')
+  await cluster.converged()
+  const replica = cluster.running.find((node) => node !== cluster.primary())!
+  replica.kill()
+  await cluster.until('it is out', () => cluster.record()!.inSync.length === 2)
+  await cluster.writes(5, 'committed')
+  await cluster.run(1000)
+  deaf = replica.id
+  replica.start()
+  await cluster.until('it has joined',
+    () => replica.life?.actor.spaces.get('demo')?.member.following.isFollowing === true)
+  await cluster.run(200)
+  const { member } = replica.space()
+  assert.is(member.freshness.stalenessMs(), Infinity)
+  deaf = ''
+  await cluster.until('it is fresh', () => member.freshness.stalenessMs() < 150)
+  assert.is(member.store.applied.sequence, cluster.primary()!.space().member.log.commitSequence)
+})
+
 test('a suspension counts: the monotonic clock leaves it out, the wall clock does not', async () => {
   const cluster = await SimCluster.start()
   await cluster.createSpace()
