@@ -112,7 +112,7 @@ scenario(test, 'credentials refused at the very first connect end the node', asy
     ...options,
     label: 'n3',
     args,
-    logFile: options.logFile.replace('n1', 'n3'),
+    logFile: options.logFile.replace(/n1\.log$/, 'n3.log'),
     env: { ENGRAM_NATS_USER: 'node', ENGRAM_NATS_PASSWORD: 'wrong' },
   }))
   assert.is((await child.exited).code, 1)

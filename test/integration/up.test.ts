@@ -99,8 +99,11 @@ scenario(test, 'a node that outlived its `engram up`: the next one says who has 
     const next = spawnUp(stage, { data: up.data })
     assert.is((await next.child.exited).code, 1)
     const said = next.child.log()
-    assert.match(said, `n1: process ${hand.pid}\n`)
-    assert.match(said, `kill ${hand.pid}\n`)
+    // With --json an error is one line of JSON.
+    const line = said.split('\n').find((one) => one.startsWith('{"error"')) ?? '{}'
+    const { error } = JSON.parse(line) as { error: { message: string; remedy: string } }
+    assert.match(error.message, new RegExp(`n1: process ${hand.pid}$`))
+    assert.match(error.remedy, `kill ${hand.pid}\n`)
     assert.not.match(said, '"level"', 'no raw log')
     assert.is(hand.exit, null, 'it was left alone')
     hand.signal('SIGTERM')
