@@ -80,15 +80,33 @@ export async function cli(
  */
 export async function cliHere(args: readonly string[]): Promise<CommandResult> {
   const line = `engram ${args.join(' ')}`
-  const [stdout, stderr] = [captured(), captured()]
-  const code = await within(30, line, runInProcess(args, {
-    stdin: Readable.from([]),
-    stdout: stdout.stream,
-    stderr: stderr.stream,
+  const { code, out: stdout, err: stderr } = await within(30, line, runHere(args, {
     env: cleanEnvironment(),
     cwd: root,
   }))
-  return successful({ line, code, stdout: stdout.text(), stderr: stderr.text() })
+  return successful({ line, code, stdout, stderr })
+}
+
+export interface RunHereOptions {
+  readonly cwd: string
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly input?: string | Buffer
+}
+
+/** Runs a command in this process, whatever comes of it. */
+export async function runHere(
+  args: readonly string[],
+  { cwd, env, input = '' }: RunHereOptions,
+): Promise<{ code: number; out: string; err: string }> {
+  const [stdout, stderr] = [captured(), captured()]
+  const code = await runInProcess(args, {
+    stdin: Readable.from([input]),
+    stdout: stdout.stream,
+    stderr: stderr.stream,
+    env,
+    cwd,
+  })
+  return { code, out: stdout.text(), err: stderr.text() }
 }
 
 function captured(): { readonly stream: PassThrough; text(): string } {

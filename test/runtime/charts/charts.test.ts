@@ -1,7 +1,6 @@
 /** Statecharts as JSON, Mermaid and SCXML, and the pages of docs/statecharts. */
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { PassThrough, Readable } from 'node:stream'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createMachine, setup } from 'xstate'
@@ -12,7 +11,7 @@ import { configOf } from '../../../runtime/charts/config.js'
 import { chartPages } from '../../../runtime/charts/markdown.js'
 import { mermaidOf } from '../../../runtime/charts/mermaid.js'
 import { scxmlOf } from '../../../runtime/charts/scxml.js'
-import { runCli } from '../../../runtime/cli/program.js'
+import { runHere } from '../../support/cli.js'
 import { root } from '../../support/environment.js'
 
 const charts = suite('charts')
@@ -275,13 +274,7 @@ charts('createMachine makes the same graph of an exported configuration', () => 
 })
 
 async function engram(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-  const [out, err]: [string[], string[]] = [[], []]
-  stdout.on('data', (chunk) => out.push(String(chunk)))
-  stderr.on('data', (chunk) => err.push(String(chunk)))
-  const code = await runCli(args, { stdin: Readable.from(['']), stdout, stderr, cwd: root,
-    env: {} })
-  return { code, out: out.join(''), err: err.join('') }
+  return await runHere(args, { cwd: root, env: {} })
 }
 
 charts('engram machines: list and export, without a cluster', async () => {

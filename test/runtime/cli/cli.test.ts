@@ -2,16 +2,15 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { PassThrough, Readable } from 'node:stream'
 import { connect as natsConnect } from 'nats'
 import type { NatsConnection } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { runCli } from '../../../runtime/cli/program.js'
 import { DataInUseError, readUpRecord, releaseData,
   takeData } from '../../../runtime/cluster/clusterFile.js'
 import { startNatsServer } from '../../../runtime/cluster/natsServer.js'
 import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
+import { runHere } from '../../support/cli.js'
 import { cliFile } from '../../support/environment.js'
 import { Responder } from '../../support/responder.js'
 
@@ -47,18 +46,8 @@ async function engram(
   args: readonly string[],
   given: { env?: Record<string, string>; stdin?: string | Buffer } = {},
 ): Promise<Ran> {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-  const [out, err]: [string[], string[]] = [[], []]
-  stdout.on('data', (chunk) => out.push(String(chunk)))
-  stderr.on('data', (chunk) => err.push(String(chunk)))
-  const code = await runCli(args, {
-    stdin: Readable.from([given.stdin ?? '']),
-    stdout,
-    stderr,
-    cwd,
-    env: given.env ?? { ENGRAM_NATS_URL: server.url },
-  })
-  return { code, out: out.join(''), err: err.join('') }
+  const { env = { ENGRAM_NATS_URL: server.url }, stdin: input = '' } = given
+  return await runHere(args, { cwd, env, input })
 }
 
 const hello = '{"type":"StoreNode","node":{"id":"n1","content":"hello"}}'

@@ -4,17 +4,16 @@ import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { PassThrough, Readable } from 'node:stream'
 import { connect as natsConnect } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { PromotionReport, RecordedEvent } from '../../../machines/protocol/events.js'
-import { runCli } from '../../../runtime/cli/program.js'
 import { startNatsServer } from '../../../runtime/cluster/natsServer.js'
 import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
 import type { EventLine } from '../../../runtime/inspect/eventLine.js'
 import { eventsOfAll } from '../../../runtime/inspect/eventService.js'
 import { Inspector } from '../../../runtime/inspect/inspector.js'
+import { runHere } from '../../support/cli.js'
 import { Responder } from '../../support/responder.js'
 import { waitFor } from '../../support/wait.js'
 
@@ -31,18 +30,7 @@ test.after(async () => {
 })
 
 async function engram(...args: string[]) {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-  const [out, err]: [string[], string[]] = [[], []]
-  stdout.on('data', (chunk) => out.push(String(chunk)))
-  stderr.on('data', (chunk) => err.push(String(chunk)))
-  const code = await runCli(args, {
-    stdin: Readable.from(['']),
-    stdout,
-    stderr,
-    cwd,
-    env: { ENGRAM_NATS_URL: server.url },
-  })
-  return { code, out: out.join(''), err: err.join('') }
+  return await runHere(args, { cwd, env: { ENGRAM_NATS_URL: server.url } })
 }
 
 test('wrong usage exits 2, and says what is right', async () => {

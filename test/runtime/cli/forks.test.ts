@@ -2,17 +2,16 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { PassThrough, Readable } from 'node:stream'
 import { connect as natsConnect } from 'nats'
 import type { NatsConnection } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FateValue } from '../../../actors/ports/clientApi.js'
 import type { ForkReport, QuarantineItem } from '../../../machines/log/forkNotes.js'
-import { runCli } from '../../../runtime/cli/program.js'
 import { startNatsServer } from '../../../runtime/cluster/natsServer.js'
 import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
 import { forksStatusOf } from '../../../runtime/status/forks.js'
+import { runHere } from '../../support/cli.js'
 import { item, report, salvage } from '../../support/forksKit.js'
 import { Responder } from '../../support/responder.js'
 
@@ -38,18 +37,7 @@ test.before.each(async () => {
 test.after.each(() => node.stop())
 
 async function engram(...args: string[]) {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-  const [out, err]: [string[], string[]] = [[], []]
-  stdout.on('data', (chunk) => out.push(String(chunk)))
-  stderr.on('data', (chunk) => err.push(String(chunk)))
-  const code = await runCli(args, {
-    stdin: Readable.from(['']),
-    stdout,
-    stderr,
-    cwd,
-    env: { ENGRAM_NATS_URL: server.url },
-  })
-  return { code, out: out.join(''), err: err.join('') }
+  return await runHere(args, { cwd, env: { ENGRAM_NATS_URL: server.url } })
 }
 
 function keep(reports: readonly ForkReport[], quarantined = 0, of = node): void {

@@ -2,14 +2,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { PassThrough, Readable } from 'node:stream'
 import { connect as natsConnect } from 'nats'
 import type { NatsConnection } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { runCli } from '../../../runtime/cli/program.js'
 import { startNatsServer } from '../../../runtime/cluster/natsServer.js'
 import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
+import { runHere } from '../../support/cli.js'
 import { Responder } from '../../support/responder.js'
 
 const test = suite('cli: errors as JSON')
@@ -38,18 +37,7 @@ interface Fault {
 }
 
 async function engram(url: string, ...args: string[]) {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-  const [out, err]: [string[], string[]] = [[], []]
-  stdout.on('data', (chunk) => out.push(String(chunk)))
-  stderr.on('data', (chunk) => err.push(String(chunk)))
-  const code = await runCli(args, {
-    stdin: Readable.from(['']),
-    stdout,
-    stderr,
-    cwd,
-    env: { ENGRAM_NATS_URL: url },
-  })
-  return { code, out: out.join(''), err: err.join('') }
+  return await runHere(args, { cwd, env: { ENGRAM_NATS_URL: url } })
 }
 
 /** The error of a command that prints nothing else. */

@@ -3,17 +3,16 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, truncateSync,
   writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { PassThrough, Readable } from 'node:stream'
 import { connect as natsConnect } from 'nats'
 import type { NatsConnection } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { subjects } from '../../../machines/protocol/subjects.js'
-import { runCli } from '../../../runtime/cli/program.js'
 import { natsServerConfig, startNatsServer } from '../../../runtime/cluster/natsServer.js'
 import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
 import { createSalvageFiles } from '../../../runtime/journal/salvage.js'
 import { NodeFileSystem } from '../../../runtime/system/fileSystem.js'
+import { runHere } from '../../support/cli.js'
 import { A, frameOf, quiet } from '../../support/journalKit.js'
 import { Responder } from '../../support/responder.js'
 
@@ -39,18 +38,7 @@ test.before.each(async () => {
 test.after.each(() => node.stop())
 
 async function engram(...args: string[]) {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-  const [out, err]: [string[], string[]] = [[], []]
-  stdout.on('data', (chunk) => out.push(String(chunk)))
-  stderr.on('data', (chunk) => err.push(String(chunk)))
-  const code = await runCli(args, {
-    stdin: Readable.from(['']),
-    stdout,
-    stderr,
-    cwd,
-    env: { ENGRAM_NATS_URL: server.url },
-  })
-  return { code, out: out.join(''), err: err.join('') }
+  return await runHere(args, { cwd, env: { ENGRAM_NATS_URL: server.url } })
 }
 
 const hello = '{"type":"StoreNode","node":{"id":"n1","content":"hello"}}'

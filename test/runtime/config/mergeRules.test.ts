@@ -1,17 +1,16 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { PassThrough, Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Contender, MergeRule } from '../../../machines/forks/merge.js'
 import type { Operation } from '../../../machines/graph/graph.js'
-import { runCli } from '../../../runtime/cli/program.js'
 import { loadMergeRules, mergeModules } from '../../../runtime/config/mergeRules.js'
 import type { MergeRules } from '../../../runtime/config/mergeRules.js'
 import { ConfigError } from '../../../runtime/config/options.js'
 import { loadSettings } from '../../../runtime/config/sources.js'
+import { runHere } from '../../support/cli.js'
 
 const test = suite('merge rules')
 const directory = mkdtempSync(join(tmpdir(), 'engram-merge-'))
@@ -166,18 +165,7 @@ test('a module that never finishes loading is refused', async () => {
 })
 
 async function engram(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-  const [out, err]: [string[], string[]] = [[], []]
-  stdout.on('data', (chunk) => out.push(String(chunk)))
-  stderr.on('data', (chunk) => err.push(String(chunk)))
-  const code = await runCli(args, {
-    stdin: Readable.from(['']),
-    stdout,
-    stderr,
-    cwd: directory,
-    env: {},
-  })
-  return { code, out: out.join(''), err: err.join('') }
+  return await runHere(args, { cwd: directory, env: {} })
 }
 
 test('a node does not start with a rule that it cannot load', async () => {
