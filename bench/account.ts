@@ -93,6 +93,11 @@ export function serversCpu(account: Account): number {
     .reduce((sum, role) => sum + (account[role]?.cpuMsPerSecond ?? 0), 0)
 }
 
+/** Wakes of a node's main thread per second, the mean of a primary and its two replicas. */
+export function mainWakesPerNode({ primary, replicas }: Account): number {
+  return ((primary?.wakesPerSecond.main ?? NaN) + (replicas?.wakesPerSecond.main ?? NaN)) / 3
+}
+
 function byRole<T>(make: (role: Role) => T | undefined): Partial<Record<Role, T>> {
   const made: Partial<Record<Role, T>> = {}
   for (const role of roles) {

@@ -1,10 +1,11 @@
 /** Tables of the processor's use: CPU per write by system, by role, and wakes. */
 import { serversCpu } from './account.js'
-import type { Account, Role, Usage } from './account.js'
+import type { Role, Usage } from './account.js'
 import { cpuPerWrite, poolWakesPerBatch, wakesPerWrite } from './measured.js'
 import type { LoadName, Measured } from './measured.js'
+import { ofIdle, ofLoad } from './results.js'
 import type { Results } from './results.js'
-import { markdownTable, median } from './table.js'
+import { markdownTable } from './table.js'
 
 const columns: readonly LoadName[] = ['paced', 'one', 'open', 'closed']
 const titles = ['200/s', 'one in flight', '5,000/s', '256 in flight']
@@ -112,19 +113,6 @@ function wakesTable(results: Results): string {
 function othersPerWrite({ account, perSecond }: Measured, role: Role): number {
   const usage = account[role]
   return usage ? usage.othersCpuMsPerSecond * 1000 / usage.processes / perSecond : NaN
-}
-
-function ofLoad(
-  results: Results,
-  system: string,
-  load: LoadName,
-  value: (measured: Measured) => number,
-): number {
-  return median((results.loads[system]?.[load] ?? []).map((measured) => value(measured)))
-}
-
-function ofIdle(results: Results, system: string, value: (account: Account) => number): number {
-  return median((results.idle[system] ?? []).map((account) => value(account)))
 }
 
 /** Share of a core, from ms per second. */

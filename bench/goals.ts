@@ -1,7 +1,9 @@
 /** The goals of speed, and how far a run has reached them. */
-import { serversCpu } from './account.js'
+import { mainWakesPerNode, serversCpu } from './account.js'
+import type { Account } from './account.js'
 import { cpuPerWrite, poolWakesPerBatch, wakesPerWrite } from './measured.js'
 import type { LoadName, Measured } from './measured.js'
+import { ofIdle, ofLoad } from './results.js'
 import type { Results } from './results.js'
 import { markdownTable, median } from './table.js'
 
@@ -20,7 +22,7 @@ class Figures {
   constructor(readonly results: Results) {}
 
   of(system: string, load: LoadName, value: (measured: Measured) => number): number {
-    return median((this.results.loads[system]?.[load] ?? []).map((measured) => value(measured)))
+    return ofLoad(this.results, system, load, value)
   }
 
   /** Within each repeat, since the machine is another one a minute later. */
@@ -41,8 +43,8 @@ class Figures {
     return this.results.oneSyncWakes ?? NaN
   }
 
-  idle(value: (account: Results['idle'][string][number]) => number): number {
-    return median((this.results.idle['engram'] ?? []).map((account) => value(account)))
+  idle(value: (account: Account) => number): number {
+    return ofIdle(this.results, 'engram', value)
   }
 }
 
@@ -138,10 +140,7 @@ const wakes: readonly Goal[] = [
     atMost: 45,
     unit: 'per second',
     digits: 0,
-    now: (f) =>
-      f.idle(({ primary, replicas }) =>
-        ((primary?.wakesPerSecond.main ?? NaN) + (replicas?.wakesPerSecond.main ?? NaN)) / 3
-      ),
+    now: (f) => f.idle(mainWakesPerNode),
   },
   {
     measure: 'wakes of the primary\'s main thread, 200/s',

@@ -222,7 +222,7 @@ function errorCode(body: Uint8Array): string {
   }
 }
 
-/** Told at both ends of the measured time; `pid` is the load's. */
+/** Called at both ends of the measured time; `pid` is the load's. */
 export interface Watch {
   begun(pid: number): Promise<void>
   over(): Promise<void>

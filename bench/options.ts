@@ -72,7 +72,7 @@ export function parseOptions(args: readonly string[]): Options {
     // Until V8 has compiled what is used often; 45 for figures to be published.
     warmSeconds: number('warm-seconds', values['warm-seconds'], 20),
     rounds: number('rounds', values.rounds, 20),
-    // The figures of the processor vary little, and are to be had often.
+    // CPU per write varies little, and is measured often.
     repeats: number('repeats', values.repeats, only.join() === 'cpu' ? 1 : 3),
     systems: list('systems', values.systems, systems, systems),
     command: ['npm run bench', ...args.length > 0 ? ['--', ...args] : []].join(' '),

@@ -1,6 +1,6 @@
 /** Two builds side by side: measures of pairs, their ratios, and a table of them. */
 import type { Account } from './account.js'
-import { serversCpu } from './account.js'
+import { mainWakesPerNode, serversCpu } from './account.js'
 import { cpuPerWrite, poolWakesPerBatch, wakesPerWrite } from './measured.js'
 import type { Measured } from './measured.js'
 import type { Scene } from './options.js'
@@ -47,11 +47,9 @@ const titles: Readonly<Record<Scene, string>> = {
 }
 
 export function valuesOfIdle(account: Account): Values {
-  const { primary, replicas } = account
   return {
     'CPU of all servers, % of a core': serversCpu(account) / 10,
-    'wakes of a node\'s main thread, per second':
-      ((primary?.wakesPerSecond.main ?? NaN) + (replicas?.wakesPerSecond.main ?? NaN)) / 3,
+    'wakes of a node\'s main thread, per second': mainWakesPerNode(account),
   }
 }
 

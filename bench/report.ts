@@ -4,6 +4,7 @@ import type { InspectionResult } from './inspection.js'
 import { cpuSections } from './cpuReport.js'
 import { goalsTable } from './goals.js'
 import type { LoadName } from './measured.js'
+import { ofLoad } from './results.js'
 import type { Results } from './results.js'
 import type { Variant } from './settings.js'
 import { markdownTable, median, showCount, showMs } from './table.js'
@@ -46,7 +47,7 @@ export function report(results: Results): string {
 
 function latencyTable(results: Results): string {
   const value = (system: string, load: LoadName, measure: Measure): number =>
-    median((results.loads[system]?.[load] ?? []).map((result) => result[measure]))
+    ofLoad(results, system, load, (result) => result[measure])
   const cell = (
     system: string,
     load: LoadName,

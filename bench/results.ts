@@ -9,6 +9,7 @@ import type { LoadName, Measured } from './measured.js'
 import type { RecoveryResult } from './recovery.js'
 import type { SettingsResult } from './settings.js'
 import type { SpacesResult } from './spaces.js'
+import { median } from './table.js'
 
 export interface Results {
   readonly command: string
@@ -39,4 +40,42 @@ export interface Results {
   failover: FailoverResult[]
   recovery: RecoveryResult | null
   spaces: SpacesResult | null
+}
+
+/** The findings of a run that has not measured anything yet. */
+export function noFindings(): Omit<Results,
+  'command' | 'at' | 'machine' | 'seconds' | 'repeats' | 'warmSeconds'>
+{
+  return {
+    loads: {},
+    idle: {},
+    oneSyncWakes: null,
+    leftOut: [],
+    client: null,
+    lag: null,
+    settings: null,
+    inspection: null,
+    failover: [],
+    recovery: null,
+    spaces: null,
+  }
+}
+
+/** Median of the repeats of a load; NaN if it was not measured. */
+export function ofLoad(
+  { loads }: Results,
+  system: string,
+  load: LoadName,
+  value: (measured: Measured) => number,
+): number {
+  return median((loads[system]?.[load] ?? []).map((measured) => value(measured)))
+}
+
+/** The same without a load. */
+export function ofIdle(
+  { idle }: Results,
+  system: string,
+  value: (account: Account) => number,
+): number {
+  return median((idle[system] ?? []).map((account) => value(account)))
 }

@@ -31,6 +31,7 @@ import { runProgram } from './processes.js'
 import { measureRecovery } from './recovery.js'
 import { redisVersion, startRedis } from './redis.js'
 import { report } from './report.js'
+import { noFindings } from './results.js'
 import type { Results } from './results.js'
 import { measureSettings } from './settings.js'
 import { measureSpaces } from './spaces.js'
@@ -164,17 +165,7 @@ function emptyResults({ command, seconds, repeats, warmSeconds }: Options): Resu
     seconds,
     repeats,
     warmSeconds,
-    loads: {},
-    idle: {},
-    oneSyncWakes: null,
-    leftOut: [],
-    client: null,
-    lag: null,
-    settings: null,
-    inspection: null,
-    failover: [],
-    recovery: null,
-    spaces: null,
+    ...noFindings(),
   }
 }
 

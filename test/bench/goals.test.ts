@@ -5,6 +5,7 @@ import type { Account, Usage } from '../../bench/account.js'
 import { goalsReached, goalsTable } from '../../bench/goals.js'
 import type { Measured } from '../../bench/measured.js'
 import { report } from '../../bench/report.js'
+import { noFindings } from '../../bench/results.js'
 import type { Results } from '../../bench/results.js'
 
 const test = suite('goals')
@@ -43,17 +44,7 @@ const nothing: Results = {
   repeats: 1,
   warmSeconds: 20,
   machine: { cores: 2, model: 'x', memoryGiB: 1, node: 'v20', broker: 'nats', redis: null },
-  loads: {},
-  idle: {},
-  oneSyncWakes: null,
-  leftOut: [],
-  client: null,
-  lag: null,
-  settings: null,
-  inspection: null,
-  failover: [],
-  recovery: null,
-  spaces: null,
+  ...noFindings(),
 }
 
 const paced = measured(200, 1, 2, {
