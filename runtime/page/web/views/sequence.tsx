@@ -4,6 +4,7 @@ import type { Lane, Row } from '../../model/sequence.js'
 import { clockText } from '../../model/words.js'
 import { amend, route } from '../route.js'
 import { at, recording, seek, shownMs, state } from '../store.js'
+import { KindFilter, toggled } from './kindFilter.js'
 
 const kindNames: Readonly<Record<(typeof messageKinds)[number], string>> = {
   change: 'changes of state',
@@ -107,20 +108,8 @@ function Tools({ lanes, setLanes, seconds, shown }: {
           {spans.map((one) => <option key={one} value={one}>{one} s</option>)}
         </select>
       </label>
-      <fieldset>
-        <legend class="sr">Shown</legend>
-        {messageKinds.map((kind) => (
-          <label key={kind} class="check">
-            <input type="checkbox" checked={shown.has(kind)} onChange={() => {
-              const next = new Set(shown)
-              if (!next.delete(kind)) next.add(kind)
-              amend({ kinds: [...next].join(',') })
-            }} />
-            <i class={`dot ${kind}`} aria-hidden="true" />
-            {kindNames[kind]}
-          </label>
-        ))}
-      </fieldset>
+      <KindFilter kinds={messageKinds} names={kindNames} isShown={(kind) => shown.has(kind)}
+        onToggle={(kind) => amend({ kinds: [...toggled(shown, kind)].join(',') })} />
     </div>
   )
 }

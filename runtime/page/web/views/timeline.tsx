@@ -5,6 +5,7 @@ import { dayClockText } from '../../model/words.js'
 import { amend, hrefOf, route } from '../route.js'
 import { entries, recording, seek, shownMs } from '../store.js'
 import { PromotionSteps } from './promotionSteps.js'
+import { KindFilter, toggled } from './kindFilter.js'
 
 /** Number of entries listed, the latest ones. */
 const entriesMax = 300
@@ -32,20 +33,8 @@ export function TimelineView() {
   return (
     <div class="timeline">
       <div class="tools">
-        <fieldset>
-          <legend class="sr">Shown</legend>
-          {present.map((kind) => (
-            <label key={kind} class="check">
-              <input type="checkbox" checked={!hidden.has(kind)} onChange={() => {
-                const next = new Set(hidden)
-                if (!next.delete(kind)) next.add(kind)
-                setHidden(next)
-              }} />
-              <i class={`dot ${kind}`} aria-hidden="true" />
-              {kindNames[kind]}
-            </label>
-          ))}
-        </fieldset>
+        <KindFilter kinds={present} names={kindNames} isShown={(kind) => !hidden.has(kind)}
+          onToggle={(kind) => setHidden(toggled(hidden, kind))} />
       </div>
       {shown.length === 0
         ? <p class="empty">No events yet.</p>
