@@ -8,6 +8,7 @@ import type { Clock, Logger, Random } from '../ports/system.js'
 import { Backoff } from '../structures/backoff.js'
 import { Remembered } from './rememberedAssignments.js'
 import { RequestLimiter } from './requestLimiter.js'
+import { pause } from '../structures/pause.js'
 
 /**
  * Outcome of a compare-and-set. Only `applied` and `refused` are definite. An abandoned one, or one
@@ -359,7 +360,7 @@ export class AssignmentStore {
   }
 
   private pause(backoff: Backoff): Promise<void> {
-    return new Promise((resolve) => this.options.clock.setTimeout(resolve, backoff.next()))
+    return pause(this.options.clock, backoff.next())
   }
 }
 

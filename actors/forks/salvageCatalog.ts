@@ -3,6 +3,7 @@ import { unusableMs } from '../../machines/reconciliation.js'
 import type { Member } from '../member/member.js'
 import { namesOf, noteOf, Salvage } from './salvageSlices.js'
 import type { Slice } from './salvageSlices.js'
+import { pause } from '../structures/pause.js'
 
 /** Salvages in one offer; the others follow when these are taken. */
 const offeredMax = 128
@@ -89,8 +90,7 @@ export class SalvageCatalog {
       const source = await salvages.open(name)
       try {
         if (source.header.uuid !== uuid) return null
-        const note = await noteOf(name, self, source, frames, () =>
-          new Promise((resolve) => clock.setTimeout(resolve, 0)))
+        const note = await noteOf(name, self, source, frames, () => pause(clock, 0))
         this.notes.set(name, note)
         return note
       } finally {

@@ -1,6 +1,7 @@
 import { JournalFullError } from '../ports/journal.js'
 import type { Journal, JournalRecord } from '../ports/journal.js'
 import type { Clock, Logger, Telemetry, TimerHandle } from '../ports/system.js'
+import { pause } from '../structures/pause.js'
 
 /** One record on its way to the disk, with a callback for each step. */
 export interface FlushItem {
@@ -112,7 +113,7 @@ export class GroupCommit {
     try {
       while (this.dirty.size > 0 && !this.stopped) {
         const waitMs = this.gatherMs()
-        if (waitMs > 0) await this.pause(waitMs)
+        if (waitMs > 0) await pause(this.options.clock, waitMs)
         await this.flush()
       }
     } catch (error) {
@@ -130,10 +131,6 @@ export class GroupCommit {
     const { lastRequests, lastBeganMs, options: { clock } } = this
     if (lastRequests < gatherRequestsMin || lastRequests > gatherRequestsMax) return 0
     return Math.round(lastBeganMs + gatherMs - clock.monotonicMs())
-  }
-
-  private pause(ms: number): Promise<void> {
-    return new Promise((resolve) => this.options.clock.setTimeout(resolve, ms))
   }
 
   private async flush(): Promise<void> {

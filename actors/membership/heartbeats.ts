@@ -50,12 +50,6 @@ export interface HeartbeatsOptions {
   readonly unfit: () => string | null
 }
 
-function isEqual(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
-  return true
-}
-
 /** Characters of a reason in a heartbeat; a peer refuses more. */
 const unfitCharsMax = 256
 
@@ -283,7 +277,7 @@ export class Heartbeats {
 
   private onHeartbeat(message: BusMessage): void {
     // Each heartbeat comes back to its sender. Others of this node's name are looked at.
-    if (isEqual(message.data, this.lastSent)) return
+    if (Buffer.compare(message.data, this.lastSent) === 0) return
     const decoded = this.options.ports.control.heartbeat(message.data)
     if (!decoded.ok) {
       this.options.ports.telemetry.count('badMessages', 1, { kind: 'heartbeat' })

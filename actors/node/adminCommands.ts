@@ -13,6 +13,7 @@ import { handleForkCommand } from './forkCommands.js'
 import { drain, pauseSpace, undrain } from './maintenance.js'
 import { PromoteCommands } from './promoteCommands.js'
 import { SpaceList } from './spaceList.js'
+import { pause } from '../structures/pause.js'
 
 /** Commands that are carried out at a time; some take seconds. */
 const commandsMax = 64
@@ -220,7 +221,7 @@ export class AdminCommands {
     const limit = clock.monotonicMs() + patienceMs
     while (!isDone()) {
       if (clock.monotonicMs() > limit) return false
-      await new Promise<void>((resolve) => clock.setTimeout(resolve, 10))
+      await pause(clock, 10)
     }
     return true
   }

@@ -1,5 +1,6 @@
 import type { Clock } from '../ports/system.js'
 import type { SpaceActor } from '../space/space.js'
+import { pause } from '../structures/pause.js'
 
 /** Pause between attempts, and their number for one space. */
 const pollMs = 20
@@ -27,6 +28,6 @@ export async function handOverPrimaries(
       tries.set(space, to ? (tries.get(space) ?? 0) + 1 : triesMax)
       if (to) space.handOver(to, reason)
     }
-    await new Promise<void>((resolve) => clock.setTimeout(resolve, pollMs))
+    await pause(clock, pollMs)
   }
 }

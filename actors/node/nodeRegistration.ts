@@ -13,6 +13,7 @@ import type { ActorSettings } from '../ports/defaultSettings.js'
 import { FaultLog } from './faultLog.js'
 import { StartRefusedError, SupersededError } from './startErrors.js'
 import { refuseTwin } from './twins.js'
+import { pause } from '../structures/pause.js'
 
 export interface NodeRegistrationOptions {
   readonly boot: NodeDirectory
@@ -161,7 +162,7 @@ export class NodeRegistration {
         if (error instanceof SupersededError) return this.options.onSuperseded(error.message)
         this.faults.log(String(error), 'the arbiter\'s record of this node cannot be checked yet')
       }
-      await this.pause(this.options.settings.heartbeatMs)
+      await pause(this.options.ports.clock, this.options.settings.heartbeatMs)
     }
   }
 
@@ -223,7 +224,9 @@ export class NodeRegistration {
       )
       if (outcome.kind === 'applied') return this.registered(verdict)
       mayHaveTwin = outcome.kind === 'refused'
-      if (outcome.kind === 'unknown') await this.pause(this.options.settings.heartbeatMs / 2)
+      if (outcome.kind === 'unknown') {
+        await pause(ports.clock, this.options.settings.heartbeatMs / 2)
+      }
     }
     throw new ArbiterUnavailableError('the arbiter did not confirm the identity of this node')
   }
@@ -335,12 +338,6 @@ export class NodeRegistration {
     } finally {
       this.isWorking = false
     }
-  }
-
-  private pause(ms: number): Promise<void> {
-    return new Promise<void>((resolve) => {
-      this.options.ports.clock.setTimeout(resolve, ms)
-    })
   }
 }
 

@@ -5,6 +5,7 @@ import type { BusConnection } from '../ports/bus.js'
 import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
 import type { ActorSettings } from '../ports/defaultSettings.js'
 import { SupersededError } from './startErrors.js'
+import { pause } from '../structures/pause.js'
 
 export interface TwinOptions {
   readonly ports: Pick<NodePorts, 'clock' | 'control' | 'logger'>
@@ -58,8 +59,7 @@ async function outwaitTwin(
   logger.warn({ waitMs },
     'another process with this node\'s name may be alive: waiting for one lease')
   try {
-    const lease = new Promise<void>((resolve) => clock.setTimeout(resolve, waitMs))
-    await Promise.race([lease, connection.closed])
+    await Promise.race([pause(clock, waitMs), connection.closed])
     await connection.flush()
   } finally {
     subscription.unsubscribe()

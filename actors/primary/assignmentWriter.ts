@@ -8,6 +8,7 @@ import { AdminRefusal } from '../ports/adminApi.js'
 import type { Followers } from './followers.js'
 import type { InSyncSet } from './inSyncSet.js'
 import type { PrimaryEpoch } from './primaryEpoch.js'
+import { pause } from '../structures/pause.js'
 
 export interface AssignmentWriterOptions {
   readonly member: Member
@@ -78,7 +79,7 @@ export class AssignmentWriter {
       if (!command.isBegun) {
         epoch.send({ type: 'settingsRequested', reason: 'an operator changes the settings' })
       }
-      await new Promise<void>((resolve) => clock.setTimeout(resolve, pollMs))
+      await pause(clock, pollMs)
     }
     if ('refusal' in command.settled) throw command.settled.refusal
     return command.settled.settings

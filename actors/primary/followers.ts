@@ -253,10 +253,7 @@ export class Followers {
     }
     this.noticeTimer = oldestMs === Infinity
       ? null
-      : clock.setTimeout(
-        () => this.noticeUnsent(),
-        Math.max(1, Math.ceil(oldestMs + commitNoticeMs - now)),
-      )
+      : clock.setTimeout(() => this.noticeUnsent(), Math.ceil(oldestMs + commitNoticeMs - now))
   }
 
   /**
