@@ -1,4 +1,4 @@
-/** Events of the actor host that tell of trouble, as the inspection stream has them. */
+/** Kills, restarts, escalations and dead letters of the actor host, for the inspection stream. */
 import type { HostEvent } from '../host/index.js'
 import type { InspectionStreamEvent } from './schema.js'
 
