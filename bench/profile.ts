@@ -102,7 +102,7 @@ async function openAll(cluster: EngramCluster): Promise<Profiled[]> {
   return opened.toSorted((a, b) => a.role.localeCompare(b.role))
 }
 
-function parseFlags(): { load: keyof typeof loads; seconds: number; warmSeconds: number;
+function parseFlags(): { load: keyof typeof loads | 'idle'; seconds: number; warmSeconds: number;
   rows: number; out: string | undefined }
 {
   const { values } = parseArgs({ options: {
@@ -112,7 +112,7 @@ function parseFlags(): { load: keyof typeof loads; seconds: number; warmSeconds:
     rows: { type: 'string' },
     out: { type: 'string' },
   } })
-  const known = loadNames.filter((name) => knows('engram', name))
+  const known = [...loadNames.filter((name) => knows('engram', name)), 'idle' as const]
   const load = known.find((name) => name === (values.load ?? 'closed'))
   if (!load) throw new Error(`--load knows ${known.join(', ')}: not ${values.load}`)
   return {
@@ -131,22 +131,29 @@ runProgram(async () => {
   await warmUp(cluster.target, warmSeconds)
   const nodes = await openAll(cluster)
   const profiles: CpuProfile[] = []
-  const result = await measure(
-    { ...cluster.target.endpoint, ...loads[load], seconds, warmupSeconds },
-    {
-      begun: async () => {
-        await Promise.all(nodes.map(({ inspector }) => inspector.ask('Profiler.start')))
-      },
-      over: async () => {
-        const ended = nodes.map(({ inspector }) => inspector.ask('Profiler.stop'))
-        for (const one of await Promise.all(ended)) {
-          profiles.push((one as { profile: CpuProfile }).profile)
-        }
-      },
+  const profiler = {
+    begun: async () => {
+      await Promise.all(nodes.map(({ inspector }) => inspector.ask('Profiler.start')))
     },
-  )
-  console.log(`${load}: ${result.perSecond}/s, p50 ${result.p50Ms} ms, p99 ${result.p99Ms} ms, `
-    + 'while being profiled')
+    over: async () => {
+      const ended = nodes.map(({ inspector }) => inspector.ask('Profiler.stop'))
+      for (const one of await Promise.all(ended)) {
+        profiles.push((one as { profile: CpuProfile }).profile)
+      }
+    },
+  }
+  if (load === 'idle') {
+    await profiler.begun()
+    await delay(seconds * 1000)
+    await profiler.over()
+  } else {
+    const result = await measure(
+      { ...cluster.target.endpoint, ...loads[load], seconds, warmupSeconds },
+      profiler,
+    )
+    console.log(`${load}: ${result.perSecond}/s, p50 ${result.p50Ms} ms, p99 ${result.p99Ms} ms, `
+      + 'while being profiled')
+  }
   nodes.forEach(({ id, role, inspector }, n) => {
     const profile = profiles[n] ?? { nodes: [] }
     console.log(`\n${selfTimeTables(`${id}, ${role}`, selfTimes(profile), rows)}`)

@@ -42,6 +42,16 @@ const returned = {
   actions: heardAgain,
 } as const
 
+const arrives = {
+  guard: 'isSignOfLife',
+  target: 'waiting',
+  actions: [
+    'noteHeartbeat',
+    say((c) => `heartbeats of ${shown(c)} arrive`),
+    'announceRestart',
+  ],
+} as const
+
 const refusedHeartbeat = { actions: ignoredBecause((c, e) => heartbeatFault(c, e) ?? '') } as const
 
 const gone = {
@@ -199,8 +209,11 @@ export const failureDetectorMachine = detectorSetup.createMachine({
           initial: 'waiting',
           states: {
             waiting: {
+              on: { heartbeatReceived: [left, arrives], heartbeatOverdue: 'overdue' },
+            },
+            overdue: {
               after: {
-                silence: {
+                restOfSilence: {
                   target: '#failureDetector.suspect',
                   actions: [
                     'resetProbes',
@@ -209,21 +222,7 @@ export const failureDetectorMachine = detectorSetup.createMachine({
                   ],
                 },
               },
-              on: {
-                heartbeatReceived: [
-                  left,
-                  {
-                    guard: 'isSignOfLife',
-                    target: 'waiting',
-                    reenter: true,
-                    actions: [
-                      'noteHeartbeat',
-                      say((c) => `heartbeats of ${shown(c)} arrive`),
-                      'announceRestart',
-                    ],
-                  },
-                ],
-              },
+              on: { heartbeatReceived: [left, arrives] },
             },
           },
         },
@@ -236,15 +235,9 @@ export const failureDetectorMachine = detectorSetup.createMachine({
             loose: {
               on: { closelyWatched: { target: 'judging', actions: 'noteWatch' } },
             },
+            // Checked in the turn of each own heartbeat, without an event here.
             close: {
-              entry: 'probe',
-              after: { heartbeatInterval: { target: 'close', reenter: true } },
-              on: {
-                closelyWatched: { target: 'judging', actions: 'noteWatch' },
-                // A request that was delivered to a process that then died times out. Only the
-                // next one gets its 503, so it is sent at once.
-                probeSilent: { target: 'close', reenter: true },
-              },
+              on: { closelyWatched: { target: 'judging', actions: 'noteWatch' } },
             },
           },
         },

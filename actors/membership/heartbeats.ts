@@ -1,32 +1,19 @@
 import type { Life, NodeId } from '../../machines/base/ids.js'
-import { topState } from '../../machines/base/stateName.js'
 import { Grants } from '../../machines/election/grants.js'
 import type { Instant } from '../../machines/election/grants.js'
 import { compareLives } from '../../machines/election/vacancy.js'
-import { failureDetectorMachine } from '../../machines/failureDetector.js'
-import type { FailureDetectorEffect } from '../../machines/failureDetector.js'
 import type { Heartbeat, PrimaryLife } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
-import type { HostedActor } from '../host/actorHost.js'
 import type { Answers } from '../messaging/answers.js'
 import type { NodeConnection } from '../messaging/connection.js'
 import type { BusMessage, BusSubscription } from '../ports/bus.js'
 import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
 import type { ActorSettings } from '../ports/defaultSettings.js'
 import type { TimerHandle } from '../ports/system.js'
-import { LostPeers } from './lostPeers.js'
+import { Detectors } from './detectors.js'
 import { OwnClock } from './ownClock.js'
 import { Probes } from './probes.js'
 import { Tilt } from './tilt.js'
-
-type Detector = HostedActor<typeof failureDetectorMachine>
-
-interface Peer {
-  readonly detector: Detector
-  /** Its latest heartbeat; null: its first one is being processed. */
-  said: Heartbeat | null
-  isWatched: boolean
-}
 
 export interface HeartbeatsOptions {
   readonly ports: NodePorts
@@ -44,7 +31,7 @@ export interface HeartbeatsOptions {
   readonly onOwnName: (incarnation: number) => void
   /** Whether the arbiter knows this start. */
   readonly isRegistered: () => boolean
-  /** Returns the nodes to probe at every heartbeat: the primaries of the spaces held here. */
+  /** Returns the nodes to check at every heartbeat: the primaries of the spaces held here. */
   readonly watched: () => Set<NodeId>
   /** Returns why no space should be handed to this node, or null. */
   readonly unfit: () => string | null
@@ -60,8 +47,7 @@ const unfitCharsMax = 256
 export class Heartbeats {
   private readonly grants: Grants
   private readonly probes: Probes
-  private readonly peers = new Map<NodeId, Peer>()
-  private readonly lostPeers: LostPeers
+  private readonly detectors: Detectors
   private subscriptions: BusSubscription[] = []
   private timer: TimerHandle | null = null
   private number = 0
@@ -69,18 +55,24 @@ export class Heartbeats {
   private isolated = true
   private leaving = false
   private connectedAtMs = Infinity
+  private tickedAtMs = 0
   private readonly tilt: Tilt
   readonly ownClock: OwnClock
 
   constructor(private readonly options: HeartbeatsOptions) {
-    const { clock, logger, telemetry, events } = options.ports
+    const { clock, logger, telemetry } = options.ports
     this.tilt = new Tilt({ clock, logger, telemetry, settings: options.settings })
-    this.lostPeers = new LostPeers(events)
     this.ownClock = new OwnClock(options.self.node, logger)
     this.grants = new Grants(options.settings, this.now())
     this.probes = new Probes({
       ...options,
       mayWitness: (target, life) => this.mayWitness(target, life),
+    })
+    this.detectors = new Detectors({
+      ...options,
+      grants: this.grants,
+      probes: this.probes,
+      isGrantExpired: (peer) => this.isGrantExpired(peer),
     })
     this.armTick()
   }
@@ -108,17 +100,15 @@ export class Heartbeats {
       wire.subscribe(subjects.ping(self.node), (m) => this.probes.answerPing(m)),
       wire.subscribe(subjects.pingRequest(self.node), (m) => void this.probes.answerPingRequest(m)),
       wire.subscribe(subjects.heartbeat('*'), (m) => this.onHeartbeat(m)),
+      this.detectors.rejoined(wire.serverId ?? ''),
     ]
-    for (const { detector } of this.peers.values()) {
-      detector.send({ type: 'rejoined', ownServer: wire.serverId ?? '' })
-    }
     this.beat()
   }
 
   disconnected(): void {
     this.isolated = true
     this.subscriptions = []
-    for (const { detector } of this.peers.values()) detector.send({ type: 'isolated' })
+    this.detectors.isolated()
   }
 
   /** Sends a heartbeat at once, since something in it has changed. */
@@ -137,27 +127,23 @@ export class Heartbeats {
     this.timer = null
     for (const subscription of this.subscriptions) subscription.unsubscribe()
     this.subscriptions = []
-    for (const { detector } of this.peers.values()) detector.stop()
+    this.detectors.stop()
   }
 
   /** Time that the peer's grant to this node still lasts, ms; negative: there is none. */
   readonly grantLeftMs = (peer: NodeId): number => this.grants.remainingMs(peer, this.now())
 
   goneLife(peer: NodeId): Life | null {
-    return this.peers.get(peer)?.detector.snapshot()?.context.goneLife ?? null
+    return this.detectors.goneLife(peer)
   }
 
   heardLife(peer: NodeId): Life | null {
-    return this.peers.get(peer)?.detector.snapshot()?.context.life
-      ?? this.grants.lastHeardLife(peer)
+    return this.detectors.heardLife(peer) ?? this.grants.lastHeardLife(peer)
   }
 
   /** Returns why the peer is certainly gone; null: it may be there. */
   goneReason(peer: NodeId): string | null {
-    const { life, leftLife, goneLife } = this.peers.get(peer)?.detector.snapshot()?.context ?? {}
-    const isOver = (over?: Life | null) => over && life && compareLives(over, life) >= 0
-    if (isOver(leftLife)) return `${peer} has left`
-    return isOver(goneLife) ? `${peer} is proven dead` : null
+    return this.detectors.goneReason(peer)
   }
 
   /** Whether the peer's newest known life was proven gone by a 503, or has left. */
@@ -191,64 +177,47 @@ export class Heartbeats {
   }
 
   diskOf(peer: NodeId): string | null {
-    return this.peers.get(peer)?.said?.disk ?? null
+    return this.detectors.saidBy(peer)?.disk ?? null
   }
 
   /** Whether the peer says that the arbiter knows its start; else its disk may be an old copy. */
   isRegistered(peer: NodeId): boolean {
-    return this.peers.get(peer)?.said?.registered ?? false
+    return this.detectors.saidBy(peer)?.registered ?? false
   }
 
   /** Returns why no space should be handed to the peer, as it said last, or null. */
   unfitOf(peer: NodeId): string | null {
     return peer === this.options.self.node
       ? this.options.unfit()
-      : this.peers.get(peer)?.said?.unfit ?? null
+      : this.detectors.saidBy(peer)?.unfit ?? null
   }
 
   /** Nodes heard and not known to be gone, this one included. */
   living(): NodeId[] {
-    const living = [...this.peers.keys()].filter((peer) =>
+    const living = [...this.detectors.names()].filter((peer) =>
       !this.isProvenDead(peer) && this.silenceMs(peer) < this.options.settings.grantMs
     )
     return [this.options.self.node, ...living].toSorted()
   }
 
-  status(): Record<NodeId, { state: string; silenceMs: number | null; reason: string }> {
-    const status: ReturnType<Heartbeats['status']> = {}
-    for (const [peer, { detector }] of this.peers) {
-      const snapshot = detector.snapshot()
-      status[peer] = {
-        state: topState(snapshot?.value ?? 'unknown'),
-        silenceMs: Math.round(this.silenceMs(peer)),
-        reason: snapshot?.context.lastReason ?? '',
-      }
-    }
-    return status
+  status(): ReturnType<Detectors['status']> {
+    return this.detectors.status()
   }
 
   private armTick(): void {
     const { clock } = this.options.ports
+    if (this.timer) clock.clearTimeout(this.timer)
+    this.tickedAtMs = clock.monotonicMs()
     this.timer = clock.setTimeout(() => this.tick(), this.options.settings.heartbeatMs)
   }
 
   private tick(): void {
     this.armTick()
     const doubt = this.tilt.tick()
-    if (doubt) { for (const { detector } of this.peers.values()) detector.send(doubt) }
+    if (doubt) this.detectors.tilted(doubt)
     this.ownClock.judge(this.living().filter((node) => node !== this.options.self.node))
     if (!this.isolated) this.beat()
-    const watched = this.options.watched()
-    for (const [node, peer] of this.peers) {
-      const on = watched.has(node)
-      if (on !== peer.isWatched) {
-        peer.isWatched = on
-        peer.detector.send({ type: 'closelyWatched', on })
-      }
-      if (!this.isolated && !this.isTilted && this.isGrantExpired(node)) {
-        peer.detector.send({ type: 'grantExpired' })
-      }
-    }
+    this.detectors.tick(!this.isolated && !this.isTilted)
     this.options.onTick()
   }
 
@@ -283,104 +252,28 @@ export class Heartbeats {
       this.options.ports.telemetry.count('badMessages', 1, { kind: 'heartbeat' })
       return
     }
-    const { node, number, server, leaving, heard, incarnation, connection } = decoded.value
+    const { node, number, heard, incarnation, connection } = decoded.value
     if (node === this.options.self.node) return this.options.onOwnName(incarnation)
     const life = { incarnation, connection }
     const now = this.now()
     if (this.grants.received(node, life, number, now) !== null) return
-    const peer = this.peerFor(node)
-    if (!peer) return
-    peer.said = decoded.value
-    peer.detector.send({ type: 'heartbeatReceived', life, number, server, leaving })
+    this.detectors.heard(decoded.value)
     const mine = heard[this.options.self.node]
     if (mine && this.grants.listed(node, mine, this.options.wire.life) === null) {
       const roundTripMs = now.monotonicMs - this.grants.grantedAt(node)!.monotonicMs
       this.ownClock.heard(node, decoded.value.wallMs, now.wallMs, roundTripMs)
       this.options.onGrants()
     }
+    this.tickWith(now)
   }
 
-  private peerFor(node: NodeId): Peer | null {
-    const known = this.peers.get(node)
-    if (known) return known
-    const { ports, settings, wire, watched } = this.options
-    const detector = ports.host.spawn({
-      id: `detector.${node}`,
-      logic: failureDetectorMachine,
-      input: () => ({
-        peer: node,
-        heartbeatMs: settings.heartbeatMs,
-        probeMs: settings.probeMs,
-        ownServer: wire.serverId,
-        closelyWatched: watched().has(node),
-      }),
-      effects: (effect) => this.perform(effect),
-      supervision: { maxRestarts: 10, withinMs: 10_000, backoffMs: 10, backoffMaxMs: 1000 },
-    })
-    const isWatched = watched().has(node)
-    const peer = { detector, said: null, isWatched }
-    this.peers.set(node, peer)
-    return peer
-  }
-
-  private perform(effect: FailureDetectorEffect): void {
-    const { logger, telemetry } = this.options.ports
-    switch (effect.type) {
-      case 'probe':
-        void this.probe(effect.peer, effect.life, effect.indirect, effect.server)
-        return
-      case 'peerSuspected':
-        telemetry.count('peersSuspected')
-        logger.info({ peer: effect.peer }, effect.reason)
-        return
-      case 'peerDied':
-      case 'peerLeft':
-        // The end of one that has left is expected.
-        logger[this.status()[effect.peer]?.state === 'left' ? 'info' : 'warn'](
-          { peer: effect.peer },
-          effect.reason,
-        )
-        this.lostPeers.noteLost(effect)
-        this.options.onEvidence(effect.peer, effect.reason)
-        return
-      case 'peerReturned':
-      case 'peerRestarted':
-        logger.info({ peer: effect.peer }, effect.reason)
-        this.lostPeers.noteBack(effect)
-        this.options.onEvidence(effect.peer, effect.reason)
-        return
-      case 'ignored':
-        logger.debug({ peer: effect.peer }, effect.reason)
-    }
-  }
-
-  private async probe(
-    peer: NodeId,
-    life: Life,
-    indirect: boolean,
-    server: string | null,
-  ): Promise<void> {
-    const detector = this.peers.get(peer)?.detector
-    if (!detector || this.isolated) return
-    const outcome = indirect
-      ? await this.probes.askWitness(peer, life, server, this.witnessOf(peer, server))
-      : await this.probes.ping(peer)
-    if (this.isolated) return
-    if (outcome === 'unknown') return
-    if (outcome === 'gone') detector.send({ type: 'probeGone', life })
-    else if (outcome === 'silent') detector.send({ type: 'probeSilent' })
-    else detector.send({ type: 'probeAnswered', life: outcome, server: outcome.server })
-  }
-
-  /** Returns a node on that server, not known to be gone, that can be asked about the peer. */
-  private witnessOf(peer: NodeId, server: string | null): NodeId | null {
-    const there = [...this.peers].filter(([node, other]) =>
-      node !== peer && other.said?.server === server && server !== null && !this.isProvenDead(node)
-    )
-    // The one heard most recently: another may hang.
-    const [latest] = there.map(([node]) => node)
-      .toSorted((a, b) => this.silenceMs(a) - this.silenceMs(b))
-    return latest ?? null
+  /**
+   * The own heartbeat answers the first one of a peer in the later half of an interval. So all
+   * nodes are woken once for it and not at times of their own, and the grants are younger.
+   */
+  private tickWith({ monotonicMs }: Instant): void {
+    if (!this.timer) return
+    if (monotonicMs - this.tickedAtMs >= this.options.settings.heartbeatMs / 2) this.tick()
   }
 
   /** Whether that life is the latest one heard, on this connection and on the own server. */
@@ -388,6 +281,6 @@ export class Heartbeats {
     const heard = this.grants.lastHeardLife(target)
     return heard !== null && compareLives(heard, life) === 0
       && this.grants.heardOnThisConnection(target)
-      && this.peers.get(target)?.said?.server === this.options.wire.serverId
+      && this.detectors.saidBy(target)?.server === this.options.wire.serverId
   }
 }

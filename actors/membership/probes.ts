@@ -1,10 +1,11 @@
 import type { Life, NodeId } from '../../machines/base/ids.js'
+import { showLife } from '../../machines/election/grants.js'
 import type { PingAnswer } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { Answers } from '../messaging/answers.js'
 import type { NodeConnection } from '../messaging/connection.js'
-import { NoRespondersError, RequestTimeoutError } from '../ports/bus.js'
-import type { BusMessage } from '../ports/bus.js'
+import { isNoResponders, NoRespondersError, RequestTimeoutError } from '../ports/bus.js'
+import type { BusMessage, BusSubscription } from '../ports/bus.js'
 import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
 import type { ActorSettings } from '../ports/defaultSettings.js'
 
@@ -31,6 +32,12 @@ function silentOrUnknown(error: unknown): 'silent' | 'unknown' {
   return error instanceof RequestTimeoutError ? 'silent' : 'unknown'
 }
 
+/** What NATS, or a new life, said of a checked one. */
+export type CheckOutcome = 'gone' | PingAnswer
+
+const decoder = new TextDecoder('latin1')
+const encoder = new TextEncoder()
+
 /** Sends and answers pings, direct and through a witness (SWIM's helper, Das et al. 2002). */
 export class Probes {
   constructor(private readonly options: ProbesOptions) {}
@@ -50,6 +57,34 @@ export class Probes {
       if (error instanceof NoRespondersError) return 'gone'
       return silentOrUnknown(error)
     }
+  }
+
+  /**
+   * Subscribes to what checks find, on a new connection: a 503, or the answer of another life.
+   */
+  listen(found: (peer: NodeId, life: Life, outcome: CheckOutcome) => void): BusSubscription {
+    const { wire, ports } = this.options
+    return wire.subscribe(`${this.checkInbox()}.*.*.*`, (message) => {
+      const [peer = '', incarnation, connection] = message.subject.split('.').slice(-3)
+      const life = { incarnation: Number(incarnation), connection: Number(connection) }
+      if (isNoResponders(message)) return found(peer, life, 'gone')
+      const decoded = ports.control.pingAnswer(message.data)
+      if (decoded.ok) found(peer, life, decoded.value)
+    })
+  }
+
+  /**
+   * Pings a peer that only NATS answers, with a 503 when its connection is gone, and another life
+   * of it. So a peer that is well costs one message. What is found comes to `listen`.
+   */
+  check(peer: NodeId, life: Life): void {
+    const reply = `${this.checkInbox()}.${peer}.${life.incarnation}.${life.connection}`
+    this.options.wire.publish(subjects.ping(peer), encoder.encode(showLife(life)), { reply })
+  }
+
+  private checkInbox(): string {
+    const { wire, self } = this.options
+    return `${wire.inboxPrefix}.check.${self.node}`
   }
 
   /**
@@ -82,8 +117,10 @@ export class Probes {
     }
   }
 
+  /** A ping without content is always answered; one that names a life, by any other life only. */
   answerPing(message: BusMessage): void {
     const { wire, self, ports, answers } = this.options
+    if (message.data.length > 0 && decoder.decode(message.data) === showLife(wire.life)) return
     const asker = answers.asker(message, 'nodes')
     if (!asker) return
     const answer: PingAnswer = {

@@ -25,7 +25,7 @@ export interface NodeCalls {
   readonly isHeld: (space: string) => boolean
   /** Once per heartbeat interval. */
   readonly tick: () => void
-  /** Nodes to probe at every heartbeat. */
+  /** Nodes to check at every heartbeat. */
   readonly watched: () => Set<NodeId>
   readonly syncFailed: (error: string) => void
   /** Called when a journal that took no records takes them again. */

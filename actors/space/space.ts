@@ -352,7 +352,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     this.primary?.journalFault(reason)
   }
 
-  /** The node whose death would end the present epoch; probed at every heartbeat. */
+  /** The node whose death would end the present epoch; checked at every heartbeat. */
   watchedPrimary(): NodeId | null {
     const holder = this.member.known.record?.assignment.primary?.node
     return holder && holder !== this.member.self ? holder : null

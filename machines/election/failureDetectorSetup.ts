@@ -56,6 +56,8 @@ export type FailureDetectorEvent =
   | { type: 'probeSilent' }
   | { type: 'grantExpired' }
   | { type: 'closelyWatched'; on: boolean }
+  /** A heartbeat was missed; `silenceMs`: since the last one, or since the peer is observed. */
+  | { type: 'heartbeatOverdue'; silenceMs: number }
   | { type: 'tiltStarted'; reason?: string }
   | { type: 'tiltEnded' }
   | { type: 'isolated' }
@@ -101,6 +103,11 @@ export function heartbeatFault(context: Context, event: Event): string | null {
   return null
 }
 
+/** Whether only a witness on the peer's server can prove its death. */
+export function isIndirect({ server, ownServer, isHeardOnConnection }: Context): boolean {
+  return !isHeardOnConnection || server === null || server !== ownServer
+}
+
 /** Returns why a 503 is no evidence, or null: it counts only for the life last heard. */
 export function goneFault(context: Context, event: Event): string | null {
   if (event.type !== 'probeGone') return 'not a 503'
@@ -134,7 +141,10 @@ const typed = setup({
 /** The delays, guards and actions of the chart. */
 export const detectorSetup = typed.extend({
   delays: {
-    silence: ({ context }) => context.heartbeatMs * context.missedHeartbeatsMax,
+    restOfSilence: ({ context, event }) => {
+      const silentMs = context.heartbeatMs * context.missedHeartbeatsMax
+      return event.type === 'heartbeatOverdue' ? Math.max(0, silentMs - event.silenceMs) : silentMs
+    },
     heartbeatInterval: ({ context }) => context.heartbeatMs,
     probeInterval: ({ context }) => context.probeMs,
   },
@@ -197,10 +207,8 @@ export const detectorSetup = typed.extend({
         params.say(context, event),
     }),
     probe: typed.enqueueActions(({ context, enqueue }) => {
-      const { peer, life, server, ownServer, isHeardOnConnection } = context
-      if (!life) return
-      const indirect = !isHeardOnConnection || server === null || server !== ownServer
-      enqueue.emit({ type: 'probe', peer, life, indirect, server })
+      const { peer, life, server } = context
+      if (life) enqueue.emit({ type: 'probe', peer, life, indirect: isIndirect(context), server })
     }),
     announceRestart: typed.enqueueActions(({ context, enqueue }) => {
       const { peer, life, announced } = context

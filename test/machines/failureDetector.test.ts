@@ -20,6 +20,8 @@ const gone = (connection: number): Event => ({ type: 'probeGone', life: life(con
 const answered = (connection: number): Event => ({ type: 'probeAnswered', life: life(connection) })
 const silent: Event = { type: 'probeSilent' }
 const grantExpired: Event = { type: 'grantExpired' }
+/** A heartbeat is missed; all of the silence is still to come. */
+const overdue: Event = { type: 'heartbeatOverdue', silenceMs: 0 }
 const watched = (on: boolean): Event => ({ type: 'closelyWatched', on })
 const run = (...events: Event[]) => {
   const timed = runTimed(failureDetectorMachine, input)
@@ -31,7 +33,7 @@ const reasonOf = (timed: ReturnType<typeof run>) => timed.actor.getSnapshot().co
 
 /** Whether the first probe of a silent peer asks a witness. */
 const indirect = (...events: Event[]) => {
-  const timed = run(...events)
+  const timed = run(...events, overdue)
   timed.clock.advance(400)
   return timed.log.flatMap(({ effect }) => (effect.type === 'probe' ? [effect.indirect] : []))[0]
 }
@@ -39,7 +41,8 @@ const indirect = (...events: Event[]) => {
 test('silence makes a suspect, a 503 makes it dead, a newer life revives it', () => {
   const text = transcript(failureDetectorMachine, input, [
     heard(1, 5),
-    { after: 'silence' },
+    { type: 'heartbeatOverdue', silenceMs: 200 },
+    { after: 'restOfSilence' },
     silent,
     gone(2),
     gone(1),
@@ -51,7 +54,9 @@ test('silence makes a suspect, a 503 makes it dead, a newer life revives it', ()
     > heartbeatReceived life:{incarnation:1,connection:1},number:5,server:s1,leaving:false
     alive.listening.waiting | alive.watch.loose: heartbeats of n2 1.1 arrive
       peerRestarted peer:n2,life:{incarnation:1,connection:1},reason:discovered n2, life 1.1
-    > after silence
+    > heartbeatOverdue silenceMs:200
+    alive.watch.loose | alive.listening.overdue: heartbeats of n2 1.1 arrive
+    > after restOfSilence
     suspect: n2 1.1 silent for 300 ms: suspect
       peerSuspected peer:n2,life:{incarnation:1,connection:1}
       probe peer:n2,life:{incarnation:1,connection:1},indirect:false,server:s1
@@ -74,7 +79,7 @@ test('silence makes a suspect, a 503 makes it dead, a newer life revives it', ()
 })
 
 test('unreachable until the grant has run out; then the same life may return', () => {
-  const timed = run(heard(1, 1))
+  const timed = run(heard(1, 1), overdue)
   timed.take()
   timed.clock.advance(300)
   timed.actor.send(silent)
@@ -98,32 +103,32 @@ test('three missed heartbeats, counted from the last one; then a probe every 50 
   const timed = run()
   for (let number = 1; number <= 5; number++) {
     timed.actor.send(heard(1, number))
-    timed.clock.advance(299)
+    timed.clock.advance(180)
+    timed.actor.send({ type: 'heartbeatOverdue', silenceMs: 180 })
+    timed.clock.advance(119)
   }
   assert.equal(timed.take(), ['0 peerRestarted'])
   timed.clock.advance(101)
   assert.equal(timed.take(), ['1496 peerSuspected', '1496 probe', '1546 probe', '1596 probe'])
 })
 
-test('the primary of a shared space is probed at each heartbeat interval', () => {
-  const timed = run(heard(1, 1), watched(true))
+test('a missed heartbeat that comes in time ends the count; more silence than counts is at once', () => {
+  const timed = run(heard(1, 1), { type: 'heartbeatOverdue', silenceMs: 180 }, heard(1, 2))
+  assert.match(stateOf(timed), 'alive.listening.waiting')
+  timed.clock.advance(1000)
   timed.take()
-  for (let number = 2; number <= 4; number++) {
-    timed.clock.advance(50)
-    timed.actor.send(heard(1, number))
-  }
-  timed.clock.advance(50)
-  assert.equal(timed.take(), ['100 probe', '200 probe'], 'heartbeats do not delay probes')
-  timed.clock.advance(50)
-  timed.actor.send(silent)
-  assert.equal(timed.take(), ['250 probe'], 'a silent one is repeated at once')
+  timed.actor.send({ type: 'heartbeatOverdue', silenceMs: 1000 })
+  timed.clock.advance(0)
+  assert.equal(timed.take(), ['1000 peerSuspected', '1000 probe'])
+})
+
+test('the primary of a shared space is watched closely, whatever its heartbeats do', () => {
+  const timed = run(watched(true), heard(1, 1), overdue)
+  assert.match(stateOf(timed), 'alive.watch.close')
   timed.actor.send(gone(1))
   assert.is(stateOf(timed), 'dead.gone')
-  assert.equal(timed.take(), ['250 peerDied'])
-  const loosened = run(heard(1, 1), watched(true), watched(false))
-  loosened.take()
-  loosened.clock.advance(250)
-  assert.equal(loosened.take(), [])
+  assert.equal(timed.take(), ['0 peerRestarted', '0 peerDied'])
+  assert.match(stateOf(run(heard(1, 1), watched(true), watched(false))), 'alive.watch.loose')
 })
 
 test('probes go directly on the same server and connection, else by a witness', () => {
@@ -143,7 +148,7 @@ test('probes go directly on the same server and connection, else by a witness', 
 })
 
 test('a peer never heard of is not probed, and dies by its grant alone', () => {
-  const timed = run(gone(1))
+  const timed = run(gone(1), overdue)
   timed.clock.advance(600)
   assert.is(stateOf(timed), 'unreachable')
   assert.is(reasonOf(timed), 'nothing was heard of n2: its grant has to run out')
@@ -152,7 +157,7 @@ test('a peer never heard of is not probed, and dies by its grant alone', () => {
 })
 
 test('one that answers probes is a suspect, no more', () => {
-  const timed = run(heard(1, 1))
+  const timed = run(heard(1, 1), overdue)
   timed.clock.advance(300)
   timed.actor.send(silent)
   timed.actor.send(answered(1))
@@ -170,6 +175,7 @@ test('a detector started while isolated learns of its server later', () => {
   const timed = runTimed(failureDetectorMachine, { ...input, ownServer: null })
   timed.actor.send({ type: 'rejoined', ownServer: 's1' })
   timed.actor.send(heard(1, 1))
+  timed.actor.send(overdue)
   timed.clock.advance(300)
   const probe = timed.log.find(({ effect }) => effect.type === 'probe')?.effect
   assert.is(probe?.type === 'probe' && probe.indirect, false)
@@ -188,6 +194,7 @@ test('tilt observes and does not act', () => {
   assert.is(stateOf(timed), 'tilt.isolated')
   timed.actor.send({ type: 'rejoined', ownServer: 's1' })
   assert.equal(timed.take(), ['1000 peerRestarted'])
+  timed.actor.send(overdue)
   timed.clock.advance(300)
   assert.is(stateOf(timed), 'suspect')
 })
@@ -244,6 +251,7 @@ test('every state is reached, every event handled or ignored for a reason', () =
       silent,
       answered(1),
       grantExpired,
+      overdue,
       watched(true),
       watched(false),
       { type: 'tiltStarted' },
@@ -265,6 +273,7 @@ test('every state is reached, every event handled or ignored for a reason', () =
       'probeGone',
       'probeSilent',
       'grantExpired',
+      'heartbeatOverdue',
       'closelyWatched',
       'tiltStarted',
       'tiltEnded',
@@ -275,6 +284,12 @@ test('every state is reached, every event handled or ignored for a reason', () =
       ...['alive', 'suspect', 'probing', 'unreachable', 'dead', 'left']
         .map((state) => ({ state, ...ended })),
       { state: 'tilt.isolated', events: ['tiltEnded'], reason: notTilted },
+      ...['alive.listening.overdue', 'alive.watch']
+        .map((state) => ({ state, events: ['heartbeatOverdue'],
+          reason: 'known, or not its matter' })
+        ),
+      ...['suspect', 'probing', 'unreachable', 'dead', 'left', 'tilt']
+        .map((state) => ({ state, events: ['heartbeatOverdue'], reason: 'was of before' })),
       { state: 'tilt', events: ['probeSilent'], reason: 'silence proves nothing' },
       { state: 'alive', events: ['probeSilent'], reason: 'a probe of before, heard since' },
       { state: 'unreachable', events: ['probeSilent'], reason: 'as expected' },

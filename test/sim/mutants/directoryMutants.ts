@@ -29,7 +29,7 @@ export const directoryMutants: readonly Mutant[] = [
     why: 'Its directory may be a copy of the past: in sync, it would be promoted.',
     edits: [{
       file: 'actors/membership/heartbeats.js',
-      find: 'return this.peers.get(peer)?.said?.registered ?? false;',
+      find: 'return this.detectors.saidBy(peer)?.registered ?? false;',
       replace: 'return true;',
     }],
     scenarios: ['directory-found-out-late'],

@@ -127,8 +127,8 @@ export const leaseMutants: readonly Mutant[] = [
       + 'about their clients.',
     edits: [{
       file: 'machines/election/failureDetectorSetup.js',
-      find: 'const indirect = !isHeardOnConnection || server === null || server !== ownServer;',
-      replace: 'const indirect = false;',
+      find: 'return !isHeardOnConnection || server === null || server !== ownServer;',
+      replace: 'return false;',
     }],
     scenarios: ['other-server'],
     evidence: /^I2: n1 answers positively in epoch 1/,
