@@ -7,7 +7,8 @@ import type { z } from 'zod'
 import type { ControlCodec, Decoded } from '../../actors/ports/controlCodec.js'
 import { messageOf } from '../../machines/base/thrown.js'
 import { epochsMax } from '../../machines/log/positions.js'
-import type { AckMessage, Assignment, NodeIdentity } from '../../machines/protocol/messages.js'
+import type { Ack, AckMessage, Assignment, NodeIdentity } from '../../machines/protocol/messages.js'
+import { isPlainAck, isPlainHeartbeat } from './plainShapes.js'
 import * as schemas from './schemas.js'
 import { isSliceAhead, structureFault } from './structure.js'
 
@@ -39,9 +40,13 @@ export function controlCodec(): ControlCodec {
   const encoder = new Encoder({ ignoreUndefined: true })
   const unpack = unpacker(limits)
   const unpackSlice = unpacker(sliceLimits)
-  const message = <T>(schema: z.ZodType<T>) => (bytes: Uint8Array): Decoded<T> => {
+  const message = <T>(schema: z.ZodType<T>, isPlain: (value: unknown) => boolean = () => false) =>
+  (
+    bytes: Uint8Array,
+  ): Decoded<T> => {
     const raw = unpack(bytes)
-    return raw.ok ? check(schema, raw.value) : raw
+    if (!raw.ok) return raw
+    return isPlain(raw.value) ? { ok: true, value: raw.value as T } : check(schema, raw.value)
   }
   return {
     encode: (value) => {
@@ -50,7 +55,7 @@ export function controlCodec(): ControlCodec {
       return bounded(encoder.encode({ kind: 'slice', ...value }), sliceLimits.bytes)
     },
     encodeRecord: (record) => bounded(Buffer.from(JSON.stringify(record)), limits.bytes),
-    heartbeat: message(schemas.heartbeat),
+    heartbeat: message(schemas.heartbeat, isPlainHeartbeat),
     pingAnswer: message(schemas.pingAnswer),
     pingRequest: message(schemas.pingRequest),
     pingRequestAnswer: message(schemas.pingRequestAnswer),
@@ -62,6 +67,7 @@ export function controlCodec(): ControlCodec {
       const isSlice = isSliceAhead(bytes)
       const raw = isSlice ? unpackSlice(bytes) : unpack(bytes)
       if (!raw.ok) return raw
+      if (isPlainAck(raw.value)) return { ok: true, value: raw.value as Ack }
       const kind = field(raw.value, 'kind')
       // The last one counts if a field occurs twice.
       if (isSlice && kind !== 'slice') return refuse('kind: has two different values')
