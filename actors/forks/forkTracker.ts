@@ -1,4 +1,4 @@
-import type { EpochSpan, NodeId, Position } from '../../machines/base/ids.js'
+import type { EpochHistory, NodeId, Position } from '../../machines/base/ids.js'
 import type { ForkNote, ForkOpening, ForkReport, SalvageNote,
   SalvageState } from '../../machines/log/forkNotes.js'
 import { forkPointOf, startsOf } from '../../machines/log/lineage.js'
@@ -8,7 +8,7 @@ import type { SpaceStore } from '../ports/store.js'
 export interface ForkTrackerOptions {
   readonly store: SpaceStore
   /** History of the log when the epoch began, its first entry included. */
-  readonly history: readonly EpochSpan[]
+  readonly history: EpochHistory
   /** Reports that this epoch's first entry opened, and its timestamp. */
   readonly openings: readonly ForkOpening[]
   readonly openedAtMs: number
@@ -34,7 +34,7 @@ export class ForkTracker {
   private readonly historyStarts: Starts
 
   constructor(private readonly options: ForkTrackerOptions) {
-    this.historyStarts = startsOf(options.history)
+    this.historyStarts = startsOf(options.history.history, options.history.root)
     for (const opening of options.openings) this.openings.set(opening.epoch, opening)
   }
 

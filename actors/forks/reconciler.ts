@@ -58,7 +58,8 @@ export class Reconciler {
 
   constructor(private readonly options: ReconcilerOptions) {
     const { member: { store, log }, started: { forks: openings, timestamp: openedAtMs } } = options
-    this.tracker = new ForkTracker({ store, history: [...log.history], openings, openedAtMs })
+    const history = { root: log.root, history: [...log.history] }
+    this.tracker = new ForkTracker({ store, history, openings, openedAtMs })
   }
 
   /** Decides about a request that a client resends. `last`: origin of its last operation. */
@@ -209,7 +210,7 @@ export class Reconciler {
   placeOf(epoch: number, sequence: number): Position | undefined {
     const record = this.lastOrigin(epoch, sequence)
     if (record) return record.now
-    return this.options.member.log.epochAt(sequence) === epoch ? { epoch, sequence } : undefined
+    return this.options.member.log.has({ epoch, sequence }) ? { epoch, sequence } : undefined
   }
 
   private view(): OverlayView {

@@ -87,7 +87,7 @@ export class Uploader {
     const { awaited, member: { log } } = this
     // A primary that is alone in sync commits entries that no other member has yet.
     if (!awaited || Math.min(log.commitSequence, log.durable.sequence) < awaited.sequence) return
-    if (log.epochAt(awaited.sequence) !== awaited.epoch) return
+    if (!log.has(awaited)) return
     this.awaited = null
     this.actor?.send({ type: 'committed' })
   }

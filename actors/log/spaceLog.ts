@@ -1,9 +1,9 @@
-import type { EpochSpan, Position } from '../../machines/base/ids.js'
+import type { EpochHistory, EpochSpan, Position } from '../../machines/base/ids.js'
 import { LogMarks } from '../../machines/log/commit.js'
 import type { Window } from '../../machines/log/commit.js'
 import { assertPositionMonotone } from '../../machines/log/invariants.js'
-import { endOf, epochAt, extendHistory, origin,
-  truncateHistory } from '../../machines/log/positions.js'
+import { GrowingHistory } from '../../machines/log/growingHistory.js'
+import { endOf, epochAt, hasEntry, origin } from '../../machines/log/positions.js'
 import type { Frame } from '../ports/frames.js'
 import type { Journal, JournalLog } from '../ports/journal.js'
 import { markHeapBytes } from '../structures/budget.js'
@@ -24,8 +24,8 @@ export interface SpaceLogOptions {
  * One space's log on this member: its ends in memory, in the file and on the disk, its commit
  * sequence, and the latest frames for the streams. 0 <= durable <= written <= end.
  */
-export class SpaceLog {
-  private spans: EpochSpan[]
+export class SpaceLog implements EpochHistory {
+  private readonly epochs: GrowingHistory
   private lastEnd: Position
   private writtenEnd: Position
   private durableEnd: Position
@@ -48,7 +48,7 @@ export class SpaceLog {
     this.journal = journal
     this.tailBytesMax = tailBytesMax
     this.budget = budget
-    this.spans = [...(recovered?.history ?? [])]
+    this.epochs = new GrowingHistory(recovered)
     this.lastEnd = recovered?.end ?? origin
     this.writtenEnd = this.end
     this.durableEnd = this.end
@@ -57,8 +57,13 @@ export class SpaceLog {
     this.markAccount = budget.account('marks')
   }
 
+  get root(): Position {
+    return this.epochs.root
+  }
+
+  /** Changes with the log; who keeps it makes a copy. */
   get history(): readonly EpochSpan[] {
-    return this.spans
+    return this.epochs.history
   }
 
   /** End including frames that are accepted and not yet written. */
@@ -82,8 +87,14 @@ export class SpaceLog {
     return this.safe
   }
 
+  /** Epoch of the entry; 0: there is none, or it lies below the root, so that it is not known. */
   epochAt(sequence: number): number {
-    return epochAt(this.history, sequence)
+    return sequence < this.root.sequence ? 0 : epochAt(this.history, sequence)
+  }
+
+  /** Whether it is known to have the entry, given that some log has it. */
+  has(entry: Position): boolean {
+    return hasEntry(this, entry)
   }
 
   /** Takes a frame that continues the log; the caller has checked. `nowMs`: monotonic. */
@@ -92,7 +103,7 @@ export class SpaceLog {
       throw new Error(`log ${this.space}: frame ${frame.first} does not continue `
         + `(${this.end.epoch}, ${this.end.sequence})`)
     }
-    this.spans = extendHistory(this.history, frame.epoch, frame.last)
+    this.epochs.extend(frame.epoch, frame.last)
     this.lastEnd = { epoch: frame.epoch, sequence: frame.last }
     this.marks.appended(frame.last, frame.bytes.length, nowMs)
     this.tail.push(frame)
@@ -145,7 +156,7 @@ export class SpaceLog {
   }
 
   private cut(to: Position): void {
-    this.spans = truncateHistory(this.history, to.sequence)
+    this.epochs.truncate(to.sequence)
     this.lastEnd = endOf(this.history)
     this.marks.truncated(to.sequence)
     while (this.tail.length > 0 && this.tail[this.tail.length - 1]!.last > to.sequence) {

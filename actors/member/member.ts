@@ -1,4 +1,4 @@
-import type { NodeId, Position, Vacancy } from '../../machines/base/ids.js'
+import type { EpochHistory, NodeId, Position, Vacancy } from '../../machines/base/ids.js'
 import { vacancyOf } from '../../machines/election/vacancy.js'
 import { defaultKeyRetention } from '../../machines/graph/graph.js'
 import type { Signature } from '../../machines/protocol/assignments.js'
@@ -168,9 +168,13 @@ export class Member {
   }
 
   /** Announces a change to all members: a hint, which they verify at the arbiter. */
-  announce(change: Omit<Announcement, 'history'>): void {
+  announce(change: Omit<Announcement, keyof EpochHistory>): void {
     const { ports, wire } = this.context
-    const announcement: Announcement = { ...change, history: this.log.history }
+    const announcement: Announcement = {
+      ...change,
+      root: this.log.root,
+      history: this.log.history,
+    }
     wire.publish(subjects.assignment(this.space), ports.control.encode(announcement))
   }
 

@@ -1,3 +1,4 @@
+import { emptyHistory } from '../../machines/log/positions.js'
 import { placeSpace } from '../../machines/protocol/spacePlacement.js'
 import type { Announcement, Assignment, SpaceSettings } from '../../machines/protocol/messages.js'
 import { isSameSettings, showSettings } from '../../machines/protocol/spaceSettings.js'
@@ -57,7 +58,7 @@ export async function createSpace(
       kind: 'changed',
       assignment,
       revision: settled.record.revision,
-      history: [],
+      ...emptyHistory,
       reason: 'the space was created',
     }
     wire.publish(subjects.assignment(space), ports.control.encode(announcement))

@@ -1,5 +1,6 @@
 /** Operators' commands for maintenance: drain a node, pause the failover of a space. */
 import { isoTime, showPaused } from '../../machines/election/pause.js'
+import { emptyHistory } from '../../machines/log/positions.js'
 import { withPaused } from '../../machines/protocol/assignments.js'
 import type { Announcement, Paused } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
@@ -105,7 +106,7 @@ export async function pauseSpace(
       kind: 'changed',
       assignment: settled.record.assignment,
       revision: settled.record.revision,
-      history: [],
+      ...emptyHistory,
       reason,
     }
     wire.publish(subjects.assignment(space), ports.control.encode(announcement))

@@ -76,7 +76,15 @@ export type Query =
 
 /** Value of `GetHistory`: the epochs that the log consists of, and how far it is safe. */
 export interface HistoryValue {
-  /** Oldest first. Entry (e, s) is in the log exactly if the span that contains s is of epoch e. */
+  /**
+   * Up to there the history is summed up: the first span stands for lower epochs, too. The origin:
+   * nothing is. Nodes of earlier releases do not send it, and sum up nothing.
+   */
+  readonly root?: Position
+  /**
+   * Oldest first. Entry (e, s) is in the log exactly if the span that contains s is of epoch e; of
+   * an entry below the root and of a lower epoch, nothing is known.
+   */
   readonly history: readonly EpochSpan[]
   readonly safeSequence: number
 }

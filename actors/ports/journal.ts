@@ -1,6 +1,6 @@
 /** The journal of a node, and the files of salvaged entries. */
 
-import type { EpochSpan, Position } from '../../machines/base/ids.js'
+import type { EpochHistory, Position } from '../../machines/base/ids.js'
 import type { Frame } from './frames.js'
 
 export type JournalRecord =
@@ -23,10 +23,9 @@ export interface CommitFloor {
   readonly sequence: number
 }
 
-/** The journal's view of one space's log. */
-export interface JournalLog {
+/** The journal's view of one space's log. The history changes with it; who keeps it copies it. */
+export interface JournalLog extends EpochHistory {
   readonly uuid: string
-  readonly history: readonly EpochSpan[]
   readonly end: Position
   /** Sequence up to which it was known to be committed; 0 when that was never written. */
   readonly floor: number

@@ -77,6 +77,10 @@ export class FollowerCharts {
     this.stream.send({ type: 'memberJoined', session, common, end })
   }
 
+  snapshotNeeded(reason: string): void {
+    this.stream.send({ type: 'snapshotNeeded', reason })
+  }
+
   nacked(sequence: number, reason: string): void {
     this.stream.send({ type: 'nacked', sequence, reason })
   }

@@ -138,9 +138,7 @@ export class Followers {
       member.sendSession(nack.node, this.options.epoch.number, shipping.session)
       return
     }
-    const { epoch, sequence } = nack.position
-    if (sequence > log.end.sequence || log.epochAt(sequence) !== epoch) return
-    charts.nacked(sequence, nack.reason)
+    if (log.has(nack.position)) charts.nacked(nack.position.sequence, nack.reason)
   }
 
   /** Finds the last common point, and begins a session after it (Kafka KIP-101, KIP-279). */
@@ -176,25 +174,24 @@ export class Followers {
       this.options.epoch.deposed(reason)
       return refused(reason)
     }
-    const common = commonPoint(log.history, request.history)
+    const common = commonPoint(log, request)
+    const joined = { ...base, kind: 'joined', endedEpoch: 0 } as const
     const { acked, disk } = follower.shipping
     if (this.options.inSync.union().has(request.node)
       && request.disk === this.listedDisks.get(request.node))
     {
-      this.fitness.joined(request.node, common.sequence, disk === request.disk ? acked : 0)
+      const has = 'below' in common ? common.below - 1 : common.sequence
+      this.fitness.joined(request.node, has, disk === request.disk ? acked : 0)
+    }
+    if ('below' in common) {
+      const reason = `what both logs have ends below ${common.below}, not known where`
+      follower.charts.snapshotNeeded(reason)
+      return { ...joined, session: 0, common: origin, snapshotNeeded: true, reason }
     }
     this.sessions += 1
     follower.shipping.begin(this.sessions, common.sequence, request.disk)
     follower.charts.joined(this.sessions, common.sequence, log.end.sequence)
-    return {
-      ...base,
-      kind: 'joined',
-      session: this.sessions,
-      common,
-      endedEpoch: 0,
-      snapshotNeeded: false,
-      reason: '',
-    }
+    return { ...joined, session: this.sessions, common, snapshotNeeded: false, reason: '' }
   }
 
   /** A new member is listed with the disk that it joined with: only that disk's acks count. */

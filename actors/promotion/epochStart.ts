@@ -97,15 +97,15 @@ function openingsOf(member: Member, assignment: Assignment): ForkOpening[] {
   const { ended = [] } = assignment
   const own = { epoch: assignment.epoch, node: self.node, disk: self.disk, start: log.end }
   const ends = knownEnds([...ended, own])
-  const fromLog = startsOf(log.history)
+  const fromLog = startsOf(log.history, log.root)
   const begun = new Map(ended.map(({ epoch, start }) => [epoch, start]))
   const starts = (epoch: number) => fromLog(epoch) ?? begun.get(epoch)
   const reported = new Set(store.reports().map(({ epoch }) => epoch))
   return ended.flatMap(({ epoch, node, disk, start, atMost = null }) => {
     const end = { epoch, sequence: Number.MAX_SAFE_INTEGER }
-    const forkPoint = forkPointOf(log.history, end, starts)
+    const forkPoint = forkPointOf(log, end, starts)
     const last = ends.get(epoch)
-    const isWhole = forkPoint.epoch === epoch && last !== undefined && forkPoint.sequence >= last
+    const isWhole = last !== undefined && log.has({ epoch, sequence: last })
     if (reported.has(epoch) || isWhole) return []
     const heard = heardEnd.epoch === epoch ? heardEnd.sequence : 0
     return [{

@@ -253,7 +253,7 @@ export class PromotionRole {
     const reported = new Set(member.store.reports().map((report) => report.epoch))
     const { log } = member
     const past = endedEpochs(assignment, reported,
-      ({ epoch: of, sequence }) => sequence <= log.commitSequence && log.epochAt(sequence) === of)
+      (end) => end.sequence <= log.commitSequence && log.has(end))
     // In sync by a record that is the present one; otherwise safe writes may be missing here.
     const ended = forced || this.isRecordLost ? unbounded(past) : past
     const { kept, dropped } = boundedEpochs(ended)
@@ -383,8 +383,7 @@ export class PromotionRole {
     }
     member.own.hold(lease)
     const { start } = member.own.started!
-    const holds = ({ epoch, sequence }: Position) =>
-      sequence <= start.sequence && member.log.epochAt(sequence) === epoch
+    const holds = (entry: Position) => entry.sequence <= start.sequence && member.log.has(entry)
     const next = opened(record.assignment, start, holds, member.signature())
     const settlement = await records.settle(next, record.revision,
       () => this.wanted() && !lease.lapsed, { madeOf: record.assignment })

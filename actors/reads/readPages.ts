@@ -89,11 +89,11 @@ export class ReadPage {
 
   /** Spans of the log up to the sequence. */
   private history(after: number): Found {
-    const { history, safeSequence } = this.member.log
+    const { root, history, safeSequence } = this.member.log
     const spans = spansAfter(history, after, this.sequence, spansMax + 1)
     const isMore = spans.length > spansMax
     if (isMore) spans.pop()
-    const value: HistoryValue = { history: spans, safeSequence }
+    const value: HistoryValue = { root, history: spans, safeSequence }
     return { kind: 'value', value, after: isMore ? spans.at(-1)!.epoch : null }
   }
 

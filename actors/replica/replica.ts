@@ -274,7 +274,7 @@ export class ReplicaRole implements FlushSource {
       // A truncation or a flush that an earlier role began may still run. A flush may fail and be
       // rolled back. The history must not be read before.
       await member.flushed().catch(() => undefined)
-      assertHistoryWellFormed(member.log.history)
+      assertHistoryWellFormed(member.log)
       const fault = historyFault(member.log.history)
       if (fault !== null) return failed(fault)
       const request = ports.control.encode({
@@ -286,6 +286,7 @@ export class ReplicaRole implements FlushSource {
         ...wire.life,
         epoch,
         number,
+        root: member.log.root,
         history: member.log.history,
       })
       const subject = subjects.ack(member.space, primary)
@@ -312,7 +313,7 @@ export class ReplicaRole implements FlushSource {
         primaryEnd: answer.endSequence,
         isFork: answer.common.sequence < log.end.sequence,
         snapshotNeeded: answer.snapshotNeeded
-          || answer.common.sequence < store.applied.sequence,
+          || answer.common.sequence < Math.max(store.applied.sequence, log.root.sequence),
       })
     } catch (error) {
       if (error instanceof InvariantViolation) return member.context.fatal(error)

@@ -22,5 +22,16 @@ export interface EpochSpan {
   readonly last: number
 }
 
+/**
+ * Epochs that a log consists of. Up to its root the history is summed up: an entry there has the
+ * root's epoch or a lower one, not known which.
+ */
+export interface EpochHistory {
+  /** An entry of the log; the origin: nothing is summed up. */
+  readonly root: Position
+  /** Oldest first. If there is a root, the first span is of its epoch and includes it. */
+  readonly history: readonly EpochSpan[]
+}
+
 /** Evidence that an epoch is over, so that its place is vacant. */
 export type Vacancy = 'none' | 'own' | 'restarted' | 'resigned' | 'noResponders' | 'grantExpired'

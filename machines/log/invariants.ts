@@ -1,4 +1,4 @@
-import type { EpochSpan, Position } from '../base/ids.js'
+import type { EpochHistory, EpochSpan, Position } from '../base/ids.js'
 import { comparePositions, showPosition } from './positions.js'
 
 /** Invariants. Asserted in production where cheap, and at every step of the simulator. */
@@ -76,9 +76,12 @@ export function assertStoreCommitted(
       + `durable ${durableSequence}`)
 }
 
-/** Asserts I3: spans of a history rise in epoch and in last sequence; none is empty. */
-export function assertHistoryWellFormed(history: readonly EpochSpan[]): void {
-  const fault = historyFault(history)
+/**
+ * Asserts I3: spans of a history rise in epoch and in last sequence; none is empty; the first one
+ * includes the root.
+ */
+export function assertHistoryWellFormed(history: EpochHistory): void {
+  const fault = historyFault(history.history) ?? rootFault(history)
   assertInvariant('I3', fault === null, () => fault ?? '')
 }
 
@@ -96,6 +99,14 @@ export function historyFault(history: readonly EpochSpan[]): string | null {
     before = span
   }
   return null
+}
+
+/** Returns why it is no root of that history, or null. */
+export function rootFault({ root, history: [first] }: EpochHistory): string | null {
+  if (root.sequence === 0 && root.epoch === 0) return null
+  if (root.sequence > 0 && first?.epoch === root.epoch && first.last >= root.sequence) return null
+  const span = first ? `epoch ${first.epoch} up to ${first.last}` : 'no span'
+  return `the root ${showPosition(root)} is not in its first span: ${span}`
 }
 
 /** Progress of a member within one session. */

@@ -7,22 +7,27 @@
  * entries, and is lost whole; epoch 5 begins after (3, 100). Then (3, 95) is in the log of epoch 5
  * and not in that of 4; (4, 93) is in neither's, but its own; what (4, 93) has in common with the
  * log of epoch 5 ends at (3, 90).
+ *
+ * Below the root of a history epochs are not known one by one. A log that has the root has all
+ * that is below. Any other has left this one somewhere below, not known where.
  */
-import type { EpochSpan, Position } from '../base/ids.js'
-import { origin } from './positions.js'
+import type { EpochHistory, EpochSpan, Position } from '../base/ids.js'
+import { origin, spanOf } from './positions.js'
 
 /** End of the log that the epoch began on; undefined: not known. */
 export type Starts = (epoch: number) => Position | undefined
 
-/** Returns the starts in a history: each epoch began where the one before it in the log ends. */
-export function startsOf(history: readonly EpochSpan[], base: Position = origin): Starts {
-  const starts = new Map<number, Position>()
-  let end = base
-  for (const { epoch, last } of history) {
-    if (epoch !== base.epoch) starts.set(epoch, end)
-    end = { epoch, sequence: last }
+/**
+ * Returns the starts in a history: each epoch began where the one before it in the log ends.
+ * `base`: an entry before those spans, or in the first one: the root, or where a salvage begins.
+ */
+export function startsOf(history: readonly EpochSpan[], base: Position): Starts {
+  return (epoch) => {
+    const index = spanOf(history, epoch)
+    if (index < 0 || epoch === base.epoch) return undefined
+    const before = history[index - 1]
+    return before ? { epoch: before.epoch, sequence: before.last } : base
   }
-  return (epoch) => starts.get(epoch)
 }
 
 /** Whether the log that ends at `end` is known to hold the entry. */
@@ -37,7 +42,7 @@ export function holds(end: Position, entry: Position, starts: Starts): boolean {
  * history. `whereUnknown`: the most that it can be, or nothing.
  */
 export function forkPointOf(
-  history: readonly EpochSpan[],
+  { root, history }: EpochHistory,
   end: Position,
   starts: Starts,
   whereUnknown: 'most' | 'nothing' = 'most',
@@ -45,8 +50,12 @@ export function forkPointOf(
   let at: Position = end
   while (at.epoch > 0) {
     const { epoch, sequence } = at
-    const span = history.find((one) => one.epoch === epoch)
+    const span = history[spanOf(history, epoch)]
     if (span) return { epoch, sequence: Math.min(span.last, sequence) }
+    if (epoch < root.epoch) {
+      const most = { epoch, sequence: Math.min(sequence, root.sequence - 1) }
+      return whereUnknown === 'most' ? most : origin
+    }
     const start = startBelow(epoch, starts)
     if (!start) return whereUnknown === 'most' ? below(history, at) : origin
     at = start

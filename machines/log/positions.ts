@@ -1,10 +1,13 @@
-import type { EpochSpan, Position } from '../base/ids.js'
+import type { EpochHistory, EpochSpan, Position } from '../base/ids.js'
 import { partition } from '../base/partition.js'
 
 /** Spans that a message may have: two orders of magnitude above those of a bad month. */
 export const epochsMax = 8192
 
 export const origin: Position = { epoch: 0, sequence: 0 }
+
+/** That of a log without entries. */
+export const emptyHistory: EpochHistory = { root: origin, history: [] }
 
 /** Compares by epoch, then by sequence. Negative when `a` is behind `b`. */
 export function comparePositions(a: Position, b: Position): number {
@@ -28,14 +31,32 @@ export function historyFault({ length }: readonly EpochSpan[]): string | null {
       + 'follow this space any more. Copy its content to a new space'
 }
 
-/** Returns the epoch of the entry at `sequence`; 0 before the first entry and beyond the end. */
+/**
+ * Returns the epoch of the entry at `sequence`; 0 before the first entry and beyond the end. Below
+ * the root of the history it is the root's, the highest that it can be.
+ */
 export function epochAt(history: readonly EpochSpan[], sequence: number): number {
-  return sequence < 1 ? 0 : history[spanOf(history, sequence)]?.epoch ?? 0
+  return sequence < 1 ? 0 : history[spanAt(history, sequence)]?.epoch ?? 0
+}
+
+/**
+ * Whether the log has that entry, given that some log has it. Below the root this is certain for
+ * the root's epoch (I3); of entries of lower epochs it is not known, so the answer is no. The
+ * origin is in every log.
+ */
+export function hasEntry({ history }: EpochHistory, { epoch, sequence }: Position): boolean {
+  return epochAt(history, sequence) === epoch && (epoch > 0 || sequence === 0)
 }
 
 /** Returns the index of the span that holds the sequence, or their number beyond the end. */
-function spanOf(history: readonly EpochSpan[], sequence: number): number {
+function spanAt(history: readonly EpochSpan[], sequence: number): number {
   return partition(history.length, (index) => history[index]!.last < sequence)
+}
+
+/** Returns the index of the epoch's span, or -1. */
+export function spanOf(history: readonly EpochSpan[], epoch: number): number {
+  const index = partition(history.length, (at) => history[at]!.epoch < epoch)
+  return history[index]?.epoch === epoch ? index : -1
 }
 
 /** Returns spans of later epochs, of the log up to `sequence`, oldest first, with a limit. */
@@ -46,54 +67,33 @@ export function spansAfter(
   countMax: number,
 ): EpochSpan[] {
   const begin = partition(history.length, (index) => history[index]!.epoch <= epoch)
-  const end = sequence < 1 ? 0 : Math.min(spanOf(history, sequence) + 1, begin + countMax)
+  const end = sequence < 1 ? 0 : Math.min(spanAt(history, sequence) + 1, begin + countMax)
   return history.slice(begin, end).map((span) => ({ epoch: span.epoch,
     last: Math.min(span.last, sequence) })
   )
 }
 
-/** Returns the history after entries up to `last` were written under `epoch`. */
-export function extendHistory(
-  history: readonly EpochSpan[],
-  epoch: number,
-  last: number,
-): EpochSpan[] {
-  const end = history.at(-1)
-  if (end && end.epoch === epoch) return [...history.slice(0, -1), { epoch, last }]
-  return [...history, { epoch, last }]
-}
-
-export function truncateHistory(history: readonly EpochSpan[], sequence: number): EpochSpan[] {
-  const kept: EpochSpan[] = []
-  let previous = 0
-  for (const span of history) {
-    if (previous >= sequence) break
-    kept.push({ epoch: span.epoch, last: Math.min(span.last, sequence) })
-    previous = span.last
-  }
-  return kept
-}
+/** The last point that two logs have in common; or not known, but below that sequence. */
+export type CommonPoint = Position | { readonly below: number }
 
 /**
  * Returns the last point that two logs have in common: the highest sequence at which both hold an
  * entry of the same epoch (log matching, I3, makes the prefixes equal). Kafka KIP-101 and KIP-279.
+ *
+ * From the higher root on, both histories are exact. Below it, the root's epoch is still found:
+ * with (7, 90) in one log and the root (7, 100) in the other, (7, 90) is in both. Lower epochs are
+ * not: a log that has another epoch at the root may have left the other one anywhere below.
  */
-export function commonPoint(mine: readonly EpochSpan[], theirs: readonly EpochSpan[]): Position {
-  for (let sequence = Math.min(endOf(mine).sequence, endOf(theirs).sequence); sequence > 0;) {
-    const a = epochAt(mine, sequence)
-    const b = epochAt(theirs, sequence)
-    if (a === b) return { epoch: a, sequence }
+export function commonPoint(mine: EpochHistory, theirs: EpochHistory): CommonPoint {
+  const [a, b] = [mine.history, theirs.history]
+  const shorter = Math.min(endOf(a).sequence, endOf(b).sequence)
+  for (let sequence = shorter; sequence > 0;) {
+    const [i, j] = [spanAt(a, sequence), spanAt(b, sequence)]
+    const { epoch } = a[i]!
+    if (epoch === b[j]!.epoch) return { epoch, sequence }
     // Both logs' spans are constant down to the nearer start: step below it at once.
-    sequence = Math.max(startOf(mine, a), startOf(theirs, b)) - 1
+    sequence = Math.max(a[i - 1]?.last ?? 0, b[j - 1]?.last ?? 0)
   }
-  return origin
-}
-
-function startOf(history: readonly EpochSpan[], epoch: number): number {
-  let previous = 0
-  for (const span of history) {
-    if (span.epoch === epoch) return previous + 1
-    previous = span.last
-  }
-  return previous + 1
+  const below = Math.max(mine.root.sequence, theirs.root.sequence)
+  return shorter > 0 && below > 0 ? { below } : origin
 }

@@ -3,7 +3,7 @@
  * integers; names of times end in `Ms`.
  */
 
-import type { EpochSpan, Life, NodeId, Position, SpaceId } from '../base/ids.js'
+import type { EpochHistory, Life, NodeId, Position, SpaceId } from '../base/ids.js'
 import type { KeyRetention, Operation } from '../graph/graph.js'
 import type { Origin, SalvageNote } from '../log/forkNotes.js'
 import type { PromotionReport } from './events.js'
@@ -174,7 +174,7 @@ export interface SurveyAnswer extends Life {
 }
 
 /** `engram.v1.ack.<space>.<primary>`, as a request: a member asks for a session. */
-export interface JoinRequest extends Life {
+export interface JoinRequest extends Life, EpochHistory {
   readonly kind: 'join'
   readonly space: SpaceId
   readonly uuid: string
@@ -184,7 +184,6 @@ export interface JoinRequest extends Life {
   readonly epoch: number
   /** Repeated in the answer; other answers are ignored. */
   readonly number: number
-  readonly history: readonly EpochSpan[]
 }
 
 export interface JoinAnswer {
@@ -199,7 +198,10 @@ export interface JoinAnswer {
   readonly endSequence: number
   /** If refused: latest epoch of this node that has ended for good; 0: there is none. */
   readonly endedEpoch: number
-  /** Whether the journal of the primary no longer reaches back to `common`. */
+  /**
+   * Whether the member cannot follow from `common` on: it is not known, being below a root, or the
+   * journal of the primary no longer reaches back to it. Nothing is sent in that session.
+   */
   readonly snapshotNeeded: boolean
   readonly reason: string
 }
@@ -306,11 +308,10 @@ export interface WalHeader {
  * `engram.v1.assignment.<space>`. `changed` hints that the record at the arbiter is new;
  * `resigned`: its primary itself says that epoch `assignment.epoch` is over.
  */
-export interface Announcement {
+export interface Announcement extends EpochHistory {
   readonly kind: 'changed' | 'resigned'
   readonly assignment: Assignment
   readonly revision: number
-  readonly history: readonly EpochSpan[]
   readonly reason: string
   /** Report on the promotion of a primary that has just begun to take writes. */
   readonly promotion?: PromotionReport

@@ -3,9 +3,11 @@
  * newer node may send more.
  */
 import { z } from 'zod'
+import type { EpochHistory } from '../../machines/base/ids.js'
 import { vacancies } from '../../machines/election/vacancy.js'
 import type { Operation } from '../../machines/graph/graph.js'
-import { epochsMax } from '../../machines/log/positions.js'
+import { rootFault } from '../../machines/log/invariants.js'
+import { epochsMax, origin } from '../../machines/log/positions.js'
 import type { PromotionReport } from '../../machines/protocol/events.js'
 import type { Ack, AckMessage, Announcement, Assignment, Heartbeat, JoinAnswer, NodeIdentity,
   PingAnswer, PingRequest, PingRequestAnswer, ReconcileAnswer, SalvageOffer, SalvageSlice,
@@ -43,8 +45,16 @@ const reason = z.string().max(bounds.reasonChars)
 const position = z.object({ epoch: count, sequence: count })
 const life = { incarnation: count, connection: count }
 const growing = 'must grow from span to span'
-const history = z.array(z.object({ epoch: count, last: count })).max(epochsMax)
-  .refine(grows, growing)
+const history = {
+  // Nodes of earlier releases do not send it.
+  root: position.default(origin),
+  history: z.array(z.object({ epoch: count, last: count })).max(epochsMax).refine(grows, growing),
+}
+const rooted = { error: 'the root is not in the first span of the history' }
+
+function isRooted(message: EpochHistory): boolean {
+  return rootFault(message) === null
+}
 
 function grows(spans: readonly { readonly epoch: number; readonly last: number }[]): boolean {
   return spans.every((span, i) => {
@@ -119,8 +129,8 @@ const join = z.object({
   disk: name,
   epoch: count,
   number: count,
-  history,
-})
+  ...history,
+}).refine(isRooted, rooted)
 
 const ack: z.ZodType<Ack> = z.object({
   kind: z.literal('ack'),
@@ -306,11 +316,11 @@ export const announcement: z.ZodType<Announcement> = z.object({
   kind: z.enum(['changed', 'resigned']),
   assignment,
   revision: count,
-  history,
+  ...history,
   reason,
   // A value that is not understood (of a later release) is left out.
   promotion: promotionReport.optional().catch(undefined),
-})
+}).refine(isRooted, rooted)
 
 export const nodeIdentity: z.ZodType<NodeIdentity> = z.object({
   version: z.literal(1),

@@ -1,14 +1,14 @@
 /** The journal's knowledge of its spaces' logs: built by recovery, updated by every write. */
 import type { Frame } from '../../actors/ports/frames.js'
 import type { CommitFloor, JournalLog, JournalRecord } from '../../actors/ports/journal.js'
-import { comparePositions, endOf, epochAt, extendHistory, origin, showPosition,
-  truncateHistory } from '../../machines/log/positions.js'
+import { GrowingHistory } from '../../machines/log/growingHistory.js'
+import { comparePositions, emptyHistory, endOf, epochAt, hasEntry, origin,
+  showPosition } from '../../machines/log/positions.js'
 import type { EpochSpan, Position } from '../../machines/base/ids.js'
 import { PlaceIndex } from './index.js'
 
 /** A damaged log keeps its prefix before the damage, and takes nothing more until it is dropped. */
 export class SpaceLog implements JournalLog {
-  history: readonly EpochSpan[] = []
   end: Position = origin
   floor = 0
   damage: string | null = null
@@ -16,7 +16,17 @@ export class SpaceLog implements JournalLog {
   damageAtRest: string | null = null
   readonly index = new PlaceIndex()
 
+  private readonly epochs = new GrowingHistory()
+
   constructor(readonly uuid: string) {}
+
+  get root(): Position {
+    return this.epochs.root
+  }
+
+  get history(): readonly EpochSpan[] {
+    return this.epochs.history
+  }
 
   /** Null when the frame continues the log at `end`. */
   refuseFrame(frame: Frame, end: Position = this.end): string | null {
@@ -36,7 +46,7 @@ export class SpaceLog implements JournalLog {
 
   append(frame: Frame, segment: number, offset: number): void {
     this.index.push(frame.first, segment, offset, frame.bytes.length)
-    this.history = extendHistory(this.history, frame.epoch, frame.last)
+    this.epochs.extend(frame.epoch, frame.last)
     this.end = { epoch: frame.epoch, sequence: frame.last }
   }
 
@@ -45,7 +55,7 @@ export class SpaceLog implements JournalLog {
    * are the same bytes on every member, so a common point is always between frames.
    */
   refuseTruncation(to: Position): string | null {
-    if (to.sequence > this.end.sequence || epochAt(this.history, to.sequence) !== to.epoch) {
+    if (to.sequence < this.root.sequence || !hasEntry(this, to)) {
       return `cannot truncate to ${showPosition(to)}: the log that ends at `
         + `${showPosition(this.end)} does not hold it`
     }
@@ -55,7 +65,7 @@ export class SpaceLog implements JournalLog {
 
   truncate(to: Position): void {
     this.index.truncate(to.sequence)
-    this.history = truncateHistory(this.history, to.sequence)
+    this.epochs.truncate(to.sequence)
     this.end = endOf(this.history)
     // The floor is only lowered below an epoch that an operator forced.
     this.floor = Math.min(this.floor, to.sequence)
@@ -63,7 +73,8 @@ export class SpaceLog implements JournalLog {
 
   view(): JournalLog {
     const damage = this.damage ?? this.damageAtRest
-    return { uuid: this.uuid, history: this.history, end: this.end, floor: this.floor, damage }
+    const { uuid, root, history, end, floor } = this
+    return { uuid, root, history, end, floor, damage }
   }
 }
 
@@ -96,7 +107,7 @@ export class Logs {
     const log = this.#logs.get(uuid)
     if (log) return log.view()
     if (this.#lost === null || this.#dropped.has(uuid)) return undefined
-    return { uuid, history: [], end: origin, floor: 0, damage: this.#lost }
+    return { uuid, ...emptyHistory, end: origin, floor: 0, damage: this.#lost }
   }
 
   damage(uuid: string, reason: string): void {

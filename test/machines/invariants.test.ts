@@ -1,8 +1,10 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { EpochSpan, Position } from '../../machines/base/ids.js'
 import { assertCommitDurable, assertHistoryWellFormed, assertInvariant, assertPositionMonotone,
   assertSessionProgress, assertStoreCommitted, historyFault, InvariantViolation,
   invariants } from '../../machines/log/invariants.js'
+import { origin } from '../../machines/log/positions.js'
 
 const test = suite('machines/invariants')
 
@@ -41,10 +43,19 @@ test('the cheap checks', () => {
 })
 
 test('a history rises in epoch and sequence', () => {
-  assertHistoryWellFormed([])
-  assertHistoryWellFormed([{ epoch: 1, last: 3 }, { epoch: 4, last: 5 }])
-  violates('I3', () => assertHistoryWellFormed([{ epoch: 1, last: 3 }, { epoch: 1, last: 5 }]))
-  violates('I3', () => assertHistoryWellFormed([{ epoch: 1, last: 3 }, { epoch: 2, last: 3 }]))
+  const isWellFormed = (history: EpochSpan[], root: Position = origin) =>
+    assertHistoryWellFormed({ root, history })
+  isWellFormed([])
+  isWellFormed([{ epoch: 1, last: 3 }, { epoch: 4, last: 5 }])
+  violates('I3', () => isWellFormed([{ epoch: 1, last: 3 }, { epoch: 1, last: 5 }]))
+  violates('I3', () => isWellFormed([{ epoch: 1, last: 3 }, { epoch: 2, last: 3 }]))
+  isWellFormed([{ epoch: 3, last: 5 }], { epoch: 3, sequence: 5 })
+  isWellFormed([{ epoch: 3, last: 9 }], { epoch: 3, sequence: 5 })
+  violates('I3', () => isWellFormed([], { epoch: 3, sequence: 5 }))
+  violates('I3', () => isWellFormed([{ epoch: 3, last: 4 }], { epoch: 3, sequence: 5 }))
+  violates('I3', () => isWellFormed([{ epoch: 4, last: 9 }], { epoch: 3, sequence: 5 }))
+  violates('I3', () => isWellFormed([{ epoch: 3, last: 9 }], { epoch: 3, sequence: 0 }))
+  violates('I3', () => isWellFormed([{ epoch: 3, last: 9 }], { epoch: 0, sequence: 5 }))
   assert.match(historyFault([{ epoch: 1, last: 0.5 }]) ?? '', 'no safe integers')
   assert.match(historyFault([{ epoch: 0, last: 1 }]) ?? '', 'follows epoch 0')
 })

@@ -4,7 +4,10 @@ import * as assert from 'uvu/assert'
 import type { EpochSpan, Position } from '../../machines/base/ids.js'
 import { forkPointOf, holds, startsOf } from '../../machines/log/lineage.js'
 import type { Starts } from '../../machines/log/lineage.js'
-import { extendHistory } from '../../machines/log/positions.js'
+import { relationTo } from '../../machines/forks/merge.js'
+import { comparePositions, origin } from '../../machines/log/positions.js'
+import { summedUp } from '../../machines/log/retention.js'
+import { extendHistory, whole } from '../support/epochHistory.js'
 
 const test = suite('machines/lineage')
 
@@ -12,15 +15,15 @@ const at = (epoch: number, sequence: number): Position => ({ epoch, sequence })
 
 test('the worked example: an epoch that was overtaken and lost whole', () => {
   const history = [{ epoch: 3, last: 100 }, { epoch: 5, last: 120 }]
-  const fromHistory = startsOf(history)
+  const fromHistory = startsOf(history, origin)
   const starts: Starts = (epoch) => epoch === 4 ? at(3, 90) : fromHistory(epoch)
   assert.ok(holds(at(5, 120), at(3, 95), starts))
   assert.not(holds(at(4, 99), at(3, 95), starts))
   assert.ok(holds(at(4, 99), at(4, 93), starts))
   assert.not(holds(at(5, 120), at(4, 93), starts))
-  assert.equal(forkPointOf(history, at(4, 93), starts), at(3, 90))
-  assert.equal(forkPointOf(history, at(3, 95), starts), at(3, 95))
-  assert.equal(forkPointOf(history, at(3, 130), starts), at(3, 100))
+  assert.equal(forkPointOf(whole(history), at(4, 93), starts), at(3, 90))
+  assert.equal(forkPointOf(whole(history), at(3, 95), starts), at(3, 95))
+  assert.equal(forkPointOf(whole(history), at(3, 130), starts), at(3, 100))
 })
 
 test('a salvage says where its epochs began', () => {
@@ -33,17 +36,17 @@ test('a salvage says where its epochs began', () => {
 test('where an epoch began nobody knows, the most that it can share is taken', () => {
   const history = [{ epoch: 3, last: 100 }, { epoch: 5, last: 120 }]
   const unknown: Starts = () => undefined
-  assert.equal(forkPointOf(history, at(4, 93), unknown), at(3, 92))
-  assert.equal(forkPointOf(history, at(4, 200), unknown), at(3, 100))
-  assert.equal(forkPointOf(history, at(2, 1), unknown), at(0, 0))
-  assert.equal(forkPointOf(history, at(4, 93), unknown, 'nothing'), at(0, 0), 'or nothing')
+  assert.equal(forkPointOf(whole(history), at(4, 93), unknown), at(3, 92))
+  assert.equal(forkPointOf(whole(history), at(4, 200), unknown), at(3, 100))
+  assert.equal(forkPointOf(whole(history), at(2, 1), unknown), at(0, 0))
+  assert.equal(forkPointOf(whole(history), at(4, 93), unknown, 'nothing'), at(0, 0), 'or nothing')
   assert.not(holds(at(4, 93), at(3, 1), unknown), 'not known counts as no')
 })
 
 test('starts that lead in circles end', () => {
   const circles: Starts = (epoch) => at(epoch + 1, 5)
   assert.not(holds(at(9, 9), at(1, 1), circles))
-  assert.equal(forkPointOf([{ epoch: 1, last: 3 }], at(9, 9), circles), at(1, 3))
+  assert.equal(forkPointOf(whole([{ epoch: 1, last: 3 }]), at(9, 9), circles), at(1, 3))
 })
 
 interface Entry extends Position {
@@ -92,8 +95,56 @@ test('positions show which log is an ancestor, and what two logs share', () => {
     assert.is(holds(one, other, starts), path.includes(other))
     const shared = path.find((entry) => pathOf(other).includes(entry))
     const { epoch, sequence } = shared ?? at(0, 0)
-    assert.equal(forkPointOf(other.history, one, starts), { epoch, sequence })
+    assert.equal(forkPointOf(whole(other.history), one, starts), { epoch, sequence })
   }), { numRuns: 500 })
+})
+
+test('below a root nothing is claimed that the whole history would deny', () => {
+  const seen = { exact: 0, unknown: 0, reached: 0 }
+  const limits = fc.nat(30)
+  fc.assert(fc.property(plans, fc.nat(), fc.nat(), fc.nat(), limits, (plan, i, j, k, covered) => {
+    const entries = treeOf(plan)
+    const [write, end, version] = [i, j, k].map((n) => entries[n % entries.length]!)
+    const whole = end!.history
+    const history = summedUp({ root: origin, history: whole }, { covered, base: covered,
+      known: covered, forkPoints: [] })
+    const { root } = history
+    const fromLog = startsOf(history.history, root)
+    /** Of forks it is known where they began: they have reports. */
+    const starts: Starts = (epoch) => {
+      if (whole.some((span) => span.epoch === epoch)) return fromLog(epoch)
+      return entries.find((entry) => entry.epoch === epoch)?.parent ?? at(0, 0)
+    }
+    const [log, path] = [pathOf(end!), pathOf(write!)]
+    const truth = path.find((entry) => log.includes(entry)) ?? at(0, 0)
+    const least = forkPointOf(history, write!, starts, 'nothing')
+    const most = forkPointOf(history, write!, starts)
+    assert.ok(most.sequence >= truth.sequence, 'the most')
+    if (least.sequence > 0 || truth.sequence >= root.sequence) {
+      seen.exact += 1
+      assert.equal([least.epoch, least.sequence], [truth.epoch, truth.sequence])
+      assert.equal(most, least)
+    } else {
+      seen.unknown += 1
+    }
+    const inLog = log.includes(version!)
+    const relation = relationTo(write!, least.sequence, starts)(
+      // A version of another log was reconciled: its entry in this log is the last one.
+      { ...version!, at: inLog ? version!.sequence : end!.sequence, timestamp: 0 },
+    )
+    const isBefore = path.includes(version!)
+    if (relation === 'before' && inLog) assert.ok(isBefore)
+    if (relation === 'after') assert.ok(pathOf(version!).includes(write!))
+    // What is in this log at or below the root is in every log that has the root.
+    const reaches = path.some(({ epoch, sequence }) =>
+      comparePositions({ epoch, sequence }, root) === 0
+    )
+    if (reaches && inLog && version!.sequence <= root.sequence) {
+      seen.reached += 1
+      assert.is(relation, 'before')
+    }
+  }), { numRuns: 5000, seed: 1 })
+  for (const count of Object.values(seen)) assert.ok(count > 100, JSON.stringify(seen))
 })
 
 test.run()

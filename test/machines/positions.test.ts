@@ -2,44 +2,20 @@ import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { EpochSpan, Position } from '../../machines/base/ids.js'
-import { commonPoint, comparePositions, endOf, epochAt, epochsMax, extendHistory, historyFault,
-  origin, showPosition, spansAfter, truncateHistory } from '../../machines/log/positions.js'
+import { commonPoint, comparePositions, endOf, epochAt, epochsMax, historyFault, origin,
+  showPosition, spansAfter } from '../../machines/log/positions.js'
 import { controlCodec } from '../../runtime/codec/controlCodec.js'
+import { extendHistory, historyOf, naiveCommonPoint, truncateHistory, twoLogs,
+  whole } from '../support/epochHistory.js'
 
 const test = suite('machines/positions')
 
-/** The naive model of a log: the epoch of each entry. Entry i has sequence i + 1. */
-type Log = readonly number[]
-
-const historyOf = (log: Log): EpochSpan[] =>
-  log.reduce<EpochSpan[]>((history, epoch, i) => extendHistory(history, epoch, i + 1), [])
-
-function naiveCommonPoint(a: Log, b: Log): Position {
-  for (let s = Math.min(a.length, b.length); s > 0; s--) {
-    const epoch = a[s - 1]
-    if (epoch !== undefined && epoch === b[s - 1]) return { epoch, sequence: s }
-  }
-  return origin
+/** Without a root it is always known. */
+function commonPointOf(a: readonly EpochSpan[], b: readonly EpochSpan[]): Position {
+  const found = commonPoint(whole(a), whole(b))
+  assert.ok(!('below' in found))
+  return found
 }
-
-/**
- * Logs as epochs make them: each epoch starts from what some member held of some log (a prefix,
- * so forks happen) and appends under an epoch of its own. So they satisfy log matching (I3).
- */
-const epoch = fc.record({ of: fc.nat(99), kept: fc.nat(40), appended: fc.nat(6) })
-const cluster = fc.array(epoch, { minLength: 1, maxLength: 14 }).map((epochs) => {
-  const logs: Log[] = [[]]
-  epochs.forEach(({ of, kept, appended }, index) => {
-    const base = logs[of % logs.length] ?? []
-    // Epochs leave gaps: claims that never wrote an entry.
-    const epoch = 1 + index * 2
-    logs.push([...base.slice(0, kept), ...Array.from({ length: appended }, () => epoch)])
-  })
-  return logs
-})
-const twoLogs = fc.tuple(cluster, fc.nat(99), fc.nat(99)).map(([logs, a, b]) =>
-  [logs[a % logs.length] ?? [], logs[b % logs.length] ?? []] as const
-)
 
 test('epoch first, then sequence', () => {
   assert.ok(comparePositions({ epoch: 3, sequence: 1 }, { epoch: 2, sequence: 9 }) > 0)
@@ -64,25 +40,26 @@ test('the common point, by example', () => {
     ['nothing in common', [[2, 5]], [[1, 5]], '(0, 0)'],
   ]
   for (const [name, mine, theirs, expected] of table) {
-    assert.is(showPosition(commonPoint(spans(mine), spans(theirs))), expected, name)
+    assert.is(showPosition(commonPointOf(spans(mine), spans(theirs))), expected, name)
   }
 })
 
 test('the common point is what comparing entry by entry finds', () => {
   fc.assert(fc.property(twoLogs, ([a, b]) => {
-    const found = commonPoint(historyOf(a), historyOf(b))
+    const found = commonPointOf(historyOf(a), historyOf(b))
     assert.equal(found, naiveCommonPoint(a, b))
     assert.equal(a.slice(0, found.sequence), b.slice(0, found.sequence), 'equal up to there')
-    assert.equal(commonPoint(historyOf(b), historyOf(a)), found, 'whoever asks')
+    assert.equal(commonPointOf(historyOf(b), historyOf(a)), found, 'whoever asks')
   }), { numRuns: 1000 })
 })
 
 test('after the fork is truncated, the log is a prefix of the other', () => {
   fc.assert(fc.property(twoLogs, ([primary, member]) => {
-    const { sequence } = commonPoint(historyOf(primary), historyOf(member))
+    const { sequence } = commonPointOf(historyOf(primary), historyOf(member))
     const rest = truncateHistory(historyOf(member), sequence)
     assert.equal(rest, truncateHistory(historyOf(primary), sequence))
-    assert.equal(commonPoint(historyOf(primary), rest), endOf(rest), 'joining again finds no fork')
+    assert.equal(commonPointOf(historyOf(primary), rest), endOf(rest),
+      'joining again finds no fork')
   }))
 })
 

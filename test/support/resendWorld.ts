@@ -5,7 +5,7 @@
  */
 import * as assert from 'uvu/assert'
 import type { EpochSpan } from '../../machines/base/ids.js'
-import { extendHistory } from '../../machines/log/positions.js'
+import { extendHistory } from './epochHistory.js'
 import { KeptWrites } from '../../runtime/client/keptWrites.js'
 import type { Kept, Taken } from '../../runtime/client/keptWrites.js'
 

@@ -90,6 +90,7 @@ const valid = {
     kind: 'changed',
     assignment,
     revision: 11,
+    root: { epoch: 1, sequence: 20 },
     history: [{ epoch: 1, last: 30 }],
     reason: '',
   },
@@ -105,6 +106,7 @@ const join = {
   number: 5,
   incarnation: 1,
   connection: 1,
+  root: { epoch: 0, sequence: 0 },
   history: [{ epoch: 1, last: 30 }, { epoch: 2, last: 30 }],
 }
 const nack = {
@@ -138,6 +140,7 @@ function refused(result: Decoded<object>, pattern: RegExp): void {
 }
 
 const optional = new Set([
+  'announcement.root',
   'joinAnswer.endedEpoch',
   'heartbeat.registered',
   'surveyAnswer.committed',
@@ -178,6 +181,35 @@ x('a history must grow', () => {
     [{ epoch: 1, last: 9 }, { epoch: 2, last: 8 }],
     [{ epoch: 1, last: 1 }, { epoch: 1, last: 2 }],
   ]) refused(codec.ackMessage(codec.encode({ ...join, history })), /^history: must grow/)
+})
+
+x('a peer of the version before says no root, and reads what has none of it', () => {
+  const origin = { epoch: 0, sequence: 0 }
+  const { root: _, ...before } = join
+  assert.equal(codec.ackMessage(codec.encode(before)), { ok: true, value: join })
+  const { root: __, ...announced } = valid.announcement
+  const read = codec.announcement(codec.encode(announced))
+  assert.equal(read, { ok: true, value: { ...announced, root: origin } })
+  // It drops fields that it does not know; all others are as they were.
+  const { root, ...seen } = decode(codec.encode(join)) as typeof join
+  assert.equal(root, origin)
+  assert.equal(seen, before)
+})
+
+x('a root is an entry of the first span', () => {
+  const history = [{ epoch: 4, last: 30 }, { epoch: 6, last: 50 }]
+  const ask = (root: object) => codec.ackMessage(codec.encode({ ...join, history, root }))
+  for (const root of [{ epoch: 4, sequence: 30 }, { epoch: 4, sequence: 12 }]) {
+    const read = ask(root)
+    assert.equal(read, { ok: true, value: { ...join, history, root } })
+  }
+  for (const root of [{ epoch: 4, sequence: 31 }, { epoch: 6, sequence: 40 }, { epoch: 3,
+    sequence: 9 }, { epoch: 4, sequence: 0 }])
+  {
+    refused(ask(root), /root is not in the first span/)
+  }
+  refused(codec.announcement(codec.encode({ ...valid.announcement, history: [] })),
+    /root is not in the first span/)
 })
 
 x('names are checked wherever they are', () => {

@@ -60,7 +60,7 @@ const salvages: readonly Mutant[] = [
       file: 'actors/forks/uploader.js',
       find: 'if (!awaited || Math.min(log.commitSequence, log.durable.sequence) < '
         + 'awaited.sequence)\n            return;\n'
-        + '        if (log.epochAt(awaited.sequence) !== awaited.epoch)\n            return;',
+        + '        if (!log.has(awaited))\n            return;',
       replace: 'if (!awaited) return;',
     }],
     scenarios: ['failover-before-the-salvage-is-committed'],
