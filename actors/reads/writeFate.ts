@@ -45,7 +45,10 @@ export async function fateOf(
     return { ...value, epoch, sequence, via: value.via ?? via }
   }
   if (record) return ofFork(write, record, member)
-  if (log.epochAt(sequence) !== epoch || sequence > log.durable.sequence) {
+  // A write that is found by its key is in the log, though below the root its epoch is not known.
+  const isSummedUp = 'key' in question && sequence < log.root.sequence
+  const isThere = log.epochAt(sequence) === epoch && sequence <= log.durable.sequence
+  if (!isThere && !isSummedUp) {
     return beyond(write, member)
   }
   return await placed(write, member, view, entryAt)
@@ -72,15 +75,25 @@ function beyond(write: Position, { known, store, log }: Member): FateValue {
   if (epoch > latest) {
     return nowhere(write, 'unknown', `there was no epoch ${epoch} yet: the latest is ${latest}`)
   }
-  const holder = log.epochAt(sequence)
+  const report = store.reports().find((one) => one.epoch === epoch)
+  // Of a reported epoch, its own entries begin after the log that it took over; those up to the
+  // fork point are here.
+  const before = report ? Math.max(report.start.sequence, report.forkPoint.sequence) : Infinity
+  const { root } = log
+  if (epoch <= root.epoch && sequence < root.sequence && sequence <= before) {
+    return nowhere(write, 'unknown', `of entries below ${root.sequence} it is not known any more `
+      + 'which epoch each has; ask for the fate of the write by its idempotency key')
+  }
+  const [holder, orLower] = sequence < root.sequence
+    ? [root.epoch, ' or a lower one']
+    : [log.epochAt(sequence), '']
   if (epoch === latest && holder && holder !== epoch) {
     return nowhere(write, 'unknown',
-      `no such entry was ever logged: entry ${sequence} is of epoch ${holder}`)
+      `no such entry was ever logged: entry ${sequence} is of epoch ${holder}${orLower}`)
   }
   if (epoch === latest) {
     return nowhere(write, 'unknown', `epoch ${epoch} has not logged entry ${sequence} yet`)
   }
-  const report = store.reports().find((one) => one.epoch === epoch)
   if (!report) {
     const last = log.history.find((span) => span.epoch === epoch)?.last
     return nowhere(write, 'unknown', 'no such entry was ever logged, as far as is known: '
@@ -88,8 +101,6 @@ function beyond(write: Position, { known, store, log }: Member): FateValue {
         ? `the log has none of epoch ${epoch}, and there is no report on it`
         : `epoch ${epoch} ended with entry ${last}`))
   }
-  // Its own entries begin after the log that it took over; those up to the fork point are here.
-  const before = Math.max(report.start.sequence, report.forkPoint.sequence)
   if (sequence <= before) {
     return nowhere(write, 'unknown',
       `no such entry was ever logged: those up to ${before} are of other epochs`)

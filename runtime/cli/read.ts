@@ -191,12 +191,15 @@ function show(query: ReadQuery, value: unknown): string {
           brief(JSON.stringify(entry.operation))],
       ))
     case 'GetHistory': {
-      const { history, safeSequence } = value as HistoryValue
+      const { root, history, safeSequence } = value as HistoryValue
       const spans = table(['EPOCH', 'FIRST', 'LAST'],
         history.map(({ epoch, last }, n) =>
           [epoch, (history[n - 1]?.last ?? 0) + 1, last].map(String)
         ))
-      return `${spans}\nSafe up to ${safeSequence}.`
+      const summedUp = root && root.sequence > 0
+        ? `\nUp to ${root.sequence}, epoch ${root.epoch} stands for lower ones, too.`
+        : ''
+      return `${spans}${summedUp}\nSafe up to ${safeSequence}.`
     }
   }
 }

@@ -5,6 +5,7 @@ import type { Member } from '../../../actors/member/member.js'
 import type { FateValue } from '../../../actors/ports/clientApi.js'
 import { fateOf } from '../../../actors/reads/writeFate.js'
 import type { ForkReport } from '../../../machines/log/forkNotes.js'
+import { origin } from '../../../machines/log/positions.js'
 import { report, salvage } from '../../support/forksKit.js'
 
 const test = suite('write fate')
@@ -12,15 +13,23 @@ const test = suite('write fate')
 /** Epochs 2 (to 7), 3 (to 40, and left behind beyond) and 4, the present one, up to 60. */
 const history = [{ epoch: 2, last: 7 }, { epoch: 3, last: 40 }, { epoch: 4, last: 60 }]
 
-function memberWith(reports: readonly ForkReport[], disk: string): Member {
+function memberWith(reports: readonly ForkReport[], disk: string, root = origin): Member {
   return {
     known: { epoch: 4, record: { assignment: { members: [{ node: 'n1', disk }] } } },
     log: {
+      root,
       history,
       durable: { epoch: 4, sequence: 60 },
-      epochAt: (sequence: number) => history.find(({ last }) => sequence <= last)?.epoch,
+      safeSequence: 60,
+      epochAt: (sequence: number) =>
+        sequence < root.sequence ? 0 : history.find(({ last }) => sequence <= last)?.epoch,
     },
-    store: { reports: () => reports, key: () => undefined },
+    store: {
+      reports: () => reports,
+      key: (key: string) => key === 'old' ? { epoch: 2, sequence: 5 } : undefined,
+      keysRead: () => Promise.resolve(),
+      quarantined: () => undefined,
+    },
     overlay: { key: () => undefined },
   } as unknown as Member
 }
@@ -92,6 +101,28 @@ test('one in a salvage whose node has another disk since: unknown', async () => 
   const { fate, reason } = await ask(3, 45, [dismissed], 'd2')
   assert.is(fate, 'unknown')
   assert.match(reason, /it waited on n1, .* has another disk now/)
+})
+
+test('below the root of the history only what is found by its key is known', async () => {
+  const root = { epoch: 3, sequence: 30 }
+  const askOf = (question: Parameters<typeof fateOf>[0], reports: ForkReport[] = []) =>
+    fateOf(question, memberWith(reports, 'd1', root), { origin: () => undefined } as never, () =>
+      Promise.resolve(undefined))
+  for (const [epoch, sequence] of [[2, 5], [3, 5], [3, 29]] as const) {
+    const { fate, reason } = await askOf({ type: 'GetFate', epoch, sequence })
+    assert.is(fate, 'unknown')
+    assert.match(reason, /of entries below 30 .* ask for the fate .* by its idempotency key/)
+  }
+  const there = await askOf({ type: 'GetFate', epoch: 3, sequence: 30 })
+  assert.is(there.fate, 'safe', 'the root itself')
+  const never = await askOf({ type: 'GetFate', epoch: 4, sequence: 29 })
+  assert.match(never.reason, /no such entry was ever logged: .* of epoch 3 or a lower one/)
+  const byKey = await askOf({ type: 'GetFate', key: 'old' })
+  assert.equal([byKey.fate, byKey.sequence], ['safe', 5])
+  const start = { epoch: 1, sequence: 3 }
+  const left = report({ epoch: 2, start, forkPoint: start, lastKnown: 9, outcome: 'lost' })
+  const lost = await askOf({ type: 'GetFate', epoch: 2, sequence: 8 }, [left])
+  assert.is(lost.fate, 'lost', 'a fork that has a report')
 })
 
 test.run()
