@@ -64,6 +64,54 @@ export interface ForkReader {
   quarantined(id: string): QuarantineItem | undefined
 }
 
+/** All that a space's header record says: with the records, the whole state at `position`. */
+export interface SpaceState {
+  readonly position: Position
+  /** Sum of the hashes of nodes, edges, reports and items in quarantine, as in `digest`. */
+  readonly digest: string
+  readonly nodes: number
+  readonly edges: number
+  readonly ignored: number
+  /** Idempotency keys, and rests of those whose request was split over two calls. */
+  readonly keys: number
+  /** Keys of earlier entries are forgotten. */
+  readonly keysFrom: number
+  /** Time by which keys age (machines/log/keyClock.ts). */
+  readonly keysNow: number
+  /** Time of the last entry; 0: not known. */
+  readonly timestamp: number
+  readonly openReports: number
+  readonly quarantined: number
+  /** Origins under epochs without a report. */
+  readonly strays: number
+  /** Forgotten reports whose origins are not removed yet. */
+  readonly forgotten: number
+}
+
+/** A consistent state of a space, until it is closed; later writes do not show in it. */
+export interface SpaceImage {
+  readonly state: SpaceState
+  /**
+   * The next records as bytes (runtime/store/imageRecords.ts), some hundred, in the order of table
+   * and key; none at the end. One slice of work of the event loop. Each record is checked, and at
+   * the end their sum and counts: throws StoreDamagedError. Throws ImageClosedError after a close,
+   * also that of the store.
+   */
+  next(): Uint8Array
+  /** To be called in any case: an open image keeps the store's file from using pages again. */
+  close(): void
+}
+
+/** The image was closed, or its store was. The state has to be read anew. */
+export class ImageClosedError extends Error {
+  readonly code = 'IMAGE_CLOSED'
+  readonly retryable = true
+  constructor() {
+    super('the image of the space was closed before it was read: take a new one')
+    this.name = 'ImageClosedError'
+  }
+}
+
 /** The committed graph of one space. Reads are synchronous and see the last applied entries. */
 export interface SpaceStore extends GraphReader, VersionReader, ForkReader {
   readonly applied: Position
@@ -85,6 +133,10 @@ export interface SpaceStore extends GraphReader, VersionReader, ForkReader {
    * once.
    */
   apply(entries: readonly LogEntry[], keys?: KeyRetention): Promise<void>
+  /** The state at exactly that position, or null: the store is at another one, or it closes. */
+  image(at: Position): SpaceImage | null
+  /** How often this copy of the space was replaced as a whole, as its last `adopt` said. */
+  readonly installs: number
 }
 
 /** A space's record as this node saw it last, and the bucket that held it. */

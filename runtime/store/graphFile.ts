@@ -71,6 +71,16 @@ export function damageIn(error: unknown): string | null {
   return damage.test(text) ? text : null
 }
 
+/** A read transaction. */
+export interface GraphSnapshot {
+  /** A copy. */
+  get(key: Buffer): Buffer | undefined
+  /** Copies. */
+  range(start: Buffer, end: Buffer): Iterable<{ key: Buffer; value: Buffer }>
+  damaged(reason: string): StoreDamagedError
+  done(): void
+}
+
 /** The records of the graphs. An error that means damage is reported once, before it is thrown. */
 export class GraphFile {
   constructor(
@@ -113,6 +123,31 @@ export class GraphFile {
     } catch (error) {
       throw this.judged(error)
     }
+  }
+
+  /** What the file holds now, for as long as `done` is not called. */
+  snapshot(): GraphSnapshot {
+    const { records } = this
+    const transaction = records.useReadTransaction()
+    const judged = <T>(read: () => T): T => {
+      try {
+        return read()
+      } catch (error) {
+        throw this.judged(error)
+      }
+    }
+    return {
+      get: (key) => judged(() => records.get(key, { transaction })),
+      range: (start, end) => this.range({ start, end, transaction }),
+      damaged: (reason) => this.damaged(reason),
+      done: () => transaction.done(),
+    }
+  }
+
+  /** Marks the file as broken, by what was found in it. */
+  damaged(reason: string): StoreDamagedError {
+    this.onDamage(reason)
+    return new StoreDamagedError(reason)
   }
 
   /** One transaction. `puts`: alternating keys and values. */

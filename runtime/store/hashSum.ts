@@ -12,6 +12,12 @@ export class HashSum {
     this.high += record.readUInt32LE(4)
   }
 
+  /** The record begins at `at`. */
+  addAt(bytes: Buffer, at: number): void {
+    this.low += bytes.readUInt32LE(at)
+    this.high += bytes.readUInt32LE(at + 4)
+  }
+
   remove(record: Buffer): void {
     this.low -= record.readUInt32LE(0)
     this.high -= record.readUInt32LE(4)

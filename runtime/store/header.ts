@@ -1,3 +1,6 @@
+import type { SpaceState } from '../../actors/ports/store.js'
+import { digestText } from './record.js'
+
 /** The one header record of a space; changes in the transaction of the entries that it covers. */
 export interface SpaceHeader {
   readonly epoch: number
@@ -25,6 +28,8 @@ export interface SpaceHeader {
   readonly timestamp: number
   /** Time that key retention uses (machines/log/keyClock.ts). */
   readonly keysNow: number
+  /** How often this copy of the space was replaced as a whole; 0 in files of earlier versions. */
+  readonly installs: number
 }
 
 export const emptyHeader: SpaceHeader = {
@@ -42,10 +47,11 @@ export const emptyHeader: SpaceHeader = {
   forgotten: 0,
   timestamp: 0,
   keysNow: 0,
+  installs: 0,
 }
 
 const FIELD_BYTES = 8
-const FIELDS = 14
+const FIELDS = 15
 /** Files of earlier versions have fewer. */
 const FIELDS_BEFORE = 12
 
@@ -55,7 +61,7 @@ export function encodeHeader(header: SpaceHeader): Buffer {
   record.writeBigUInt64LE(header.digest, 0)
   let at = FIELD_BYTES
   const { epoch, sequence, nodes, edges, ignored, keys } = header
-  const { openReports, quarantined, strays, forgotten, keysFrom, timestamp, keysNow } = header
+  const { openReports, quarantined, strays, forgotten, keysFrom, timestamp } = header
   for (const field of [
     epoch,
     sequence,
@@ -69,7 +75,8 @@ export function encodeHeader(header: SpaceHeader): Buffer {
     forgotten,
     keysFrom,
     timestamp,
-    keysNow,
+    header.keysNow,
+    header.installs,
   ]) {
     at = record.writeDoubleLE(field, at)
   }
@@ -97,5 +104,16 @@ export function decodeHeader(record: Buffer): SpaceHeader {
     keysFrom: field(11),
     timestamp: field(12),
     keysNow: field(13),
+    installs: field(14),
   }
+}
+
+export function stateOf(header: SpaceHeader): SpaceState {
+  const { epoch, sequence, digest, installs: _, ...rest } = header
+  return { ...rest, position: { epoch, sequence }, digest: digestText(digest) }
+}
+
+export function headerOf(state: SpaceState, installs: number): SpaceHeader {
+  const { position: { epoch, sequence }, digest, ...rest } = state
+  return { ...rest, epoch, sequence, digest: BigInt(`0x${digest}`), installs }
 }

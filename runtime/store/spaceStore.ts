@@ -1,6 +1,7 @@
 /** One space's part of the LMDB store. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { EdgeDirection, EdgeState, NodeState, SpaceStore } from '../../actors/ports/store.js'
+import type { EdgeDirection, EdgeState, NodeState, SpaceImage,
+  SpaceStore } from '../../actors/ports/store.js'
 import type { Position } from '../../machines/base/ids.js'
 import { originOf } from '../../machines/forks/forkReports.js'
 import type { EdgePlace } from '../../machines/graph/edgePlace.js'
@@ -12,7 +13,8 @@ import { forgottenOrigins, originKey, type Reports, type StoredRecords } from '.
 import { decodeItem, decodeOrigin, decodeReport } from './forkRecord.js'
 import { assertContinues, byEpoch, ChangeSet, type Changes } from './changes.js'
 import { type GraphFile, StoreDamagedError } from './graphFile.js'
-import { decodeHeader, emptyHeader, encodeHeader, type SpaceHeader } from './header.js'
+import { decodeHeader, emptyHeader, encodeHeader, type SpaceHeader, stateOf } from './header.js'
+import { LmdbImage } from './image.js'
 import type { KeyReading } from './keyReading.js'
 import { keyAfter, numbersKey, prefixEnd, Table, tableEnd, tableKey, textKey,
   tupleKey } from './keys.js'
@@ -52,6 +54,7 @@ export class LmdbSpace implements SpaceStore {
   private isClosing = false
   private readonly committed: StoredRecords
   private readonly keys: SpaceKeys
+  private readonly images = new Set<LmdbImage>()
   private readonly reading: Promise<void> | undefined
   /** As of the last transaction; few, and read with every origin. */
   private reportsByEpoch: Reports | undefined
@@ -212,6 +215,34 @@ export class LmdbSpace implements SpaceStore {
     return this.keys.find(key, this.header)
   }
 
+  get installs(): number {
+    return this.header.installs
+  }
+
+  /**
+   * The position is that of the header record in the snapshot: a transaction shows a little before
+   * it is known to be done.
+   */
+  image(at: Position): SpaceImage | null {
+    if (this.isClosing) return null
+    const snapshot = this.records.snapshot()
+    const record = snapshot.get(this.headerKey)
+    const header = record === undefined ? emptyHeader : decodeHeader(record)
+    if (header.epoch !== at.epoch || header.sequence !== at.sequence) {
+      snapshot.done()
+      return null
+    }
+    const onClosed = (closed: LmdbImage) => this.images.delete(closed)
+    const image = new LmdbImage({
+      snapshot,
+      number: this.number,
+      state: stateOf(header),
+      onClosed,
+    })
+    this.images.add(image)
+    return image
+  }
+
   /** Rejects with StoreWriteError; calls are carried out one after another. */
   apply(entries: readonly LogEntry[], keys = defaultKeyRetention): Promise<void> {
     const done = this.lastApply.then(() => this.applyNow(entries, keys))
@@ -223,6 +254,7 @@ export class LmdbSpace implements SpaceStore {
   /** Resolves when nothing is under way any more, and nothing will be. */
   idle(): Promise<void> {
     this.isClosing = true
+    for (const image of this.images) image.close()
     return this.lastApply
   }
 

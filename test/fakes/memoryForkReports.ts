@@ -82,6 +82,11 @@ export class MemoryForkReports implements ForkReports {
       .toSorted((a, b) => byPosition(a.at, b.at))
   }
 
+  /** Of all epochs. */
+  allOrigins(): { at: Position; record: OriginRecord }[] {
+    return [...this.origins.values()]
+  }
+
   private allStrays(): { at: Position }[] {
     return [...this.origins.values()].filter(({ at }) => !this.reportsByEpoch.has(at.epoch))
       .toSorted((a, b) => byPosition(a.at, b.at))

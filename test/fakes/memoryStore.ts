@@ -2,8 +2,8 @@
  * The Store port in memory: one entry at a time, everything sorted when asked for. Shares only the
  * canonical bytes of a record with the real one, so that digests can be compared.
  */
-import type { EdgeDirection, EdgeState, NodeState, RememberedRecord, SpaceStore,
-  Store } from '../../actors/ports/store.js'
+import type { EdgeDirection, EdgeState, NodeState, RememberedRecord, SpaceImage, SpaceState,
+  SpaceStore, Store } from '../../actors/ports/store.js'
 import type { Position } from '../../machines/base/ids.js'
 import { concernsForks, displacedEdge, displacedNode, foldForks, isEffective,
   originOf } from '../../machines/forks/forkReports.js'
@@ -20,28 +20,29 @@ import { encodeItem, encodeReport } from '../../runtime/store/forkRecord.js'
 import { canonicalEdge, canonicalNode, digestText, encodeEdge, encodeNode,
   hashOf } from '../../runtime/store/record.js'
 import { Slab } from '../../runtime/store/slab.js'
-import { MemoryForkReports } from './memoryForkReports.js'
+import { edgeName, emptyContent, MemoryImage, type MemoryContent } from './memoryImage.js'
 
 const nothing: NodeState = { node: undefined, stored: undefined, activated: undefined }
 
 export class MemorySpaceStore implements SpaceStore {
   applied: Position = { epoch: 0, sequence: 0 }
   ignoredCount = 0
-  private readonly nodesById = new Map<string, NodeState>()
-  private readonly edgesByName = new Map<string, EdgeState>()
-  private readonly forkReports = new MemoryForkReports()
-  private readonly keys = new Map<string, KeyRecord>()
+  installs = 0
+  private life = 0
+  private content: MemoryContent = emptyContent()
+  /** Keys of earlier entries are forgotten. */
+  private keysFrom = 0
   private keyTime: KeyTime = { epoch: 0, timestamp: 0, now: 0 }
   private lastWriteId: string | null = null
   /** Asked for more often than it changes. */
   private digestOf: { sequence: number; digest: string } | null = null
 
   get nodeCount(): number {
-    return this.nodesById.size
+    return this.content.nodes.size
   }
 
   get edgeCount(): number {
-    return this.edgesByName.size
+    return this.content.edges.size
   }
 
   get digest(): string {
@@ -54,35 +55,35 @@ export class MemorySpaceStore implements SpaceStore {
   private computed(): string {
     const slab = new Slab(1024)
     let sum = 0n
-    for (const { node, stored, activated } of this.nodesById.values()) {
+    for (const { node, stored, activated } of this.content.nodes.values()) {
       sum += hashOf(encodeNode(slab, node!, stored!, activated))
     }
-    for (const { edge, version } of this.edgesByName.values()) {
+    for (const { edge, version } of this.content.edges.values()) {
       sum += hashOf(encodeEdge(slab, edge, version))
     }
-    for (const report of this.forkReports.reports()) sum += hashOf(encodeReport(report))
-    for (const item of this.forkReports.items()) sum += hashOf(encodeItem(item))
+    for (const report of this.content.forks.reports()) sum += hashOf(encodeReport(report))
+    for (const item of this.content.forks.items()) sum += hashOf(encodeItem(item))
     return digestText(sum)
   }
 
   node(id: string): MemoryNode | undefined {
-    return this.nodesById.get(id)?.node
+    return this.content.nodes.get(id)?.node
   }
 
   nodeState(id: string): NodeState {
-    return this.nodesById.get(id) ?? nothing
+    return this.content.nodes.get(id) ?? nothing
   }
 
   edgeState(source: string, target: string, kind: string): EdgeState | undefined {
-    return this.edgesByName.get(nameOf({ source, target, kind }))
+    return this.content.edges.get(edgeName({ source, target, kind }))
   }
 
   origin(epoch: number, sequence: number): OriginRecord | undefined {
-    return this.forkReports.origin({ epoch, sequence })
+    return this.content.forks.origin({ epoch, sequence })
   }
 
   reports(): readonly ForkReport[] {
-    return this.forkReports.reports()
+    return this.content.forks.reports()
   }
 
   get openReportCount(): number {
@@ -90,19 +91,19 @@ export class MemorySpaceStore implements SpaceStore {
   }
 
   get quarantineCount(): number {
-    return this.forkReports.itemCount
+    return this.content.forks.itemCount
   }
 
   quarantine(after: string): QuarantineItem[] {
     const from = after === '' ? { epoch: 0, sequence: 0 } : originOf(after)
     if (from === undefined) return []
-    return this.forkReports.items().filter(({ origin: { epoch, sequence } }) =>
+    return this.content.forks.items().filter(({ origin: { epoch, sequence } }) =>
       epoch > from.epoch || (epoch === from.epoch && sequence > from.sequence)
     )
   }
 
   quarantined(id: string): QuarantineItem | undefined {
-    return this.forkReports.item(id)
+    return this.content.forks.item(id)
   }
 
   edges(
@@ -110,7 +111,7 @@ export class MemorySpaceStore implements SpaceStore {
     direction: EdgeDirection,
     after: EdgePlace | null = null,
   ): MemoryEdge[] {
-    const all = [...this.edgesByName.values()].map(({ edge }) => edge)
+    const all = [...this.content.edges.values()].map(({ edge }) => edge)
     const isAfter = (side: 'out' | 'in', other: string, kind: string): boolean => {
       if (after === null) return true
       if (side !== after.side) return side === 'in'
@@ -128,7 +129,7 @@ export class MemorySpaceStore implements SpaceStore {
   }
 
   nodes(after: string): MemoryNode[] {
-    return [...this.nodesById.values()].map(({ node }) => node!)
+    return [...this.content.nodes.values()].map(({ node }) => node!)
       .filter((node) => compareBytes(node.id, after) > 0)
       .toSorted((a, b) => compareBytes(a.id, b.id))
   }
@@ -138,7 +139,7 @@ export class MemorySpaceStore implements SpaceStore {
   async keysRead(): Promise<void> {}
 
   key(key: string): KeyRecord | undefined {
-    return this.keys.get(key)
+    return this.content.keys.get(key)
   }
 
   async apply(
@@ -159,22 +160,56 @@ export class MemorySpaceStore implements SpaceStore {
   }
 
   private forgetKeys(oldest: number, count: number): void {
-    for (const [key, { timestamp }] of this.keys) {
-      if (timestamp >= oldest && this.keys.size <= count) return
-      this.keys.delete(key)
+    for (const [key, { sequence, timestamp }] of this.content.keys) {
+      if (timestamp >= oldest && this.content.keys.size <= count) return
+      this.content.keys.delete(key)
+      this.keysFrom = Math.max(this.keysFrom, sequence + 1)
     }
+  }
+
+  get state(): SpaceState {
+    const { forks, keys } = this.content
+    return {
+      position: this.applied,
+      digest: this.digest,
+      nodes: this.nodeCount,
+      edges: this.edgeCount,
+      ignored: this.ignoredCount,
+      keys: keys.size,
+      keysFrom: this.keysFrom,
+      keysNow: this.keyTime.now,
+      timestamp: this.keyTime.timestamp,
+      openReports: this.openReportCount,
+      quarantined: this.quarantineCount,
+      strays: forks.strayCount,
+      forgotten: 0,
+    }
+  }
+
+  image({ epoch, sequence }: Position): SpaceImage | null {
+    const { applied, state, content } = this
+    if (applied.epoch !== epoch || applied.sequence !== sequence) return null
+    const { life } = this
+    return new MemoryImage(state, content, () => life !== this.life)
+  }
+
+  /** Images of before are closed, as by a restart. */
+  close(): void {
+    this.life += 1
   }
 
   private applyOne(entry: LogEntry): void {
     const { writeId, epoch, sequence, timestamp, operation } = entry
     if (writeId !== null) {
-      const count = writeId === this.lastWriteId ? (this.keys.get(writeId)?.count ?? 0) + 1 : 1
+      const count = writeId === this.lastWriteId
+        ? (this.content.keys.get(writeId)?.count ?? 0) + 1
+        : 1
       // Last in order, as in the log.
-      this.keys.delete(writeId)
-      this.keys.set(writeId, { epoch, sequence, count, timestamp })
+      this.content.keys.delete(writeId)
+      this.content.keys.set(writeId, { epoch, sequence, count, timestamp })
     }
     this.lastWriteId = writeId
-    if (concernsForks(entry)) foldForks(this.forkReports, entry, this.displacedBy(entry))
+    if (concernsForks(entry)) foldForks(this.content.forks, entry, this.displacedBy(entry))
     if (isEffective(entry)) this.change(entry, operation)
   }
 
@@ -183,7 +218,7 @@ export class MemorySpaceStore implements SpaceStore {
     const displaces = reconciliation?.displaces ?? 'nothing'
     if (displaces === 'nothing' || !isEffective(entry)) return undefined
     if (operation.type === 'StoreEdge') {
-      const state = this.edgesByName.get(nameOf(operation.edge))
+      const state = this.content.edges.get(edgeName(operation.edge))
       return state && displacedEdge(canonicalEdge(state.edge), state.version)
     }
     if (operation.type !== 'StoreNode' && operation.type !== 'UpdateActivation') return undefined
@@ -199,26 +234,23 @@ export class MemorySpaceStore implements SpaceStore {
       const { node } = operation
       const { node: before, activated } = this.nodeState(node.id)
       const keeps = entry.reconciliation?.keepsActivation === true && activated !== undefined
-      this.nodesById.set(node.id, {
+      this.content.nodes.set(node.id, {
         node: keeps ? { ...node, activation: before!.activation! } : node,
         stored: version,
         activated: keeps ? activated : undefined,
       })
     }
     if (operation.type === 'StoreEdge') {
-      this.edgesByName.set(nameOf(operation.edge), { edge: operation.edge, version })
+      this.content.edges.set(edgeName(operation.edge), { edge: operation.edge, version })
     }
     if (operation.type === 'UpdateActivation') {
       const { nodeId, activation } = operation
       const { node, stored } = this.nodeState(nodeId)
       if (node === undefined) this.ignoredCount += 1
-      else this.nodesById.set(nodeId, { node: { ...node, activation }, stored, activated: version })
+      else this.content.nodes.set(nodeId, { node: { ...node, activation }, stored,
+          activated: version })
     }
   }
-}
-
-function nameOf({ source, target, kind }: MemoryEdge): string {
-  return JSON.stringify([source, target, kind])
 }
 
 export class MemoryStore implements Store {
@@ -258,7 +290,9 @@ export class MemoryStore implements Store {
   }
 
   /** The applied state stays: opening again is using the same object. */
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    for (const space of this.spaces.values()) space.close()
+  }
 }
 
 function compareBytes(a: string, b: string): number {

@@ -1,0 +1,98 @@
+/**
+ * Checkpoints: what reading the records of a space costs the event loop, against applying their
+ * entries. It decides `checkpointRatio`. Alone: `node dist/bench/checkpoint.js [records]`.
+ */
+import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { pathToFileURL } from 'node:url'
+import type { SpaceStore } from '../actors/ports/store.js'
+import type { LogEntry } from '../machines/log/entries.js'
+import { RecordCursor } from '../runtime/store/imageRecords.js'
+import { openStore } from '../runtime/store/store.js'
+import { runProgram, temporaryDirectory } from './processes.js'
+
+const batchEntries = 512
+const keptForEver = { ms: Number.MAX_SAFE_INTEGER, count: Number.MAX_SAFE_INTEGER }
+/** The first rounds warm up. */
+const rounds = 5
+
+/** Nodes with 300 bytes, in an order that is not that of their keys; each write has a key. */
+function entryAt(sequence: number, records: number): LogEntry {
+  const id = `node-${(sequence * 7919) % records}`
+  const operation = sequence % 4 === 0
+    ? { type: 'StoreEdge' as const,
+      edge: { source: id, target: `node-${sequence % 1000}`, kind: 'follows', weight: 0.5 } }
+    : { type: 'StoreNode' as const,
+      node: { id, content: 'x'.repeat(300), activation: 0.5, confidence: 0.9 } }
+  const shared = { epoch: 1, timestamp: 1000 + sequence, vectorClock: {} }
+  return { ...shared, sequence, writeId: `key-${sequence}`, operation }
+}
+
+async function fill(space: SpaceStore, records: number): Promise<number> {
+  const begun = performance.now()
+  for (let at = 0; at < records; at += batchEntries) {
+    const count = Math.min(batchEntries, records - at)
+    const entries = Array.from({ length: count }, (_, index) => entryAt(at + index + 1, records))
+    await space.apply(entries, keptForEver)
+  }
+  return performance.now() - begun
+}
+
+interface Reading {
+  readonly records: number
+  readonly bytes: number
+  /** Of the event loop. */
+  readonly ms: number
+  readonly longestMs: number
+}
+
+async function read(space: SpaceStore): Promise<Reading> {
+  const image = space.image(space.applied)!
+  let records = 0
+  let bytes = 0
+  let ms = 0
+  let longestMs = 0
+  for (;;) {
+    const begun = performance.now()
+    const slice = image.next()
+    const took = performance.now() - begun
+    ms += took
+    longestMs = Math.max(longestMs, took)
+    if (slice.length === 0) break
+    bytes += slice.length
+    const cursor = new RecordCursor(slice as Buffer)
+    while (cursor.next()) records += 1
+    await nextTurn()
+  }
+  image.close()
+  return { records, bytes, ms, longestMs }
+}
+
+async function measure(count: number): Promise<object> {
+  const store = await openStore(join(temporaryDirectory('checkpoint'), 'store'))
+  const space = store.space('u1')
+  const fillMs = await fill(space, count)
+  const readings: Reading[] = []
+  for (let round = 0; round < rounds; round += 1) readings.push(await read(space))
+  await store.close()
+  const best = readings.toSorted((a, b) => a.ms - b.ms)[0]!
+  const { records, bytes, ms, longestMs } = best
+  return {
+    records,
+    mebibytes: Math.round(bytes / 2 ** 20),
+    applyUsPerEntry: round2(fillMs * 1000 / count),
+    imageUsPerRecord: round2(ms * 1000 / records),
+    longestSliceMs: round2(longestMs),
+  }
+}
+
+function round2(value: number): number {
+  return Math.round(value * 100) / 100
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  runProgram(async () => {
+    console.log(JSON.stringify(await measure(Number(process.argv[2] ?? 200_000))))
+    return 0
+  })
+}
