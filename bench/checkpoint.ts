@@ -1,14 +1,19 @@
 /**
- * Checkpoints: what reading the records of a space costs the event loop, against applying their
- * entries. It decides `checkpointRatio`. Alone: `node dist/bench/checkpoint.js [records]`.
+ * Checkpoints: what reading the records of a space, and writing and verifying a file of them, costs
+ * the event loop, against applying their entries. It decides `checkpointRatio`. Alone:
+ * `node dist/bench/checkpoint.js [records]`.
  */
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
+import type { Pace, StoredSection } from '../actors/ports/checkpoints.js'
 import type { SpaceStore } from '../actors/ports/store.js'
 import type { LogEntry } from '../machines/log/entries.js'
+import { openCheckpoints } from '../runtime/checkpoint/checkpoints.js'
 import { RecordCursor } from '../runtime/store/imageRecords.js'
 import { openStore } from '../runtime/store/store.js'
+import { NodeFileSystem } from '../runtime/system/fileSystem.js'
+import { SystemRandom } from '../runtime/system/random.js'
 import { runProgram, temporaryDirectory } from './processes.js'
 
 const batchEntries = 512
@@ -68,14 +73,63 @@ async function read(space: SpaceStore): Promise<Reading> {
   return { records, bytes, ms, longestMs }
 }
 
+/** Work of the event loop, ms. */
+async function loopMs(work: () => Promise<void>): Promise<number> {
+  const before = performance.eventLoopUtilization()
+  await work()
+  return performance.eventLoopUtilization(before).active
+}
+
+const atOnce: Pace = { begin: () => undefined, rest: () => nextTurn() }
+
+interface Writing {
+  readonly writeMs: number
+  readonly verifyMs: number
+  readonly bytes: number
+}
+
+/** `writeMs`: with the reading of the image, and reading the file back. */
+async function write(space: SpaceStore, directory: string): Promise<Writing> {
+  const random = new SystemRandom()
+  const checkpoints = await openCheckpoints({
+    directory,
+    fileSystem: new NodeFileSystem(),
+    random,
+    nowMs: () => Date.now(),
+    disk: random.uuid(),
+    numberAbove: 0,
+  })
+  const uuid = random.uuid()
+  const { applied } = space
+  const history = {
+    root: { epoch: 0, sequence: 0 },
+    history: [{ epoch: applied.epoch, last: applied.sequence }],
+  }
+  const log = { space: 'bench', uuid, history, clock: {}, timestamp: 1, settings: null }
+  let section: StoredSection | undefined
+  const writeMs = await loopMs(async () => {
+    const source = { notes: log, image: space.image(applied)! }
+    ;[section] = await checkpoints.write([source], atOnce)
+  })
+  const verifyMs = await loopMs(() => checkpoints.verify(section!, atOnce))
+  await checkpoints.remove(section!.file)
+  return { writeMs, verifyMs, bytes: section!.bytes }
+}
+
 async function measure(count: number): Promise<object> {
-  const store = await openStore(join(temporaryDirectory('checkpoint'), 'store'))
+  const directory = temporaryDirectory('checkpoint')
+  const store = await openStore(join(directory, 'store'))
   const space = store.space('u1')
   const fillMs = await fill(space, count)
   const readings: Reading[] = []
-  for (let round = 0; round < rounds; round += 1) readings.push(await read(space))
+  const writings: Writing[] = []
+  for (let round = 0; round < rounds; round += 1) {
+    readings.push(await read(space))
+    writings.push(await write(space, join(directory, 'checkpoints')))
+  }
   await store.close()
   const best = readings.toSorted((a, b) => a.ms - b.ms)[0]!
+  const written = writings.toSorted((a, b) => a.writeMs - b.writeMs)[0]!
   const { records, bytes, ms, longestMs } = best
   return {
     records,
@@ -83,6 +137,8 @@ async function measure(count: number): Promise<object> {
     applyUsPerEntry: round2(fillMs * 1000 / count),
     imageUsPerRecord: round2(ms * 1000 / records),
     longestSliceMs: round2(longestMs),
+    writeUsPerRecord: round2(written.writeMs * 1000 / records),
+    verifyUsPerRecord: round2(written.verifyMs * 1000 / records),
   }
 }
 

@@ -92,10 +92,10 @@ export interface SpaceState {
 export interface SpaceImage {
   readonly state: SpaceState
   /**
-   * The next records as bytes (runtime/store/imageRecords.ts), some hundred, in the order of table
-   * and key; none at the end. One slice of work of the event loop. Each record is checked, and at
-   * the end their sum and counts: throws StoreDamagedError. Throws ImageClosedError after a close,
-   * also that of the store.
+   * The next records as bytes (runtime/store/imageRecords.ts), up to 512 and 128 KiB or one larger
+   * record, in the order of table and key; none at the end. One slice of work of the event loop.
+   * Each record is checked, and at the end their sum and counts: throws StoreDamagedError. Throws
+   * ImageClosedError after a close, also that of the store.
    */
   next(): Uint8Array
   /** To be called in any case: an open image keeps the store's file from using pages again. */
@@ -111,6 +111,10 @@ export class ImageClosedError extends Error {
     this.name = 'ImageClosedError'
   }
 }
+
+/** Records, and about their bytes, that a state is loaded by at a time. */
+export const stageRecordsMax = 512
+export const stageBytesMax = 1024 * 1024
 
 /** The committed graph of one space. Reads are synchronous and see the last applied entries. */
 export interface SpaceStore extends GraphReader, VersionReader, ForkReader {

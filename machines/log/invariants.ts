@@ -23,6 +23,8 @@ export const invariants = {
   I11: 'every queue, window, map and retry has a bound, and its overflow has a defined answer',
   I12: 'recovery after a crash at any instruction yields a prefix of what was appended that '
     + 'holds all that was acknowledged as durable',
+  I13: 'a checkpoint holds exactly the effect of the log up to its position: graph, versions, '
+    + 'keys, origins, reports, quarantine, digest',
 } as const
 
 export type InvariantName = keyof typeof invariants
@@ -107,6 +109,16 @@ export function rootFault({ root, history: [first] }: EpochHistory): string | nu
   if (root.sequence > 0 && first?.epoch === root.epoch && first.last >= root.sequence) return null
   const span = first ? `epoch ${first.epoch} up to ${first.last}` : 'no span'
   return `the root ${showPosition(root)} is not in its first span: ${span}`
+}
+
+/** Asserts I13: a checkpoint has the digest and the counts of its header. */
+export function assertCheckpointWhole(
+  space: string,
+  position: Position,
+  fault: string | null,
+): void {
+  assertInvariant('I13', fault === null,
+    () => `the checkpoint of '${space}' at ${showPosition(position)}: ${fault}`)
 }
 
 /** Progress of a member within one session. */

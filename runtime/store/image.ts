@@ -3,16 +3,13 @@
  * is done, and writers do not wait for it. Read in slices, each from the last key on.
  */
 import type { SpaceImage, SpaceState } from '../../actors/ports/store.js'
-import { ImageClosedError } from '../../actors/ports/store.js'
+import { ImageClosedError, stageRecordsMax } from '../../actors/ports/store.js'
 import type { GraphSnapshot } from './graphFile.js'
 import { type Table, tableEnd, tableKey } from './keys.js'
-import { KEY_PREFIX_BYTES, RecordCursor, RecordWriter } from './imageRecords.js'
+import { KEY_PREFIX_BYTES, RecordWriter, SLICE_BYTES_MAX } from './imageRecords.js'
 import { recordFault } from './recordFault.js'
 import { imageTables, StateSums } from './stateSums.js'
 
-/** What one `put` of a stage takes. */
-const RECORDS_MAX = 512
-const SLICE_BYTES_MAX = 128 * 1024
 /** For reading; the check takes half as long again. */
 const READ_MS_MAX = 1.25
 /** Records between two looks at the clock. */
@@ -67,7 +64,7 @@ export class LmdbImage implements SpaceImage {
     const { snapshot, number } = this.options
     const start = this.start ?? tableKey(number, table)
     for (const { key, value } of snapshot.range(start, tableEnd(number, table))) {
-      const isOver = slice.count >= RECORDS_MAX
+      const isOver = slice.count >= stageRecordsMax
         || !slice.hasRoom(key.length - KEY_PREFIX_BYTES, value.length)
         || (slice.count % RECORDS_PER_LOOK === RECORDS_PER_LOOK - 1 && performance.now() >= until)
       if (isOver) {
@@ -81,9 +78,7 @@ export class LmdbImage implements SpaceImage {
 
   private check(bytes: Buffer): void {
     const { sums } = this
-    const cursor = new RecordCursor(bytes)
-    let fault: string | null = null
-    while (fault === null && cursor.next()) fault = recordFault(cursor) ?? sums.add(cursor)
+    let fault = sums.addAll(bytes, recordFault)
     if (this.table === imageTables.length) fault ??= sums.fault()
     if (fault !== null) throw this.options.snapshot.damaged(fault)
   }

@@ -12,9 +12,11 @@ export const RECORD_HEAD_BYTES = 7
 /** Bytes of a key before its own part: the space's number and the table. */
 export const KEY_PREFIX_BYTES = 5
 
-/** Longest key of the store, and of a record: a quarantined write has up to 700 KiB. */
+/** Of an image; a larger record has a slice of its own. */
+export const SLICE_BYTES_MAX = 128 * 1024
+
+/** Longest key of the store. */
 const KEY_BYTES_MAX = 1978
-export const IMAGE_RECORD_BYTES_MAX = 1024 * 1024
 
 /** Iterates over records; the fields are those of the present one. */
 export class RecordCursor {

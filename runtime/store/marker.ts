@@ -15,6 +15,8 @@ import { join } from 'node:path'
 
 /** Format of the store's directory, file and keys. */
 export const STORE_VERSION = 3
+/** Format of the records of spaces, which checkpoints have, too. */
+export const RECORDS_VERSION = 3
 
 export interface Marker {
   readonly version: number

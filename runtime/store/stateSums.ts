@@ -2,7 +2,7 @@
 import type { SpaceState } from '../../actors/ports/store.js'
 import { HashSum } from './hashSum.js'
 import { decodeReport } from './forkRecord.js'
-import type { RecordCursor } from './imageRecords.js'
+import { RecordCursor } from './imageRecords.js'
 import { GroupCursor } from './keyGroup.js'
 import { Table } from './keys.js'
 import { digestText } from './record.js'
@@ -51,6 +51,16 @@ export class StateSums {
       if (decodeReport(bytes.subarray(value, end)).outcome === null) this.openReports += 1
     }
     return null
+  }
+
+  /** All records in the bytes. `check`: of each by itself. Returns the first fault, or null. */
+  addAll(bytes: Buffer, check: (record: RecordCursor) => string | null = unchecked): string | null {
+    const cursor = new RecordCursor(bytes)
+    while (cursor.next()) {
+      const fault = check(cursor) ?? this.add(cursor)
+      if (fault !== null) return fault
+    }
+    return cursor.fault
   }
 
   private isAfter({ table, bytes, key, value }: RecordCursor): boolean {
@@ -112,6 +122,10 @@ export class StateSums {
     const cursor = new GroupCursor(first, bytes.subarray(value, end))
     while (cursor.next()) if (cursor.sequence >= keysFrom) this.keys += 1
   }
+}
+
+function unchecked(): null {
+  return null
 }
 
 /** Negative: the first of the keys comes before the other. */

@@ -4,7 +4,8 @@ import { ImageClosedError } from '../../actors/ports/store.js'
 import type { KeyRecord } from '../../machines/log/entries.js'
 import { decodeItem, decodeOrigin, decodeReport, encodeItem, encodeOrigin,
   encodeReport } from '../../runtime/store/forkRecord.js'
-import { KEY_PREFIX_BYTES, RecordCursor, RecordWriter } from '../../runtime/store/imageRecords.js'
+import { KEY_PREFIX_BYTES, RecordCursor, RecordWriter,
+  SLICE_BYTES_MAX } from '../../runtime/store/imageRecords.js'
 import { GroupCursor, GroupWriter } from '../../runtime/store/keyGroup.js'
 import { numbersKey, sequenceKey, Table, textKey, tupleKey } from '../../runtime/store/keys.js'
 import { decodeEdgeState, decodeNodeState, encodeEdge,
@@ -55,10 +56,12 @@ export class MemoryImage implements SpaceImage {
 
   next(): Buffer {
     if (this.isClosed || this.isStoreClosed()) throw new ImageClosedError()
-    const slice = new RecordWriter(0)
-    const some = this.records.slice(this.at, this.at + SLICE_RECORDS)
-    for (const { table, key, value } of some) slice.add(table, key, 0, value)
-    this.at += some.length
+    const slice = new RecordWriter(SLICE_BYTES_MAX)
+    for (; slice.count < SLICE_RECORDS && this.at < this.records.length; this.at += 1) {
+      const { table, key, value } = this.records[this.at]!
+      if (!slice.hasRoom(key.length, value.length)) break
+      slice.add(table, key, 0, value)
+    }
     return slice.bytes
   }
 

@@ -137,6 +137,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
     'http',
     'journal',
     'store',
+    'checkpoint',
     'cluster',
     'inspect',
     'standalone',

@@ -1,0 +1,275 @@
+/**
+ * The folder of checkpoint files. A file gets its name only when it is durable and complete; what
+ * it is worth is decided by the journal, which names it later.
+ */
+import { join } from 'node:path'
+import { CheckpointDamagedError, CheckpointGoneError, type Checkpoints, CheckpointVersionError,
+  type Pace, type Part, ReadBackError, type SectionSource, type StoredFile,
+  type StoredSection } from '../../actors/ports/checkpoints.js'
+import { type FileHandle, type FileSystem, FileSystemError } from '../../actors/ports/fileSystem.js'
+import type { Random } from '../../actors/ports/system.js'
+import { RECORDS_VERSION } from '../store/marker.js'
+import { type FileHead, readFileHead, sectionsOf } from './fileHead.js'
+import { isMissing, openPart, partName, partOf, removeFile } from './part.js'
+import { openSection, type StoredSectionReader } from './sectionReader.js'
+import { FileWriter } from './writer.js'
+
+const SUFFIX = '.checkpoint'
+const TEMPORARY = '.tmp'
+
+export interface CheckpointOptions {
+  readonly directory: string
+  readonly fileSystem: FileSystem
+  readonly random: Random
+  /** Wall clock. */
+  readonly nowMs: () => number
+  /** Id of this disk. */
+  readonly disk: string
+  /** New files get higher numbers: the highest one that the journal has named. */
+  readonly numberAbove: number
+}
+
+/** Removes what was never finished, and reads heads and footers of the others. */
+export async function openCheckpoints(options: CheckpointOptions): Promise<Checkpoints> {
+  const { directory, fileSystem } = options
+  await fileSystem.makeDirectory(directory)
+  const found = new Map<number, StoredFile>()
+  let last = options.numberAbove
+  for (const name of await fileSystem.list(directory)) {
+    const number = /^(\d{10})\.(checkpoint|tmp)$/.exec(name)
+    if (number === null) continue
+    last = Math.max(last, Number(number[1]))
+    if (name.endsWith(TEMPORARY)) await fileSystem.remove(join(directory, name))
+    else found.set(Number(number[1]), await storedFile(options, Number(number[1])))
+  }
+  return new CheckpointFiles(options, found, last)
+}
+
+/** A file that cannot be read is listed with the reason. */
+async function storedFile(
+  { directory, fileSystem }: CheckpointOptions,
+  number: number,
+): Promise<StoredFile> {
+  const name = fileName(number)
+  let bytes = 0
+  try {
+    const handle = await fileSystem.open(join(directory, name), 'read')
+    try {
+      bytes = await handle.size()
+      const head = await readFileHead(handle, name)
+      return { number, bytes, sections: sectionsOf(head, number), fault: null }
+    } finally {
+      await handle.close()
+    }
+  } catch (error) {
+    if (!isOperating(error)) throw error
+    const { code, message } = error
+    const reason = error instanceof FileSystemError ? message : error.reason
+    return { number, bytes, sections: [], fault: { code, reason } }
+  }
+}
+
+function isOperating(
+  error: unknown,
+): error is CheckpointDamagedError | CheckpointVersionError | FileSystemError {
+  return error instanceof CheckpointDamagedError || error instanceof CheckpointVersionError
+    || error instanceof FileSystemError
+}
+
+function fileName(number: number): string {
+  return String(number).padStart(10, '0') + SUFFIX
+}
+
+class CheckpointFiles implements Checkpoints {
+  constructor(
+    private readonly options: CheckpointOptions,
+    private readonly found: Map<number, StoredFile>,
+    private last: number,
+  ) {}
+
+  get directory(): string {
+    return this.options.directory
+  }
+
+  files(): readonly StoredFile[] {
+    return [...this.found.values()].toSorted((a, b) => a.number - b.number)
+  }
+
+  list(): readonly StoredSection[] {
+    return this.files().flatMap(({ sections }) => sections)
+  }
+
+  async write(
+    sources: Iterable<SectionSource> | AsyncIterable<SectionSource>,
+    pace: Pace,
+  ): Promise<readonly StoredSection[]> {
+    const number = this.nextNumber()
+    const temporary = this.path(String(number).padStart(10, '0') + TEMPORARY)
+    const handle = await this.fileSystem.open(temporary, 'create')
+    try {
+      await this.writeTo(handle, number, sources, pace)
+    } catch (error) {
+      await handle.close().catch(() => undefined)
+      await this.fileSystem.remove(temporary).catch(() => undefined)
+      throw error
+    }
+    await handle.close()
+    await this.enter(temporary, number)
+    try {
+      return await this.readBack(number, pace)
+    } catch (error) {
+      await this.remove(number).catch(() => undefined)
+      throw error instanceof CheckpointDamagedError
+        ? new ReadBackError(fileName(number), error)
+        : error
+    }
+  }
+
+  async open(section: StoredSection): Promise<StoredSectionReader> {
+    const name = fileName(section.file)
+    const handle = await this.openFile(name)
+    let head: FileHead
+    try {
+      head = await readFileHead(handle, name)
+    } catch (error) {
+      await handle.close()
+      throw error
+    }
+    return openSection(handle, head, section)
+  }
+
+  async verify(section: StoredSection, pace: Pace): Promise<void> {
+    const reader = await this.open(section)
+    try {
+      await reader.verify(pace)
+    } finally {
+      await reader.close()
+    }
+  }
+
+  async receive(
+    { uuid, id, totalBytes }: { uuid: string; id: string; totalBytes: number },
+  ): Promise<Part> {
+    for (const other of await this.parts(uuid)) {
+      if (other !== id) await this.fileSystem.remove(this.path(partName(uuid, other)))
+    }
+    const { fileSystem, directory } = this.options
+    let number: number | null = null
+    const keep = async (path: string, head: FileHead): Promise<number> => {
+      if (number === null) {
+        const next = this.nextNumber()
+        await fileSystem.rename(path, this.path(fileName(next)))
+        number = next
+      }
+      await fileSystem.syncDirectory(directory)
+      this.note(number, head)
+      return number
+    }
+    return openPart({ fileSystem, directory, uuid, id, totalBytes, keep })
+  }
+
+  async parts(uuid: string): Promise<readonly string[]> {
+    const names = await this.fileSystem.list(this.directory)
+    return names.map(partOf).filter((part) => part?.uuid === uuid).map((part) => part!.id)
+  }
+
+  async removeParts(uuid: string): Promise<void> {
+    for (const id of await this.parts(uuid)) {
+      await this.fileSystem.remove(this.path(partName(uuid, id)))
+    }
+  }
+
+  async remove(file: number): Promise<void> {
+    await this.removeFile(file)
+    await this.fileSystem.syncDirectory(this.directory)
+  }
+
+  async keepOnly(files: ReadonlySet<number>): Promise<void> {
+    const others = [...this.found.keys()].filter((number) => !files.has(number))
+    if (others.length === 0) return
+    for (const number of others) await this.removeFile(number)
+    await this.fileSystem.syncDirectory(this.directory)
+  }
+
+  private async writeTo(
+    handle: FileHandle,
+    number: number,
+    sources: Iterable<SectionSource> | AsyncIterable<SectionSource>,
+    pace: Pace,
+  ): Promise<void> {
+    const { random, disk, nowMs } = this.options
+    const writer = new FileWriter(handle, {
+      recordsVersion: RECORDS_VERSION,
+      id: random.uuid(),
+      disk,
+      number,
+      firstBlock: 0,
+      firstSection: 0,
+      writtenAtMs: Math.max(0, Math.floor(nowMs())),
+    })
+    await writer.begin()
+    for await (const source of sources) await writer.section(source, pace)
+    await writer.finish()
+  }
+
+  /** Gives a file its name; durable then. Otherwise it is removed, or left without being named. */
+  private async enter(temporary: string, number: number): Promise<void> {
+    const { fileSystem, directory } = this.options
+    const path = this.path(fileName(number))
+    let isNamed = false
+    try {
+      await fileSystem.rename(temporary, path)
+      isNamed = true
+      await fileSystem.syncDirectory(directory)
+    } catch (error) {
+      await fileSystem.remove(isNamed ? path : temporary).catch(() => undefined)
+      throw error
+    }
+  }
+
+  private async readBack(number: number, pace: Pace): Promise<readonly StoredSection[]> {
+    const name = fileName(number)
+    const handle = await this.openFile(name)
+    let head: FileHead
+    try {
+      head = await readFileHead(handle, name)
+    } finally {
+      await handle.close()
+    }
+    const sections = sectionsOf(head, number)
+    for (const section of sections) await this.verify(section, pace)
+    this.note(number, head)
+    return sections
+  }
+
+  private note(number: number, head: FileHead): void {
+    const sections = sectionsOf(head, number)
+    this.found.set(number, { number, bytes: head.bytes, sections, fault: null })
+  }
+
+  private async removeFile(number: number): Promise<void> {
+    await removeFile(this.fileSystem, this.path(fileName(number)))
+    this.found.delete(number)
+  }
+
+  private async openFile(name: string): Promise<FileHandle> {
+    try {
+      return await this.fileSystem.open(this.path(name), 'read')
+    } catch (error) {
+      throw isMissing(error) ? new CheckpointGoneError(name) : error
+    }
+  }
+
+  private nextNumber(): number {
+    this.last += 1
+    return this.last
+  }
+
+  private get fileSystem(): FileSystem {
+    return this.options.fileSystem
+  }
+
+  private path(name: string): string {
+    return join(this.options.directory, name)
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * Writes a checkpoint file: block after block, as slices of images come. In memory is one block.
+ * Every MiB is synced, so that little of it is dirty when the journal syncs: a file system may
+ * write back both together.
+ */
+import { crc32c } from '@node-rs/crc32'
+import type { Pace, SectionNotes, SectionSource } from '../../actors/ports/checkpoints.js'
+import type { FileHandle } from '../../actors/ports/fileSystem.js'
+import type { SpaceImage } from '../../actors/ports/store.js'
+import { assertCheckpointWhole } from '../../machines/log/invariants.js'
+import { asBuffer } from '../codec/frameBytes.js'
+import { imageTables, StateSums } from '../store/stateSums.js'
+import { chainStart, chained, digestOf } from './blockChain.js'
+import { BlockType, encodeBlockHeader, encodeFileHeader, encodeTrailer, type FileHeader,
+  PAYLOAD_BYTES_MAX } from './format.js'
+import { encodeEnd, encodeFooter, encodeManifest, type SectionPlace,
+  sectionsMax } from './payloads.js'
+
+export const SYNC_BYTES = 1024 * 1024
+/** Payload at which a block of records is full; a larger record has a block of its own. */
+const RECORDS_BYTES = 256 * 1024
+
+export class FileWriter {
+  readonly places: SectionPlace[] = []
+  private at = 0
+  private synced = 0
+  private block = 0
+  /** Over the blocks of the present section. */
+  private chain = chainStart
+
+  /** The handle is that of a new file, which the caller closes. */
+  constructor(private readonly handle: FileHandle, private readonly header: FileHeader) {}
+
+  async begin(): Promise<void> {
+    await this.append([encodeFileHeader(this.header)])
+  }
+
+  /** Closes the image, whatever happens. */
+  async section({ notes, image }: SectionSource, pace: Pace): Promise<void> {
+    try {
+      await this.sectionOf(notes, image, pace)
+    } finally {
+      image.close()
+    }
+  }
+
+  /** All is durable then, but the name of the file. */
+  async finish(): Promise<void> {
+    const { at: offset, places } = this
+    if (places.length === 0) throw new Error('bug: a file without sections')
+    await this.write(BlockType.footer, [encodeFooter(places)])
+    await this.append([encodeTrailer({ offset, bytes: this.at - offset })])
+    await this.handle.datasync()
+  }
+
+  private async sectionOf(notes: SectionNotes, image: SpaceImage, pace: Pace): Promise<void> {
+    if (this.places.length === sectionsMax) throw new Error('bug: a file of too many sections')
+    const { at: offset, block } = this
+    const { state } = image
+    const { space, uuid } = notes
+    this.chain = chainStart
+    await this.write(BlockType.manifest, [encodeManifest({ ...notes, state })])
+    const sums = new StateSums(state)
+    const fault = await this.records(image, sums, pace)
+    assertCheckpointWhole(space, state.position, fault)
+    const end = encodeEnd({
+      records: imageTables.map((table): [number, number] => [table, sums.count(table)]),
+      bytes: sums.bytes,
+      hashes: sums.hashes,
+      blocks: digestOf(this.chain),
+    })
+    await this.write(BlockType.end, [end])
+    const { position, digest } = state
+    const blocks = this.block - block
+    const bytes = this.at - offset
+    this.places.push({ space, uuid, position, digest, offset, bytes, block, blocks })
+  }
+
+  /** Returns why the records do not make the state, or null. */
+  private async records(
+    image: SpaceImage,
+    sums: StateSums,
+    pace: Pace,
+  ): Promise<string | null> {
+    let pending: Buffer[] = []
+    let bytes = 0
+    for (;;) {
+      pace.begin()
+      const slice = asBuffer(image.next())
+      if (slice.length === 0) break
+      const fault = sums.addAll(slice)
+      if (fault !== null) return fault
+      if (bytes > 0 && bytes + slice.length > RECORDS_BYTES) {
+        await this.write(BlockType.records, pending)
+        pending = []
+        bytes = 0
+      }
+      pending.push(slice)
+      bytes += slice.length
+      await pace.rest(slice.length)
+    }
+    if (bytes > 0) await this.write(BlockType.records, pending)
+    await pace.rest(0)
+    return sums.fault()
+  }
+
+  private async write(type: BlockType, pieces: readonly Uint8Array[]): Promise<void> {
+    let payloadBytes = 0
+    let payloadCrc = 0
+    for (const piece of pieces) {
+      payloadBytes += piece.length
+      payloadCrc = crc32c(piece, payloadCrc)
+    }
+    if (payloadBytes > PAYLOAD_BYTES_MAX) throw new Error(`bug: a block of ${payloadBytes} bytes`)
+    const { block, header } = this
+    const section = this.places.length
+    const head = { type, section, block, payloadBytes, payloadCrc }
+    await this.append([encodeBlockHeader(head, header.id), ...pieces])
+    this.block += 1
+    this.chain = chained(this.chain, payloadCrc)
+  }
+
+  private async append(pieces: readonly Uint8Array[]): Promise<void> {
+    await this.handle.write(pieces, this.at)
+    for (const piece of pieces) this.at += piece.length
+    if (this.at - this.synced < SYNC_BYTES) return
+    await this.handle.datasync()
+    this.synced = this.at
+  }
+}
