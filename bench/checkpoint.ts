@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import type { Pace, StoredSection } from '../actors/ports/checkpoints.js'
-import type { SpaceStore } from '../actors/ports/store.js'
+import type { SpaceStore, Store } from '../actors/ports/store.js'
 import type { LogEntry } from '../machines/log/entries.js'
 import { openCheckpoints } from '../runtime/checkpoint/checkpoints.js'
 import { RecordCursor } from '../runtime/store/imageRecords.js'
@@ -84,12 +84,13 @@ const atOnce: Pace = { begin: () => undefined, rest: () => nextTurn() }
 
 interface Writing {
   readonly writeMs: number
+  readonly loadMs: number
   readonly verifyMs: number
   readonly bytes: number
 }
 
-/** `writeMs`: with the reading of the image, and reading the file back. */
-async function write(space: SpaceStore, directory: string): Promise<Writing> {
+/** `writeMs`: with the reading of the image, and reading the file back. `loadMs`: in all. */
+async function write(store: Store, space: SpaceStore, directory: string): Promise<Writing> {
   const random = new SystemRandom()
   const checkpoints = await openCheckpoints({
     directory,
@@ -112,8 +113,15 @@ async function write(space: SpaceStore, directory: string): Promise<Writing> {
     ;[section] = await checkpoints.write([source], atOnce)
   })
   const verifyMs = await loopMs(() => checkpoints.verify(section!, atOnce))
+  const begun = performance.now()
+  const reader = await checkpoints.open(section!)
+  const stage = store.stage(uuid, reader.manifest.state)
+  for await (const piece of reader.records()) await stage.put(piece)
+  const loadMs = performance.now() - begun
+  await reader.close()
+  stage.discard()
   await checkpoints.remove(section!.file)
-  return { writeMs, verifyMs, bytes: section!.bytes }
+  return { writeMs, verifyMs, loadMs, bytes: section!.bytes }
 }
 
 async function measure(count: number): Promise<object> {
@@ -125,7 +133,7 @@ async function measure(count: number): Promise<object> {
   const writings: Writing[] = []
   for (let round = 0; round < rounds; round += 1) {
     readings.push(await read(space))
-    writings.push(await write(space, join(directory, 'checkpoints')))
+    writings.push(await write(store, space, join(directory, 'checkpoints')))
   }
   await store.close()
   const best = readings.toSorted((a, b) => a.ms - b.ms)[0]!
@@ -139,6 +147,7 @@ async function measure(count: number): Promise<object> {
     longestSliceMs: round2(longestMs),
     writeUsPerRecord: round2(written.writeMs * 1000 / records),
     verifyUsPerRecord: round2(written.verifyMs * 1000 / records),
+    loadUsPerRecord: round2(written.loadMs * 1000 / records),
   }
 }
 

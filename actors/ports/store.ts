@@ -143,6 +143,52 @@ export interface SpaceStore extends GraphReader, VersionReader, ForkReader {
   readonly installs: number
 }
 
+/** Records that do not make the state they are said to make. The space is as before. */
+export class RecordsDamagedError extends Error {
+  readonly code = 'RECORDS_DAMAGED'
+  readonly retryable = false
+  constructor(reason: string) {
+    super(`these records do not make the state of the space, which stays as it is: ${reason}`)
+    this.name = 'RecordsDamagedError'
+  }
+}
+
+/** The stage was discarded, or its store was closed. The state has to be loaded anew. */
+export class StageDiscardedError extends Error {
+  readonly code = 'STAGE_DISCARDED'
+  readonly retryable = false
+  constructor() {
+    super('this load of the space was given up: begin a new one')
+    this.name = 'StageDiscardedError'
+  }
+}
+
+/**
+ * A state that is loaded beside the present one, which is read and written meanwhile. One call at a
+ * time. A write that fails has no effect, and the same call may be repeated.
+ */
+export interface Stage {
+  readonly uuid: string
+  readonly state: SpaceState
+  /** Records that were put. */
+  readonly records: number
+  /**
+   * Takes the next records of an image, in its order, at most `stageRecordsMax`, in one
+   * transaction. Each is checked by itself: RecordsDamagedError. The bytes must not be written to
+   * until it has resolved. StageDiscardedError.
+   */
+  put(records: Uint8Array): Promise<void>
+  /**
+   * Checks digest and counts; then the space has this state, by one transaction. Calls of `apply`
+   * that were made before are carried out before. Objects of the space stay valid; its keys are
+   * read anew (`keysRead`). RecordsDamagedError: what was put is not that state.
+   * StageDiscardedError. Asserts I15.
+   */
+  adopt(installs: number): Promise<void>
+  /** Gives it up: what was put is removed in the background. Does nothing after an `adopt`. */
+  discard(): void
+}
+
 /** A space's record as this node saw it last, and the bucket that held it. */
 export interface RememberedRecord extends AssignmentAt {
   readonly bucket: string
@@ -151,6 +197,11 @@ export interface RememberedRecord extends AssignmentAt {
 export interface Store {
   /** Opens the space's part, and makes it if it does not exist. */
   space(uuid: string): SpaceStore
+  /**
+   * Begins to load a state of the space. One of the same space that was begun before is discarded;
+   * after a restart nothing is left of it.
+   */
+  stage(uuid: string, state: SpaceState): Stage
   /** The last assignment this node saw of each space, over restarts. */
   remember(space: string, seen: RememberedRecord): Promise<void>
   remembered(): Map<string, RememberedRecord>

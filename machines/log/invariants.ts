@@ -25,6 +25,8 @@ export const invariants = {
     + 'holds all that was acknowledged as durable',
   I13: 'a checkpoint holds exactly the effect of the log up to its position: graph, versions, '
     + 'keys, origins, reports, quarantine, digest',
+  I15: 'an install is all or nothing; afterwards the member is as if it had applied the log from '
+    + 'its first entry',
 } as const
 
 export type InvariantName = keyof typeof invariants
@@ -119,6 +121,12 @@ export function assertCheckpointWhole(
 ): void {
   assertInvariant('I13', fault === null,
     () => `the checkpoint of '${space}' at ${showPosition(position)}: ${fault}`)
+}
+
+/** Asserts I15: a space that was replaced as a whole is what its new header says. */
+export function assertInstalled(uuid: string, position: Position, fault: string | null): void {
+  assertInvariant('I15', fault === null,
+    () => `the space ${uuid}, replaced by its state at ${showPosition(position)}: ${fault}`)
 }
 
 /** Progress of a member within one session. */

@@ -72,6 +72,48 @@ export function tableKey(space: number, table: Table): Buffer {
   return writePrefix(Buffer.allocUnsafe(PREFIX_BYTES), space, table)
 }
 
+/** The smallest key of the space, and of all above it. */
+export function spaceKey(space: number): Buffer {
+  return writePrefix(Buffer.allocUnsafe(PREFIX_BYTES), space, 0)
+}
+
+/** Number of the space that has the key. */
+export function spaceOf(key: Buffer): number {
+  return key.readUInt32BE(0)
+}
+
+/** Key of a record of an image, which lies there from `start` to `end`. */
+export function imageKey(
+  space: number,
+  table: number,
+  bytes: Buffer,
+  start: number,
+  end: number,
+): Buffer {
+  const key = writePrefix(Buffer.allocUnsafe(PREFIX_BYTES + end - start), space, table)
+  bytes.copy(key, PREFIX_BYTES, start, end)
+  return key
+}
+
+/** Key by target of the edge whose own part of the key by source lies there. */
+export function targetKey(space: number, bytes: Buffer, start: number, end: number): Buffer {
+  const targetAt = textEnd(bytes, start)
+  const kindAt = textEnd(bytes, targetAt)
+  const key = writePrefix(Buffer.allocUnsafe(PREFIX_BYTES + end - start), space, Table.edgeByTarget)
+  const sourceAt = PREFIX_BYTES + bytes.copy(key, PREFIX_BYTES, targetAt, kindAt)
+  const rest = sourceAt + bytes.copy(key, sourceAt, start, targetAt)
+  bytes.copy(key, rest, kindAt, end)
+  return key
+}
+
+/** Where the text of a tuple's key ends that begins at `start`. */
+function textEnd(bytes: Buffer, start: number): number {
+  let at = bytes.indexOf(0, start)
+  // 00 FF is a 00 of the text.
+  while (bytes[at + 1] === 0xff) at = bytes.indexOf(0, at + 2)
+  return at + 2
+}
+
 /** Upper bound of all keys of the table. */
 export function tableEnd(space: number, table: Table): Buffer {
   return writePrefix(Buffer.allocUnsafe(PREFIX_BYTES), space, table + 1)

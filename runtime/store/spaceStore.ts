@@ -1,5 +1,4 @@
 /** One space's part of the LMDB store. */
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { EdgeDirection, EdgeState, NodeState, SpaceImage,
   SpaceStore } from '../../actors/ports/store.js'
 import type { Position } from '../../machines/base/ids.js'
@@ -9,10 +8,11 @@ import { defaultKeyRetention } from '../../machines/graph/graph.js'
 import type { KeyRetention, MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
 import type { KeyRecord, LogEntry } from '../../machines/log/entries.js'
 import type { ForkReport, OriginRecord, QuarantineItem } from '../../machines/log/forkNotes.js'
+import { assertInstalled } from '../../machines/log/invariants.js'
 import { forgottenOrigins, originKey, type Reports, type StoredRecords } from './forkBatch.js'
 import { decodeItem, decodeOrigin, decodeReport } from './forkRecord.js'
 import { assertContinues, byEpoch, ChangeSet, type Changes } from './changes.js'
-import { type GraphFile, StoreDamagedError } from './graphFile.js'
+import type { GraphFile } from './graphFile.js'
 import { decodeHeader, emptyHeader, encodeHeader, type SpaceHeader, stateOf } from './header.js'
 import { LmdbImage } from './image.js'
 import type { KeyReading } from './keyReading.js'
@@ -21,17 +21,8 @@ import { keyAfter, numbersKey, prefixEnd, Table, tableEnd, tableKey, textKey,
 import { decodeEdge, decodeEdgeState, decodeNode, decodeNodeState, digestText } from './record.js'
 import type { Room } from './diskRoom.js'
 import { type KeyChanges, SpaceKeys } from './spaceKeys.js'
-
-/** A transaction was not committed; it had no effect at all. */
-export class StoreWriteError extends Error {
-  readonly code = 'STORE_WRITE'
-  /** Applying the same entries again may succeed (after a full disk, for example). */
-  readonly retryable = true
-  constructor(message: string, cause: unknown) {
-    super(message, { cause })
-    this.name = 'StoreWriteError'
-  }
-}
+import type { StateSums } from './stateSums.js'
+import { writeRecords } from './storeWrite.js'
 
 export interface LmdbSpaceOptions {
   readonly records: GraphFile
@@ -46,16 +37,16 @@ export interface LmdbSpaceOptions {
 }
 
 export class LmdbSpace implements SpaceStore {
-  private header: SpaceHeader
-  private appliedPosition: Position
+  private header!: SpaceHeader
+  private appliedPosition!: Position
   private digestCache: string | undefined
   private lastApply: Promise<void> = Promise.resolve()
-  private readonly headerKey: Buffer
+  private headerKey!: Buffer
   private isClosing = false
   private readonly committed: StoredRecords
-  private readonly keys: SpaceKeys
+  private keys!: SpaceKeys
   private readonly images = new Set<LmdbImage>()
-  private readonly reading: Promise<void> | undefined
+  private reading: Promise<void> | undefined
   /** As of the last transaction; few, and read with every origin. */
   private reportsByEpoch: Reports | undefined
   /** As of the transaction under way, whose records show a little before it is known to be done. */
@@ -63,28 +54,39 @@ export class LmdbSpace implements SpaceStore {
 
   private readonly records: GraphFile
   private readonly uuid: string
-  private readonly number: number
+  private number!: number
   private registered: boolean
-  private readonly room: Room
+  private readonly target: { readonly records: GraphFile; readonly room: Room }
+  private readonly keyReading: KeyReading
 
   constructor({ records, uuid, number, registered, room, reading }: LmdbSpaceOptions) {
     this.records = records
     this.uuid = uuid
-    this.number = number
     this.registered = registered
-    this.room = room
-    this.headerKey = tableKey(number, Table.header)
-    const record = registered ? records.get(this.headerKey) : undefined
-    this.header = record === undefined ? emptyHeader : decodeHeader(record)
-    this.appliedPosition = { epoch: this.header.epoch, sequence: this.header.sequence }
-    this.keys = new SpaceKeys(records, number, this.header.keys === 0)
+    this.target = { records, room }
+    this.keyReading = reading
     this.committed = {
       get: (key) => records.getFast(key),
       keys: (range) => records.keys(range),
     }
-    this.reading = this.keys.isRead ? undefined : reading.read(() => {
-      if (!this.isClosing) this.keys.readOn(this.header)
-      return !this.isClosing && !this.keys.isRead
+    const record = registered ? records.get(tableKey(number, Table.header)) : undefined
+    this.begin(number, record === undefined ? emptyHeader : decodeHeader(record))
+  }
+
+  /** The state under that number, with nothing in memory of another. */
+  private begin(number: number, header: SpaceHeader): void {
+    this.number = number
+    this.headerKey = tableKey(number, Table.header)
+    this.header = header
+    this.appliedPosition = { epoch: header.epoch, sequence: header.sequence }
+    this.digestCache = undefined
+    this.reportsByEpoch = undefined
+    const keys = new SpaceKeys(this.records, number, header.keys === 0)
+    this.keys = keys
+    this.reading = keys.isRead ? undefined : this.keyReading.read(() => {
+      const isWanted = !this.isClosing && keys === this.keys
+      if (isWanted) keys.readOn(this.header)
+      return isWanted && !keys.isRead
     })
     // Callers that wait get the error; others meet the damage where it matters.
     this.reading?.catch(() => undefined)
@@ -95,7 +97,12 @@ export class LmdbSpace implements SpaceStore {
   }
 
   async keysRead(): Promise<void> {
-    await this.reading
+    let awaited: Promise<void> | undefined
+    do {
+      awaited = this.reading
+      await awaited
+      // Another state may have come meanwhile.
+    } while (awaited !== this.reading)
   }
 
   /** Memory of the index of its keys, bytes. */
@@ -251,6 +258,36 @@ export class LmdbSpace implements SpaceStore {
     return done
   }
 
+  /**
+   * Lets the space be what was loaded under that number, in one transaction, after the calls of
+   * `apply` so far. `sums`: of what was loaded. Returns the former number; null: it had no records.
+   */
+  switchTo(number: number, header: SpaceHeader, sums: StateSums): Promise<number | null> {
+    const done = this.lastApply.then(() => this.switchNow(number, header, sums))
+    this.lastApply = done.then(() => undefined, () => undefined)
+    return done
+  }
+
+  private async switchNow(
+    number: number,
+    header: SpaceHeader,
+    sums: StateSums,
+  ): Promise<number | null> {
+    const headerKey = tableKey(number, Table.header)
+    const puts = [headerKey, encodeHeader(header), registryKey(this.uuid), encodeNumber(number)]
+    await writeRecords(this.target, puts, [], `the state at sequence ${header.sequence}`)
+    const former = this.registered ? this.number : null
+    this.registered = true
+    const stored = decodeHeader(this.records.get(headerKey)!)
+    this.begin(number, stored)
+    const { installs } = stored
+    const fault = installs === header.installs
+      ? sums.fault(stateOf(stored))
+      : `its header counts ${installs} installs, not ${header.installs}`
+    assertInstalled(this.uuid, this.appliedPosition, fault)
+    return former
+  }
+
   /** Resolves when nothing is under way any more, and nothing will be. */
   idle(): Promise<void> {
     this.isClosing = true
@@ -312,16 +349,7 @@ export class LmdbSpace implements SpaceStore {
   private async commit({ header, puts, removes }: Changes): Promise<void> {
     const own = [this.headerKey, encodeHeader(header)]
     if (!this.registered) own.push(registryKey(this.uuid), encodeNumber(this.number))
-    try {
-      await this.room.assert(puts.length / 2)
-      await this.records.write([...puts, ...own], removes)
-    } catch (failure) {
-      if (failure instanceof StoreDamagedError) throw failure
-      throw new StoreWriteError(
-        `the store could not write up to sequence ${header.sequence}`,
-        await causeOf(failure),
-      )
-    }
+    await writeRecords(this.target, [...puts, ...own], removes, `up to sequence ${header.sequence}`)
   }
 
   private edgesAfter(table: Table, nodeId: string, after: EdgePlace | null): Buffer {
@@ -358,14 +386,4 @@ function encodeNumber(number: number): Buffer {
   const record = Buffer.allocUnsafeSlow(4)
   record.writeUInt32BE(number, 0)
   return record
-}
-
-/** lmdb gives the cause as a promise that rejects soon after, and must not stay unhandled. */
-async function causeOf(failure: unknown): Promise<unknown> {
-  const { commitError } = failure as { commitError?: Promise<never> }
-  if (commitError === undefined) return failure
-  return Promise.race([
-    commitError.catch((cause: unknown) => cause),
-    nextTurn(failure),
-  ])
 }

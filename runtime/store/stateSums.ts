@@ -88,9 +88,22 @@ export class StateSums {
     return digestText(this.sum.addTo(this.digest))
   }
 
+  /** As it is now; what is added to it later does not count here. */
+  copy(): StateSums {
+    const copy = new StateSums(this.state)
+    copy.records = this.records
+    copy.bytes = this.bytes
+    for (const [table, count] of this.byTable) copy.byTable.set(table, count)
+    copy.digest = this.sum.addTo(this.digest)
+    copy.keys = this.keys
+    copy.strays = this.strays
+    copy.openReports = this.openReports
+    copy.before = this.before && { ...this.before }
+    return copy
+  }
+
   /** What the records do not have in common with the state, or null. */
-  fault(): string | null {
-    const { state } = this
+  fault(state = this.state): string | null {
     const compared: readonly (readonly [string, number, number])[] = [
       ['nodes', this.count(Table.node), state.nodes],
       ['edges', this.count(Table.edgeBySource), state.edges],

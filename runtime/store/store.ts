@@ -20,7 +20,9 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { open as openLmdb, type RootDatabase } from 'lmdb'
-import type { RememberedRecord, SpaceStore, Store } from '../../actors/ports/store.js'
+import type { RememberedRecord, SpaceState, SpaceStore, Stage,
+  Store } from '../../actors/ports/store.js'
+import { findGarbage, Garbage } from './garbage.js'
 import { damageIn, fileFault, GraphFile, StoreDamagedError } from './graphFile.js'
 import { KeyReading } from './keyReading.js'
 import { Table, tableEnd, tableKey } from './keys.js'
@@ -28,12 +30,14 @@ import { bootId, distrust, placeOf, readMarker, STORE_VERSION, syncPath, writeMa
   writeMarkerSync } from './marker.js'
 import type { Marker } from './marker.js'
 import { NoRoomError, Room } from './diskRoom.js'
+import { headerOf } from './header.js'
+import { Remembered } from './remembered.js'
 import { LmdbSpace } from './spaceStore.js'
+import { LmdbStage } from './stage.js'
 import { Writeback } from './writeback.js'
 
 /** Address space reserved for the file, not memory: the file grows as it is written. */
 const MAP_BYTES = 2 ** 38
-const REMEMBERED_MAP_BYTES = 2 ** 30
 
 export class StoreVersionError extends Error {
   readonly code = 'STORE_VERSION'
@@ -48,6 +52,8 @@ export class StoreVersionError extends Error {
 export interface OpenedStore extends Store {
   /** Why the graphs were discarded at this opening (they start at (0, 0)), or null. */
   readonly discarded: string | null
+  /** Resolves when what replaced states and loads that were given up have left is removed. */
+  garbageRemoved(): Promise<void>
 }
 
 export interface StoreOptions {
@@ -78,10 +84,13 @@ export async function openStore(
   const { records, discarded } = await openGraph(directory, marker, boot)
   const room = Room.of(directory)
   const nonce = await markFile(directory, room, records, boot)
-  const remembered = await openRemembered(directory)
+  const remembered = await Remembered.open(directory, room)
   const { writeback, stop } = await watchWriteback(join(directory, 'graph', 'data.mdb'), damaged)
   const graph = new GraphFile(records, damaged, () => writeback.wrote())
+  const numbers = registryOf(graph)
   return new LmdbStore({
+    numbers,
+    garbage: await findGarbage(graph, new Set(numbers.values())),
     directory,
     room,
     boot,
@@ -89,7 +98,7 @@ export async function openStore(
     discarded,
     records,
     graph,
-    seen: remembered,
+    remembers: remembered,
     stopWriteback: stop,
   })
 }
@@ -219,25 +228,15 @@ async function markFile(
   return nonce
 }
 
-/** Small and rarely written, so synced; not discarded with the graphs, unless broken. */
-async function openRemembered(directory: string): Promise<RootDatabase<Buffer, string>> {
-  const path = join(directory, 'remembered')
-  const fault = await fileFault(join(path, 'data.mdb'))
-  if (fault !== null) await rm(path, { recursive: true, force: true })
-  return openLmdb<Buffer, string>({
-    path,
-    encoding: 'binary',
-    mapSize: REMEMBERED_MAP_BYTES,
-    noSync: false,
-    overlappingSync: false,
-    cache: false,
-    eventTurnBatching: false,
-    maxDbs: 1,
-  })
+function registryOf(graph: GraphFile): Map<string, number> {
+  const numbers = new Map<string, number>()
+  const start = tableKey(0, Table.registry)
+  const end = tableEnd(0, Table.registry)
+  for (const { key, value } of graph.range({ start, end })) {
+    numbers.set(key.toString('utf8', start.length), value.readUInt32BE(0))
+  }
+  return numbers
 }
-
-/** Keys among those of the remembered records; no space can be named so. */
-const condemnedPrefix = 'condemned/'
 
 interface StoreParts {
   readonly directory: string
@@ -247,14 +246,21 @@ interface StoreParts {
   readonly discarded: string | null
   readonly records: RootDatabase<Buffer, Buffer>
   readonly graph: GraphFile
-  readonly seen: RootDatabase<Buffer, string>
+  readonly remembers: Remembered
+  /** Of the spaces that the registry names, by uuid. */
+  readonly numbers: Map<string, number>
+  /** Numbers that have records, and are not registered. */
+  readonly garbage: readonly number[]
   readonly stopWriteback: () => Promise<void>
 }
 
 class LmdbStore implements OpenedStore {
   private readonly spaces = new Map<string, LmdbSpace>()
-  private readonly numbers = new Map<string, number>()
+  private readonly stages = new Map<string, LmdbStage>()
+  private readonly numbers: Map<string, number>
+  private readonly garbage: Garbage
   private readonly keyReading = new KeyReading()
+  /** No number is used twice in one life, nor one that has records. */
   private lastNumber = 0
   private closed: Promise<void> | undefined
 
@@ -262,20 +268,23 @@ class LmdbStore implements OpenedStore {
 
   constructor(private readonly parts: StoreParts) {
     this.discarded = parts.discarded
-    const start = tableKey(0, Table.registry)
-    const end = tableEnd(0, Table.registry)
-    for (const { key, value } of parts.graph.range({ start, end })) {
-      const number = value.readUInt32BE(0)
-      this.numbers.set(key.toString('utf8', start.length), number)
+    this.numbers = parts.numbers
+    for (const number of [...parts.numbers.values(), ...parts.garbage]) {
       this.lastNumber = Math.max(this.lastNumber, number)
     }
+    this.garbage = new Garbage(parts.graph, parts.room)
+    for (const number of parts.garbage) this.garbage.add(number)
   }
 
   space(uuid: string): SpaceStore {
+    return this.spaceOf(uuid)
+  }
+
+  private spaceOf(uuid: string): LmdbSpace {
     let space = this.spaces.get(uuid)
     if (space === undefined) {
       const known = this.numbers.get(uuid)
-      const number = known ?? (this.lastNumber += 1)
+      const number = known ?? this.newNumber()
       this.numbers.set(uuid, number)
       const { graph: records, room } = this.parts
       const { keyReading: reading } = this
@@ -292,36 +301,63 @@ class LmdbStore implements OpenedStore {
     return space
   }
 
+  stage(uuid: string, state: SpaceState): Stage {
+    this.stages.get(uuid)?.discard()
+    const { graph: records, room } = this.parts
+    const number = this.newNumber()
+    const ended = (): void => {
+      if (this.stages.get(uuid) === stage) this.stages.delete(uuid)
+    }
+    const stage = new LmdbStage({
+      records,
+      room,
+      uuid,
+      number,
+      state,
+      adopt: async (installs, sums) => {
+        const former = await this.spaceOf(uuid).switchTo(number, headerOf(state, installs), sums)
+        this.numbers.set(uuid, number)
+        if (former !== null) this.garbage.add(former)
+        ended()
+      },
+      onDiscarded: () => {
+        this.garbage.add(number)
+        ended()
+      },
+    })
+    this.stages.set(uuid, stage)
+    return stage
+  }
+
+  garbageRemoved(): Promise<void> {
+    return this.garbage.removed()
+  }
+
+  private newNumber(): number {
+    this.lastNumber += 1
+    return this.lastNumber
+  }
+
   get keyBytes(): number {
     let bytes = 0
     for (const space of this.spaces.values()) bytes += space.keyBytes
     return bytes
   }
 
-  /** Durable when it resolves. Rejects with NoRoomError. */
-  async remember(space: string, seen: RememberedRecord): Promise<void> {
-    await this.parts.room.assert(1)
-    await this.parts.seen.put(space, Buffer.from(JSON.stringify(seen)))
+  remember(space: string, seen: RememberedRecord): Promise<void> {
+    return this.parts.remembers.remember(space, seen)
   }
 
   remembered(): Map<string, RememberedRecord> {
-    const all = new Map<string, RememberedRecord>()
-    for (const { key, value } of this.parts.seen.getRange()) {
-      if (key.startsWith(condemnedPrefix)) continue
-      all.set(key, JSON.parse(value.toString('utf8')) as RememberedRecord)
-    }
-    return all
+    return this.parts.remembers.all()
   }
 
-  /** Durable when it resolves. Rejects with NoRoomError. */
-  async markDamaged(uuid: string, reason: string): Promise<void> {
-    if (this.markedDamaged(uuid) !== null) return
-    await this.parts.room.assert(1)
-    await this.parts.seen.put(condemnedPrefix + uuid, Buffer.from(reason))
+  markDamaged(uuid: string, reason: string): Promise<void> {
+    return this.parts.remembers.markDamaged(uuid, reason)
   }
 
   markedDamaged(uuid: string): string | null {
-    return this.parts.seen.get(condemnedPrefix + uuid)?.toString('utf8') ?? null
+    return this.parts.remembers.markedDamaged(uuid)
   }
 
   /** Waits for work under way, syncs, and marks the store as clean. */
@@ -331,12 +367,14 @@ class LmdbStore implements OpenedStore {
   }
 
   private async closeNow(): Promise<void> {
-    const { directory, boot, nonce, records, seen } = this.parts
+    const { directory, boot, nonce, records, remembers } = this.parts
+    await Promise.all([...this.stages.values()].map((stage) => stage.end()))
+    await this.garbage.close()
     await Promise.all([...this.spaces.values()].map((space) => space.idle()))
     await this.parts.stopWriteback()
     const marker = await readMarker(directory)
     await records.close()
-    await seen.close()
+    await remembers.close()
     // Known damage stays marked.
     if (marker?.damage !== undefined) return
     const file = join(directory, 'graph', 'data.mdb')

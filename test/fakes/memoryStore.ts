@@ -20,6 +20,7 @@ import { encodeItem, encodeReport } from '../../runtime/store/forkRecord.js'
 import { canonicalEdge, canonicalNode, digestText, encodeEdge, encodeNode,
   hashOf } from '../../runtime/store/record.js'
 import { Slab } from '../../runtime/store/slab.js'
+import { MemoryStage } from './memoryStage.js'
 import { edgeName, emptyContent, MemoryImage, type MemoryContent } from './memoryImage.js'
 
 const nothing: NodeState = { node: undefined, stored: undefined, activated: undefined }
@@ -35,7 +36,7 @@ export class MemorySpaceStore implements SpaceStore {
   private keyTime: KeyTime = { epoch: 0, timestamp: 0, now: 0 }
   private lastWriteId: string | null = null
   /** Asked for more often than it changes. */
-  private digestOf: { sequence: number; digest: string } | null = null
+  private digestOf: { sequence: number; installs: number; digest: string } | null = null
 
   get nodeCount(): number {
     return this.content.nodes.size
@@ -46,9 +47,10 @@ export class MemorySpaceStore implements SpaceStore {
   }
 
   get digest(): string {
-    if (this.digestOf?.sequence === this.applied.sequence) return this.digestOf.digest
+    const { applied: { sequence }, installs, digestOf } = this
+    if (digestOf?.sequence === sequence && digestOf.installs === installs) return digestOf.digest
     const digest = this.computed()
-    this.digestOf = { sequence: this.applied.sequence, digest }
+    this.digestOf = { sequence, installs, digest }
     return digest
   }
 
@@ -193,6 +195,19 @@ export class MemorySpaceStore implements SpaceStore {
     return new MemoryImage(state, content, () => life !== this.life)
   }
 
+  /** Replaces the whole state; the object stays. */
+  adopt(state: SpaceState, content: MemoryContent, installs: number): void {
+    const { position, keysFrom, timestamp, keysNow } = state
+    this.applied = position
+    this.ignoredCount = state.ignored
+    this.installs = installs
+    this.content = content
+    this.keysFrom = keysFrom
+    this.keyTime = { epoch: position.epoch, timestamp, now: keysNow }
+    const [lastKey, last] = [...content.keys].at(-1) ?? [null, undefined]
+    this.lastWriteId = last?.sequence === position.sequence ? lastKey : null
+  }
+
   /** Images of before are closed, as by a restart. */
   close(): void {
     this.life += 1
@@ -256,6 +271,7 @@ export class MemorySpaceStore implements SpaceStore {
 export class MemoryStore implements Store {
   readonly keyBytes = 0
   private readonly spaces = new Map<string, MemorySpaceStore>()
+  private readonly stages = new Map<string, MemoryStage>()
   private readonly seen = new Map<string, RememberedRecord>()
   private readonly reasons = new Map<string, string>()
 
@@ -266,6 +282,15 @@ export class MemoryStore implements Store {
       this.spaces.set(uuid, space)
     }
     return space
+  }
+
+  stage(uuid: string, state: SpaceState): MemoryStage {
+    this.stages.get(uuid)?.discard()
+    const stage = new MemoryStage(uuid, state, (content, installs) => {
+      this.space(uuid).adopt(state, content, installs)
+    })
+    this.stages.set(uuid, stage)
+    return stage
   }
 
   async remember(space: string, seen: RememberedRecord): Promise<void> {
@@ -287,11 +312,18 @@ export class MemoryStore implements Store {
   /** As after a crash of the machine: graphs were never synced, what is remembered was. */
   discardGraphs(): void {
     this.spaces.clear()
+    this.discardStages()
   }
 
   /** The applied state stays: opening again is using the same object. */
   async close(): Promise<void> {
     for (const space of this.spaces.values()) space.close()
+    this.discardStages()
+  }
+
+  private discardStages(): void {
+    for (const stage of this.stages.values()) stage.discard()
+    this.stages.clear()
   }
 }
 

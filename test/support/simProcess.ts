@@ -290,6 +290,20 @@ export function processStore(
       })
       return gated
     },
+    stage: (uuid, state) => {
+      const stage = store.stage(uuid, state)
+      const gated = Object.create(stage) as typeof stage
+      Object.defineProperties(gated, {
+        put: {
+          value: (records: Uint8Array) => call(caller, 'store', 'put', () => stage.put(records)),
+        },
+        adopt: {
+          value: (installs: number) => call(caller, 'store', 'adopt', () => stage.adopt(installs)),
+        },
+        discard: { value: () => stage.discard() },
+      })
+      return gated
+    },
     remember: (space, seen) => call(caller, 'store', 'remember', () => store.remember(space, seen)),
     remembered: () => store.remembered(),
     markDamaged: (uuid, reason) =>

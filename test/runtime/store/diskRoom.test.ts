@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { NoRoomError, Room } from '../../../runtime/store/diskRoom.js'
-import { StoreWriteError } from '../../../runtime/store/spaceStore.js'
+import { StoreWriteError } from '../../../runtime/store/storeWrite.js'
 import { openStore } from '../../../runtime/store/store.js'
 import { mountRefusal, mountSmallDisk, unmount } from '../../support/disk.js'
 
