@@ -13,7 +13,7 @@ import { imageTables, StateSums } from '../store/stateSums.js'
 import { chainStart, chained, digestOf } from './blockChain.js'
 import { BlockType, encodeBlockHeader, encodeFileHeader, encodeTrailer, type FileHeader,
   PAYLOAD_BYTES_MAX } from './format.js'
-import { encodeEnd, encodeFooter, encodeManifest, type SectionPlace,
+import { decodeManifest, encodeEnd, encodeFooter, encodeManifest, type SectionPlace,
   sectionsMax } from './payloads.js'
 
 export const SYNC_BYTES = 1024 * 1024
@@ -59,7 +59,11 @@ export class FileWriter {
     const { state } = image
     const { space, uuid } = notes
     this.chain = chainStart
-    await this.write(BlockType.manifest, [encodeManifest({ ...notes, state })])
+    const manifest = encodeManifest({ ...notes, state })
+    if (decodeManifest(manifest) === undefined) {
+      throw new Error(`bug: a manifest of '${space}' that nobody would read`)
+    }
+    await this.write(BlockType.manifest, [manifest])
     const sums = new StateSums(state)
     const fault = await this.records(image, sums, pace)
     assertCheckpointWhole(space, state.position, fault)

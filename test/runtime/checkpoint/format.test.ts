@@ -285,6 +285,18 @@ test('records that are not those of the state are never a checkpoint', async (co
   }
 })
 
+test('a manifest that nobody would read is not written', async ({ checkpoints, space }) => {
+  const { notes, image } = sourceOf(uuids[0], space)
+  const history = { root: { epoch: 9, sequence: 9 }, history: notes.history.history }
+  let message = ''
+  await checkpoints.write([{ notes: { ...notes, history }, image }], atOnce)
+    .catch((error: Error) => {
+      message = error.message
+    })
+  assert.match(message, /bug: a manifest/)
+  assert.is(checkpoints.list().length, 1)
+})
+
 test('a manifest without sense inside is refused', async ({ bytes, section }) => {
   const [manifest] = blocksOf(bytes)
   const payload = Buffer.from(encode({ space: 'demo' }))
