@@ -25,7 +25,7 @@ export interface SectionManifest extends SectionNotes {
 /** One section to be written. */
 export interface SectionSource {
   readonly notes: SectionNotes
-  /** Closed by the writer. */
+  /** Closed by the writer, whatever happens; of an array also those that it did not reach. */
   readonly image: SpaceImage
 }
 
@@ -47,9 +47,9 @@ export interface StoredSection {
 export interface StoredFile {
   readonly number: number
   readonly bytes: number
-  /** Null when the file cannot be used: its head or footer is not sound. */
+  /** None when the file cannot be used. */
   readonly sections: readonly StoredSection[]
-  /** Why it cannot be used, or null. */
+  /** Why it cannot be used (its head or footer is not sound, or not of this version), or null. */
   readonly fault: { readonly code: string; readonly reason: string } | null
 }
 

@@ -104,17 +104,14 @@ class CheckpointFiles implements Checkpoints {
     pace: Pace,
   ): Promise<readonly StoredSection[]> {
     const number = this.nextNumber()
-    const temporary = this.path(String(number).padStart(10, '0') + TEMPORARY)
-    const handle = await this.fileSystem.open(temporary, 'create')
     try {
-      await this.writeTo(handle, number, sources, pace)
-    } catch (error) {
-      await handle.close().catch(() => undefined)
-      await this.fileSystem.remove(temporary).catch(() => undefined)
-      throw error
+      await this.writeFile(number, sources, pace)
+    } finally {
+      // Those that were not reached. One that makes them one by one closes its own.
+      if (Array.isArray(sources)) {
+        for (const { image } of sources as readonly SectionSource[]) image.close()
+      }
     }
-    await handle.close()
-    await this.enter(temporary, number)
     try {
       return await this.readBack(number, pace)
     } catch (error) {
@@ -189,6 +186,24 @@ class CheckpointFiles implements Checkpoints {
     if (others.length === 0) return
     for (const number of others) await this.removeFile(number)
     await this.fileSystem.syncDirectory(this.directory)
+  }
+
+  private async writeFile(
+    number: number,
+    sources: Iterable<SectionSource> | AsyncIterable<SectionSource>,
+    pace: Pace,
+  ): Promise<void> {
+    const temporary = this.path(String(number).padStart(10, '0') + TEMPORARY)
+    const handle = await this.fileSystem.open(temporary, 'create')
+    try {
+      await this.writeTo(handle, number, sources, pace)
+      await handle.close()
+    } catch (error) {
+      await handle.close().catch(() => undefined)
+      await this.fileSystem.remove(temporary).catch(() => undefined)
+      throw error
+    }
+    await this.enter(temporary, number)
   }
 
   private async writeTo(

@@ -11,6 +11,7 @@ import { atOnce, directory, fileOf, fullSpace, imageOf, notesOf, openIn, sourceO
   uuids } from '../../support/checkpoints.js'
 import { FailingFileSystem } from '../../support/failingFileSystem.js'
 import { logOf, storeNode } from '../../support/forkEntries.js'
+import { slicesOf } from '../../support/images.js'
 
 interface Context {
   space: SpaceStore
@@ -172,6 +173,17 @@ test('a write that is ended by its pace, or by its image, leaves nothing', async
       assert.equal(checkpoints.list(), old)
       assert.is(names(disk).length, 2)
     }
+  }
+})
+
+test('images are closed, whatever fails first', async ({ disk, space }) => {
+  const checkpoints = await openIn(disk)
+  for (const operation of ['open', 'write', 'datasync'] as const) {
+    const images = [1, 2].map(() => imageOf(space.image(space.applied)!, slicesOf(space)))
+    disk.failNext(operation)
+    const sources = images.map((image) => ({ notes: notesOf(uuids[1], space), image }))
+    assert.is((await failure(checkpoints.write(sources, atOnce))).code, 'EIO')
+    assert.equal(images.map(({ isClosed }) => isClosed), [true, true], operation)
   }
 })
 
