@@ -35,6 +35,8 @@ export interface JournalLog extends EpochHistory {
 
 export interface RecoveryReport {
   readonly segments: number
+  /** Number of segments that were read; of the others the index was enough. */
+  readonly segmentsRead: number
   readonly bytes: number
   readonly records: number
   readonly ms: number
@@ -66,7 +68,7 @@ export interface Journal {
    * Empty when `from` is beyond the end. Reads everything written, durable or not.
    */
   read(uuid: string, from: number, maxBytes: number): Promise<Frame[]>
-  /** `indexBytes`: memory of the index of its frames. */
+  /** `indexBytes`: memory of the places of its frames, and of pages of index files. */
   stats(): { segments: number; bytes: number; flush: number; indexBytes: number }
   close(): Promise<void>
 }

@@ -25,6 +25,8 @@ export interface DataDirectoryOptions {
   readonly reserveBytes?: number
   /** Monotonic clock, to measure recovery. Default: that of the process. */
   readonly nowMs?: () => number
+  /** Lets the event loop have its turn, in long work. Default: setImmediate. */
+  readonly pause?: () => Promise<void>
   /** See ownDirectory. */
   readonly own: () => Promise<DirectoryOwner>
   readonly openStore: (directory: string) => Promise<Store>
@@ -103,7 +105,7 @@ export class DataDirectory implements NodeDirectory {
   }
 
   async recover(): Promise<Recovered> {
-    const { directory, fileSystem, random, logger, segmentBytes, nowMs } = this.options
+    const { directory, fileSystem, random, logger, segmentBytes, nowMs, pause } = this.options
     await this.options.beforeRecovery?.()
     await this.expectJournal()
     const journal = await this.withReserve(() =>
@@ -114,6 +116,7 @@ export class DataDirectory implements NodeDirectory {
         logger,
         ...(segmentBytes !== undefined && { segmentBytes }),
         ...(nowMs && { nowMs }),
+        ...(pause && { pause }),
       })
     )
     await this.adopt(journal)

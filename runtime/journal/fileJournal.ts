@@ -1,31 +1,18 @@
 /** The open journal: flushes, segments, and reading back. */
-import { crc32c } from '@node-rs/crc32'
 import { FileSystemError, type FileHandle, type FileSystem } from '../../actors/ports/fileSystem.js'
 import { type Frame } from '../../actors/ports/frames.js'
 import { JournalFullError, SyncFailedError, type Journal, type JournalLog, type JournalRecord,
   type RecoveryReport } from '../../actors/ports/journal.js'
-import { peekFrame } from '../codec/frameLayout.js'
-import type { Place } from './index.js'
-import type { Logs } from './logs.js'
-import { encodeFlush, flushScratch, partOf, readRecordHeader, recordBytes, RECORD_HEADER_BYTES,
-  type RecordPart } from './record.js'
-import { createSegment, SegmentNotCreatedError, SegmentReaders, SEGMENT_HEAD_BYTES,
+import type { Logger } from '../../actors/ports/system.js'
+import { FrameReader } from './frameReader.js'
+import { IndexWriter } from './indexWriter.js'
+import { withinFrame, type Logs } from './logs.js'
+import { encodeFlush, flushScratch, partOf, recordBytes, type RecordPart } from './record.js'
+import { createSegment, SegmentNotCreatedError, SEGMENT_HEAD_BYTES,
   type NewSegment } from './segment.js'
 
 /** Number of flushes between two checks of the segment's length. */
 const LOOK_FLUSHES = 64
-
-/** Frames that lie closer than this are read together. */
-const READ_GAP_BYTES = 4096
-
-/** Data that was once written cannot be read back: bits have changed at rest. */
-export class JournalDamagedError extends Error {
-  readonly code = 'JOURNAL_DAMAGED'
-  constructor(message: string) {
-    super(message)
-    this.name = 'JournalDamagedError'
-  }
-}
 
 /** Result of opening: all of it is durable. */
 export interface OpenedJournal {
@@ -33,23 +20,31 @@ export interface OpenedJournal {
   readonly logs: Logs
   readonly recovery: RecoveryReport
   readonly current: NewSegment
-  readonly segments: number
-  /** Size of all segments but the current one. */
-  readonly closedBytes: number
+  /** All segments but the current one. */
+  readonly closed: readonly { readonly segment: number; readonly end: number }[]
   readonly flush: number
+}
+
+export interface FileJournalOptions {
+  readonly fileSystem: FileSystem
+  readonly directory: string
+  readonly segmentBytes: number
+  readonly logger: Logger
+  readonly pause: () => Promise<void>
 }
 
 export class FileJournal implements Journal {
   readonly id: string
   readonly recovery: RecoveryReport
   readonly #logs: Logs
-  readonly #readers: SegmentReaders
+  readonly #reader: FrameReader
+  readonly #indexes: IndexWriter
+  /** Lengths of the segments but the current one. */
+  readonly #closedEnds: Map<number, number>
   #scratch: Buffer | null = null
   #handle: FileHandle
   #segment: number
   #end: number
-  #segments: number
-  #closedBytes: number
   #flush: number
   #syncedFlush: number
   /** Bytes of a failed flush may follow `#end`. */
@@ -57,23 +52,33 @@ export class FileJournal implements Journal {
   #failure: SyncFailedError | null = null
   #closed = false
 
-  constructor(
-    private readonly fileSystem: FileSystem,
-    private readonly directory: string,
-    private readonly segmentBytes: number,
-    opened: OpenedJournal,
-  ) {
+  constructor(private readonly options: FileJournalOptions, opened: OpenedJournal) {
+    const { logs } = opened
     this.id = opened.id
     this.recovery = opened.recovery
-    this.#logs = opened.logs
-    this.#readers = new SegmentReaders(fileSystem, directory)
+    this.#logs = logs
     this.#handle = opened.current.handle
     this.#segment = opened.current.segment
     this.#end = opened.current.end
-    this.#segments = opened.segments
-    this.#closedBytes = opened.closedBytes
+    this.#closedEnds = new Map(opened.closed.map(({ segment, end }) => [segment, end]))
     this.#flush = opened.flush
     this.#syncedFlush = opened.flush
+    this.#reader = new FrameReader({
+      ...options,
+      journal: opened.id,
+      logs,
+      endOf: (segment) => this.#closedEnds.get(segment),
+      onUnusable: (ledger) => this.#indexes.add(ledger),
+    })
+    this.#indexes = new IndexWriter({
+      ...options,
+      journal: opened.id,
+      onWritten: (ledger, places) => {
+        this.#reader.forgetIndex(ledger.segment)
+        logs.moveToDisk(ledger, places)
+      },
+    })
+    for (const ledger of logs.closedLedgers()) this.#indexes.add(ledger)
   }
 
   logs(): readonly JournalLog[] {
@@ -88,10 +93,11 @@ export class FileJournal implements Journal {
     return this.#alone(async () => {
       if (records.length === 0) return
       this.#logs.check(records)
+      await this.#checkTruncations(records)
       const parts = records.map(partOf)
       let bytes = 0
       for (const part of parts) bytes += recordBytes(part)
-      if (this.#end + bytes > this.segmentBytes && this.#end > SEGMENT_HEAD_BYTES) {
+      if (this.#end + bytes > this.options.segmentBytes && this.#end > SEGMENT_HEAD_BYTES) {
         await this.#roll()
       }
       if (this.#flush % LOOK_FLUSHES === 0) await this.#checkLength()
@@ -107,39 +113,42 @@ export class FileJournal implements Journal {
 
   async read(uuid: string, from: number, maxBytes: number): Promise<Frame[]> {
     this.#assertUsable()
-    const log = this.#logs.get(uuid)
-    if (!log || from > log.end.sequence) return []
-    const places: Place[] = []
-    let bytes = 0
-    for (let i = Math.max(0, log.index.find(from)); i < log.index.length; i++) {
-      const place = log.index.at(i)
-      if (places.length > 0 && bytes + place.bytes > maxBytes) break
-      places.push(place)
-      bytes += place.bytes
-    }
-    const frames: Frame[] = []
-    for (let i = 0; i < places.length;) {
-      const run = runFrom(places, i)
-      frames.push(...await this.#readRun(uuid, run))
-      i += run.length
-    }
-    return frames
+    return await this.#reader.read(uuid, from, maxBytes)
   }
 
   stats(): { segments: number; bytes: number; flush: number; indexBytes: number } {
     return {
-      segments: this.#segments,
-      bytes: this.#closedBytes + this.#end,
+      segments: this.#closedEnds.size + 1,
+      bytes: [...this.#closedEnds.values()].reduce((sum, end) => sum + end, this.#end),
       flush: this.#flush,
-      indexBytes: this.#logs.indexBytes,
+      indexBytes: this.#logs.indexBytes + this.#reader.memoryBytes,
     }
   }
 
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    this.#readers.close()
+    await this.#indexes.close()
+    this.#reader.close()
     await this.#handle.close()
+  }
+
+  /** Resolves when no index of a closed segment is being written. */
+  async indexed(): Promise<void> {
+    await this.#indexes.idle()
+  }
+
+  /** Where the frames of a closed segment begin is known from its index only. */
+  async #checkTruncations(records: readonly JournalRecord[]): Promise<void> {
+    for (const record of records) {
+      if (record.type !== 'truncate') continue
+      const { uuid, to } = record
+      const log = this.#logs.get(uuid)
+      if (!log || to.sequence >= log.end.sequence) continue
+      if (this.#logs.begins(log, to.sequence + 1) !== null) continue
+      if (await this.#reader.begins(uuid, to.sequence + 1)) continue
+      throw new RangeError(`bug: space ${uuid}: ${withinFrame(to)}`)
+    }
   }
 
   async #append(parts: readonly RecordPart[]): Promise<void> {
@@ -209,7 +218,8 @@ export class FileJournal implements Journal {
     }
     let next: NewSegment
     try {
-      next = await createSegment(this.fileSystem, this.directory, place, this.#end, [])
+      const { fileSystem, directory } = this.options
+      next = await createSegment(fileSystem, directory, place, this.#end, [])
     } catch (error) {
       if (!(error instanceof SegmentNotCreatedError)) {
         throw this.#fail('cannot make a new segment durable', error)
@@ -217,54 +227,31 @@ export class FileJournal implements Journal {
       throw new JournalFullError(error.message, error)
     }
     const old = this.#handle
-    this.#closedBytes += this.#end
+    const ledger = this.#logs.current
+    ledger.end = this.#end
+    ledger.highestFlush = this.#flush
+    this.#closedEnds.set(this.#segment, this.#end)
     this.#handle = next.handle
     this.#segment = next.segment
     this.#end = next.end
-    this.#segments += 1
     this.#flush = place.flush
     this.#syncedFlush = place.flush
+    this.#logs.begin(next.segment).records = 1
+    this.#indexes.add(ledger)
     await old.close().catch(() => undefined)
   }
 
   #apply(records: readonly JournalRecord[], parts: readonly RecordPart[], start: number): void {
     let offset = start
+    this.#logs.current.records += records.length
     for (let i = 0; i < records.length; i++) {
       const record = records[i]!
-      if (record.type === 'frame') this.#logs.append(record.frame, this.#segment, offset)
+      if (record.type === 'frame') this.#logs.append(record.frame, offset)
       else if (record.type === 'truncate') this.#logs.truncate(record.uuid, record.to)
       else if (record.type === 'spaceDropped') this.#logs.drop(record.uuid)
       else for (const floor of record.floors ?? []) this.#logs.noteFloor(floor)
       offset += recordBytes(parts[i]!)
     }
-  }
-
-  async #readRun(uuid: string, run: readonly Place[]): Promise<Frame[]> {
-    const { segment, offset } = run[0]!
-    const last = run.at(-1)!
-    const bytes = Buffer.allocUnsafe(last.offset + RECORD_HEADER_BYTES + last.bytes - offset)
-    const got = await this.#readers.use(segment, (handle) => handle.read(bytes, offset))
-    return run.map((place) => {
-      const frame = this.#check(uuid, place, bytes.subarray(0, got), place.offset - offset)
-      if (typeof frame !== 'string') return frame
-      const reason = `segment ${segment}, offset ${place.offset}: ${frame}`
-      this.#logs.damageAtRest(uuid, reason)
-      throw new JournalDamagedError(`the log of space ${uuid} is damaged: ${reason}`)
-    })
-  }
-
-  #check(uuid: string, place: Place, bytes: Buffer, at: number): Frame | string {
-    const header = readRecordHeader(bytes, at, this.id, place.segment, place.offset)
-    if (typeof header === 'string') return header
-    const start = at + RECORD_HEADER_BYTES
-    if (header.payloadBytes !== place.bytes || start + place.bytes > bytes.length) {
-      return 'the record is cut off'
-    }
-    const payload = bytes.subarray(start, start + place.bytes)
-    if (crc32c(payload) !== header.payloadCrc) return 'bad checksum of the payload'
-    const frame = peekFrame(payload)
-    if (typeof frame === 'string') return frame
-    return frame.uuid === uuid && frame.first === place.first ? frame : 'another frame'
   }
 
   async #alone(run: () => Promise<void>): Promise<void> {
@@ -287,17 +274,4 @@ export class FileJournal implements Journal {
     this.#failure = new SyncFailedError(`${what}: ${(cause as Error).message}`, cause)
     return this.#failure
   }
-}
-
-/** Consecutive places from `i` on, close together in one segment. */
-function runFrom(places: readonly Place[], i: number): Place[] {
-  const run = [places[i]!]
-  for (let j = i + 1; j < places.length; j++) {
-    const before = run.at(-1)!
-    const place = places[j]!
-    const gap = place.offset - (before.offset + RECORD_HEADER_BYTES + before.bytes)
-    if (place.segment !== before.segment || gap < 0 || gap > READ_GAP_BYTES) break
-    run.push(place)
-  }
-  return run
 }

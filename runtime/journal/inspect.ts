@@ -9,10 +9,10 @@ import { peekFrame } from '../codec/frameLayout.js'
 import { frameEntries, parseFrame } from '../codec/frames.js'
 import { NodeFileSystem } from '../system/fileSystem.js'
 import { readTruncation } from './record.js'
-import { readSegment, scanJournal, surveySegments, type Damage, type SegmentExtent,
-  type Torn } from './recovery.js'
+import { readSegment, scanJournal, surveySegments } from './recovery.js'
 import { scanSegment, type ScanItem } from './scan.js'
 import { listSegments } from './segment.js'
+import { takeRecord, type Damage, type SegmentExtent, type Torn } from './walk.js'
 
 export interface VerifyReport {
   /** Directory of the segments. */
@@ -66,6 +66,12 @@ export async function verifyJournal(
     })
   })
   if (!scan) throw new NoJournalError(directory)
+  for (const record of scan.tail) {
+    const reason = takeRecord(scan.logs, record)
+    if (!reason) continue
+    scan.logs.damage(record.space, reason)
+    frames.push({ uuid: record.space, reason })
+  }
   warnings.push(...scan.harmless)
   for (const { segment, end, size } of scan.segments) {
     if (size > end) warnings.push(`segment ${segment}: ${size - end} bytes at its end are void`)

@@ -1,16 +1,17 @@
 /** Opens the node's write-ahead log: recovery, and the writes that it needs. */
 import { dirname, join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
-import type { Frame } from '../../actors/ports/frames.js'
-import type { Journal, RecoveryReport } from '../../actors/ports/journal.js'
+import type { RecoveryReport } from '../../actors/ports/journal.js'
 import type { Logger, Random } from '../../actors/ports/system.js'
-import { peekFrame } from '../codec/frameLayout.js'
 import { FileJournal, type OpenedJournal } from './fileJournal.js'
+import { indexName } from './indexFile.js'
 import { Logs } from './logs.js'
 import { recordBytes } from './record.js'
-import { scanJournal, type JournalScan } from './recovery.js'
-import { createSegment, removeTemporary, segmentName, SEGMENT_HEAD_BYTES,
+import { scanJournal } from './recovery.js'
+import { createSegment, listIndexes, removeTemporary, segmentName, SEGMENT_HEAD_BYTES,
   type NewSegment } from './segment.js'
+import { takeRecord, type Damage, type JournalScan } from './walk.js'
 
 export interface JournalOptions {
   /** Directory of the segments; created if it does not exist. One process only: see owner.ts. */
@@ -25,6 +26,8 @@ export interface JournalOptions {
   readonly segmentBytes?: number
   /** Monotonic clock, to measure recovery. Default: that of the process. */
   readonly nowMs?: () => number
+  /** Lets the event loop have its turn, in long work. Default: setImmediate. */
+  readonly pause?: () => Promise<void>
 }
 
 export const SEGMENT_BYTES = 64 * 1024 * 1024
@@ -35,7 +38,7 @@ const SEGMENT_BYTES_MAX = 1024 * 1024 * 1024
  * resolves. Throws JournalVersionError, JournalUnreadableError, FileSystemError, and
  * SegmentNotCreatedError when the disk is too full to restate the last flush.
  */
-export async function openJournal(options: JournalOptions): Promise<Journal> {
+export async function openJournal(options: JournalOptions): Promise<FileJournal> {
   const { directory, fileSystem, logger, segmentBytes = SEGMENT_BYTES } = options
   if (!(segmentBytes > SEGMENT_HEAD_BYTES && segmentBytes <= SEGMENT_BYTES_MAX)) {
     throw new RangeError(`segmentBytes ${segmentBytes}: must be at most ${SEGMENT_BYTES_MAX}`)
@@ -50,7 +53,13 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   const opened = scan
     ? await resume(options, scan, elapsedMs)
     : await begin(options, elapsedMs)
-  return new FileJournal(fileSystem, directory, segmentBytes, opened)
+  return new FileJournal({
+    fileSystem,
+    directory,
+    segmentBytes,
+    logger,
+    pause: options.pause ?? (() => nextTurn()),
+  }, opened)
 }
 
 async function begin(options: JournalOptions, elapsedMs: () => number): Promise<OpenedJournal> {
@@ -59,13 +68,16 @@ async function begin(options: JournalOptions, elapsedMs: () => number): Promise<
   const current = await createSegment(options.fileSystem, options.directory, place, 0, [])
   const recovery: RecoveryReport = {
     segments: 0,
+    segmentsRead: 0,
     bytes: 0,
     records: 0,
     ms: elapsedMs(),
     torn: null,
     damaged: [],
   }
-  return { id, logs: new Logs(), recovery, current, segments: 1, closedBytes: 0, flush: 1 }
+  const logs = new Logs()
+  logs.begin(current.segment).records = 1
+  return { id, logs, recovery, current, closed: [], flush: 1 }
 }
 
 async function resume(
@@ -79,11 +91,12 @@ async function resume(
   }
   if (scan.torn) logger.warn(scan.torn, 'the journal ends in a torn write, which is cut off')
   const last = scan.segments.at(-1)!
+  const damaged = [...scan.damaged]
   let current: NewSegment
   let flush = scan.highestFlush
   if (scan.torn || scan.lastSegmentBroken || last.size !== scan.durableEnd) {
     flush += 1
-    current = await restate(options, scan, flush)
+    current = await restate(options, scan, flush, damaged)
   } else {
     // All of it is durable: the segment goes on. Its name may not be, after a kill during a start.
     await fileSystem.syncDirectory(directory)
@@ -94,23 +107,36 @@ async function resume(
   const closed = scan.segments
     .map((extent) => (extent === last ? { ...extent, end: scan.durableEnd } : extent))
     .filter((extent) => extent.segment !== current.segment)
+  await removeStrayIndexes(options, scan)
   const recovery: RecoveryReport = {
     segments: scan.segments.length,
+    segmentsRead: scan.segmentsRead,
     bytes: scan.bytes,
     records: scan.records,
     ms: elapsedMs(),
     torn: scan.torn,
-    damaged: scan.damaged,
+    damaged,
   }
-  logger.info({ ...recovery, damaged: scan.damaged.length }, 'the journal is recovered')
+  logger.info({ ...recovery, damaged: damaged.length }, 'the journal is recovered')
   return {
     id: scan.id,
     logs: scan.logs,
     recovery,
     current,
     flush,
-    segments: closed.length + 1,
-    closedBytes: closed.reduce((sum, { end }) => sum + end, 0),
+    closed,
+  }
+}
+
+/** Indexes that no closed segment has: the numbers of lost segments may be used again. */
+async function removeStrayIndexes(options: JournalOptions, scan: JournalScan): Promise<void> {
+  const { fileSystem, directory, logger } = options
+  const closed = new Set(scan.segments.slice(0, -1).map(({ segment }) => segment))
+  for (const segment of await listIndexes(fileSystem, directory)) {
+    if (closed.has(segment)) continue
+    await fileSystem.remove(join(directory, indexName(segment))).catch((error: unknown) => {
+      logger.warn({ segment, error: String(error) }, 'the index of a segment that is gone remains')
+    })
   }
 }
 
@@ -123,6 +149,7 @@ async function restate(
   options: JournalOptions,
   scan: JournalScan,
   flush: number,
+  damaged: Damage[],
 ): Promise<NewSegment> {
   const { fileSystem, directory, logger } = options
   const last = scan.segments.at(-1)!
@@ -134,12 +161,16 @@ async function restate(
     syncedFlush: flush - 1,
   }
   const current = await createSegment(fileSystem, directory, place, scan.durableEnd, tail)
+  const { segment } = current
+  const ledger = scan.logs.begin(segment)
+  ledger.records = 1
   let offset = SEGMENT_HEAD_BYTES
   for (const record of tail) {
-    if (record.type === 'entries' || record.type === 'epochStart') {
-      const frame = peekFrame(record.payload) as Frame
-      const to = { segment: current.segment, offset }
-      scan.logs.get(frame.uuid)?.index.move(frame.first, record, to)
+    const reason = takeRecord(scan.logs, { ...record, segment, offset, flush })
+    if (reason) {
+      logger.error({ uuid: record.space, reason }, 'the journal is damaged')
+      scan.logs.damage(record.space, reason)
+      damaged.push({ uuid: record.space, reason })
     }
     offset += recordBytes(record)
   }

@@ -1,94 +1,81 @@
 /** The journal's knowledge of its spaces' logs: built by recovery, updated by every write. */
 import type { Frame } from '../../actors/ports/frames.js'
 import type { CommitFloor, JournalLog, JournalRecord } from '../../actors/ports/journal.js'
-import { GrowingHistory } from '../../machines/log/growingHistory.js'
-import { comparePositions, emptyHistory, endOf, epochAt, hasEntry, origin,
-  showPosition } from '../../machines/log/positions.js'
-import type { EpochSpan, Position } from '../../machines/base/ids.js'
-import { PlaceIndex } from './index.js'
+import { comparePositions, emptyHistory, origin, showPosition } from '../../machines/log/positions.js'
+import type { Position } from '../../machines/base/ids.js'
+import type { IndexedSpace, IndexTable } from './indexFile.js'
+import { SegmentLedger, timeOf } from './ledger.js'
+import { LogState } from './logState.js'
+import { Parts, type DiskPart } from './parts.js'
+import type { Places } from './places.js'
 
 /** A damaged log keeps its prefix before the damage, and takes nothing more until it is dropped. */
-export class SpaceLog implements JournalLog {
-  end: Position = origin
-  floor = 0
-  damage: string | null = null
+export class SpaceLog {
+  state = new LogState()
   /** Found by a read: earlier frames are lost, but the end is known, and appends still fit. */
   damageAtRest: string | null = null
-  readonly index = new PlaceIndex()
-
-  private readonly epochs = new GrowingHistory()
+  readonly parts = new Parts()
 
   constructor(readonly uuid: string) {}
 
-  get root(): Position {
-    return this.epochs.root
+  get end(): Position {
+    return this.state.end
   }
 
-  get history(): readonly EpochSpan[] {
-    return this.epochs.history
-  }
-
-  /** Null when the frame continues the log at `end`. */
-  refuseFrame(frame: Frame, end: Position = this.end): string | null {
-    if (frame.first !== end.sequence + 1 || frame.previousEpoch !== end.epoch) {
-      return `a frame that continues (${frame.previousEpoch}, ${frame.first - 1}), where the log `
-        + `ends at ${showPosition(end)}`
-    }
-    return frame.epoch < end.epoch ? 'a frame of a lower epoch' : null
-  }
-
-  /** Whether these entries are here already: equal (epoch, sequence), equal entry (I3). */
-  restates(frame: Frame): boolean {
-    return frame.last <= this.end.sequence && this.index.begins(frame.first)
-      && epochAt(this.history, frame.first) === frame.epoch
-      && epochAt(this.history, frame.last) === frame.epoch
-  }
-
-  append(frame: Frame, segment: number, offset: number): void {
-    this.index.push(frame.first, segment, offset, frame.bytes.length)
-    this.epochs.extend(frame.epoch, frame.last)
-    this.end = { epoch: frame.epoch, sequence: frame.last }
-  }
-
-  /**
-   * Null if the log can be truncated to there: a position that it holds, between two frames. Frames
-   * are the same bytes on every member, so a common point is always between frames.
-   */
-  refuseTruncation(to: Position): string | null {
-    if (to.sequence < this.root.sequence || !hasEntry(this, to)) {
-      return `cannot truncate to ${showPosition(to)}: the log that ends at `
-        + `${showPosition(this.end)} does not hold it`
-    }
-    if (to.sequence === this.end.sequence || this.index.begins(to.sequence + 1)) return null
-    return `cannot truncate to ${showPosition(to)}: it is within a frame`
-  }
-
-  truncate(to: Position): void {
-    this.index.truncate(to.sequence)
-    this.epochs.truncate(to.sequence)
-    this.end = endOf(this.history)
-    // The floor is only lowered below an epoch that an operator forced.
-    this.floor = Math.min(this.floor, to.sequence)
+  /** The last sequence of a part. */
+  lastOf(part: number): number {
+    return part + 1 < this.parts.length ? this.parts.firstOf(part + 1) - 1 : this.end.sequence
   }
 
   view(): JournalLog {
-    const damage = this.damage ?? this.damageAtRest
-    const { uuid, root, history, end, floor } = this
-    return { uuid, root, history, end, floor, damage }
+    const { root, history, end, floor } = this.state
+    const damage = this.state.damage ?? this.damageAtRest
+    return { uuid: this.uuid, root, history, end, floor, damage }
   }
+}
+
+/** What an index does to a log. */
+interface Replay {
+  readonly space: IndexedSpace
+  /** Null: there is no log, or no more. */
+  readonly state: LogState | null
+  /** Earlier frames stay up to there. */
+  readonly keeps: number
+  readonly isDropped: boolean
 }
 
 export class Logs {
   readonly #logs = new Map<string, SpaceLog>()
+  /** Segments whose places are in memory. */
+  readonly #ledgers = new Map<number, SegmentLedger>()
+  /** The segment that the next records are in. */
+  #current = new SegmentLedger(0)
   /** Records of unknown spaces are broken: a space that is not known here may have lost its log. */
   #lost: string | null = null
   readonly #dropped = new Set<string>()
 
+  get current(): SegmentLedger {
+    return this.#current
+  }
+
   /** Memory of the places of all frames. */
   get indexBytes(): number {
     let bytes = 0
-    for (const { index } of this.#logs.values()) bytes += index.memoryBytes
+    for (const { parts } of this.#logs.values()) bytes += parts.memoryBytes
+    for (const ledger of this.#ledgers.values()) bytes += ledger.memoryBytes
     return bytes
+  }
+
+  /** The next records are in that segment. */
+  begin(segment: number): SegmentLedger {
+    this.#current = new SegmentLedger(segment)
+    this.#ledgers.set(segment, this.#current)
+    return this.#current
+  }
+
+  /** Closed segments whose places are in memory, oldest first. */
+  closedLedgers(): SegmentLedger[] {
+    return [...this.#ledgers.values()].filter((ledger) => ledger !== this.#current)
   }
 
   all(): readonly JournalLog[] {
@@ -97,6 +84,38 @@ export class Logs {
 
   get(uuid: string): SpaceLog | undefined {
     return this.#logs.get(uuid)
+  }
+
+  /** The places of a part that is in memory. */
+  placesOf(log: SpaceLog, part: number): Places {
+    return this.#ledgers.get(log.parts.segmentOf(part))!.of(log.uuid).places
+  }
+
+  /** The places of that segment are in an index file: they leave the memory. */
+  moveToDisk(ledger: SegmentLedger, places: ReadonlyMap<string, DiskPart>): void {
+    if (this.#ledgers.get(ledger.segment) !== ledger) return
+    for (const [uuid, disk] of places) this.#settle(uuid, ledger.segment, disk)
+    this.#ledgers.delete(ledger.segment)
+  }
+
+  /** The places of that segment are in memory: its index file cannot be used. */
+  moveToMemory(ledger: SegmentLedger): void {
+    this.#ledgers.set(ledger.segment, ledger)
+    for (const { uuid, parts } of this.#logs.values()) {
+      const part = parts.in(ledger.segment)
+      const count = part < 0 ? undefined : parts.diskOf(part)?.count
+      if (count === undefined) continue
+      parts.settle(part, null)
+      if (ledger.of(uuid).places.length !== count) {
+        this.damageAtRest(uuid, `segment ${ledger.segment} has other frames than its index had`)
+      }
+    }
+  }
+
+  #settle(uuid: string, segment: number, disk: DiskPart): void {
+    const parts = this.#logs.get(uuid)?.parts
+    const part = parts?.in(segment) ?? -1
+    if (part >= 0) parts!.settle(part, disk)
   }
 
   /**
@@ -110,8 +129,11 @@ export class Logs {
     return { uuid, ...emptyHistory, end: origin, floor: 0, damage: this.#lost }
   }
 
-  damage(uuid: string, reason: string): void {
-    this.#open(uuid).damage ??= reason
+  /** Null: any log, since it is not known which. */
+  damage(uuid: string | null, reason: string): void {
+    this.#current.isWhole = false
+    if (uuid !== null) this.#open(uuid).state.damage ??= reason
+    else this.#damageAll(reason)
   }
 
   /** Writes go on until the owner reacts: one space must not fail a flush of all spaces. */
@@ -120,63 +142,129 @@ export class Logs {
     if (log) log.damageAtRest ??= reason
   }
 
-  damageAll(reason: string): void {
+  #damageAll(reason: string): void {
     this.#lost ??= reason
     this.#dropped.clear()
-    for (const log of this.#logs.values()) log.damage ??= reason
+    for (const log of this.#logs.values()) log.state.damage ??= reason
   }
 
-  append(frame: Frame, segment: number, offset: number): void {
-    this.#open(frame.uuid).append(frame, segment, offset)
+  append(frame: Frame, offset: number): void {
+    const { uuid } = frame
+    const log = this.#open(uuid)
+    const { segment } = this.#current
+    const { parts } = log
+    if (parts.length > 0 && parts.segmentOf(parts.length - 1) === segment) {
+      parts.touch(timeOf(frame))
+    } else parts.push(frame.first, segment, timeOf(frame))
+    log.state.append(frame)
+    this.#current.of(uuid).frame(frame, offset)
   }
 
   /**
    * For recovery: takes the contents of the disk, and marks the log as damaged if they make no
    * sense. A log that begins at 1 is whole, whatever was lost before.
    */
-  recoverFrame(frame: Frame, segment: number, offset: number): void {
+  recoverFrame(frame: Frame, offset: number): void {
     const known = this.#logs.get(frame.uuid)
     if (!known && this.#lost !== null && frame.first > 1) {
       this.damage(frame.uuid, this.#lost)
       return
     }
     const log = this.#open(frame.uuid)
-    if (log.damage !== null || log.restates(frame)) return
-    const reason = log.refuseFrame(frame)
-    if (reason) log.damage = `segment ${segment}, offset ${offset}: ${reason}`
-    else log.append(frame, segment, offset)
+    if (log.state.damage !== null || this.#restates(log, frame)) {
+      this.#current.isWhole = false
+      return
+    }
+    const reason = log.state.refuseFrame(frame)
+    if (reason)
+      this.damage(frame.uuid, `segment ${this.#current.segment}, offset ${offset}: ${reason}`)
+    else this.append(frame, offset)
+  }
+
+  /** Whether these entries are here already: equal (epoch, sequence), equal entry (I3). */
+  #restates(log: SpaceLog, frame: Frame): boolean {
+    return log.state.holds(frame) && this.begins(log, frame.first) === true
+  }
+
+  /** Whether a frame begins at `sequence`; null: its place is in an index file. */
+  begins(log: SpaceLog, sequence: number): boolean | null {
+    const part = log.parts.find(sequence)
+    if (part < 0) return false
+    if (log.parts.diskOf(part)) return null
+    const places = this.placesOf(log, part)
+    const i = places.find(sequence)
+    return i >= 0 && places.at(i).first === sequence
   }
 
   /** Entries up to a floor were durable here when the floor was written. */
-  recoverFloor({ uuid, sequence }: CommitFloor, place: string): void {
+  recoverFloor(floor: CommitFloor, place: string): void {
+    const { uuid, sequence } = floor
     const log = this.#logs.get(uuid)
-    if (!log || log.damage !== null) return
-    log.floor = sequence
+    if (!log || log.state.damage !== null) return
+    this.noteFloor(floor)
     if (sequence <= log.end.sequence) return
-    log.damage = `${place}: entries up to ${sequence} were here, the log ends at `
-      + showPosition(log.end)
+    this.damage(uuid, `${place}: entries up to ${sequence} were here, the log ends at `
+      + showPosition(log.end))
   }
 
   noteFloor({ uuid, sequence }: CommitFloor): void {
     const log = this.#logs.get(uuid)
-    if (log) log.floor = sequence
+    if (!log) return
+    log.state.raiseFloor(sequence)
+    this.#current.of(uuid).floor(sequence)
   }
 
   recoverTruncation(uuid: string, to: Position, place: string): void {
     const log = this.#open(uuid)
-    if (log.damage !== null) return
-    const reason = log.refuseTruncation(to)
-    if (reason) log.damage = `${place}: ${reason}`
-    else log.truncate(to)
+    if (log.state.damage !== null) {
+      this.#current.isWhole = false
+      return
+    }
+    const reason = this.#refuseTruncation(log, to)
+    if (reason) this.damage(uuid, `${place}: ${reason}`)
+    else this.truncate(uuid, to)
   }
 
   truncate(uuid: string, to: Position): void {
-    this.#logs.get(uuid)?.truncate(to)
+    const log = this.#logs.get(uuid)
+    if (!log) return
+    log.state.truncate(to)
+    log.parts.truncate(to.sequence)
+    this.#current.of(uuid).truncate(to)
   }
 
   drop(uuid: string): void {
     this.#logs.delete(uuid)
+    this.#current.of(uuid).drop()
     if (this.#lost !== null) this.#dropped.add(uuid)
+  }
+
+  /**
+   * For recovery: takes the contents of a segment as its index has them. False, and nothing is
+   * taken: they do not fit the logs, and only a scan can tell why.
+   */
+  recoverIndex(segment: number, table: IndexTable): boolean {
+    const replays: Replay[] = []
+    for (const space of table.spaces) {
+      const log = this.#logs.get(space.uuid)
+      if (!log && this.#lost !== null) return false
+      const replay = replayed(space, log?.state ?? null)
+      if (!replay) return false
+      replays.push(replay)
+    }
+    for (const { space, state, keeps, isDropped } of replays) {
+      if (isDropped && this.#lost !== null) this.#dropped.add(space.uuid)
+      if (!state) {
+        this.#logs.delete(space.uuid)
+        continue
+      }
+      const log = this.#open(space.uuid)
+      log.state = state
+      log.parts.truncate(keeps)
+      if (space.count === 0 || state.damage !== null) continue
+      log.parts.push(space.first, segment, space.timeMs, space)
+    }
+    return true
   }
 
   /** Throws RangeError, before anything is written, when a record does not fit its log: a bug. */
@@ -191,16 +279,40 @@ export class Logs {
       }
       const staged = ends.get(uuid)
       const log = this.#logs.get(uuid)
-      const damage = staged ? null : log ? log.damage : this.view(uuid)?.damage
+      const damage = staged ? null : log ? log.state.damage : this.view(uuid)?.damage
       if (damage) throw new RangeError(`bug: a write to the damaged log of ${uuid}: ${damage}`)
       const reason = record.type === 'frame'
-        ? (log ?? new SpaceLog(uuid)).refuseFrame(record.frame, staged ?? log?.end ?? origin)
-        : refuseStagedTruncation(log, staged, record.to)
+        ? (log?.state ?? new LogState()).refuseFrame(record.frame, staged ?? log?.end ?? origin)
+        : this.#refuseStagedTruncation(log, staged, record.to)
       if (reason) throw new RangeError(`bug: space ${uuid}: ${reason}`)
       ends.set(uuid, record.type === 'truncate'
         ? record.to
         : { epoch: record.frame.epoch, sequence: record.frame.last })
     }
+  }
+
+  #refuseStagedTruncation(
+    log: SpaceLog | undefined,
+    staged: Position | undefined,
+    to: Position,
+  ): string | null {
+    if (staged) {
+      return comparePositions(staged, to) === 0
+        ? null
+        : 'a truncation comes first among the records of its space in a flush'
+    }
+    return log ? this.#refuseTruncation(log, to) : 'nothing to truncate'
+  }
+
+  /**
+   * Null if the log can be truncated to there: a position that it holds, between two frames. Frames
+   * are the same bytes on every member, so a common point is always between frames. Places in index
+   * files are not looked up here.
+   */
+  #refuseTruncation(log: SpaceLog, to: Position): string | null {
+    const reason = log.state.refuseTruncation(to)
+    if (reason || to.sequence === log.end.sequence) return reason
+    return this.begins(log, to.sequence + 1) === false ? withinFrame(to) : null
   }
 
   #open(uuid: string): SpaceLog {
@@ -210,15 +322,34 @@ export class Logs {
   }
 }
 
-function refuseStagedTruncation(
-  log: SpaceLog | undefined,
-  staged: Position | undefined,
-  to: Position,
-): string | null {
-  if (staged) {
-    return comparePositions(staged, to) === 0
-      ? null
-      : 'a truncation comes first among the records of its space in a flush'
+export function withinFrame(to: Position): string {
+  return `cannot truncate to ${showPosition(to)}: it is within a frame`
+}
+
+/** Null: the items do not fit the log. A damaged log takes nothing until it is dropped. */
+function replayed(space: IndexedSpace, before: LogState | null): Replay | null {
+  let state = before?.copy() ?? null
+  let keeps = Number.POSITIVE_INFINITY
+  let isDropped = false
+  for (const item of space.items) {
+    if (item.kind === 'dropped') {
+      state = null
+      keeps = 0
+      isDropped = true
+    } else if (item.kind === 'floor') {
+      if (state && !state.takeFloor(item.sequence)) return null
+    } else {
+      state ??= new LogState()
+      if (state.damage !== null) continue
+      if (item.kind === 'truncate') {
+        if (state.refuseTruncation(item.to)) return null
+        state.truncate(item.to)
+        keeps = Math.min(keeps, item.to.sequence)
+      } else {
+        if (state.refuseFrame(item.run)) return null
+        state.append(item.run)
+      }
+    }
   }
-  return log ? log.refuseTruncation(to) : 'nothing to truncate'
+  return { space, state, keeps, isDropped }
 }

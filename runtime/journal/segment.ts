@@ -33,18 +33,31 @@ export function segmentName(segment: number): string {
 }
 
 /** Numbers of the segments in the directory, ascending. */
-export async function listSegments(fileSystem: FileSystem, directory: string): Promise<number[]> {
+export function listSegments(fileSystem: FileSystem, directory: string): Promise<number[]> {
+  return listNumbers(fileSystem, directory, /^\d{10}\.segment$/)
+}
+
+/** Numbers of the segments that have an index. */
+export function listIndexes(fileSystem: FileSystem, directory: string): Promise<number[]> {
+  return listNumbers(fileSystem, directory, /^\d{10}\.index$/)
+}
+
+async function listNumbers(
+  fileSystem: FileSystem,
+  directory: string,
+  pattern: RegExp,
+): Promise<number[]> {
   const names = await fileSystem.list(directory)
   return names
-    .filter((name) => /^\d{10}\.segment$/.test(name))
+    .filter((name) => pattern.test(name))
     .map((name) => Number(name.slice(0, 10)))
     .toSorted((a, b) => a - b)
 }
 
-/** Removes segments that never got their name because of a crash. */
+/** Removes segments and indexes that never got their name because of a crash. */
 export async function removeTemporary(fileSystem: FileSystem, directory: string): Promise<void> {
   for (const name of await fileSystem.list(directory)) {
-    if (name.endsWith(SUFFIX + TEMPORARY)) await fileSystem.remove(join(directory, name))
+    if (/^\d{10}\.(segment|index)\.tmp$/.test(name)) await fileSystem.remove(join(directory, name))
   }
 }
 
@@ -137,11 +150,16 @@ const OPEN_MAX = 8
 export class SegmentReaders {
   readonly #open = new Map<number, { handle: Promise<FileHandle>; users: number }>()
 
-  constructor(private readonly fileSystem: FileSystem, private readonly directory: string) {}
+  constructor(
+    private readonly fileSystem: FileSystem,
+    private readonly directory: string,
+    /** Name of the file that belongs to a segment. */
+    private readonly nameOf = segmentName,
+  ) {}
 
   async use<T>(segment: number, run: (handle: FileHandle) => Promise<T>): Promise<T> {
     const reader = this.#open.get(segment) ?? {
-      handle: this.fileSystem.open(join(this.directory, segmentName(segment)), 'read'),
+      handle: this.fileSystem.open(join(this.directory, this.nameOf(segment)), 'read'),
       users: 0,
     }
     // Last in the map: used last.
@@ -159,6 +177,13 @@ export class SegmentReaders {
       if (this.#open.get(segment) !== reader && reader.users === 0) shut(reader.handle)
       this.#trim()
     }
+  }
+
+  /** Later uses open the file anew. */
+  forget(segment: number): void {
+    const reader = this.#open.get(segment)
+    this.#open.delete(segment)
+    if (reader?.users === 0) shut(reader.handle)
   }
 
   close(): void {

@@ -57,7 +57,8 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
     }
     assert.ok(journal.stats().segments > 4)
     await journal.close()
-    for (const again of [await start(), await start()]) {
+    for (let starts = 0; starts < 2; starts++) {
+      const again = await start()
       assert.equal(again.log(A)!.end, { epoch: 1, sequence: 60 })
       assert.equal((await framesOf(again, A)).map(hex), Array.from({ length: 30 }, (_, i) =>
         hex(frameOf(A, 2 * i + 1, { count: 2 }))))
@@ -162,6 +163,37 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
     await rejects(both[1]!, Error)
     await both[0]
     await journal.close()
+  })
+
+  contract('a start reads closed segments by their indexes, whatever became of those', async () => {
+    const { journal, start, directory, fileSystem, flip } = await fresh(1500)
+    for (let i = 1; i <= 40; i++) {
+      await journal.write([rec(A, i), rec(B, i)])
+      await journal.sync()
+    }
+    await journal.indexed()
+    await journal.close()
+    const names = async (): Promise<string[]> =>
+      (await fileSystem.list(directory)).filter((name) => name.endsWith('.index'))
+    const check = async (segmentsRead: number): Promise<void> => {
+      const again = await start()
+      assert.is(again.recovery.segmentsRead, segmentsRead)
+      for (const uuid of [A, B]) {
+        assert.equal((await framesOf(again, uuid)).map(hex), Array.from({ length: 40 }, (_, i) =>
+          hex(frameOf(uuid, i + 1))))
+      }
+      await again.indexed()
+      await again.close()
+    }
+    await check(1)
+    const before = await names()
+    assert.ok(before.length > 5)
+    await flip(join(directory, before[1]!), 30)
+    await fileSystem.remove(join(directory, before[2]!))
+    await fileSystem.rename(join(directory, before[3]!), join(directory, before[4]!))
+    await check(5)
+    await check(1)
+    assert.equal(await names(), before)
   })
 
   contract('takes a flush larger than its scratch buffer', async () => {

@@ -47,6 +47,7 @@ export class GateJournal implements Journal {
   readonly id = 'gate'
   readonly recovery = {
     segments: 0,
+    segmentsRead: 0,
     bytes: 0,
     records: 0,
     ms: 0,

@@ -275,6 +275,7 @@ export class SimNode {
       random,
       logger,
       nowMs: () => clock.monotonicMs(),
+      pause: () => new Promise((resolve) => clock.nextTurn(resolve)),
       reserveBytes: 4096,
       own: () => this.own(clock),
       openStore: async () =>

@@ -14,7 +14,7 @@ const previousPosition: readonly Edit[] = [
     replace: 'if (false) {',
   },
   {
-    file: 'runtime/journal/logs.js',
+    file: 'runtime/journal/logState.js',
     find: 'if (frame.first !== end.sequence + 1 || frame.previousEpoch !== end.epoch) {',
     replace: 'if (false) {',
   },
@@ -166,7 +166,7 @@ export const dataMutants: readonly Mutant[] = [
       'A record that a later flush marks as durable was acknowledged: cutting it off would lose it '
       + 'silently.',
     edits: [{
-      file: 'runtime/journal/recovery.js',
+      file: 'runtime/journal/walk.js',
       find: 'return (item.header?.flush ?? this.#earliest) > this.#synced;',
       replace: 'return true;',
     }],
@@ -177,7 +177,7 @@ export const dataMutants: readonly Mutant[] = [
     name: 'keep-later-records-of-a-torn-flush',
     why: 'They do not continue what is left before them: the log would have a hole.',
     edits: [{
-      file: 'runtime/journal/recovery.js',
+      file: 'runtime/journal/walk.js',
       find: 'this.#torn = { segment: file.segment, offset: item.offset, reason: item.reason };',
       replace: 'this.#torn = { segment: file.segment, offset: item.offset, reason: item.reason }; '
         + 'continue;',
