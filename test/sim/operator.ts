@@ -19,6 +19,8 @@ export async function repair(world: World): Promise<void> {
   if (logs.disksLost.size === 0 && logs.disksFlipped.size === 0
     && !world.checks.record.mayLoseCommitted) return
   await world.run(bootMs)
+  for (const node of world.nodes) if (logs.disksFlipped.has(node.id)) await readAll(world, node)
+  await world.run(bootMs)
   for (const node of world.nodes) if (isDamaged(world, node)) replaceDisk(world, node)
   await world.run(freshDiskMs + bootMs)
   const { record } = world.checks
@@ -32,6 +34,18 @@ export async function repair(world: World): Promise<void> {
   await world.run(bootMs)
   replaceStranded(world)
   await world.run(freshDiskMs + bootMs)
+}
+
+/** A bit that flipped in a closed segment is found by who reads it; the member hears of it. */
+async function readAll(world: World, node: SimNode): Promise<void> {
+  const member = memberOf(node)
+  if (!member || member.damage !== null) return
+  try {
+    await world.outcome('reading a log', world.cluster.entries(node.id, space))
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'JOURNAL_DAMAGED') throw error
+    member.damaged(String(error))
+  }
 }
 
 /** Called while members are to become level: one that needs a snapshot gets an empty disk instead. */
