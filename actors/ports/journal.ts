@@ -1,6 +1,8 @@
 /** The journal of a node, and the files of salvaged entries. */
 
 import type { EpochHistory, Position } from '../../machines/base/ids.js'
+import type { RemovableSegment } from '../../machines/log/retention.js'
+import type { VectorClock } from '../../machines/log/vectorClock.js'
 import type { Frame } from './frames.js'
 
 export type JournalRecord =
@@ -16,6 +18,34 @@ export type JournalRecord =
   /** Confirms that everything before it is durable, and how far some spaces are committed. */
   | { readonly type: 'confirm'; readonly floors?: readonly CommitFloor[] }
   | { readonly type: 'spaceDropped'; readonly uuid: string }
+  /** Names the checkpoints that count from now on. */
+  | { readonly type: 'checkpoint'; readonly uuid: string; readonly covers: Coverage }
+  /** The log is what one checkpoint has, and what follows; what was there before is void. */
+  | { readonly type: 'snapshotInstalled'; readonly uuid: string; readonly covers: Coverage }
+
+/** A checkpoint of a space, by the file that has it. */
+export interface KeptCheckpoint {
+  /** Number of the file. */
+  readonly file: number
+  /** Random, of the file. */
+  readonly id: string
+  readonly position: Position
+}
+
+/** What stands in for entries of a log that may be missing in the journal. */
+export interface Coverage {
+  /** How often this member's copy was installed or dropped. */
+  readonly installs: number
+  /** At most two, the older one first. */
+  readonly kept: readonly KeptCheckpoint[]
+  /** Entries up to there may be missing; the origin: none. Never above a kept checkpoint. */
+  readonly covered: Position
+  /** Up to `covered`, like what follows. */
+  readonly history: EpochHistory
+  readonly clock: VectorClock
+  /** Ms since 1970; 0 at the origin. */
+  readonly timestamp: number
+}
 
 /** Entries of a space up to there are committed, as far as this member knew. */
 export interface CommitFloor {
@@ -29,6 +59,9 @@ export interface JournalLog extends EpochHistory {
   readonly end: Position
   /** Sequence up to which it was known to be committed; 0 when that was never written. */
   readonly floor: number
+  /** The position before the first entry that can be read. */
+  readonly base: Position
+  readonly covers: Coverage
   /** Why this log cannot be trusted, or null. A member with a damaged log serves nothing. */
   readonly damage: string | null
 }
@@ -66,11 +99,33 @@ export interface Journal {
   /**
    * Whole frames in order, the first one holding `from`, up to about `maxBytes` (at least one).
    * Empty when `from` is beyond the end. Reads everything written, durable or not.
+   * EntriesGoneError: `from` lies at or below the base.
    */
   read(uuid: string, from: number, maxBytes: number): Promise<Frame[]>
   /** `indexBytes`: memory of the places of its frames, and of pages of index files. */
   stats(): { segments: number; bytes: number; flush: number; indexBytes: number }
+  /** Closed segments, oldest first. */
+  segments(): readonly { readonly segment: number; readonly bytes: number }[]
+  /** What counts in a closed segment. */
+  useOf(segment: number): RemovableSegment
+  /**
+   * Gives up the oldest segment: first what has to stay of it is restated durably, then that it is
+   * given up, then the file is removed. Beside writes. Violates I14 if it has an entry that two
+   * checkpoints do not cover. JournalFullError, SyncFailedError: as for a write. A file that
+   * cannot be removed is logged; the next call tries again, and rejects if it fails again.
+   */
+  remove(segment: number): Promise<void>
   close(): Promise<void>
+}
+
+/** Those entries were given up. */
+export class EntriesGoneError extends Error {
+  readonly code = 'ENTRIES_GONE'
+  /** The first entry that can be read. */
+  constructor(uuid: string, from: number, readonly firstSequence: number) {
+    super(`entry ${from} of space ${uuid} is no longer kept: the first one is ${firstSequence}`)
+    this.name = 'EntriesGoneError'
+  }
 }
 
 export class JournalFullError extends Error {

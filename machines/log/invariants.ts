@@ -25,6 +25,8 @@ export const invariants = {
     + 'holds all that was acknowledged as durable',
   I13: 'a checkpoint holds exactly the effect of the log up to its position: graph, versions, '
     + 'keys, origins, reports, quarantine, digest',
+  I14: 'a member gives up an entry only if the entry is committed and two checkpoints on this disk '
+    + 'that count, each read back and verified, cover it',
   I15: 'an install is all or nothing; afterwards the member is as if it had applied the log from '
     + 'its first entry',
 } as const

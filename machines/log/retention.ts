@@ -1,4 +1,4 @@
-import type { EpochHistory } from '../base/ids.js'
+import type { EpochHistory, Position } from '../base/ids.js'
 
 /** Spans of entries that checkpoints cover, in a history; with more, the oldest are summed up. */
 export const coveredSpansMax = 1024
@@ -36,4 +36,55 @@ export function summedUp(
   const span = history[kept]
   if (!span) return { root, history }
   return { root: { epoch: span.epoch, sequence: span.last }, history: history.slice(kept) }
+}
+
+/** What a segment of the journal has of one space, and still counts. */
+export interface SegmentSpace {
+  readonly uuid: string
+  /** Sequence of its last entry there. */
+  readonly last: number
+  /** Of the last frame, ms since 1970. */
+  readonly timeMs: number
+}
+
+export interface RemovableSegment {
+  readonly spaces: readonly SegmentSpace[]
+  /** Spaces of which records could not be read. */
+  readonly unreadSpaces: readonly string[]
+  /** Records could not be read, and it is not known of which space. */
+  readonly isUnread: boolean
+}
+
+/** What the last durable record says of a log. */
+export interface LogCover {
+  readonly covers: { readonly covered: Position; readonly kept: readonly object[] }
+  readonly damage: string | null
+}
+
+/** What keeps a segment; null: all that counts in it is in two checkpoints of its space (I14). */
+export function segmentPin(
+  { spaces, unreadSpaces, isUnread }: RemovableSegment,
+  logOf: (uuid: string) => LogCover | undefined,
+): { readonly uuid: string | null; readonly reason: string } | null {
+  if (isUnread) return { uuid: null, reason: 'records of unknown spaces could not be read' }
+  for (const uuid of unreadSpaces) {
+    // A log that was dropped or installed later is whole again.
+    const damage = logOf(uuid)?.damage
+    if (damage) return { uuid, reason: `the log is damaged: ${damage}` }
+  }
+  for (const { uuid, last } of spaces) {
+    const reason = pinOf(last, logOf(uuid))
+    if (reason) return { uuid, reason }
+  }
+  return null
+}
+
+function pinOf(last: number, log: LogCover | undefined): string | null {
+  if (!log) return 'its log is not known'
+  if (log.damage !== null) return `the log is damaged: ${log.damage}`
+  const { covered, kept } = log.covers
+  if (kept.length < 2) return `${kept.length} checkpoint(s) are kept, and not two`
+  return last <= covered.sequence
+    ? null
+    : `entries up to ${last}, where checkpoints cover ${covered.sequence}`
 }

@@ -3,16 +3,24 @@ import { FileSystemError, type FileHandle, type FileSystem } from '../../actors/
 import { type Frame } from '../../actors/ports/frames.js'
 import { JournalFullError, SyncFailedError, type Journal, type JournalLog, type JournalRecord,
   type RecoveryReport } from '../../actors/ports/journal.js'
+import { assertInvariant } from '../../machines/log/invariants.js'
+import { segmentPin, type RemovableSegment } from '../../machines/log/retention.js'
+import { GivenUp } from './givenUp.js'
 import type { Logger } from '../../actors/ports/system.js'
 import { FrameReader } from './frameReader.js'
 import { IndexWriter } from './indexWriter.js'
-import { withinFrame, type Logs } from './logs.js'
-import { encodeFlush, flushScratch, partOf, recordBytes, type RecordPart } from './record.js'
+import { withinFrame } from './logState.js'
+import type { Logs } from './logs.js'
+import { encodeFlush, firstParts, flushScratch, partOf, recordBytes, retainedPart,
+  type RecordPart } from './record.js'
+import { checkRecords } from './recordChecks.js'
 import { createSegment, SegmentNotCreatedError, SEGMENT_HEAD_BYTES,
   type NewSegment } from './segment.js'
 
 /** Number of flushes between two checks of the segment's length. */
 const LOOK_FLUSHES = 64
+/** Restated in one flush. */
+const RESTATED_BYTES = 256 * 1024
 
 /** Result of opening: all of it is durable. */
 export interface OpenedJournal {
@@ -23,6 +31,9 @@ export interface OpenedJournal {
   /** All segments but the current one. */
   readonly closed: readonly { readonly segment: number; readonly end: number }[]
   readonly flush: number
+  /** Segments below it were given up. */
+  readonly firstSegment: number
+  readonly givenUp: GivenUp
 }
 
 export interface FileJournalOptions {
@@ -47,8 +58,12 @@ export class FileJournal implements Journal {
   #end: number
   #flush: number
   #syncedFlush: number
-  /** Bytes of a failed flush may follow `#end`. */
   #busy = false
+  /** Writes and syncs of the caller, and steps of a removal: one after the other. */
+  #turn: Promise<void> = Promise.resolve()
+  #isRemoving = false
+  #firstSegment: number
+  readonly #givenUp: GivenUp
   #failure: SyncFailedError | null = null
   #closed = false
 
@@ -63,6 +78,8 @@ export class FileJournal implements Journal {
     this.#closedEnds = new Map(opened.closed.map(({ segment, end }) => [segment, end]))
     this.#flush = opened.flush
     this.#syncedFlush = opened.flush
+    this.#firstSegment = opened.firstSegment
+    this.#givenUp = opened.givenUp
     this.#reader = new FrameReader({
       ...options,
       journal: opened.id,
@@ -90,21 +107,7 @@ export class FileJournal implements Journal {
   }
 
   write(records: readonly JournalRecord[]): Promise<void> {
-    return this.#alone(async () => {
-      if (records.length === 0) return
-      this.#logs.check(records)
-      await this.#checkTruncations(records)
-      const parts = records.map(partOf)
-      let bytes = 0
-      for (const part of parts) bytes += recordBytes(part)
-      if (this.#end + bytes > this.options.segmentBytes && this.#end > SEGMENT_HEAD_BYTES) {
-        await this.#roll()
-      }
-      if (this.#flush % LOOK_FLUSHES === 0) await this.#checkLength()
-      const start = this.#end
-      await this.#append(parts)
-      this.#apply(records, parts, start)
-    })
+    return this.#alone(() => this.#write(records))
   }
 
   sync(): Promise<void> {
@@ -125,6 +128,24 @@ export class FileJournal implements Journal {
     }
   }
 
+  segments(): readonly { readonly segment: number; readonly bytes: number }[] {
+    return [...this.#closedEnds].map(([segment, bytes]) => ({ segment, bytes }))
+  }
+
+  useOf(segment: number): RemovableSegment {
+    return this.#logs.useOf(segment)
+  }
+
+  async remove(segment: number): Promise<void> {
+    if (this.#isRemoving) throw new Error('bug: one removal of a segment at a time')
+    this.#isRemoving = true
+    try {
+      await this.#remove(segment)
+    } finally {
+      this.#isRemoving = false
+    }
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
@@ -136,6 +157,66 @@ export class FileJournal implements Journal {
   /** Resolves when no index of a closed segment is being written. */
   async indexed(): Promise<void> {
     await this.#indexes.idle()
+  }
+
+  async #write(records: readonly JournalRecord[]): Promise<void> {
+    if (records.length === 0) return
+    checkRecords(this.#logs, records)
+    await this.#checkTruncations(records)
+    const parts = records.map(partOf)
+    const start = await this.#put(parts)
+    this.#apply(records, parts, start)
+  }
+
+  /** Appends the parts as one flush. Returns where it begins. */
+  async #put(parts: readonly RecordPart[]): Promise<number> {
+    let bytes = 0
+    for (const part of parts) bytes += recordBytes(part)
+    if (this.#end + bytes > this.options.segmentBytes && this.#end > SEGMENT_HEAD_BYTES) {
+      await this.#roll()
+    }
+    if (this.#flush % LOOK_FLUSHES === 0) await this.#checkLength()
+    const start = this.#end
+    await this.#append(parts)
+    this.#logs.current.records += parts.length
+    return start
+  }
+
+  /** See Journal.remove, and docs/internals/checkpoints.md for the order. */
+  async #remove(segment: number): Promise<void> {
+    const [oldest] = this.#closedEnds.keys()
+    if (segment !== oldest) throw new RangeError(`bug: segment ${segment} is not the oldest`)
+    await this.#givenUp.clear()
+    this.#assertMayRemove(segment)
+    while (this.#logs.coveredIn(segment).length > 0) {
+      await this.#inTurn(async () => {
+        await this.#write(restated(this.#logs, segment))
+        await this.#datasync()
+      })
+    }
+    await this.#inTurn(async () => {
+      // Records that were written meanwhile count, too.
+      await this.#datasync()
+      this.#assertMayRemove(segment)
+      await this.#put([retainedPart(segment + 1)])
+      await this.#datasync()
+      this.#firstSegment = segment + 1
+      this.#closedEnds.delete(segment)
+      this.#logs.forget(segment)
+    })
+    this.#givenUp.add(segment)
+    await this.#indexes.forget(segment)
+    this.#reader.forget(segment)
+    await this.#givenUp.clear().catch((error: unknown) => {
+      this.options.logger.warn({ segment, error: String(error) },
+        'a journal segment that was given up remains')
+    })
+  }
+
+  #assertMayRemove(segment: number): void {
+    const pin = segmentPin(this.#logs.useOf(segment), (uuid) => this.#logs.view(uuid))
+    assertInvariant('I14', pin === null,
+      () => `segment ${segment} is to be removed, space ${pin?.uuid}: ${pin?.reason}`)
   }
 
   /** Where the frames of a closed segment begin is known from its index only. */
@@ -216,10 +297,11 @@ export class FileJournal implements Journal {
       flush: this.#flush + 1,
       syncedFlush: this.#flush,
     }
+    const first = firstParts(this.#firstSegment)
     let next: NewSegment
     try {
       const { fileSystem, directory } = this.options
-      next = await createSegment(fileSystem, directory, place, this.#end, [])
+      next = await createSegment(fileSystem, directory, place, this.#end, first)
     } catch (error) {
       if (!(error instanceof SegmentNotCreatedError)) {
         throw this.#fail('cannot make a new segment durable', error)
@@ -236,19 +318,20 @@ export class FileJournal implements Journal {
     this.#end = next.end
     this.#flush = place.flush
     this.#syncedFlush = place.flush
-    this.#logs.begin(next.segment).records = 1
+    this.#logs.begin(next.segment).records = 1 + first.length
     this.#indexes.add(ledger)
     await old.close().catch(() => undefined)
   }
 
   #apply(records: readonly JournalRecord[], parts: readonly RecordPart[], start: number): void {
     let offset = start
-    this.#logs.current.records += records.length
     for (let i = 0; i < records.length; i++) {
       const record = records[i]!
       if (record.type === 'frame') this.#logs.append(record.frame, offset)
       else if (record.type === 'truncate') this.#logs.truncate(record.uuid, record.to)
       else if (record.type === 'spaceDropped') this.#logs.drop(record.uuid)
+      else if (record.type === 'checkpoint') this.#logs.cover(record.uuid, record.covers)
+      else if (record.type === 'snapshotInstalled') this.#logs.install(record.uuid, record.covers)
       else for (const floor of record.floors ?? []) this.#logs.noteFloor(floor)
       offset += recordBytes(parts[i]!)
     }
@@ -259,10 +342,19 @@ export class FileJournal implements Journal {
     if (this.#busy) throw new Error('bug: one write or sync of the journal at a time')
     this.#busy = true
     try {
-      await run()
+      await this.#inTurn(run)
     } finally {
       this.#busy = false
     }
+  }
+
+  #inTurn(run: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(() => {
+      this.#assertUsable()
+      return run()
+    })
+    this.#turn = turn.catch(() => undefined)
+    return turn
   }
 
   #assertUsable(): void {
@@ -274,4 +366,17 @@ export class FileJournal implements Journal {
     this.#failure = new SyncFailedError(`${what}: ${(cause as Error).message}`, cause)
     return this.#failure
   }
+}
+
+/** Records of checkpoints that are in that segment, to be written again: some of them. */
+function restated(logs: Logs, segment: number): JournalRecord[] {
+  const records: JournalRecord[] = []
+  let bytes = 0
+  for (const uuid of logs.coveredIn(segment)) {
+    const record: JournalRecord = { type: 'checkpoint', uuid, covers: logs.get(uuid)!.state.covers }
+    bytes += recordBytes(partOf(record))
+    if (records.length > 0 && bytes > RESTATED_BYTES) break
+    records.push(record)
+  }
+  return records
 }

@@ -2,6 +2,7 @@
 import { crc32c } from '@node-rs/crc32'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Frame } from '../../actors/ports/frames.js'
+import { EntriesGoneError } from '../../actors/ports/journal.js'
 import type { Logger } from '../../actors/ports/system.js'
 import { partition } from '../../machines/base/partition.js'
 import { readSafe } from '../codec/frameBytes.js'
@@ -63,7 +64,7 @@ export class FrameReader {
     return this.#pages.memoryBytes
   }
 
-  /** See Journal.read. Throws JournalDamagedError, FileSystemError. */
+  /** See Journal.read. Throws JournalDamagedError, EntriesGoneError, FileSystemError. */
   async read(uuid: string, from: number, maxBytes: number): Promise<Frame[]> {
     const places = await this.#find(uuid, (log, held) => this.#gather(log, from, maxBytes, held))
     const frames: Frame[] = []
@@ -79,6 +80,12 @@ export class FrameReader {
   async begins(uuid: string, sequence: number): Promise<boolean> {
     const places = await this.#find(uuid, (log, held) => this.#gather(log, sequence, 1, held))
     return places?.[0]?.first === sequence
+  }
+
+  /** That segment is given up. */
+  forget(segment: number): void {
+    this.#segments.forget(segment)
+    this.#pages.forget(segment)
   }
 
   /** The index of that segment is another file now, or none. */
@@ -123,6 +130,7 @@ export class FrameReader {
   ): FramePlace[] | PageSpot {
     const places: FramePlace[] = []
     if (from > log.end.sequence) return places
+    if (from <= log.base) throw new EntriesGoneError(log.uuid, from, log.base + 1)
     let bytes = 0
     for (let part = Math.max(0, log.parts.find(from)); part < log.parts.length; part++) {
       const segment = log.parts.segmentOf(part)
@@ -200,6 +208,12 @@ export class FrameReader {
     const last = run.at(-1)!
     const bytes = Buffer.allocUnsafe(last.offset + RECORD_HEADER_BYTES + last.bytes - offset)
     const got = await this.#segments.use(segment, (handle) => handle.read(bytes, offset))
+      .catch((error: unknown) => {
+        // Its file may be gone by now, or be closed.
+        const { base } = this.options.logs.get(uuid) ?? { base: 0 }
+        if (run[0]!.first > base) throw error
+        throw new EntriesGoneError(uuid, run[0]!.first, base + 1)
+      })
     return run.map((place) => {
       const frame = this.#check(uuid, place, bytes.subarray(0, got), place.offset - offset)
       if (typeof frame !== 'string') return frame

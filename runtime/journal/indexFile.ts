@@ -20,7 +20,8 @@
  *
  * The table: number of spaces (4), then each space: uuid (16), time of the last entry (8), first
  * sequence with a place (8), number of places (4), their offset behind the table (4), number of
- * items (4), the items in order. An item: kind (1), then its numbers, 8 bytes each.
+ * items (4), the items in order. An item: kind (1), then its numbers, 8 bytes each; or the length
+ * (4) of a record's payload, and that.
  *
  * Places of a space: if they fill more than one page, a directory with the first sequence (8) of
  * each page, and its CRC32C; then the pages, each of up to 4,096 places and their CRC32C.
@@ -29,6 +30,7 @@ import { join } from 'node:path'
 import { crc32c } from '@node-rs/crc32'
 import { FileSystemError, type FileHandle, type FileSystem } from '../../actors/ports/fileSystem.js'
 import { readSafe, readUuid, writeSafe, writeUuid } from '../codec/frameBytes.js'
+import { decodeCoverage, encodeCoverage } from './coverage.js'
 import type { LedgerItem, SegmentLedger, SpaceLedger } from './ledger.js'
 import type { DiskPart } from './parts.js'
 import { PLACE_BYTES, type Places } from './places.js'
@@ -132,42 +134,7 @@ export function* encodeBlock(places: Places): Generator<Buffer, void, undefined>
   }
 }
 
-function itemBytes(item: LedgerItem): number {
-  switch (item.kind) {
-    case 'run':
-      return 41
-    case 'truncate':
-      return 17
-    case 'floor':
-      return 9
-    case 'dropped':
-      return 1
-  }
-}
-
-/** The entry of a space in the table; `offset` is that of its places, from the table's end. */
-export function encodeSpace(uuid: string, space: SpaceLedger, offset: number): Buffer {
-  const items = space.items()
-  const { places, timeMs } = space
-  const bytes = Buffer.alloc(items.reduce((sum, item) => sum + itemBytes(item), SPACE_BYTES))
-  writeUuid(bytes, uuid, 0)
-  writeSafe(bytes, timeMs, 16)
-  writeSafe(bytes, places.length > 0 ? places.at(0).first : 0, 24)
-  bytes.writeUInt32LE(places.length, 32)
-  bytes.writeUInt32LE(offset, 36)
-  bytes.writeUInt32LE(items.length, 40)
-  let at = SPACE_BYTES
-  for (const item of items) at = writeItem(bytes, at, item)
-  return bytes
-}
-
-const KINDS = ['run', 'truncate', 'floor', 'dropped'] as const
-
-function writeItem(into: Buffer, at: number, item: LedgerItem): number {
-  into[at] = KINDS.indexOf(item.kind)
-  for (const [i, number] of numbersOf(item).entries()) writeSafe(into, number, at + 1 + i * 8)
-  return at + itemBytes(item)
-}
+const KINDS = ['run', 'truncate', 'floor', 'dropped', 'checkpoint', 'installed'] as const
 
 function numbersOf(item: LedgerItem): number[] {
   switch (item.kind) {
@@ -179,9 +146,39 @@ function numbersOf(item: LedgerItem): number[] {
       return [item.to.epoch, item.to.sequence]
     case 'floor':
       return [item.sequence]
-    case 'dropped':
+    default:
       return []
   }
+}
+
+function encodeItem(uuid: string, item: LedgerItem): Buffer {
+  if (item.kind === 'checkpoint' || item.kind === 'installed') {
+    const payload = encodeCoverage(uuid, item.covers)
+    const bytes = Buffer.alloc(5 + payload.length)
+    bytes[0] = KINDS.indexOf(item.kind)
+    bytes.writeUInt32LE(payload.length, 1)
+    bytes.set(payload, 5)
+    return bytes
+  }
+  const numbers = numbersOf(item)
+  const bytes = Buffer.alloc(1 + numbers.length * 8)
+  bytes[0] = KINDS.indexOf(item.kind)
+  for (const [i, number] of numbers.entries()) writeSafe(bytes, number, 1 + i * 8)
+  return bytes
+}
+
+/** The entry of a space in the table; `offset` is that of its places, from the table's end. */
+export function encodeSpace(uuid: string, space: SpaceLedger, offset: number): Buffer {
+  const items = space.items().map((item) => encodeItem(uuid, item))
+  const { places, timeMs } = space
+  const head = Buffer.alloc(SPACE_BYTES)
+  writeUuid(head, uuid, 0)
+  writeSafe(head, timeMs, 16)
+  writeSafe(head, places.length > 0 ? places.at(0).first : 0, 24)
+  head.writeUInt32LE(places.length, 32)
+  head.writeUInt32LE(offset, 36)
+  head.writeUInt32LE(items.length, 40)
+  return Buffer.concat([head, ...items])
 }
 
 export function encodeIndexHead(
@@ -255,9 +252,9 @@ function decode(table: Buffer, end: number): IndexedSpace[] {
     const items: LedgerItem[] = []
     let next = at + SPACE_BYTES
     for (let count = table.readUInt32LE(at + 40); count > 0; count--) {
-      const item = readItem(table, next)
+      const [item, end] = readItem(table, next)
       items.push(item)
-      next += itemBytes(item)
+      next = end
     }
     spaces.push({
       uuid: readUuid(table, at),
@@ -272,20 +269,28 @@ function decode(table: Buffer, end: number): IndexedSpace[] {
   return spaces
 }
 
-function readItem(from: Buffer, at: number): LedgerItem {
+/** The item, and where the next one begins. */
+function readItem(from: Buffer, at: number): [LedgerItem, number] {
   const number = (i: number): number => readSafe(from, at + 1 + i * 8)
   const kind = KINDS[from[at]!]
   switch (kind) {
     case 'run': {
       const run = { epoch: number(0), first: number(1), last: number(2), previousEpoch: number(3) }
-      return { kind, run, bytes: number(4) }
+      return [{ kind, run, bytes: number(4) }, at + 41]
     }
     case 'truncate':
-      return { kind, to: { epoch: number(0), sequence: number(1) } }
+      return [{ kind, to: { epoch: number(0), sequence: number(1) } }, at + 17]
     case 'floor':
-      return { kind, sequence: number(0) }
+      return [{ kind, sequence: number(0) }, at + 9]
     case 'dropped':
-      return { kind }
+      return [{ kind }, at + 1]
+    case 'checkpoint':
+    case 'installed': {
+      const end = at + 5 + from.readUInt32LE(at + 1)
+      const covers = decodeCoverage(from.subarray(at + 5, end))
+      if (typeof covers === 'string') throw new RangeError(covers)
+      return [{ kind, covers }, end]
+    }
     default:
       throw new RangeError(`item ${from[at]} of an index`)
   }

@@ -8,7 +8,8 @@ import type { LogEntry } from '../../machines/log/entries.js'
 import { peekFrame } from '../codec/frameLayout.js'
 import { frameEntries, parseFrame } from '../codec/frames.js'
 import { NodeFileSystem } from '../system/fileSystem.js'
-import { readTruncation } from './record.js'
+import { decodeCoverage } from './coverage.js'
+import { readRetained, readTruncation } from './record.js'
 import { readSegment, scanJournal, surveySegments } from './recovery.js'
 import { scanSegment, type ScanItem } from './scan.js'
 import { listSegments } from './segment.js'
@@ -72,7 +73,9 @@ export async function verifyJournal(
     scan.logs.damage(record.space, reason)
     frames.push({ uuid: record.space, reason })
   }
+  frames.push(...scan.logs.settle())
   warnings.push(...scan.harmless)
+  for (const segment of scan.leftOver) warnings.push(`segment ${segment} was given up`)
   for (const { segment, end, size } of scan.segments) {
     if (size > end) warnings.push(`segment ${segment}: ${size - end} bytes at its end are void`)
   }
@@ -112,6 +115,10 @@ export interface DumpedRecord {
   readonly last?: number
   readonly previousEpoch?: number
   readonly salvage?: string
+  /** Sequence up to which checkpoints stand in for entries, and the files that count. */
+  readonly covered?: number
+  readonly files?: readonly number[]
+  readonly firstSegment?: number
   readonly reason?: string
   readonly entries?: readonly LogEntry[]
 }
@@ -149,6 +156,18 @@ function describe(segment: number, item: ScanItem, withEntries: boolean): Dumped
     if (typeof truncation === 'string') return { ...base, reason: truncation }
     const { to, salvage } = truncation
     return { ...base, epoch: to.epoch, last: to.sequence, salvage }
+  }
+  if (item.header.type === 'retained') {
+    const firstSegment = readRetained(item.payload)
+    return typeof firstSegment === 'string'
+      ? { ...base, reason: firstSegment }
+      : { ...base, firstSegment }
+  }
+  if (item.header.type === 'checkpoint' || item.header.type === 'snapshotInstalled') {
+    const covers = decodeCoverage(item.payload)
+    if (typeof covers === 'string') return { ...base, reason: covers }
+    const files = covers.kept.map(({ file }) => file)
+    return { ...base, covered: covers.covered.sequence, files }
   }
   if (item.header.type !== 'entries' && item.header.type !== 'epochStart') return base
   const frame = peekFrame(item.payload)

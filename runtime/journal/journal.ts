@@ -5,9 +5,10 @@ import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { RecoveryReport } from '../../actors/ports/journal.js'
 import type { Logger, Random } from '../../actors/ports/system.js'
 import { FileJournal, type OpenedJournal } from './fileJournal.js'
+import { GivenUp } from './givenUp.js'
 import { indexName } from './indexFile.js'
 import { Logs } from './logs.js'
-import { recordBytes } from './record.js'
+import { firstParts, recordBytes } from './record.js'
 import { scanJournal } from './recovery.js'
 import { createSegment, listIndexes, removeTemporary, segmentName, SEGMENT_HEAD_BYTES,
   type NewSegment } from './segment.js'
@@ -62,6 +63,17 @@ export async function openJournal(options: JournalOptions): Promise<FileJournal>
   }, opened)
 }
 
+/** Files of segments that were given up. What cannot be removed waits for the next removal. */
+async function removeLeftOver(options: JournalOptions, scan: JournalScan): Promise<GivenUp> {
+  const { fileSystem, directory, logger } = options
+  const givenUp = new GivenUp(fileSystem, directory, scan.leftOver)
+  await givenUp.clear().catch((error: unknown) => {
+    logger.warn({ segments: scan.leftOver, error: String(error) },
+      'a journal segment that was given up remains')
+  })
+  return givenUp
+}
+
 async function begin(options: JournalOptions, elapsedMs: () => number): Promise<OpenedJournal> {
   const id = options.random.uuid()
   const place = { journal: id, segment: 1, flush: 1, syncedFlush: 0 }
@@ -77,7 +89,8 @@ async function begin(options: JournalOptions, elapsedMs: () => number): Promise<
   }
   const logs = new Logs()
   logs.begin(current.segment).records = 1
-  return { id, logs, recovery, current, closed: [], flush: 1 }
+  const givenUp = new GivenUp(options.fileSystem, options.directory, [])
+  return { id, logs, recovery, current, closed: [], flush: 1, firstSegment: 1, givenUp }
 }
 
 async function resume(
@@ -107,6 +120,11 @@ async function resume(
   const closed = scan.segments
     .map((extent) => (extent === last ? { ...extent, end: scan.durableEnd } : extent))
     .filter((extent) => extent.segment !== current.segment)
+  for (const damage of scan.logs.settle()) {
+    logger.error(damage, 'the journal is damaged')
+    damaged.push(damage)
+  }
+  const givenUp = await removeLeftOver(options, scan)
   await removeStrayIndexes(options, scan)
   const recovery: RecoveryReport = {
     segments: scan.segments.length,
@@ -125,6 +143,8 @@ async function resume(
     current,
     flush,
     closed,
+    firstSegment: scan.firstSegment,
+    givenUp,
   }
 }
 
@@ -153,18 +173,22 @@ async function restate(
 ): Promise<NewSegment> {
   const { fileSystem, directory, logger } = options
   const last = scan.segments.at(-1)!
-  const tail = scan.tail.filter((record) => record.type !== 'confirm' || record.payload.length > 0)
+  const tail = scan.tail.filter(({ type, payload }) =>
+    type !== 'retained' && (type !== 'confirm' || payload.length > 0)
+  )
+  const first = firstParts(scan.firstSegment)
   const place = {
     journal: scan.id,
     segment: last.segment + 1,
     flush,
     syncedFlush: flush - 1,
   }
-  const current = await createSegment(fileSystem, directory, place, scan.durableEnd, tail)
+  const current = await createSegment(fileSystem, directory, place, scan.durableEnd, [...first,
+    ...tail])
   const { segment } = current
   const ledger = scan.logs.begin(segment)
-  ledger.records = 1
-  let offset = SEGMENT_HEAD_BYTES
+  ledger.records = 1 + first.length
+  let offset = first.reduce((at, part) => at + recordBytes(part), SEGMENT_HEAD_BYTES)
   for (const record of tail) {
     const reason = takeRecord(scan.logs, { ...record, segment, offset, flush })
     if (reason) {

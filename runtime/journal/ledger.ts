@@ -3,6 +3,7 @@
  * record that is written, or by a scan; it does not change after the segment is closed.
  */
 import type { Frame } from '../../actors/ports/frames.js'
+import type { Coverage } from '../../actors/ports/journal.js'
 import type { Position } from '../../machines/base/ids.js'
 import { asBuffer, readSafe } from '../codec/frameBytes.js'
 import { Places } from './places.js'
@@ -20,6 +21,8 @@ export type LedgerItem =
   | { readonly kind: 'truncate'; readonly to: Position }
   | { readonly kind: 'dropped' }
   | { readonly kind: 'floor'; readonly sequence: number }
+  | { readonly kind: 'checkpoint'; readonly covers: Coverage }
+  | { readonly kind: 'installed'; readonly covers: Coverage }
 
 /** Offset of the base timestamp in a frame. */
 const FRAME_TIME_AT = 56
@@ -35,11 +38,13 @@ export class SpaceLedger {
   timeMs = 0
   readonly #before: LedgerItem[] = []
   /**
-   * Since the last truncation or drop. There a log grows only, so the last floor stands for all
-   * of them, and comes after the frames: a node writes thousands of floors into a segment.
+   * Since the last truncation, drop or install. There a log grows only, so the last floor stands
+   * for all of them, and comes after the frames: a node writes thousands of floors into a segment.
+   * Likewise the last record of checkpoints.
    */
   #runs: { run: Run; bytes: number }[] = []
   #floor: number | null = null
+  #covers: Coverage | null = null
 
   get memoryBytes(): number {
     return this.places.memoryBytes + (this.#before.length + this.#runs.length) * 128
@@ -65,9 +70,15 @@ export class SpaceLedger {
   }
 
   drop(): void {
-    this.#before.push(...this.#sinceThen(), { kind: 'dropped' })
-    this.#beginAnew()
-    this.places.truncate(0)
+    this.#clear({ kind: 'dropped' })
+  }
+
+  install(covers: Coverage): void {
+    this.#clear({ kind: 'installed', covers })
+  }
+
+  cover(covers: Coverage): void {
+    this.#covers = covers
   }
 
   floor(sequence: number): void {
@@ -80,13 +91,21 @@ export class SpaceLedger {
 
   #sinceThen(): LedgerItem[] {
     const items: LedgerItem[] = this.#runs.map((each) => ({ kind: 'run', ...each }))
+    if (this.#covers !== null) items.push({ kind: 'checkpoint', covers: this.#covers })
     if (this.#floor !== null) items.push({ kind: 'floor', sequence: this.#floor })
     return items
+  }
+
+  #clear(item: LedgerItem): void {
+    this.#before.push(...this.#sinceThen(), item)
+    this.#beginAnew()
+    this.places.truncate(0)
   }
 
   #beginAnew(): void {
     this.#runs = []
     this.#floor = null
+    this.#covers = null
   }
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { crc32c } from '@node-rs/crc32'
 import type { FileHandle, FileSystem } from '../../actors/ports/fileSystem.js'
 import { peekFrame } from '../codec/frameLayout.js'
+import { decodeCoverage } from './coverage.js'
 import { SegmentLedger } from './ledger.js'
 import { readFloors, readRecordHeader, readTruncation, RECORD_HEADER_BYTES,
   type RecordHeader } from './record.js'
@@ -80,10 +81,16 @@ function note(ledger: SegmentLedger, header: RecordHeader, payload: Buffer): str
       }
       return null
     case 'segment':
+    case 'retained':
       return null
     case 'checkpoint':
-    case 'snapshotInstalled':
-      return `records of type ${header.type} are not supported yet`
+    case 'snapshotInstalled': {
+      const covers = decodeCoverage(payload)
+      if (typeof covers === 'string') return covers
+      if (header.type === 'checkpoint') ledger.of(header.space!).cover(covers)
+      else ledger.of(header.space!).install(covers)
+      return null
+    }
   }
 }
 

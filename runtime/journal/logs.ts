@@ -1,13 +1,15 @@
 /** The journal's knowledge of its spaces' logs: built by recovery, updated by every write. */
 import type { Frame } from '../../actors/ports/frames.js'
-import type { CommitFloor, JournalLog, JournalRecord } from '../../actors/ports/journal.js'
-import { comparePositions, emptyHistory, origin, showPosition } from '../../machines/log/positions.js'
+import type { CommitFloor, Coverage, JournalLog } from '../../actors/ports/journal.js'
+import { epochAt, showPosition } from '../../machines/log/positions.js'
+import type { RemovableSegment, SegmentSpace } from '../../machines/log/retention.js'
 import type { Position } from '../../machines/base/ids.js'
-import type { IndexedSpace, IndexTable } from './indexFile.js'
+import type { IndexTable } from './indexFile.js'
 import { SegmentLedger, timeOf } from './ledger.js'
-import { LogState } from './logState.js'
+import { LogState, withinFrame } from './logState.js'
 import { Parts, type DiskPart } from './parts.js'
 import type { Places } from './places.js'
+import { replayed, type Replay } from './replay.js'
 
 /** A damaged log keeps its prefix before the damage, and takes nothing more until it is dropped. */
 export class SpaceLog {
@@ -27,21 +29,17 @@ export class SpaceLog {
     return part + 1 < this.parts.length ? this.parts.firstOf(part + 1) - 1 : this.end.sequence
   }
 
-  view(): JournalLog {
-    const { root, history, end, floor } = this.state
-    const damage = this.state.damage ?? this.damageAtRest
-    return { uuid: this.uuid, root, history, end, floor, damage }
+  /** The sequence before the first frame that can be read. */
+  get base(): number {
+    return this.parts.length > 0 ? this.parts.firstOf(0) - 1 : this.end.sequence
   }
-}
 
-/** What an index does to a log. */
-interface Replay {
-  readonly space: IndexedSpace
-  /** Null: there is no log, or no more. */
-  readonly state: LogState | null
-  /** Earlier frames stay up to there. */
-  readonly keeps: number
-  readonly isDropped: boolean
+  view(): JournalLog {
+    const { root, history, end, floor, covers } = this.state
+    const damage = this.state.damage ?? this.damageAtRest
+    const base = { epoch: epochAt(history, this.base), sequence: this.base }
+    return { uuid: this.uuid, root, history, end, base, floor, covers, damage }
+  }
 }
 
 export class Logs {
@@ -53,6 +51,8 @@ export class Logs {
   /** Records of unknown spaces are broken: a space that is not known here may have lost its log. */
   #lost: string | null = null
   readonly #dropped = new Set<string>()
+  /** By segment: spaces of which something could not be read; null: it is not known of which. */
+  readonly #unread = new Map<number, Set<string | null>>()
 
   get current(): SegmentLedger {
     return this.#current
@@ -126,12 +126,12 @@ export class Logs {
     const log = this.#logs.get(uuid)
     if (log) return log.view()
     if (this.#lost === null || this.#dropped.has(uuid)) return undefined
-    return { uuid, ...emptyHistory, end: origin, floor: 0, damage: this.#lost }
+    return { ...new SpaceLog(uuid).view(), damage: this.#lost }
   }
 
   /** Null: any log, since it is not known which. */
   damage(uuid: string | null, reason: string): void {
-    this.#current.isWhole = false
+    this.#skip(uuid)
     if (uuid !== null) this.#open(uuid).state.damage ??= reason
     else this.#damageAll(reason)
   }
@@ -149,14 +149,16 @@ export class Logs {
   }
 
   append(frame: Frame, offset: number): void {
-    const { uuid } = frame
-    const log = this.#open(uuid)
+    const log = this.#open(frame.uuid)
+    log.state.append(frame)
+    this.#place(log, frame, offset)
+  }
+
+  #place({ uuid, parts }: SpaceLog, frame: Frame, offset: number): void {
     const { segment } = this.#current
-    const { parts } = log
     if (parts.length > 0 && parts.segmentOf(parts.length - 1) === segment) {
       parts.touch(timeOf(frame))
     } else parts.push(frame.first, segment, timeOf(frame))
-    log.state.append(frame)
     this.#current.of(uuid).frame(frame, offset)
   }
 
@@ -170,15 +172,29 @@ export class Logs {
       this.damage(frame.uuid, this.#lost)
       return
     }
-    const log = this.#open(frame.uuid)
-    if (log.state.damage !== null || this.#restates(log, frame)) {
+    const log = this.#met(frame.uuid)
+    if (this.#isUnread(log)) return
+    if (this.#restates(log, frame)) {
       this.#current.isWhole = false
       return
     }
-    const reason = log.state.refuseFrame(frame)
-    if (reason)
-      this.damage(frame.uuid, `segment ${this.#current.segment}, offset ${offset}: ${reason}`)
-    else this.append(frame, offset)
+    const reason = log.state.takeRun(frame)
+    if (reason === null) this.#place(log, frame, offset)
+    else this.damage(frame.uuid, `segment ${this.#current.segment}, offset ${offset}: ${reason}`)
+  }
+
+  /** A damaged log takes nothing. */
+  #isUnread({ uuid, state }: SpaceLog): boolean {
+    if (state.damage === null) return false
+    this.#skip(uuid)
+    return true
+  }
+
+  #skip(uuid: string | null, segment = this.#current.segment): void {
+    if (segment === this.#current.segment) this.#current.isWhole = false
+    let spaces = this.#unread.get(segment)
+    if (!spaces) this.#unread.set(segment, spaces = new Set())
+    spaces.add(uuid)
   }
 
   /** Whether these entries are here already: equal (epoch, sequence), equal entry (I3). */
@@ -197,12 +213,11 @@ export class Logs {
   }
 
   /** Entries up to a floor were durable here when the floor was written. */
-  recoverFloor(floor: CommitFloor, place: string): void {
-    const { uuid, sequence } = floor
+  recoverFloor({ uuid, sequence }: CommitFloor, place: string): void {
     const log = this.#logs.get(uuid)
     if (!log || log.state.damage !== null) return
-    this.noteFloor(floor)
-    if (sequence <= log.end.sequence) return
+    this.#current.of(uuid).floor(sequence)
+    if (log.state.takeFloor(sequence)) return
     this.damage(uuid, `${place}: entries up to ${sequence} were here, the log ends at `
       + showPosition(log.end))
   }
@@ -215,14 +230,14 @@ export class Logs {
   }
 
   recoverTruncation(uuid: string, to: Position, place: string): void {
-    const log = this.#open(uuid)
-    if (log.state.damage !== null) {
-      this.#current.isWhole = false
-      return
-    }
-    const reason = this.#refuseTruncation(log, to)
-    if (reason) this.damage(uuid, `${place}: ${reason}`)
-    else this.truncate(uuid, to)
+    const log = this.#met(uuid)
+    if (this.#isUnread(log)) return
+    const isWithinFrame = to.sequence < log.end.sequence
+      && this.begins(log, to.sequence + 1) === false && to.sequence >= log.base
+    const reason = isWithinFrame ? withinFrame(to) : log.state.takeTruncation(to)
+    if (reason) return this.damage(uuid, `${place}: ${reason}`)
+    log.parts.truncate(to.sequence)
+    this.#current.of(uuid).truncate(to)
   }
 
   truncate(uuid: string, to: Position): void {
@@ -231,6 +246,45 @@ export class Logs {
     log.state.truncate(to)
     log.parts.truncate(to.sequence)
     this.#current.of(uuid).truncate(to)
+  }
+
+  /** For recovery. */
+  recoverCoverage(uuid: string, covers: Coverage, place: string): void {
+    const lost = this.#logs.has(uuid) ? null : this.#lost
+    const log = this.#met(uuid)
+    if (this.#isUnread(log)) return
+    const reason = lost ?? log.state.takeCoverage(covers, this.#current.segment)
+    if (reason) this.damage(uuid, `${place}: ${reason}`)
+    else this.#current.of(uuid).cover(covers)
+  }
+
+  cover(uuid: string, covers: Coverage): void {
+    const { segment } = this.#current
+    this.#logs.get(uuid)?.state.cover(covers, segment)
+    this.#current.of(uuid).cover(covers)
+  }
+
+  /** The log begins anew, after a checkpoint; whatever was damaged of it is void. */
+  install(uuid: string, covers: Coverage): void {
+    const log = new SpaceLog(uuid)
+    log.state = LogState.installed(covers, this.#current.segment)
+    this.#logs.set(uuid, log)
+    this.#current.of(uuid).install(covers)
+  }
+
+  /**
+   * For recovery, when all is read: decides on the logs whose beginning is not here. Returns those
+   * that are damaged by that.
+   */
+  settle(): { uuid: string; reason: string }[] {
+    const damaged: { uuid: string; reason: string }[] = []
+    for (const { uuid, state } of this.#logs.values()) {
+      const reason = state.damage === null ? state.close() : null
+      if (reason === null) continue
+      state.damage = reason
+      damaged.push({ uuid, reason })
+    }
+    return damaged
   }
 
   drop(uuid: string): void {
@@ -248,11 +302,12 @@ export class Logs {
     for (const space of table.spaces) {
       const log = this.#logs.get(space.uuid)
       if (!log && this.#lost !== null) return false
-      const replay = replayed(space, log?.state ?? null)
+      const replay = replayed(space, log?.state ?? null, segment)
       if (!replay) return false
       replays.push(replay)
     }
-    for (const { space, state, keeps, isDropped } of replays) {
+    for (const { space, state, keeps, isDropped, isUnread } of replays) {
+      if (isUnread) this.#skip(space.uuid, segment)
       if (isDropped && this.#lost !== null) this.#dropped.add(space.uuid)
       if (!state) {
         this.#logs.delete(space.uuid)
@@ -267,52 +322,42 @@ export class Logs {
     return true
   }
 
-  /** Throws RangeError, before anything is written, when a record does not fit its log: a bug. */
-  check(records: readonly JournalRecord[]): void {
-    const ends = new Map<string, Position>()
-    for (const record of records) {
-      if (record.type === 'confirm') continue
-      const uuid = record.type === 'frame' ? record.frame.uuid : record.uuid
-      if (record.type === 'spaceDropped') {
-        ends.set(uuid, origin)
-        continue
-      }
-      const staged = ends.get(uuid)
-      const log = this.#logs.get(uuid)
-      const damage = staged ? null : log ? log.state.damage : this.view(uuid)?.damage
-      if (damage) throw new RangeError(`bug: a write to the damaged log of ${uuid}: ${damage}`)
-      const reason = record.type === 'frame'
-        ? (log?.state ?? new LogState()).refuseFrame(record.frame, staged ?? log?.end ?? origin)
-        : this.#refuseStagedTruncation(log, staged, record.to)
-      if (reason) throw new RangeError(`bug: space ${uuid}: ${reason}`)
-      ends.set(uuid, record.type === 'truncate'
-        ? record.to
-        : { epoch: record.frame.epoch, sequence: record.frame.last })
+  /** What counts in a closed segment. */
+  useOf(segment: number): RemovableSegment {
+    const unread = this.#unread.get(segment) ?? new Set()
+    const spaces: SegmentSpace[] = []
+    for (const log of this.#logs.values()) {
+      const part = log.parts.in(segment)
+      if (part < 0) continue
+      spaces.push({ uuid: log.uuid, last: log.lastOf(part), timeMs: log.parts.timeOf(part) })
     }
+    // What a damaged log has here cannot be restated.
+    const damaged = this.coveredIn(segment).filter((uuid) => this.get(uuid)!.state.damage !== null)
+    const unreadSpaces = [...unread, ...damaged].filter((uuid) => uuid !== null)
+    return { spaces, unreadSpaces, isUnread: unread.has(null) }
   }
 
-  #refuseStagedTruncation(
-    log: SpaceLog | undefined,
-    staged: Position | undefined,
-    to: Position,
-  ): string | null {
-    if (staged) {
-      return comparePositions(staged, to) === 0
-        ? null
-        : 'a truncation comes first among the records of its space in a flush'
-    }
-    return log ? this.#refuseTruncation(log, to) : 'nothing to truncate'
+  /** Spaces of which the last record of checkpoints is in that segment. */
+  coveredIn(segment: number): string[] {
+    const logs = [...this.#logs.values()]
+    return logs.filter(({ state }) => state.coversSegment === segment).map(({ uuid }) => uuid)
   }
 
-  /**
-   * Null if the log can be truncated to there: a position that it holds, between two frames. Frames
-   * are the same bytes on every member, so a common point is always between frames. Places in index
-   * files are not looked up here.
-   */
-  #refuseTruncation(log: SpaceLog, to: Position): string | null {
-    const reason = log.state.refuseTruncation(to)
-    if (reason || to.sequence === log.end.sequence) return reason
-    return this.begins(log, to.sequence + 1) === false ? withinFrame(to) : null
+  /** The oldest segment was given up. */
+  forget(segment: number): void {
+    for (const { parts } of this.#logs.values()) parts.forget(segment)
+    this.#ledgers.delete(segment)
+    this.#unread.delete(segment)
+  }
+
+  /** For recovery: a log that is met first may have lost its beginning. */
+  #met(uuid: string): SpaceLog {
+    let log = this.#logs.get(uuid)
+    if (!log) {
+      this.#logs.set(uuid, log = new SpaceLog(uuid))
+      log.state = LogState.unknown()
+    }
+    return log
   }
 
   #open(uuid: string): SpaceLog {
@@ -320,36 +365,4 @@ export class Logs {
     if (!log) this.#logs.set(uuid, log = new SpaceLog(uuid))
     return log
   }
-}
-
-export function withinFrame(to: Position): string {
-  return `cannot truncate to ${showPosition(to)}: it is within a frame`
-}
-
-/** Null: the items do not fit the log. A damaged log takes nothing until it is dropped. */
-function replayed(space: IndexedSpace, before: LogState | null): Replay | null {
-  let state = before?.copy() ?? null
-  let keeps = Number.POSITIVE_INFINITY
-  let isDropped = false
-  for (const item of space.items) {
-    if (item.kind === 'dropped') {
-      state = null
-      keeps = 0
-      isDropped = true
-    } else if (item.kind === 'floor') {
-      if (state && !state.takeFloor(item.sequence)) return null
-    } else {
-      state ??= new LogState()
-      if (state.damage !== null) continue
-      if (item.kind === 'truncate') {
-        if (state.refuseTruncation(item.to)) return null
-        state.truncate(item.to)
-        keeps = Math.min(keeps, item.to.sequence)
-      } else {
-        if (state.refuseFrame(item.run)) return null
-        state.append(item.run)
-      }
-    }
-  }
-  return { space, state, keeps, isDropped }
 }

@@ -83,6 +83,14 @@ export class Parts {
     this.#length = this.find(sequence) + 1
   }
 
+  /** Drops the part of that segment, if it is the first one. */
+  forget(segment: number): void {
+    if (this.#length === 0 || this.segmentOf(0) !== segment) return
+    this.#numbers.copyWithin(0, 2)
+    this.#spots.copyWithin(0, 3)
+    this.#length--
+  }
+
   #grow(): void {
     const numbers = new Float64Array(this.#numbers.length * 2)
     numbers.set(this.#numbers)

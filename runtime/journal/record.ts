@@ -1,5 +1,5 @@
 /**
- * Layout of a journal record, version 1: a header of 80 bytes, then the payload. Little-endian.
+ * Layout of a journal record: a header of 80 bytes, then the payload. Little-endian.
  *
  * | offset | bytes | field |
  * |---|---|---|
@@ -21,20 +21,26 @@
  * older node can distinguish a newer journal from a broken one. Place and journal uuid keep content
  * that looks like a record from being taken for one. The synced flush distinguishes a torn write
  * from corruption: everything at or below it was durable once.
+ *
+ * Version 2 marks the records without which the journal means something else, so that a program
+ * that knows only version 1 refuses it: those of checkpoints, and of segments that were given up.
+ * All others have version 1.
  */
 import { decode, encode } from '@msgpack/msgpack'
 import { crc32c } from '@node-rs/crc32'
 import type { CommitFloor, JournalRecord } from '../../actors/ports/journal.js'
 import type { Position } from '../../machines/base/ids.js'
+import { encodeCoverage } from './coverage.js'
 import { isSafe, readSafe, readUuid, writeSafe, writeUuid } from '../codec/frameBytes.js'
 
 export const RECORD_MAGIC = Buffer.from('EGJR')
-export const RECORD_VERSION = 1
+const RECORD_VERSION_PLAIN = 1
+export const RECORD_VERSION = 2
 export const RECORD_HEADER_BYTES = 80
 const LAST_OF_FLUSH = 1
 const NO_SPACE = '00000000-0000-0000-0000-000000000000'
 
-/** Types on disk. `checkpoint` and `snapshotInstalled` are reserved and not written yet. */
+/** Types on disk. */
 export const RecordType = {
   segment: 1,
   entries: 2,
@@ -44,8 +50,15 @@ export const RecordType = {
   confirm: 6,
   snapshotInstalled: 7,
   spaceDropped: 8,
+  retained: 9,
 } as const
 export type RecordTypeName = keyof typeof RecordType
+
+function versionOf(type: RecordTypeName): number {
+  return type === 'checkpoint' || type === 'snapshotInstalled' || type === 'retained'
+    ? RECORD_VERSION
+    : RECORD_VERSION_PLAIN
+}
 
 const names = new Map<number, RecordTypeName>(
   Object.entries(RecordType).map(([name, code]) => [code, name as RecordTypeName]),
@@ -107,7 +120,37 @@ export function partOf(record: JournalRecord): RecordPart {
       writeUuid(payload, record.uuid, 0)
       return { type: 'spaceDropped', space: record.uuid, payload }
     }
+    case 'checkpoint':
+    case 'snapshotInstalled':
+      return {
+        type: record.type,
+        space: record.uuid,
+        payload: encodeCoverage(record.uuid, record.covers),
+      }
   }
+}
+
+/** The bytes with which a record of that type begins. */
+export function recordStart(type: RecordTypeName): Buffer {
+  return Buffer.concat([RECORD_MAGIC, Buffer.of(versionOf(type), RecordType[type])])
+}
+
+/** Records with which each segment begins, behind its head. */
+export function firstParts(firstSegment: number): RecordPart[] {
+  return firstSegment > 1 ? [retainedPart(firstSegment)] : []
+}
+
+/** Segments below it were given up. */
+export function retainedPart(firstSegment: number): RecordPart {
+  const payload = Buffer.alloc(8)
+  writeSafe(payload, firstSegment, 0)
+  return { type: 'retained', space: null, payload }
+}
+
+/** Returns the first segment that was retained; a string is the fault found. */
+export function readRetained(payload: Buffer): number | string {
+  const firstSegment = payload.length === 8 ? readSafe(payload, 0) : 0
+  return firstSegment > 0 ? firstSegment : 'a record of no segment that is retained'
 }
 
 export function recordBytes(part: RecordPart): number {
@@ -124,7 +167,7 @@ export function writeRecordHeader(
   last: boolean,
 ): void {
   RECORD_MAGIC.copy(into, at)
-  into[at + 4] = RECORD_VERSION
+  into[at + 4] = versionOf(part.type)
   into[at + 5] = RecordType[part.type]
   into.writeUInt16LE(last ? LAST_OF_FLUSH : 0, at + 6)
   writeUuid(into, place.journal, at + 8)
@@ -194,7 +237,8 @@ export function readRecordHeader(
       + `${version}; this node understands up to ${RECORD_VERSION}: start a newer engram on it`)
   }
   const type = names.get(b[at + 5]!)
-  if (version < 1 || !type) return `unknown record type ${b[at + 5]} of version ${version}`
+  if (!type || version !== versionOf(type))
+    return `unknown record type ${b[at + 5]} of version ${version}`
   if (journal !== null && readUuid(b, at + 8) !== journal) return 'a record of another journal'
   if (b.readUInt32LE(at + 40) !== segment) return 'a record of another segment'
   if (readSafe(b, at + 48) !== offset) return 'a record of another place'

@@ -17,7 +17,9 @@ import { join } from 'node:path'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Logger } from '../../actors/ports/system.js'
 import { readIndex, type IndexTable } from './indexFile.js'
-import { journalOfHeader, readRecordHeader, RECORD_MAGIC } from './record.js'
+import { journalOfHeader, readRecordHeader, readRetained, recordStart,
+  RECORD_MAGIC } from './record.js'
+import { scanSegment } from './scan.js'
 import { listSegments, readSegmentHead, SEGMENT_HEAD_BYTES, segmentName } from './segment.js'
 import { Walk, type JournalScan, type ScanVisitor, type SegmentFile } from './walk.js'
 
@@ -64,20 +66,42 @@ export async function scanJournal(
 ): Promise<JournalScan | null> {
   const survey = await surveySegments(fileSystem, directory)
   if (!survey) return null
-  const { id, files } = survey
+  const { id } = survey
+  const last = survey.files.at(-1)!
+  const read = ({ segment, end }: SegmentFile): Promise<{ bytes: Buffer }> =>
+    readSegment(fileSystem, directory, segment, end)
+  const { bytes: lastBytes } = await read(last)
+  const firstSegment = lastRetained(lastBytes, id, last.segment)
+  const files = survey.files.filter(({ segment }) => segment >= firstSegment)
   const walk = new Walk(id, logger, visit)
   for (const [i, file] of files.entries()) {
-    const isLast = i === files.length - 1
-    walk.checkOrder(files[i - 1], file)
-    const index = isLast || visit ? null : await indexOf(fileSystem, directory, id, file)
+    walk.checkOrder(files[i - 1], file, firstSegment)
+    const index = file === last || visit ? null : await indexOf(fileSystem, directory, id, file)
     if (typeof index === 'string') {
       logger.warn({ segment: file.segment, reason: index },
         'the index of a journal segment cannot be used: the segment is read')
     } else if (index && walk.index(file, index)) continue
-    const { bytes } = await readSegment(fileSystem, directory, file.segment, file.end)
-    walk.segment(file, bytes, isLast)
+    const bytes = file === last ? lastBytes : (await read(file)).bytes
+    walk.segment(file, bytes, file === last)
   }
-  return walk.result()
+  const leftOver = survey.files.slice(0, survey.files.length - files.length)
+  return walk.result(firstSegment, leftOver.map(({ segment }) => segment))
+}
+
+/**
+ * The first segment that was not given up, by the last record in the last segment that says so;
+ * each segment begins with one. A torn write may have it, too: what comes before it in the order of
+ * a removal was durable then.
+ */
+function lastRetained(bytes: Buffer, journal: string, segment: number): number {
+  const start = recordStart('retained')
+  for (let at = bytes.lastIndexOf(start); at >= 0; at = bytes.lastIndexOf(start, at - 1)) {
+    const [item] = scanSegment(bytes, journal, segment, at)
+    const firstSegment = item?.kind === 'record' ? readRetained(item.payload) : null
+    if (typeof firstSegment === 'number') return firstSegment
+    if (at === 0) break
+  }
+  return 1
 }
 
 /** A head or an end that is missing is found by reading the segment. */

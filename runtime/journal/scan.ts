@@ -2,7 +2,8 @@
 import { crc32c } from '@node-rs/crc32'
 import { asBuffer } from '../codec/frameBytes.js'
 import { parseFrame } from '../codec/frames.js'
-import { readFloors, readRecordHeader, RECORD_HEADER_BYTES, RECORD_MAGIC,
+import { spaceOfCoverage } from './coverage.js'
+import { readFloors, readRecordHeader, readRetained, RECORD_HEADER_BYTES, RECORD_MAGIC,
   type RecordHeader } from './record.js'
 
 export type ScanItem =
@@ -85,13 +86,16 @@ export function highestSynced(
 }
 
 /**
- * The space of a stretch without a sound header. It is known if exactly one frame follows the
- * broken header; `nobody` if it can only have been a confirm record; null if it is unknown.
+ * The space of a stretch without a sound header. It is known if exactly one frame, or one record of
+ * checkpoints, follows the broken header; `nobody` if the record can only have been one of no
+ * space; null if it is unknown.
  */
 export function spaceOfStretch(bytes: Buffer, offset: number, end: number): string | null {
   if (end - offset === RECORD_HEADER_BYTES) return NOBODY
   const payload = bytes.subarray(offset + RECORD_HEADER_BYTES, end)
-  if (readFloors(payload) !== null) return NOBODY
+  if (readFloors(payload) !== null || typeof readRetained(payload) === 'number') return NOBODY
+  const space = spaceOfCoverage(payload)
+  if (space !== null) return space
   const frame = parseFrame(asBuffer(payload))
   return typeof frame === 'string' ? null : frame.uuid
 }

@@ -1,6 +1,7 @@
 /** Walks the segments of a journal: what is whole, torn, or damaged. Changes nothing. */
 import type { Logger } from '../../actors/ports/system.js'
 import { peekFrame } from '../codec/frameLayout.js'
+import { decodeCoverage } from './coverage.js'
 import type { IndexTable } from './indexFile.js'
 import { Logs } from './logs.js'
 import { readFloors, readTruncation, type RecordHeader, type RecordPart } from './record.js'
@@ -42,6 +43,10 @@ export interface JournalScan {
   readonly tail: readonly TailRecord[]
   readonly torn: Torn | null
   readonly damaged: readonly Damage[]
+  /** Segments below it were given up. */
+  readonly firstSegment: number
+  /** Segments that were given up, and whose files are still there. Not read. */
+  readonly leftOver: readonly number[]
   /** Broken records that no space depends on. */
   readonly harmless: readonly string[]
   readonly highestFlush: number
@@ -99,13 +104,19 @@ export function takeRecord(logs: Logs, record: TailRecord): string | null {
       logs.drop(space!)
       return null
     case 'segment':
+    case 'retained':
       return null
     case 'confirm':
       for (const floor of readFloors(payload) ?? []) logs.recoverFloor(floor, place)
       return null
     case 'checkpoint':
-    case 'snapshotInstalled':
-      return `${place}: records of type ${record.type} are not supported yet`
+    case 'snapshotInstalled': {
+      const covers = decodeCoverage(payload)
+      if (typeof covers === 'string') return `${place}: ${covers}`
+      if (record.type === 'checkpoint') logs.recoverCoverage(space!, covers, place)
+      else logs.install(space!, covers)
+      return null
+    }
   }
 }
 
@@ -137,8 +148,9 @@ export class Walk {
     private readonly visit?: ScanVisitor,
   ) {}
 
-  checkOrder(previous: SegmentFile | undefined, file: SegmentFile): void {
-    const expected = previous ? previous.segment + 1 : 1
+  /** `firstSegment`: those below it were given up. */
+  checkOrder(previous: SegmentFile | undefined, file: SegmentFile, firstSegment: number): void {
+    const expected = previous ? previous.segment + 1 : firstSegment
     if (file.segment !== expected && (previous || file.head?.previousSegment !== 0)) {
       this.#damage(null, `segment ${expected} is missing before segment ${file.segment}`)
     }
@@ -184,7 +196,7 @@ export class Walk {
     this.#segments.push({ segment: file.segment, end: counted, size: file.size })
   }
 
-  result(): JournalScan {
+  result(firstSegment: number, leftOver: readonly number[]): JournalScan {
     return {
       id: this.id,
       logs: this.#logs,
@@ -192,6 +204,8 @@ export class Walk {
       tail: this.#tail.map(({ record }) => record),
       torn: this.#torn,
       damaged: this.#damaged,
+      firstSegment,
+      leftOver,
       harmless: this.#harmless,
       highestFlush: this.#highest,
       syncedFlush: this.#synced,
@@ -269,8 +283,8 @@ export class Walk {
       else this.#damage(null, reason)
       return
     }
-    const isConfirm = item.header?.type === 'confirm'
-    const space = isConfirm
+    const { type } = item.header ?? {}
+    const space = type === 'confirm' || type === 'retained'
       ? NOBODY
       : item.header
       ? item.header.space

@@ -6,7 +6,8 @@ import * as assert from 'uvu/assert'
 import { FileSystemError } from '../../actors/ports/fileSystem.js'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Frame } from '../../actors/ports/frames.js'
-import type { SalvageHeader } from '../../actors/ports/journal.js'
+import { EntriesGoneError, type SalvageHeader } from '../../actors/ports/journal.js'
+import { InvariantViolation } from '../../machines/log/invariants.js'
 import { IdentityDamagedError, readIdentity,
   writeIdentity } from '../../runtime/journal/identityFile.js'
 import { dumpJournal, NoJournalError, verifyJournal } from '../../runtime/journal/inspect.js'
@@ -16,6 +17,7 @@ import { createSalvageFiles, SalvageDamagedError,
 import { MemoryFileSystem } from '../fakes/memoryFileSystem.js'
 import { SeededRandom } from '../fakes/seededRandom.js'
 import { A, B, C, frameOf, framesOf, hex, open, quiet, rec } from '../support/journalKit.js'
+import { coveringAll } from '../support/journalCoverage.js'
 import { readSalvage } from '../support/salvages.js'
 
 async function* batches(all: readonly Frame[]): AsyncGenerator<Frame[]> {
@@ -194,6 +196,31 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
     await check(5)
     await check(1)
     assert.equal(await names(), before)
+  })
+
+  contract('gives up segments that checkpoints cover, and says what is gone', async () => {
+    const { journal, start, directory, fileSystem } = await fresh(1500)
+    await journal.write([rec(B, 1)])
+    await journal.write([coveringAll(journal, B)])
+    for (let i = 1; i <= 20; i++) await journal.write([rec(A, i)])
+    await journal.sync()
+    const error = await journal.remove(1).catch((e: unknown) => e)
+    assert.instance(error, InvariantViolation)
+    await journal.write([coveringAll(journal, A)])
+    for (const segment of [1, 2]) await journal.remove(segment)
+    await journal.close()
+    const names = await fileSystem.list(directory)
+    assert.equal(names.filter((name) => name < '0000000003'), [])
+    for (let starts = 0; starts < 2; starts++) {
+      const again = await start()
+      const { base, end, covers, damage } = again.log(A)!
+      assert.ok(base.sequence > 0 && base.sequence < 20)
+      assert.equal([end.sequence, covers.covered.sequence, damage], [20, 20, null])
+      assert.is((await again.read(A, base.sequence + 1, 1))[0]!.first, base.sequence + 1)
+      await rejects(again.read(A, base.sequence, 1), EntriesGoneError)
+      assert.equal([again.log(B)!.end.sequence, again.log(B)!.base.sequence], [1, 1])
+      await again.close()
+    }
   })
 
   contract('takes a flush larger than its scratch buffer', async () => {

@@ -160,6 +160,23 @@ export class MemoryFileSystem implements FileSystem {
     this.#failures = []
   }
 
+  /** The disk as the process of now sees it: after its end, every call of it fails. */
+  process(): FileSystem {
+    const life = this.#life
+    const alive = (): this => {
+      if (life !== this.#life) throw new FileSystemError('EIO', 'the process is dead')
+      return this
+    }
+    return {
+      makeDirectory: async (path) => await alive().makeDirectory(path),
+      list: async (path) => await alive().list(path),
+      open: async (path, mode) => await alive().open(path, mode),
+      syncDirectory: async (path) => await alive().syncDirectory(path),
+      rename: async (from, to) => await alive().rename(from, to),
+      remove: async (path) => await alive().remove(path),
+    }
+  }
+
   /** Loses what was not synced: all of it, or with `next` (a random source) a random part. */
   powerCut(next: (() => number) | null = null): void {
     this.kill()

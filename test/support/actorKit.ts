@@ -10,6 +10,7 @@ import type { SideWay, BusMessage } from '../../actors/ports/bus.js'
 import type { ErrorAnswer, WriteAnswer } from '../../actors/ports/clientApi.js'
 import type { Frame } from '../../actors/ports/frames.js'
 import { JournalFullError } from '../../actors/ports/journal.js'
+import type { RemovableSegment } from '../../machines/log/retention.js'
 import type { Journal, JournalLog, JournalRecord } from '../../actors/ports/journal.js'
 import { defaultSettings } from '../../actors/ports/defaultSettings.js'
 import type { ActorSettings } from '../../actors/ports/defaultSettings.js'
@@ -99,6 +100,16 @@ export class GateJournal implements Journal {
     ) => (record.type === 'frame' && record.frame.uuid === id ? [record.frame] : []))
     return frames.filter((frame) => frame.last >= from)
   }
+
+  segments(): [] {
+    return []
+  }
+
+  useOf(): RemovableSegment {
+    return { spaces: [], unreadSpaces: [], isUnread: false }
+  }
+
+  async remove(): Promise<void> {}
 
   stats(): { segments: number; bytes: number; flush: number; indexBytes: number } {
     return { segments: 1, bytes: 0, flush: this.flushes.length, indexBytes: 0 }

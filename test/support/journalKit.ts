@@ -6,6 +6,7 @@ import type { Logger } from '../../actors/ports/system.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
 import type { FileJournal } from '../../runtime/journal/fileJournal.js'
 import { openJournal } from '../../runtime/journal/journal.js'
+import { MemoryFileSystem } from '../fakes/memoryFileSystem.js'
 import { SeededRandom } from '../fakes/seededRandom.js'
 
 export const codec = createFrameCodec()
@@ -29,7 +30,7 @@ export function open(
 ): Promise<FileJournal> {
   return openJournal({
     directory: DIRECTORY,
-    fileSystem,
+    fileSystem: fileSystem instanceof MemoryFileSystem ? fileSystem.process() : fileSystem,
     logger: quiet,
     random,
     // Indexes of closed segments are written between the steps of the test.

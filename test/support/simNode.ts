@@ -371,6 +371,9 @@ export class SimNode {
       log: (uuid) => journal.log(uuid),
       read: (uuid, from, maxBytes) => journal.read(uuid, from, maxBytes),
       stats: () => journal.stats(),
+      segments: () => journal.segments(),
+      useOf: (segment) => journal.useOf(segment),
+      remove: (segment) => journal.remove(segment),
       close: () => journal.close(),
       write: async (records) => {
         observer.writing?.(this, records)

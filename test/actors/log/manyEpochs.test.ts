@@ -11,7 +11,7 @@ import { GateJournal, uuid } from '../../support/actorKit.js'
 const test = suite('many epochs')
 
 const epochs = 100_000
-const bytes = new Uint8Array(8)
+const bytes = new Uint8Array(72)
 
 /** The first and only frame of each of 100,000 epochs. */
 function* promotions(): Generator<Frame> {
@@ -53,12 +53,13 @@ test('a member takes a frame of a new epoch, and gives it up, without a copy', (
 
 test('recovery reads them without a copy', () => {
   const logs = new Logs()
+  logs.begin(1)
   const copies = new Copies()
   let offset = 0
   for (const frame of promotions()) {
-    logs.recoverFrame(frame, 1, offset)
+    logs.recoverFrame(frame, offset)
     offset += bytes.length
-    copies.see(logs.get(uuid)!.history)
+    copies.see(logs.get(uuid)!.state.history)
   }
   const log = logs.view(uuid)!
   assert.is(log.damage, null)

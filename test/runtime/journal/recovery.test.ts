@@ -179,11 +179,11 @@ recovery('a newer journal is left alone, with a clear message', async () => {
   const disk = await written()
   const bytes = disk.bytesOf(FIRST)
   const at = offsets[1]!
-  bytes[at + 4] = 2
+  bytes[at + 4] = 3
   bytes.writeUInt32LE(crc32c(bytes.subarray(at, at + 76)), at + 76)
   const handle = await disk.open(FIRST, 'readWrite')
   await handle.write([bytes], 0)
-  await rejects(open(disk), /version 2.*understands up to 1/)
+  await rejects(open(disk), /version 3.*understands up to 2/)
   assert.ok(disk.bytesOf(FIRST).equals(bytes))
 })
 

@@ -192,8 +192,45 @@ export const dataMutants: readonly Mutant[] = [
       file: 'runtime/journal/journal.js',
       find: 'if (scan.torn || scan.lastSegmentBroken || last.size !== scan.durableEnd) {',
       replace: 'if (scan.torn || scan.lastSegmentBroken) {',
+    }, {
+      file: 'runtime/journal/walk.js',
+      find: 'if (!restated)\n            this.#takeTail();',
+      replace: 'this.#takeTail();',
     }],
     scenarios: ['page-cache'],
     evidence: /^I12: 2 was reported, 1 is left/,
+  },
+  {
+    name: 'leave-records-of-checkpoints-behind',
+    why: 'A log without frames is its last record: the space would pass for new.',
+    edits: [{
+      file: 'runtime/journal/fileJournal.js',
+      find: 'while (this.#logs.coveredIn(segment).length > 0) {',
+      replace: 'while (false) {',
+    }],
+    scenarios: ['idle-space-over-a-turn-of-the-journal'],
+    evidence: /^I14: an idle space passes for new/,
+  },
+  {
+    name: 'remove-a-segment-before-it-is-durable-that-it-is-given-up',
+    why: 'A power cut may keep the removal and lose the record of it.',
+    edits: [{
+      file: 'runtime/journal/fileJournal.js',
+      find: 'await this.#put([retainedPart(segment + 1)]);\n            await this.#datasync();',
+      replace: 'await this.#put([retainedPart(segment + 1)]);',
+    }],
+    scenarios: ['power-cut-after-a-removal'],
+    evidence: /^I14: given up, and the journal does not say so/,
+  },
+  {
+    name: 'give-up-what-the-newer-checkpoint-has',
+    why: 'If that one rots, nothing has the entries between the two.',
+    edits: [{
+      file: 'machines/log/retention.js',
+      find: 'return last <= covered.sequence',
+      replace: 'return true',
+    }],
+    scenarios: ['entries-above-the-older-checkpoint'],
+    evidence: /^I14: entries from 2 to \d+ are in one checkpoint only/,
   },
 ]

@@ -1,9 +1,11 @@
 /** The journal alone, over a disk that tears, flips and forgets. */
 import * as assert from 'uvu/assert'
 import { partOf, recordBytes } from '../../../runtime/journal/record.js'
+import type { FileJournal } from '../../../runtime/journal/fileJournal.js'
 import { SEGMENT_HEAD_BYTES } from '../../../runtime/journal/segment.js'
 import { MemoryFileSystem } from '../../fakes/memoryFileSystem.js'
-import { A, DIRECTORY, framesOf, open, rec } from '../../support/journalKit.js'
+import { covering, coveringAll } from '../../support/journalCoverage.js'
+import { A, C, DIRECTORY, framesOf, open, rec } from '../../support/journalKit.js'
 import type { Scenario } from './scenario.js'
 
 const FIRST = `${DIRECTORY}/0000000001.segment`
@@ -103,9 +105,77 @@ const failedWrite: Scenario = {
   },
 }
 
+/** Frames of A until there are three segments; C has one entry, and is idle. */
+async function filled(disk: MemoryFileSystem): Promise<FileJournal> {
+  const journal = await open(disk, { segmentBytes: 1600 })
+  await journal.write([rec(C, 1)])
+  await journal.write([coveringAll(journal, C)])
+  while (journal.stats().segments < 3) {
+    await journal.write([rec(A, (journal.log(A)?.end.sequence ?? 0) + 1)])
+  }
+  await journal.sync()
+  return journal
+}
+
+const idleSpace: Scenario = {
+  name: 'idle-space-over-a-turn-of-the-journal',
+  title: 'A space is idle while the segments that have its entries and records are given up.',
+  lesson: 'A log whose frames are gone is its record of checkpoints: that must not go with its '
+    + 'segment, or the space passes for a new one.',
+  run: async () => {
+    const disk = new MemoryFileSystem()
+    const journal = await filled(disk)
+    await journal.write([coveringAll(journal, A)])
+    await journal.remove(1)
+    disk.kill()
+    const log = (await open(disk)).log(C)
+    assert.is(log?.end.sequence, 1, 'I14: an idle space passes for new, its entries are lost')
+    assert.is(log?.damage, null)
+  },
+}
+
+const powerCutAfterRemoval: Scenario = {
+  name: 'power-cut-after-a-removal',
+  title: 'The power fails right after a segment was given up.',
+  lesson: 'That a segment was given up is durable before its file is removed: else a start finds '
+    + 'a journal that lost its beginning, and takes all spaces for damaged.',
+  run: async () => {
+    const disk = new MemoryFileSystem()
+    const journal = await filled(disk)
+    await journal.write([coveringAll(journal, A)])
+    await journal.sync()
+    await journal.remove(1)
+    const { end } = journal.log(A)!
+    // The removal of the name reaches the disk, and of the file's last bytes nothing does.
+    await disk.syncDirectory(DIRECTORY)
+    disk.powerCut()
+    const log = (await open(disk)).log(A)
+    assert.is(log?.damage, null, 'I14: given up, and the journal does not say so')
+    assert.equal(log?.end, end)
+  },
+}
+
+const oneCheckpoint: Scenario = {
+  name: 'entries-above-the-older-checkpoint',
+  title: 'The newer one of two checkpoints has all entries of a segment, the older one has not.',
+  lesson: 'Only entries that both have are given up: if the newer one rots, the member falls back '
+    + 'to the older one and goes on from there.',
+  run: async () => {
+    const journal = await filled(new MemoryFileSystem())
+    const { history, end } = journal.log(A)!
+    await journal.write([covering(A, history, [1, end.sequence])])
+    await journal.remove(1).catch(() => undefined)
+    const first = journal.log(A)!.base.sequence + 1
+    assert.is(first, 1, `I14: entries from 2 to ${first - 1} are in one checkpoint only`)
+  },
+}
+
 export const journalScenarios: readonly Scenario[] = [
   corruption,
   tornFlush,
   pageCache,
   failedWrite,
+  idleSpace,
+  powerCutAfterRemoval,
+  oneCheckpoint,
 ]
