@@ -172,9 +172,8 @@ export class FileJournal implements Journal {
   async #put(parts: readonly RecordPart[]): Promise<number> {
     let bytes = 0
     for (const part of parts) bytes += recordBytes(part)
-    if (this.#end + bytes > this.options.segmentBytes && this.#end > SEGMENT_HEAD_BYTES) {
-      await this.#roll()
-    }
+    const isFull = this.#end + bytes > this.options.segmentBytes
+    if (isFull && this.#end > beginBytes(this.#firstSegment)) await this.#roll()
     if (this.#flush % LOOK_FLUSHES === 0) await this.#checkLength()
     const start = this.#end
     await this.#append(parts)
@@ -379,4 +378,9 @@ function restated(logs: Logs, segment: number): JournalRecord[] {
     records.push(record)
   }
   return records
+}
+
+/** Size of a segment to which nothing was written yet. */
+function beginBytes(firstSegment: number): number {
+  return firstParts(firstSegment).reduce((at, part) => at + recordBytes(part), SEGMENT_HEAD_BYTES)
 }

@@ -46,9 +46,9 @@ export class IndexWriter {
 
   /** Forgets a segment that is removed. Resolves when its index is not being written any more. */
   async forget(segment: number): Promise<void> {
+    if (this.#queue[0]?.segment === segment) await this.idle()
     const at = this.#queue.findIndex((ledger) => ledger.segment === segment)
-    if (at > 0 || (at === 0 && !this.#work)) this.#queue.splice(at, 1)
-    else if (at === 0) await this.idle()
+    if (at >= 0) this.#queue.splice(at, 1)
   }
 
   /** Resolves when nothing is being written. */
