@@ -27,7 +27,7 @@ export type JournalRecord =
 export interface KeptCheckpoint {
   /** Number of the file. */
   readonly file: number
-  /** Random, of the file. */
+  /** Of the file: a random uuid. */
   readonly id: string
   readonly position: Position
 }

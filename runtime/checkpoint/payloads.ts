@@ -6,7 +6,7 @@ import type { Position } from '../../machines/base/ids.js'
 import { componentsMax } from '../../machines/log/vectorClock.js'
 import { spaceSettingsOf } from '../../machines/protocol/spaceSettings.js'
 import { isUuid } from '../codec/frameBytes.js'
-import { encodeHistory, historySchema } from './history.js'
+import { encodeHistory, historySchema } from '../codec/historyCodec.js'
 
 /** Sections of one file; with their names and places they fit a footer. */
 export const sectionsMax = 2048

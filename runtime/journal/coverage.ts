@@ -1,13 +1,12 @@
 /** Payload of the records `checkpoint` and `snapshotInstalled`: MessagePack. */
 import { decode, encode } from '@msgpack/msgpack'
 import type { Coverage, KeptCheckpoint } from '../../actors/ports/journal.js'
-import type { EpochSpan, Position } from '../../machines/base/ids.js'
+import type { Position } from '../../machines/base/ids.js'
 import { historyFault, rootFault } from '../../machines/log/invariants.js'
 import { comparePositions, emptyHistory, endOf, origin,
   showPosition } from '../../machines/log/positions.js'
+import { encodeHistory, historySchema } from '../codec/historyCodec.js'
 import { isSafe, isUuid } from '../codec/frameBytes.js'
-
-const ID = /^[0-9a-f]{32}$/
 
 /** That of a log whose entries are all in the journal. */
 export const nothingCovered: Coverage = {
@@ -26,8 +25,7 @@ export function encodeCoverage(uuid: string, covers: Coverage): Uint8Array {
     installs,
     kept: kept.map(({ file, id, position }) => [file, id, ...pair(position)]),
     covered: pair(covered),
-    root: pair(history.root),
-    spans: history.history.map(({ epoch, last }) => [epoch, last]),
+    history: encodeHistory(history),
     clock,
     timestamp,
   })
@@ -42,15 +40,11 @@ export function decodeCoverage(payload: Uint8Array): Coverage | string {
       id: String(id),
       position: positionOf(position),
     }))
-    const spans = (value['spans'] as unknown[][]).map(([epoch, last]): EpochSpan => ({
-      epoch: safe(epoch),
-      last: safe(last),
-    }))
     const covers: Coverage = {
       installs: safe(value['installs']),
       kept,
       covered: positionOf(value['covered']),
-      history: { root: positionOf(value['root']), history: spans },
+      history: historySchema.parse(value['history']),
       clock: clockOf(value['clock']),
       timestamp: safe(value['timestamp']),
     }
@@ -88,7 +82,7 @@ export function refuseCoverage({ kept, covered, history }: Coverage): string | n
 }
 
 function isCheckpoint({ file, id }: KeptCheckpoint): boolean {
-  return isSafe(file) && file > 0 && ID.test(id)
+  return isSafe(file) && file > 0 && isUuid(id)
 }
 
 function pair({ epoch, sequence }: Position): [number, number] {

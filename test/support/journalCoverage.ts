@@ -9,7 +9,7 @@ import type { MemoryFileSystem } from '../fakes/memoryFileSystem.js'
 import { DIRECTORY } from './journalKit.js'
 
 export function keptAt(file: number, position: Position): KeptCheckpoint {
-  return { file, id: file.toString(16).padStart(32, '0'), position }
+  return { file, id: `00000000-0000-4000-8000-${String(file).padStart(12, '0')}`, position }
 }
 
 /** What a log of these epochs has in checkpoints at these sequences; the first one is covered. */

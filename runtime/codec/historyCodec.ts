@@ -1,4 +1,4 @@
-/** The epoch history of a log in a manifest: root, then spans, as plain numbers. */
+/** The epoch history of a log in manifests and records: root and spans, as plain numbers. */
 import { z } from 'zod'
 import type { EpochHistory } from '../../machines/base/ids.js'
 import { historyFault, rootFault } from '../../machines/log/invariants.js'
