@@ -68,6 +68,7 @@ export function refuseCoverage({ kept, covered, history }: Coverage): string | n
   if (older && newer && comparePositions(older.position, newer.position) > 0) {
     return 'the newer checkpoint comes first'
   }
+  if (older && newer && older.file === newer.file) return 'one checkpoint is named twice'
   if (!kept.every(isCheckpoint)) return 'a checkpoint without a file'
   if (older && comparePositions(covered, older.position) > 0) {
     return `covered is ${showPosition(covered)}, above a checkpoint at `

@@ -51,6 +51,7 @@ coverage('a payload is read as it was written, and nothing else is one', () => {
   assert.equal(decodeCoverage(encodeCoverage(A, nothingCovered)), nothingCovered)
   const wrong: [RegExp, Partial<Coverage>][] = [
     [/newer checkpoint comes first/, { kept: covers.kept.toReversed() }],
+    [/named twice/, { kept: [covers.kept[0]!, covers.kept[0]!] }],
     [/3 checkpoints/, { kept: [...covers.kept, covers.kept[1]!] }],
     [/above a checkpoint/, { kept: [keptAt(4, { epoch: 1, sequence: 150 })] }],
     [/without a file/, { kept: [keptAt(0, { epoch: 3, sequence: 2900 })] }],
