@@ -22,8 +22,8 @@ const violates = (name: string, run: () => void) => {
   assert.unreachable(`${name} holds`)
 }
 
-test('each with its sentence; that on what may be given up comes with its function', () => {
-  const numbers = Array.from({ length: 15 }, (_, i) => i + 1).filter((number) => number !== 14)
+test('each with its sentence', () => {
+  const numbers = Array.from({ length: 15 }, (_, i) => i + 1)
   assert.equal(Object.keys(invariants), numbers.map((number) => `I${number}`))
 })
 
