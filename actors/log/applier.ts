@@ -3,7 +3,7 @@ import type { LogEntry } from '../../machines/log/entries.js'
 import { assertInvariant, assertStoreCommitted } from '../../machines/log/invariants.js'
 import type { Overlay } from '../overlay/overlay.js'
 import type { FrameCodec } from '../ports/frames.js'
-import type { SpaceStore } from '../ports/store.js'
+import type { SpaceImage, SpaceStore } from '../ports/store.js'
 import type { Clock, Logger, TimerHandle } from '../ports/system.js'
 import { SequenceWaiters } from './sequenceWaiters.js'
 import type { SpaceLog } from './spaceLog.js'
@@ -22,6 +22,13 @@ export interface ApplierOptions {
 /** Entries of one store transaction: many enough to be cheap, few enough for the loop (4 ms). */
 const batchEntriesMax = 512
 const batchBytesMax = 1024 * 1024
+/** An image of the store at the end of a frame, and what the log says about the entry there. */
+export interface AlignedImage {
+  readonly image: SpaceImage
+  /** Of the last entry; null: it was applied before this start. */
+  readonly entry: Pick<LogEntry, 'vectorClock' | 'timestamp'> | null
+}
+
 /** Time that entries are gathered before a transaction that nobody waits for. */
 const gatherMs = 20
 /** Pause before a store that could not be written is tried again. */
@@ -38,6 +45,11 @@ export class Applier {
   private readonly waiters: SequenceWaiters
   private settled: Promise<void> = Promise.resolve()
   private obstacle: string | null = null
+  private lastEntry: LogEntry | null = null
+  /** The store is being replaced. */
+  private isHeld = false
+  /** Takes the next image; while it is set, transactions end with frames. */
+  private imaged: ((image: AlignedImage) => void) | null = null
 
   constructor(private readonly options: ApplierOptions) {
     this.waiters = new SequenceWaiters(options.clock)
@@ -53,7 +65,7 @@ export class Applier {
    * entry as for many, so entries are gathered for a while, unless somebody waits for one.
    */
   wake(): void {
-    if (this.running || this.stopped || !this.isBehind()) return
+    if (this.running || this.stopped || this.isHeld || !this.isBehind()) return
     if (this.waiters.size > 0) return this.begin()
     if (this.target() - this.options.store.applied.sequence >= batchEntriesMax) this.begin()
     else this.timer ??= this.options.clock.setTimeout(() => this.begin(), gatherMs)
@@ -62,7 +74,7 @@ export class Applier {
   private begin(): void {
     if (this.timer) this.options.clock.clearTimeout(this.timer)
     this.timer = null
-    if (this.running || this.stopped || !this.isBehind()) return
+    if (this.running || this.stopped || this.isHeld || !this.isBehind()) return
     this.running = true
     this.settled = this.run()
   }
@@ -73,7 +85,7 @@ export class Applier {
 
   /** Whether the store holds the sequence. */
   covers(sequence: number): boolean {
-    return this.options.store.applied.sequence >= sequence
+    return !this.isHeld && this.options.store.applied.sequence >= sequence
   }
 
   /** `done` is called when the store holds the sequence, or with false after `waitMs`. */
@@ -81,6 +93,42 @@ export class Applier {
     if (this.covers(sequence)) return done(true)
     this.waiters.add(sequence, waitMs, done)
     this.wake()
+  }
+
+  /**
+   * Calls `taken` with an image at the end of a frame: now, or after one of the next transactions.
+   * One image at a time; a later call replaces an earlier one that is not served.
+   */
+  takeImage(taken: (image: AlignedImage) => void): void {
+    this.imaged = taken
+    if (!this.running) this.serveImage()
+    this.wake()
+  }
+
+  /** Applies nothing until `release`: the store is being replaced. */
+  hold(): void {
+    this.isHeld = true
+  }
+
+  release(): void {
+    this.isHeld = false
+    this.wake()
+  }
+
+  /** Nobody waits for an image any more. */
+  cancelImage(): void {
+    this.imaged = null
+  }
+
+  private serveImage(): void {
+    const { imaged, options: { store, log } } = this
+    const { applied } = store
+    if (!imaged || this.stopped || !log.endsFrame(applied.sequence)) return
+    const image = store.image(applied)
+    if (!image) return
+    this.imaged = null
+    const entry = this.lastEntry?.sequence === applied.sequence ? this.lastEntry : null
+    imaged({ image, entry })
   }
 
   async stop(): Promise<void> {
@@ -100,11 +148,19 @@ export class Applier {
     return Math.min(log.commitSequence, log.durable.sequence)
   }
 
+  /** Last entry of the next transaction at most: while an image is awaited, the end of a frame. */
+  private limit(): number {
+    const target = this.target()
+    if (!this.imaged) return target
+    return Math.min(target,
+      this.options.log.frameEnd(this.options.store.applied.sequence + 1) ?? target)
+  }
+
   private async run(): Promise<void> {
     const { store, overlay } = this.options
     try {
       while (!this.stopped && store.applied.sequence < this.target()) {
-        const upTo = this.target()
+        const upTo = this.limit()
         const entries = await this.next(store.applied.sequence + 1, upTo)
         if (entries.length === 0) break
         const last = entries[entries.length - 1]!.sequence
@@ -115,7 +171,9 @@ export class Applier {
         assertInvariant('I9', store.applied.sequence === last, () =>
           `the store was given entries up to ${last}, and holds ${store.applied.sequence}`)
         overlay.applied(last)
+        this.lastEntry = entries[entries.length - 1]!
         this.waiters.reach(last)
+        this.serveImage()
       }
     } catch (error) {
       this.failed(error)

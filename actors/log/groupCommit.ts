@@ -67,11 +67,17 @@ export class GroupCommit {
   private unconfirmed = false
   private lastBeganMs = -Infinity
   private lastRequests = 0
+  private bytesFlushed = 0
   private idleTimer: TimerHandle | null = null
   private healTimer: TimerHandle | null = null
   private idle: Promise<void> = Promise.resolve()
 
   constructor(private readonly options: GroupCommitOptions) {}
+
+  /** Written since the start, bytes. */
+  get flushedBytes(): number {
+    return this.bytesFlushed
+  }
 
   /** Set while the disk takes no records: such a node is no candidate for a promotion. */
   get isFull(): boolean {
@@ -169,6 +175,7 @@ export class GroupCommit {
     }
     this.unconfirmed = items.some((item) => item.record.type !== 'confirm')
     for (const item of items) item.durable?.()
+    this.bytesFlushed += bytes
     telemetry.count('journalFlushes')
     telemetry.count('journalFlushedBytes', bytes)
     telemetry.observe('journalFlushMs', clock.monotonicMs() - begun)

@@ -226,6 +226,17 @@ export class SpaceLog implements EpochHistory {
     return this.cachedFrom(from, maxBytes) ?? await this.journal.read(this.uuid, from, maxBytes)
   }
 
+  /** Whether a frame ends with that entry, as far as the latest frames show it. */
+  endsFrame(sequence: number): boolean {
+    return sequence === this.end.sequence || this.frameEnd(sequence) === sequence
+      || this.tail[0]?.first === sequence + 1
+  }
+
+  /** Returns the last entry of the frame that holds the sequence; null: only the journal knows. */
+  frameEnd(sequence: number): number | null {
+    return this.tail[this.find(sequence)]?.last ?? null
+  }
+
   /** Returns the index in the tail of the frame that holds the sequence, or -1. */
   private find(sequence: number): number {
     const first = this.tail[0]

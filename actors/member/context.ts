@@ -9,6 +9,7 @@ import type { NodeIdentityInput, NodePorts, Registration } from '../ports/node.j
 import type { ActorSettings } from '../ports/defaultSettings.js'
 import type { Budget } from '../structures/budget.js'
 import type { Duty } from './duty.js'
+import type { StoreLoading } from './rebuild.js'
 
 /** Services and state that the parts of one node share. */
 export interface NodeContext {
@@ -21,6 +22,7 @@ export interface NodeContext {
   readonly identity: Registration
   readonly commits: GroupCommit
   readonly floors: CommitFloors
+  readonly loads: StoreLoading
   readonly answers: Answers
   readonly lanes: WorkLanes
   readonly duty: Duty

@@ -16,6 +16,7 @@ import type { FollowingView } from './following.js'
 import { Freshness } from './freshness.js'
 import { KnownRecord } from './knownRecord.js'
 import { OwnEpoch } from './ownEpoch.js'
+import { isBehind, Rebuild } from './rebuild.js'
 import { SalvageCount } from './salvageCount.js'
 
 /** Sequences that all replicas have for certain; Infinity without replicas. */
@@ -58,8 +59,7 @@ export class Member {
   /** Written by the replica only. */
   readonly following: FollowingView
   private damageFound: string | null
-  /** Commit sequence at the start: until the store holds it, the member is no candidate. */
-  private readonly rebuildTo: number
+  readonly rebuild: Rebuild
 
   constructor(
     readonly context: NodeContext,
@@ -82,14 +82,17 @@ export class Member {
     this.known = new KnownRecord(Math.max(this.log.end.epoch, epoch), this.alert)
     this.blockage = new Blockage(this.alert, (text) => ports.logger.warn({ space }, text))
     this.fitness = new Fitness(this)
-    if (this.store.applied.sequence > this.log.end.sequence) {
+    const isLoading = recovered !== undefined && this.damageFound === null
+      && isBehind(this.store, recovered.covers)
+    if (!isLoading && this.store.applied.sequence > this.log.end.sequence) {
       this.damageFound ??= `the store holds ${this.store.applied.sequence}, the journal ends at `
         + `${this.log.end.sequence}`
     }
     if (this.damageFound !== null) this.markDamaged(this.damageFound)
     // Entries in the store were committed. After a power cut it may hold less than was committed.
-    this.log.raiseCommit(Math.max(this.store.applied.sequence, recovered?.floor ?? 0))
-    this.rebuildTo = this.log.commitSequence
+    const covered = recovered?.covers.kept.at(-1)?.position.sequence ?? 0
+    const applied = isLoading ? 0 : this.store.applied.sequence
+    this.log.raiseCommit(Math.max(applied, covered, recovered?.floor ?? 0))
     this.freshness = new Freshness(this)
     this.applier = new Applier({
       log: this.log,
@@ -103,6 +106,10 @@ export class Member {
       // Damage of one log does not concern the others.
       onFailed: (error) => (isDamage(error) ? this.damaged(String(error)) : context.fatal(error)),
     })
+    this.rebuild = new Rebuild(this, this.log.commitSequence)
+    if (!isLoading) return
+    this.rebuild.begin()
+    context.loads.add(this)
   }
 
   get self(): string {
@@ -141,13 +148,7 @@ export class Member {
 
   /** Progress, as text, of a store that is rebuilt after a start, or null. */
   get rebuilding(): string | null {
-    const { applied } = this.store
-    // Less after a promotion that an operator forced.
-    const to = Math.min(this.rebuildTo, this.log.commitSequence)
-    if (applied.sequence >= to) return null
-    const { hindrance } = this.applier
-    return `its store is being rebuilt from the journal: ${applied.sequence} of ${to} entries done`
-      + (hindrance === null ? '' : `; it cannot be written: ${hindrance}`)
+    return this.rebuild.text
   }
 
   /** Proof that the epoch in the record (the last one read, unless given) is over, or null. */

@@ -6,6 +6,7 @@ import type { NodeEffect, NodeEvent } from '../../machines/node.js'
 import type { NodeEventState } from '../../machines/protocol/events.js'
 import { RequestLimiter } from '../arbiter/requestLimiter.js'
 import type { HostedActor } from '../host/actorHost.js'
+import { Checkpointing } from '../checkpoints/checkpointing.js'
 import type { NodeContext } from '../member/context.js'
 import { ArbiterUnavailableError } from '../ports/arbiter.js'
 import type { Arbiter } from '../ports/arbiter.js'
@@ -38,6 +39,7 @@ export class NodeActor {
   /** The spaces that this node holds, by name. */
   readonly spaces = new Map<string, SpaceActor>()
   private listing: Spaces | null = null
+  private checkpointing: Checkpointing | null = null
   private present: NodeContext | null = null
   private actor: HostedActor<typeof nodeMachine> | null = null
   private connection: BusConnection | null = null
@@ -207,7 +209,10 @@ export class NodeActor {
     const context = contextOf(all, settings, this.self, this.registration, {
       spaces: () => this.spaces.values(),
       isHeld: (space) => this.spaces.has(space),
-      tick: () => this.listing?.tick(),
+      tick: () => {
+        this.listing?.tick()
+        this.checkpointing?.tick()
+      },
       watched: () => this.listing?.watchedNodes() ?? new Set(),
       syncFailed: (error) => this.send({ type: 'syncFailed', error }),
       healed: () => void boot.keepReserve(),
@@ -217,6 +222,11 @@ export class NodeActor {
     })
     this.present = context
     this.listing = new Spaces(context, this.spaces, await recovered.salvages.names())
+    this.checkpointing = new Checkpointing({
+      context,
+      members: () => [...this.spaces.values()].map(({ member }) => member),
+      freeBytes: () => boot.freeBytes(),
+    })
     const report = recovered.journal.recovery
     for (const damaged of report.damaged) {
       ports.logger.error({ ...damaged }, 'the journal is damaged')
@@ -348,6 +358,8 @@ export class NodeActor {
     await this.turns.take(() => Promise.resolve(), false)
     const { context } = this
     if (context) {
+      await this.checkpointing?.stop()
+      await context.loads.stop()
       for (const space of this.spaces.values()) await space.stop()
       context.peers.leave()
       try {

@@ -21,7 +21,7 @@ export interface NodeActorOptions {
   /** If set, a node that the arbiter knows does not start with an empty data directory. */
   readonly requiresData?: boolean
   readonly settings: ActorSettings
-  readonly ports: Omit<NodePorts, 'journal' | 'store' | 'salvages'>
+  readonly ports: Omit<NodePorts, 'journal' | 'store' | 'salvages' | 'checkpoints'>
   readonly boot: NodeDirectory
   /** Makes the answers to `engram.v1.status.<node>`. */
   readonly status: StatusReporter

@@ -2,6 +2,7 @@ import type { NodeId } from '../../machines/base/ids.js'
 import { stackOf } from '../../machines/base/thrown.js'
 import { InvariantViolation } from '../../machines/log/invariants.js'
 import { AssignmentStore } from '../arbiter/assignmentStore.js'
+import { StoreLoads } from '../checkpoints/storeLoads.js'
 import { CommitFloors } from '../log/commitFloors.js'
 import { GroupCommit } from '../log/groupCommit.js'
 import { sendAlert } from '../member/alerts.js'
@@ -101,6 +102,7 @@ export function contextOf(
     lanes,
     budget,
     floors: new CommitFloors(clock, commits),
+    loads: new StoreLoads(() => context),
     fatal: calls.fatal,
   }
   return context

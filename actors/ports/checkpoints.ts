@@ -122,6 +122,8 @@ export interface Checkpoints {
     sections: Iterable<SectionSource> | AsyncIterable<SectionSource>,
     pace: Pace,
   ): Promise<readonly StoredSection[]>
+  /** The section of the space in that very file, or null. */
+  find(uuid: string, of: { readonly file: number; readonly id: string }): StoredSection | null
   /** CheckpointDamagedError, CheckpointVersionError, CheckpointGoneError. */
   open(section: StoredSection): Promise<SectionReader>
   /** Reads all of it: blocks, hashes of records, digest, counts. Rejects like `open`. */

@@ -31,6 +31,10 @@ export interface ActorSettings extends ProtocolTimes {
   readonly memoryBytes: number
   /** The journal writes a confirm record after this long without a flush. */
   readonly idleConfirmMs: number
+  /** Journal bytes of a space after which a checkpoint of it is due. */
+  readonly checkpointBytes: number
+  /** The same, as a multiple of its last checkpoint. */
+  readonly checkpointRatio: number
 }
 
 const MiB = 1024 * 1024
@@ -54,4 +58,6 @@ export const defaultSettings: ActorSettings = {
   heldBytesMax: 16 * MiB,
   memoryBytes: 1024 * MiB,
   idleConfirmMs: 100,
+  checkpointBytes: 256 * MiB,
+  checkpointRatio: 2,
 }

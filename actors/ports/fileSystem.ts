@@ -21,6 +21,8 @@ export interface FileSystem {
   syncDirectory(path: string): Promise<void>
   rename(from: string, to: string): Promise<void>
   remove(path: string): Promise<void>
+  /** Bytes that this user may still write on the file system that has the path. */
+  freeBytes(path: string): Promise<number>
 }
 
 export class FileSystemError extends Error {

@@ -62,6 +62,8 @@ export interface JournalLog extends EpochHistory {
   /** The position before the first entry that can be read. */
   readonly base: Position
   readonly covers: Coverage
+  /** Bytes of its frames that were written since its newest checkpoint, about. */
+  readonly newBytes: number
   /** Why this log cannot be trusted, or null. A member with a damaged log serves nothing. */
   readonly damage: string | null
 }

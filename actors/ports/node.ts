@@ -3,6 +3,7 @@ import type { MergeRule } from '../../machines/forks/merge.js'
 import type { ActorHost } from '../host/actorHost.js'
 import type { OpenArbiter } from './arbiter.js'
 import type { Bus } from './bus.js'
+import type { Checkpoints } from './checkpoints.js'
 import type { ClientCodec } from './clientApi.js'
 import type { ControlCodec } from './controlCodec.js'
 import type { FrameCodec } from './frames.js'
@@ -22,6 +23,7 @@ export interface NodePorts {
   readonly journal: Journal
   readonly store: Store
   readonly salvages: SalvageFiles
+  readonly checkpoints: Checkpoints
   readonly frames: FrameCodec
   readonly clients: ClientCodec
   readonly control: ControlCodec

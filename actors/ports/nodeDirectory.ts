@@ -1,4 +1,5 @@
 import type { DirectoryIdentity } from '../../machines/protocol/dataDirectoryVerdict.js'
+import type { Checkpoints } from './checkpoints.js'
 import type { Journal, SalvageFiles } from './journal.js'
 import type { Store } from './store.js'
 
@@ -13,6 +14,7 @@ export interface Recovered {
   readonly journal: Journal
   readonly store: Store
   readonly salvages: SalvageFiles
+  readonly checkpoints: Checkpoints
 }
 
 /**
@@ -37,5 +39,7 @@ export interface NodeDirectory {
   recover(): Promise<Recovered>
   /** Reserves disk space for a start on a full disk; false: there is no room. Never rejects. */
   keepReserve(): Promise<boolean>
+  /** Bytes that may still be written. Rejects with FileSystemError. */
+  freeBytes(): Promise<number>
   close(): Promise<void>
 }

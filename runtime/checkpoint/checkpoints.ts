@@ -99,6 +99,11 @@ class CheckpointFiles implements Checkpoints {
     return this.files().flatMap(({ sections }) => sections)
   }
 
+  find(uuid: string, { file, id }: { file: number; id: string }): StoredSection | null {
+    const sections = this.found.get(file)?.sections ?? []
+    return sections.find((section) => section.uuid === uuid && section.id === id) ?? null
+  }
+
   async write(
     sources: Iterable<SectionSource> | AsyncIterable<SectionSource>,
     pace: Pace,

@@ -90,6 +90,15 @@ export const options = {
     + 'writes get OVERLOADED. The default is half of what the process may use.',
     Math.max(defaultMemoryBytes, 64 * MiB), 64 * MiB, 2 ** 44),
   segmentBytes: bytes('Size of a journal segment.', 64 * MiB, 64 * KiB, 1 * GiB),
+  checkpointBytes: bytes('A checkpoint of a space is taken when its journal has grown by this, and '
+    + 'by checkpointRatio times its last checkpoint.', own.checkpointBytes, 16 * KiB, 1e12),
+  checkpointRatio: {
+    doc: 'Journal bytes per byte of checkpoint: higher writes less, and keeps more journal.',
+    unit: 'count',
+    default: own.checkpointRatio,
+    min: 1,
+    max: 100,
+  },
   stopMs: ms('Time limit of a clean stop.', 10_000, 100, 600_000),
 } satisfies Record<string, OptionInfo>
 
@@ -213,6 +222,11 @@ export const relations: readonly Relation[] = [
     field: 'segmentBytes',
     rule: 'must be at least frameBytesMax + 4096: a frame is never split',
     holds: (c) => c.segmentBytes >= c.frameBytesMax + wireOverheadBytes,
+  },
+  {
+    field: 'checkpointBytes',
+    rule: 'must be at least segmentBytes / 4',
+    holds: (c) => c.checkpointBytes >= c.segmentBytes / 4,
   },
   {
     field: 'unflushedBytesMax',

@@ -10,12 +10,17 @@ export interface Instrument {
   readonly kind: 'counter' | 'distribution'
   readonly help: string
   readonly labels: readonly string[]
+  /** Bounds of a distribution in its base unit; by default those of its unit. */
+  readonly buckets?: readonly number[]
 }
 
 const counter = (name: string, help: string, labels: readonly string[] = []): Instrument => ({ name,
   kind: 'counter', help, labels })
 const distribution = (name: string, help: string): Instrument => ({ name, kind: 'distribution',
   help, labels: [] })
+
+/** Seconds: work that takes minutes beside all other. */
+const minuteBuckets = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 60, 120, 300, 600]
 
 export const instruments: readonly Instrument[] = [
   counter('writes', 'Entries that became durable on this node as the primary of their space.'),
@@ -32,6 +37,9 @@ export const instruments: readonly Instrument[] = [
   distribution('journalFlushMs',
     'Time of a group commit: write, fdatasync, and the answers that waited for it.'),
   counter('journalWriteFailures', 'Group commits that the file system refused: a full disk.'),
+  counter('checkpoints', 'Checkpoints that this node took, by result.', ['result']),
+  { ...distribution('checkpointMs', 'Time to take a checkpoint, with reading it back.'),
+    buckets: minuteBuckets },
   counter('alerts', 'Alerts sent on engram.v1.alert.<space>, by kind.', ['space', 'kind']),
   counter('inSyncChanges', 'Changes of the in-sync set by this primary.', ['space']),
   counter('promotions', 'Promotions that this member won.', ['space']),

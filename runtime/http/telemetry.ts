@@ -60,13 +60,13 @@ export function promTelemetry(registry: Registry): PromTelemetry {
     counters.set(name, entry)
     return entry
   }
-  const addHistogram = ({ name, help, labels }: Omit<Instrument, 'kind'>) => {
-    const { metric, scale, buckets } = distribution(name)
+  const addHistogram = ({ name, help, labels, buckets }: Omit<Instrument, 'kind'>) => {
+    const { metric, scale, buckets: ofUnit } = distribution(name)
     const histogram = new Histogram({
       name: metric,
       help,
       labelNames: labels,
-      buckets,
+      buckets: [...buckets ?? ofUnit],
       registers: [registry],
     })
     const entry = { histogram, labels, scale }

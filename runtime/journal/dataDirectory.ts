@@ -1,5 +1,6 @@
 /** A node's data directory: its owner, its identity, journal, store and salvages. */
 import { join } from 'node:path'
+import type { Checkpoints } from '../../actors/ports/checkpoints.js'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Journal } from '../../actors/ports/journal.js'
 import type { NodeDirectory, DirectoryNumbers,
@@ -30,6 +31,10 @@ export interface DataDirectoryOptions {
   /** See ownDirectory. */
   readonly own: () => Promise<DirectoryOwner>
   readonly openStore: (directory: string) => Promise<Store>
+  /** `numberAbove`: new files get higher numbers. */
+  readonly openCheckpoints: (
+    of: { directory: string; disk: string; numberAbove: number },
+  ) => Promise<Checkpoints>
   /** Called when the directory is this node's: other files in it may be opened. */
   readonly beforeRecovery?: () => Promise<void>
   /** Called before the directory is given up. */
@@ -126,8 +131,29 @@ export class DataDirectory implements NodeDirectory {
       fileSystem,
       logger,
     })
-    this.recovered = { journal, store, salvages }
+    const checkpoints = await this.openCheckpoints(journal)
+    this.recovered = { journal, store, salvages, checkpoints }
     return this.recovered
+  }
+
+  /** The journal names the files that count: others are removed. */
+  private async openCheckpoints(journal: Journal): Promise<Checkpoints> {
+    const { directory } = this.options
+    const counting = new Set<number>()
+    for (const { covers } of journal.logs()) for (const { file } of covers.kept) counting.add(file)
+    const checkpoints = await this.options.openCheckpoints({
+      directory: join(directory, 'checkpoints'),
+      disk: this.stored?.disk ?? '',
+      numberAbove: Math.max(0, ...counting),
+    })
+    // A journal that lost records may have lost the name of a file that counts.
+    if (journal.recovery.damaged.length === 0) await checkpoints.keepOnly(counting)
+    return checkpoints
+  }
+
+  async freeBytes(): Promise<number> {
+    const { directory, fileSystem } = this.options
+    return await fileSystem.freeBytes(directory)
   }
 
   async keepReserve(): Promise<boolean> {

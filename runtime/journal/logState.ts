@@ -19,6 +19,8 @@ export class LogState implements EpochHistory {
   covers: Coverage = nothingCovered
   /** The segment of the last record that says so; 0: there is none. */
   coversSegment = 0
+  /** Of frames that were written since the newest checkpoint was named. */
+  newBytes = 0
   #epochs = new GrowingHistory()
   #open: Openness = null
 
@@ -64,18 +66,20 @@ export class LogState implements EpochHistory {
     return frame.epoch < end.epoch ? 'a frame of a lower epoch' : null
   }
 
-  append({ epoch, last }: Run): void {
+  /** `bytes`: of the frames. */
+  append({ epoch, last }: Run, bytes: number): void {
+    this.newBytes += bytes
     this.#epochs.extend(epoch, last)
     this.end = { epoch, sequence: last }
   }
 
   /** For recovery: where the log is still open, it begins with these frames. */
-  takeRun(run: Run): string | null {
+  takeRun(run: Run, bytes: number): string | null {
     if (this.#open === 'all') {
       this.#beginOpen({ epoch: run.previousEpoch, sequence: run.first - 1 })
     }
     const reason = this.refuseFrame(run)
-    if (reason === null) this.append(run)
+    if (reason === null) this.append(run, bytes)
     return reason
   }
 
@@ -142,6 +146,7 @@ export class LogState implements EpochHistory {
   }
 
   cover(covers: Coverage, segment: number): void {
+    if (covers.kept.at(-1)?.id !== this.covers.kept.at(-1)?.id) this.newBytes = 0
     this.covers = covers
     this.coversSegment = segment
     this.raiseFloor(covers.kept.at(-1)?.position.sequence ?? 0)

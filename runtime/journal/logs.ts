@@ -35,10 +35,10 @@ export class SpaceLog {
   }
 
   view(): JournalLog {
-    const { root, history, end, floor, covers } = this.state
+    const { root, history, end, floor, covers, newBytes } = this.state
     const damage = this.state.damage ?? this.damageAtRest
     const base = { epoch: epochAt(history, this.base), sequence: this.base }
-    return { uuid: this.uuid, root, history, end, base, floor, covers, damage }
+    return { uuid: this.uuid, root, history, end, base, floor, covers, newBytes, damage }
   }
 }
 
@@ -150,7 +150,7 @@ export class Logs {
 
   append(frame: Frame, offset: number): void {
     const log = this.#open(frame.uuid)
-    log.state.append(frame)
+    log.state.append(frame, frame.bytes.length)
     this.#place(log, frame, offset)
   }
 
@@ -178,7 +178,7 @@ export class Logs {
       this.#current.isWhole = false
       return
     }
-    const reason = log.state.takeRun(frame)
+    const reason = log.state.takeRun(frame, frame.bytes.length)
     if (reason === null) this.#place(log, frame, offset)
     else this.damage(frame.uuid, `segment ${this.#current.segment}, offset ${offset}: ${reason}`)
   }

@@ -47,7 +47,7 @@ function replayItem(
   item: LedgerItem & { kind: 'run' | 'truncate' | 'checkpoint' },
   segment: number,
 ): string | null {
-  if (item.kind === 'run') return state.takeRun(item.run)
+  if (item.kind === 'run') return state.takeRun(item.run, item.bytes)
   if (item.kind === 'truncate') return state.takeTruncation(item.to)
   return state.takeCoverage(item.covers, segment)
 }

@@ -38,6 +38,7 @@ import { PageHub } from '../page/server/hub.js'
 import { limitsOf, pageRoutes } from '../page/server/routes.js'
 import type { PageOptions } from '../page/server/routes.js'
 import type { NodeStatusReport } from '../status/status.js'
+import { openCheckpoints } from '../checkpoint/checkpoints.js'
 import { openStore } from '../store/store.js'
 import { SystemClock } from '../system/clock.js'
 import { NodeFileSystem } from '../system/fileSystem.js'
@@ -256,6 +257,8 @@ function directoryOf(
     logger,
     segmentBytes: config.segmentBytes,
     own: () => ownDirectory(directory, id),
+    openCheckpoints: (of) =>
+      openCheckpoints({ ...of, fileSystem: new NodeFileSystem(), random, nowMs: Date.now }),
     openStore: async (path) => {
       const store = await openStore(path, {
         onDamage: (reason) => onDamage(new Error(`the store's file is damaged: ${reason}`)),
@@ -356,5 +359,7 @@ function settingsOf(config: Config): ActorSettings {
     lagAlertMs: config.lagAlertMs,
     heldBytesMax: config.handoverHoldBytes,
     memoryBytes: config.memoryBytes,
+    checkpointBytes: config.checkpointBytes,
+    checkpointRatio: config.checkpointRatio,
   }
 }

@@ -1,6 +1,6 @@
 /** The file system port on node:fs. Callback API on plain descriptors: the least work per call. */
 import * as fs from 'node:fs'
-import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, statfs } from 'node:fs/promises'
 import { FileSystemError, type FileHandle, type FileSystem } from '../../actors/ports/fileSystem.js'
 
 /** Buffers per writev: IOV_MAX of Linux and macOS. */
@@ -180,5 +180,14 @@ export class NodeFileSystem implements FileSystem {
     await rm(path).catch((error: unknown) => {
       throw failure('remove', path, error)
     })
+  }
+
+  async freeBytes(path: string): Promise<number> {
+    try {
+      const { bavail, bsize } = await statfs(path)
+      return bavail * bsize
+    } catch (error) {
+      throw failure('read the room of', path, error)
+    }
   }
 }

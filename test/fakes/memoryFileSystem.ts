@@ -174,6 +174,7 @@ export class MemoryFileSystem implements FileSystem {
       syncDirectory: async (path) => await alive().syncDirectory(path),
       rename: async (from, to) => await alive().rename(from, to),
       remove: async (path) => await alive().remove(path),
+      freeBytes: async () => await alive().freeBytes(),
     }
   }
 
@@ -305,11 +306,20 @@ export class MemoryFileSystem implements FileSystem {
     }
   }
 
+  freeBytes(): Promise<number> {
+    return Promise.resolve(Math.max(0, this.capacity - this.#usedBytes()))
+  }
+
+  #usedBytes(): number {
+    let used = 0
+    for (const file of new Set(this.#files.values())) used += file.current.length
+    return used
+  }
+
   #pending: { inode: Inode; offset: number; bytes: Buffer } | null = null
 
   #write(path: string, inode: Inode, bytes: Buffer, offset: number): void {
-    let used = 0
-    for (const file of new Set(this.#files.values())) used += file.current.length
+    const used = this.#usedBytes()
     const grows = Math.max(0, offset + bytes.length - inode.current.length)
     const fits = Math.min(bytes.length, bytes.length - (used + grows - this.capacity))
     if (fits >= bytes.length) {

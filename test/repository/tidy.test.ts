@@ -116,6 +116,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
     'log',
     'membership',
     'member',
+    'checkpoints',
     'forks',
     'promotion',
     'primary',

@@ -58,6 +58,10 @@ export class FailingFileSystem implements FileSystem {
     await this.under.remove(path)
   }
 
+  freeBytes(path: string): Promise<number> {
+    return this.under.freeBytes(path)
+  }
+
   private count(call: string): void {
     this.calls += 1
     if (this.calls === this.failing + 1) throw new FileSystemError(this.code, `cannot ${call}`)

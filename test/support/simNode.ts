@@ -16,6 +16,7 @@ import type { ActorHostRuntime } from '../../runtime/host/index.js'
 import { NodeRecorder } from '../../runtime/inspect/recorder.js'
 import { DataDirectory } from '../../runtime/journal/dataDirectory.js'
 import { DirectoryOwnedError, type DirectoryOwner } from '../../runtime/journal/directoryOwner.js'
+import { openCheckpoints } from '../../runtime/checkpoint/checkpoints.js'
 import { createSalvageFiles } from '../../runtime/journal/salvage.js'
 import { MemoryFileSystem } from '../fakes/memoryFileSystem.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
@@ -278,6 +279,8 @@ export class SimNode {
       pause: () => new Promise((resolve) => clock.nextTurn(resolve)),
       reserveBytes: 4096,
       own: () => this.own(clock),
+      openCheckpoints: (of) =>
+        openCheckpoints({ ...of, fileSystem, random, nowMs: () => clock.wallMs() }),
       openStore: async () =>
         processStore(store, caller, (uuid, entries) =>
           cluster.observer?.applied?.(this, uuid, entries)),
@@ -288,6 +291,7 @@ export class SimNode {
       confirmOwner: () => directory.confirmOwner(),
       saveIdentity: (numbers) => directory.saveIdentity(numbers),
       keepReserve: () => directory.keepReserve(),
+      freeBytes: () => directory.freeBytes(),
       recover: async (): Promise<Recovered> => {
         const recovered = await directory.recover()
         cluster.observer?.recovered?.(this, recovered.journal)
@@ -295,6 +299,7 @@ export class SimNode {
           journal: this.observed(recovered.journal),
           store: recovered.store,
           salvages: this.watched(recovered.salvages, caller),
+          checkpoints: recovered.checkpoints,
         }
       },
       close: () => directory.close(),

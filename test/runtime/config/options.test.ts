@@ -68,6 +68,7 @@ config('each relation can be broken', () => {
     inSyncLagMs: { inSyncLagMs: 1000 },
     streamWindowBytes: { streamWindowBytes: 65_536 },
     segmentBytes: { segmentBytes: 65_536 },
+    checkpointBytes: { checkpointBytes: 65_536 },
     unflushedBytesMax: { unflushedBytesMax: 1024 * 1024 },
     overlayBytesMax: { overlayBytesMax: 1024 * 1024 },
   }

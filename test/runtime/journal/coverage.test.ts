@@ -31,7 +31,8 @@ async function seen(disk: MemoryFileSystem, uuid: string): Promise<FileJournal> 
   await scanned.close()
   for (let start = 0; start < 2; start++) {
     const journal = await open(disk)
-    assert.equal(journal.log(uuid), log)
+    // An index has the last record of a segment at one place among its frames.
+    assert.equal({ ...journal.log(uuid)!, newBytes: 0 }, { ...log, newBytes: 0 })
     await journal.close()
   }
   return await open(disk)

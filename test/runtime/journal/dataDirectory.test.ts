@@ -1,6 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Logger } from '../../../actors/ports/system.js'
+import { openCheckpoints } from '../../../runtime/checkpoint/checkpoints.js'
 import { DataDirectory } from '../../../runtime/journal/dataDirectory.js'
 import { MemoryFileSystem } from '../../fakes/memoryFileSystem.js'
 import { MemoryStore } from '../../fakes/memoryStore.js'
@@ -27,6 +28,7 @@ async function started(disk: MemoryFileSystem): Promise<DataDirectory> {
         release: () => Promise.resolve(),
       }),
     openStore: () => Promise.resolve(new MemoryStore()),
+    openCheckpoints: (of) => openCheckpoints({ ...of, fileSystem: disk, random, nowMs: () => 0 }),
   })
   await data.identity()
   await data.own()

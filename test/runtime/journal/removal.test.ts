@@ -390,7 +390,10 @@ removal('random journals: never less than promised, by index and by scan', async
       const scanned = await open(copy, size)
       const label = `seed ${seed}, step ${step}`
       assert.equal(journal.recovery.damaged, [], label)
-      assert.equal(scanned.logs().toSorted(byUuid), journal.logs().toSorted(byUuid), label)
+      // Bytes that were written and cut off again count for one of the two only.
+      const exact = (of: FileJournal) =>
+        of.logs().toSorted(byUuid).map((log) => ({ ...log, newBytes: 0 }))
+      assert.equal(exact(scanned), exact(journal), label)
       for (const [uuid, { end, covered }] of promised) {
         const now = await seen(journal, uuid)
         assert.ok(now.end >= end && now.covered >= covered, `${label}: ${uuid}`)

@@ -1,0 +1,268 @@
+import { checkpointNeed } from '../../machines/log/checkpointDue.js'
+import { messageOf } from '../../machines/base/thrown.js'
+import type { AlignedImage } from '../log/applier.js'
+import { sendAlert } from '../member/alerts.js'
+import type { NodeContext } from '../member/context.js'
+import type { Member } from '../member/member.js'
+import { ReadBackError } from '../ports/checkpoints.js'
+import type { SectionNotes, StoredSection } from '../ports/checkpoints.js'
+import type { Coverage } from '../ports/journal.js'
+import { ImageClosedError } from '../ports/store.js'
+import { Failures } from './failures.js'
+import { LoopPace } from './loopPace.js'
+import { notesOf } from './sectionNotes.js'
+
+export interface CheckpointerOptions {
+  readonly context: NodeContext
+  readonly members: () => Iterable<Member>
+  /** Bytes that all spaces have written to the journal since the start. */
+  readonly nodeBytes: () => number
+  /** Spaces for which a segment is kept that should be given up. */
+  readonly pinning: () => ReadonlySet<string>
+  /** Whether the disk has room for so many bytes more. */
+  readonly hasRoom: (bytes: number) => Promise<boolean>
+}
+
+/** How often the spaces are looked at. */
+const lookMs = 1000
+/** An image of a space that has no end of a frame for so long is not waited for. */
+const alignMs = 10_000
+/** The store's file grows while an image is open. */
+const imageMsMax = 600_000
+const bytesPerSecondMax = 32 * 1024 * 1024
+/** An image is read in this time at most, however busy the loop is. */
+const imageMsAim = 60_000
+const duty = 0.1
+/** Once the journal has twice the bytes at which the space was due. */
+const lateDuty = 0.3
+const lateNeed = 2
+/** A small or new checkpoint is expected to need as much room. */
+const bytesMin = 1024 * 1024
+
+interface Due {
+  readonly member: Member
+  readonly need: number
+  readonly lastBytes: number
+}
+
+class NoRoomError extends Error {
+  constructor() {
+    super('the disk has no room for it')
+    this.name = 'NoRoomError'
+  }
+}
+
+/**
+ * Takes checkpoints of the spaces that are due, one at a time, while writes go on. In this order:
+ * the file is durable and was read back; a record of the journal names it, and so makes it count;
+ * files that no longer count are removed. A crash anywhere leaves what counted before, or the new.
+ */
+export class Checkpointer {
+  private lookedAtMs = -Infinity
+  private isBusy = false
+  private isStopped = false
+  /** Ends the wait for an image. */
+  private endWait: () => void = () => {}
+  private settled: Promise<void> = Promise.resolve()
+  private readonly failures: Failures
+  /** By uuid: bytes of the node when the newest checkpoint was taken. */
+  private readonly takenAt = new Map<string, number>()
+
+  constructor(private readonly options: CheckpointerOptions) {
+    this.failures = new Failures(options.context)
+  }
+
+  /** Called once per heartbeat. */
+  tick(): void {
+    const nowMs = this.options.context.ports.clock.monotonicMs()
+    if (this.isBusy || this.isStopped || nowMs - this.lookedAtMs < lookMs) return
+    this.lookedAtMs = nowMs
+    const due = this.mostDue(nowMs)
+    if (!due) return
+    this.isBusy = true
+    this.settled = this.take(due).finally(() => {
+      this.isBusy = false
+    })
+  }
+
+  /** Resolves when nothing is written any more. */
+  async stop(): Promise<void> {
+    this.isStopped = true
+    this.endWait()
+    await this.settled
+  }
+
+  private mostDue(nowMs: number): Due | null {
+    const pinning = this.options.pinning()
+    let most: Due | null = null
+    for (const member of this.options.members()) {
+      if (!this.mayTake(member, nowMs)) continue
+      const due = this.dueOf(member, pinning.has(member.uuid))
+      if (due.need >= 1 && due.need > (most?.need ?? 0)) most = due
+    }
+    return most
+  }
+
+  private mayTake({ uuid, damage, rebuilding, store }: Member, nowMs: number): boolean {
+    return damage === null && rebuilding === null && store.applied.sequence > 0
+      && !this.failures.isPausing(uuid, nowMs)
+  }
+
+  private dueOf(member: Member, isPinning: boolean): Due {
+    const { context: { ports: { journal }, settings }, nodeBytes } = this.options
+    const log = journal.log(member.uuid)
+    const lastBytes = this.newestOf(member.uuid)?.bytes ?? 0
+    const takenAt = this.takenAt.get(member.uuid) ?? -Infinity
+    const need = checkpointNeed({
+      newBytes: log?.newBytes ?? 0,
+      lastBytes,
+      isPinning,
+      nodeBytes: nodeBytes() - takenAt,
+    }, settings)
+    return { member, need, lastBytes }
+  }
+
+  /** The newest checkpoint that counts. */
+  newestOf(uuid: string): StoredSection | null {
+    const { journal, checkpoints } = this.options.context.ports
+    const kept = journal.log(uuid)?.covers.kept.at(-1)
+    return kept ? checkpoints.find(uuid, kept) : null
+  }
+
+  private async take(due: Due): Promise<void> {
+    const { member, lastBytes } = due
+    const { context, hasRoom, nodeBytes } = this.options
+    const { uuid, space } = member
+    const begunMs = context.ports.clock.monotonicMs()
+    const takenAt = nodeBytes()
+    try {
+      if (!await hasRoom(Math.max(lastBytes, bytesMin))) throw new NoRoomError()
+      const aligned = await this.aligned(member)
+      if (!aligned) return
+      const section = await this.write(due, aligned)
+      this.takenAt.set(uuid, takenAt)
+      this.failures.over(member)
+      const ms = Math.round(context.ports.clock.monotonicMs() - begunMs)
+      context.ports.telemetry.count('checkpoints', 1, { result: 'written' })
+      context.ports.telemetry.observe('checkpointMs', ms)
+      context.ports.logger.info({ space, bytes: section.bytes, ms, file: section.file },
+        `a checkpoint holds all up to ${section.position.sequence}`)
+    } catch (error) {
+      if (this.isStopped || error instanceof ImageClosedError) return
+      this.failed(member, error)
+    }
+  }
+
+  private failed(member: Member, error: unknown): void {
+    const { context } = this.options
+    const code = (error as { code?: unknown }).code
+    if (error instanceof NoRoomError || error instanceof ReadBackError || isFileFault(code)) {
+      context.ports.telemetry.count('checkpoints', 1, { result: 'failed' })
+      return this.failures.note(member, messageOf(error), error instanceof ReadBackError)
+    }
+    // A wrong hash in the store, a violated invariant: nothing here can be trusted.
+    context.fatal(error)
+  }
+
+  /** An image at the end of a frame; null: none came in time. */
+  private aligned({ applier }: Member): Promise<AlignedImage | null> {
+    const { clock } = this.options.context.ports
+    return new Promise((resolve) => {
+      const settle = (aligned: AlignedImage | null): void => {
+        clock.clearTimeout(timer)
+        this.endWait = () => {}
+        resolve(aligned)
+      }
+      this.endWait = () => {
+        applier.cancelImage()
+        settle(null)
+      }
+      const timer = clock.setTimeout(() => this.endWait(), alignMs)
+      applier.takeImage(settle)
+    })
+  }
+
+  private async write(due: Due, aligned: AlignedImage): Promise<StoredSection> {
+    const { member } = due
+    const { journal, checkpoints } = this.options.context.ports
+    const { uuid } = member
+    const installs = journal.log(uuid)?.covers.installs ?? 0
+    let notes: SectionNotes
+    try {
+      notes = await notesOf(member, aligned)
+    } catch (error) {
+      aligned.image.close()
+      throw error
+    }
+    const [section] = await checkpoints.write([{ notes, image: aligned.image }], this.pace(due))
+    if (!section) throw new Error('bug: a file without its section')
+    const log = journal.log(uuid)
+    // Another log since: nothing of it must count.
+    if (!log || log.covers.installs !== installs) throw new ImageClosedError()
+    const covers = await this.coverage(member, log.covers, section)
+    await this.options.context.commits.submit({ type: 'checkpoint', uuid, covers })
+    await this.removeFormer(log.covers, covers)
+    return section
+  }
+
+  private pace(due: Due): LoopPace {
+    const { context: { ports: { clock } }, hasRoom } = this.options
+    const begunMs = clock.monotonicMs()
+    return new LoopPace({
+      clock,
+      duty: () => (this.dueOf(due.member, false).need >= lateNeed ? lateDuty : duty),
+      bytesPerSecond: Math.max(bytesPerSecondMax, due.lastBytes * 1000 / imageMsAim),
+      check: async () => {
+        if (this.isStopped || clock.monotonicMs() - begunMs > imageMsMax) {
+          throw new ImageClosedError()
+        }
+        if (!await hasRoom(0)) throw new NoRoomError()
+      },
+    })
+  }
+
+  /** The newest and the one before it count from now on. */
+  private async coverage(
+    member: Member,
+    before: Coverage,
+    { file, id, position }: StoredSection,
+  ): Promise<Coverage> {
+    const kept = { file, id, position }
+    const older = before.kept.at(-1)
+    const stored = older && this.options.context.ports.checkpoints.find(member.uuid, older)
+    if (!older || !stored) return { ...before, kept: [kept] }
+    try {
+      const reader = await this.options.context.ports.checkpoints.open(stored)
+      await reader.close()
+      const { history, clock, timestamp } = reader.manifest
+      const { installs } = before
+      return { installs, kept: [older, kept], covered: older.position, history, clock, timestamp }
+    } catch (error) {
+      sendAlert(this.options.context, member.space, 'checkpointUnusable', { file: older.file },
+        `${messageOf(error)}. The next checkpoint takes its place; check the disk`)
+      return { ...before, kept: [kept] }
+    }
+  }
+
+  /**
+   * Removes the file that counts no more. Others that nothing names are left: one may be of an
+   * install that is about to be recorded.
+   */
+  private async removeFormer(before: Coverage, now: Coverage): Promise<void> {
+    const { journal, checkpoints, logger } = this.options.context.ports
+    const counting = new Set(now.kept.map(({ file }) => file))
+    for (const { covers } of journal.logs()) for (const { file } of covers.kept) counting.add(file)
+    for (const { file } of before.kept) {
+      if (counting.has(file)) continue
+      await checkpoints.remove(file).catch((error: unknown) =>
+        logger.warn({ file, error: messageOf(error) },
+          'a former checkpoint cannot be removed; the next start tries again')
+      )
+    }
+  }
+}
+
+function isFileFault(code: unknown): boolean {
+  return typeof code === 'string'
+    && (/^E[A-Z0-9]+$/.test(code) || code === 'JOURNAL_FULL')
+}

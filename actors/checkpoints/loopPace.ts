@@ -1,0 +1,41 @@
+import type { Pace } from '../ports/checkpoints.js'
+import type { Clock } from '../ports/system.js'
+import { pause } from '../structures/pause.js'
+
+export interface LoopPaceOptions {
+  readonly clock: Clock
+  /** Share of the event loop's time; read at each slice. */
+  readonly duty: () => number
+  readonly bytesPerSecond: number
+  /** Called at each rest: a rejection ends the work. */
+  readonly check: () => Promise<void>
+}
+
+/** Longest rest after one slice, however long the disk took for it. */
+const restMsMax = 20
+/** Shorter rests are added up: timers are whole milliseconds. */
+const restMsMin = 1
+
+/** Leaves the event loop to writes and heartbeats between slices of long work. */
+export class LoopPace implements Pace {
+  private begunMs = 0
+  private owedMs = 0
+
+  constructor(private readonly options: LoopPaceOptions) {}
+
+  begin(): void {
+    this.begunMs = this.options.clock.monotonicMs()
+  }
+
+  async rest(bytes: number): Promise<void> {
+    const { clock, duty, bytesPerSecond, check } = this.options
+    await check()
+    const workedMs = clock.monotonicMs() - this.begunMs
+    const byDuty = Math.min(workedMs * (1 / duty() - 1), restMsMax)
+    this.owedMs += Math.max(byDuty, bytes * 1000 / bytesPerSecond - workedMs)
+    if (this.owedMs < restMsMin) return await new Promise((resolve) => clock.nextTurn(resolve))
+    const owedMs = Math.floor(this.owedMs)
+    this.owedMs -= owedMs
+    await pause(clock, owedMs)
+  }
+}

@@ -1,0 +1,121 @@
+import { messageOf } from '../../machines/base/thrown.js'
+import { sendAlert } from '../member/alerts.js'
+import type { NodeContext } from '../member/context.js'
+import type { LoadedMember, StoreLoading } from '../member/rebuild.js'
+import type { SectionReader, StoredSection } from '../ports/checkpoints.js'
+import type { Stage } from '../ports/store.js'
+import { pause } from '../structures/pause.js'
+
+/** Pause before a store that could not be written is tried again. */
+const retryMs = 500
+
+/**
+ * Loads stores from the newest checkpoint of their space that can be read, one at a time. The
+ * journal goes on from there. Meanwhile the member is rebuilding: it follows and acknowledges,
+ * since that is about its journal, and is no candidate.
+ */
+export class StoreLoads implements StoreLoading {
+  private readonly queue: LoadedMember[] = []
+  private running: Promise<void> | null = null
+  private isStopped = false
+
+  constructor(private readonly contextOf: () => NodeContext) {}
+
+  private get context(): NodeContext {
+    return this.contextOf()
+  }
+
+  add(member: LoadedMember): void {
+    this.queue.push(member)
+    this.running ??= this.run()
+  }
+
+  async stop(): Promise<void> {
+    this.isStopped = true
+    await this.running
+  }
+
+  private async run(): Promise<void> {
+    // Its members are complete when their constructors have returned.
+    await Promise.resolve()
+    for (let next = this.queue.shift(); next && !this.isStopped; next = this.queue.shift()) {
+      try {
+        await this.load(next)
+      } catch (error) {
+        if (!this.isStopped) this.context.fatal(error)
+      }
+    }
+    this.running = null
+  }
+
+  private async load(member: LoadedMember): Promise<void> {
+    const { journal, checkpoints } = this.context.ports
+    const covers = journal.log(member.uuid)?.covers
+    const reasons: string[] = []
+    for (const kept of covers?.kept.toReversed() ?? []) {
+      const section = checkpoints.find(member.uuid, kept)
+      if (!section) {
+        reasons.push(`file ${kept.file} is gone`)
+        continue
+      }
+      const fault = await this.loadFrom(member, section, covers!.installs)
+      if (this.isStopped) return
+      if (fault === null) return member.rebuild.loaded()
+      reasons.push(fault)
+      sendAlert(this.context, member.space, 'checkpointUnusable', { file: kept.file }, fault)
+    }
+    member.damaged(`its store has to be rebuilt, and no checkpoint of it can be read: `
+      + reasons.join('; '))
+  }
+
+  /** Returns why the section cannot be used, or null when the store has its state. */
+  private async loadFrom(
+    member: LoadedMember,
+    section: StoredSection,
+    installs: number,
+  ): Promise<string | null> {
+    const { checkpoints, store } = this.context.ports
+    let reader: SectionReader | null = null
+    let stage: Stage | null = null
+    try {
+      reader = await checkpoints.open(section)
+      const { state } = reader.manifest
+      stage = store.stage(member.uuid, state)
+      const recordsTotal = state.nodes + state.edges + state.keys
+      for await (const records of reader.records()) {
+        if (this.isStopped) return null
+        await this.writing(member, () => stage!.put(records))
+        member.rebuild.loading({ records: stage.records, recordsTotal })
+      }
+      await this.writing(member, () => stage!.adopt(installs))
+      return null
+    } catch (error) {
+      if (!isUnusable(error)) throw error
+      return messageOf(error)
+    } finally {
+      stage?.discard()
+      await reader?.close()
+    }
+  }
+
+  /** A full disk is waited for. */
+  private async writing(member: LoadedMember, write: () => Promise<void>): Promise<void> {
+    for (;;) {
+      try {
+        return await write()
+      } catch (error) {
+        if ((error as { retryable?: unknown }).retryable !== true || this.isStopped) throw error
+        this.context.ports.logger.error({ space: member.space, error: messageOf(error) },
+          'the store cannot be written')
+        await pause(this.context.ports.clock, retryMs)
+      }
+    }
+  }
+}
+
+const unusable: ReadonlySet<unknown> = new Set(['CHECKPOINT_DAMAGED', 'CHECKPOINT_VERSION',
+  'CHECKPOINT_GONE', 'RECORDS_DAMAGED'])
+
+function isUnusable(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && unusable.has(error.code)
+}

@@ -1,0 +1,64 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { LoopPace } from '../../../actors/checkpoints/loopPace.js'
+import { VirtualClock } from '../../fakes/virtualClock.js'
+
+const test = suite('pace of long work')
+
+/** Time that passes for that many slices, each of which takes `workMs`. */
+async function taken(
+  slices: number,
+  workMs: number,
+  { bytes = 1, duty = 0.1, bytesPerSecond = 1e9 } = {},
+): Promise<number> {
+  const clock = new VirtualClock()
+  const pace = new LoopPace({ clock, duty: () => duty, bytesPerSecond,
+    check: () => Promise.resolve() })
+  const begun = clock.monotonicMs()
+  let done = false
+  const work = (async () => {
+    for (let n = 0; n < slices; n += 1) {
+      pace.begin()
+      clock.advance(workMs)
+      await pace.rest(bytes)
+    }
+    done = true
+  })()
+  while (!done) await clock.advanceAsync(1)
+  await work
+  return clock.monotonicMs() - begun
+}
+
+test('a slice is followed by a rest that leaves its share of the loop', async () => {
+  const ms = await taken(100, 1)
+  assert.ok(ms > 900 && ms < 1150, `${ms} ms for 100 ms of work at 10 %`)
+  const late = await taken(100, 1, { duty: 0.3 })
+  assert.ok(late > 300 && late < 450, `${late} ms at 30 %`)
+})
+
+test('short slices add up, and a slow disk does not make the rests long', async () => {
+  const short = await taken(1000, 0.05)
+  assert.ok(short > 400 && short < 650, `${short} ms for 50 ms of work`)
+  const slow = await taken(10, 100)
+  assert.ok(slow > 1100 && slow < 1300, `${slow} ms for 1,000 ms, rests of 20`)
+})
+
+test('bytes have a limit of their own', async () => {
+  const ms = await taken(100, 0.1, { bytes: 100_000, bytesPerSecond: 10_000_000 })
+  assert.ok(ms > 950 && ms < 1100, `${ms} ms for 10 MB at 10 MB/s`)
+})
+
+test('the check ends the work', async () => {
+  const clock = new VirtualClock()
+  const pace = new LoopPace({ clock, duty: () => 0.1, bytesPerSecond: 1,
+    check: () => Promise.reject(new Error('enough')) })
+  pace.begin()
+  try {
+    await pace.rest(1)
+    assert.unreachable()
+  } catch (error) {
+    assert.is((error as Error).message, 'enough')
+  }
+})
+
+test.run()
