@@ -1,3 +1,4 @@
+import { hasEntry } from '../../machines/log/positions.js'
 import { checkpointNeed } from '../../machines/log/checkpointDue.js'
 import { messageOf } from '../../machines/base/thrown.js'
 import type { AlignedImage } from '../log/applier.js'
@@ -196,13 +197,36 @@ export class Checkpointer {
     }
     const [section] = await checkpoints.write([{ notes, image: aligned.image }], this.pace(due))
     if (!section) throw new Error('bug: a file without its section')
-    const log = journal.log(uuid)
-    // Another log since: nothing of it must count.
-    if (!log || log.covers.installs !== installs) throw new ImageClosedError()
-    const covers = await this.coverage(member, log.covers, section)
-    await this.options.context.commits.submit({ type: 'checkpoint', uuid, covers })
-    await this.removeFormer(log.covers, covers)
-    return section
+    const before = journal.log(uuid)?.covers
+    try {
+      if (!before) throw new ImageClosedError()
+      const covers = await this.coverage(member, before, section)
+      await this.enter(uuid, { ...covers, installs })
+      await this.removeFormer(before, covers)
+      return section
+    } catch (error) {
+      const isNamed = journal.log(uuid)?.covers.kept.some(({ file }) => file === section.file)
+      if (!isNamed) await checkpoints.remove(section.file).catch(() => undefined)
+      throw error
+    }
+  }
+
+  /** Writes the record, unless the log is another one by then: nothing of it must count. */
+  private enter(uuid: string, covers: Coverage): Promise<void> {
+    const { commits, ports: { journal } } = this.options.context
+    return new Promise((resolve, reject) => {
+      commits.mark({ take: () => {
+        const log = journal.log(uuid)
+        const isSame = log && log.damage === null && log.covers.installs === covers.installs
+          && covers.kept.every(({ position }) => hasEntry(log, position))
+        if (isSame) {
+          const record = { type: 'checkpoint', uuid, covers } as const
+          return [{ record, bytes: 0, durable: resolve, failed: reject }]
+        }
+        reject(new ImageClosedError())
+        return []
+      } })
+    })
   }
 
   private pace(due: Due): LoopPace {

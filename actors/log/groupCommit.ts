@@ -51,6 +51,8 @@ const gatherMs = 2
 const gatherRequestsMin = 4
 const gatherRequestsMax = 64
 
+const isCheckpoint = ({ record }: FlushItem): boolean => record.type === 'checkpoint'
+
 /**
  * Adaptive group commit over all spaces of a node. A flush starts as soon as none is running and a
  * source has records (with some writers at work, a little later: see `gatherMs`). Records that
@@ -155,6 +157,8 @@ export class GroupCommit {
       }
     }
     if (items.length === 0) return
+    // They are about entries that were there before, and come before others of their space.
+    if (items.some(isCheckpoint)) items.sort((a, b) => +isCheckpoint(b) - +isCheckpoint(a))
     const begun = clock.monotonicMs()
     this.lastBeganMs = begun
     this.lastRequests = requests

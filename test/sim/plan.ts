@@ -95,6 +95,10 @@ export interface Plan {
   readonly clients: readonly ClientPlan[]
   /** Requests that all clients together make at most. */
   readonly requestsMax: number
+  /** Journal bytes after which a checkpoint is due; none: hardly ever. */
+  readonly checkpointBytes?: number
+  /** Size of a segment of the journal; none: there is one. */
+  readonly segmentBytes?: number
   readonly faults: readonly Fault[]
 }
 
@@ -169,6 +173,7 @@ export function planOf(seed: number, only: readonly FaultKind[] = faultKinds): P
     faults,
     ...drawBounds(seed),
     ...drawForks(seed),
+    ...drawDisks(seed),
     minInSync: random.chance(0.8) ? Math.min(2, replicas + 1) : 1 + random.integer(replicas + 1),
     clocks: Object.fromEntries(nodes.map((node) => [node, random.chance(0.5)
       ? { rate: 1, wallOffsetMs: 0 }
@@ -216,6 +221,16 @@ function drawBounds(seed: number): Pick<Plan, 'maxLoss' | 'whenUnderReplicated'>
     { entries: 1 + random.integer(20), ms: random.pick([1, 5, 50]) },
   ])
   return { maxLoss, whenUnderReplicated: random.pick(['accept', 'accept', 'wait', 'refuse']) }
+}
+
+/** By a random source of its own, too. */
+function drawDisks(seed: number): Pick<Plan, 'checkpointBytes' | 'segmentBytes'> {
+  const random = new SeededRandom(seed).fork('disks')
+  if (random.chance(0.25)) return {}
+  return {
+    checkpointBytes: random.pick([4, 8, 16, 32]) * 1024,
+    segmentBytes: random.pick([8, 16, 32, 64]) * 1024,
+  }
 }
 
 /** Half of the runs have all kinds, the others a random part of them (swarm testing). */

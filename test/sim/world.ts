@@ -61,6 +61,8 @@ export class World {
       nodes: plan.nodes,
       seed: plan.seed,
       fsyncMs: plan.fsyncMs,
+      settings: { ...(plan.checkpointBytes && { checkpointBytes: plan.checkpointBytes }) },
+      ...(plan.segmentBytes && { segmentBytes: plan.segmentBytes }),
       bucket: world.bucket,
       transit: world.network.transit,
       arbiterDelayMs: (node, way) => world.network.arbiterDelayMs(node, way),

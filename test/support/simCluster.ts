@@ -31,6 +31,8 @@ export interface SimOptions {
   readonly nodes?: readonly string[]
   readonly seed?: number
   readonly settings?: Partial<ActorSettings>
+  /** Size of a segment of the journals. */
+  readonly segmentBytes?: number
   /** Time of one message, and of one fdatasync, ms. */
   readonly latencyMs?: number
   readonly fsyncMs?: number
@@ -70,6 +72,7 @@ export class SimCluster implements SimEnvironment<SimNode> {
   readonly broker: MemoryBroker
   readonly random: SeededRandom
   readonly settings: ActorSettings
+  readonly segmentBytes: number | null
   readonly nodes = new Map<string, SimNode>()
   readonly owners = new Map<BusConnection, { name: string; clock: ProcessClock | null }>()
   readonly acknowledged: Acknowledged[] = []
@@ -91,6 +94,7 @@ export class SimCluster implements SimEnvironment<SimNode> {
       frameBytesMax: Math.min(frameBytesMax, (maxPayload ?? Infinity) - wireOverheadBytes),
       ...options.settings,
     }
+    this.segmentBytes = options.segmentBytes ?? null
     this.fsyncMs = fsyncMs
     this.weather = () => latencyMs
     this.observer = options.observer ?? null

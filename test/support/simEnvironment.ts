@@ -27,6 +27,8 @@ export interface SimEnvironment<TNode> {
   readonly observer: SimEvents<TNode> | null
   /** Time of one fdatasync, ms. */
   readonly fsyncMs: number
+  /** Size of a segment of the journals; null: the default. */
+  readonly segmentBytes: number | null
 }
 
 /** Called with what nodes do to the world, at the instant it happens. */

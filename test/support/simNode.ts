@@ -277,6 +277,7 @@ export class SimNode {
       logger,
       nowMs: () => clock.monotonicMs(),
       pause: () => new Promise((resolve) => clock.nextTurn(resolve)),
+      ...(cluster.segmentBytes !== null && { segmentBytes: cluster.segmentBytes }),
       reserveBytes: 4096,
       own: () => this.own(clock),
       openCheckpoints: (of) =>

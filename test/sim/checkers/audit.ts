@@ -7,6 +7,7 @@ import type { SimNode } from '../../support/simNode.js'
 import { tokenOf } from '../operations.js'
 import { space } from '../plan.js'
 import type { World } from '../world.js'
+import { checkpointFault } from './checkpoints.js'
 import { Outcomes, show } from './outcomes.js'
 import { salvagedWrites } from './salvages.js'
 
@@ -47,8 +48,16 @@ export class Audit {
     this.numbered()
     this.applied()
     await this.outcomes.check()
+    await this.checkpoints()
     this.refused()
     this.order()
+  }
+
+  private async checkpoints(): Promise<void> {
+    for (const node of membersOf(this.world)) {
+      const fault = await checkpointFault(node, this.log)
+      if (fault !== null) this.world.violate('I13', fault)
+    }
   }
 
   /** Sequences without holes; epochs and timestamps that do not go back. */

@@ -177,8 +177,9 @@ export class LogChecks {
       this.world.violate('I12', `${node.id} recovers ${JSON.stringify(history)}, durable was `
         + JSON.stringify(ghost.durable))
     }
-    ghost.written = history
-    ghost.durable = history
+    // The journal goes on to change its own in place.
+    ghost.written = [...history]
+    ghost.durable = ghost.written
   }
 
   /** I4: no positive answer above `memory` before the fdatasync that covers it. */

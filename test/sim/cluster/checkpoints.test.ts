@@ -2,11 +2,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createFrameCodec } from '../../../runtime/codec/frames.js'
-import { MemoryStore } from '../../fakes/memoryStore.js'
-import { recordsOf, slicesOf } from '../../support/images.js'
+import { contentOf, keptBy, replayed } from '../../support/checkpointContent.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
-import type { LogEntry } from '../../../machines/log/entries.js'
 
 const test = suite('cluster: checkpoints')
 
@@ -14,11 +12,6 @@ async function started(seed = 1): Promise<SimCluster> {
   const cluster = await SimCluster.start({ seed, settings: { checkpointBytes: 4096 } })
   await cluster.createSpace()
   return cluster
-}
-
-const keptBy = (node: SimNode) => {
-  const { member: { uuid, context } } = node.space()
-  return context.ports.journal.log(uuid)?.covers.kept ?? []
 }
 
 /** Writes until each running member has taken so many more checkpoints. */
@@ -31,28 +24,6 @@ async function grow(cluster: SimCluster, checkpoints = 2): Promise<void> {
     if (newest().every((file, at) => file >= goal[at]!)) return
   }
   throw new Error(`checkpoints ${newest().join()} instead of ${goal.join()}`)
-}
-
-/** All tables of a space to which those entries were applied, one by one. */
-async function replayed(entries: readonly LogEntry[]): Promise<unknown[]> {
-  const space = new MemoryStore().space('replay')
-  for (const entry of entries) await space.apply([entry])
-  return recordsOf(slicesOf(space))
-}
-
-/** Loads what the checkpoint holds into an empty store. */
-async function contentOf(node: SimNode,
-  at: number): Promise<{ position: number; records: unknown[] }>
-{
-  const { uuid, context: { ports: { checkpoints } } } = node.space().member
-  const section = checkpoints.find(uuid, keptBy(node)[at]!)!
-  const reader = await checkpoints.open(section)
-  const store = new MemoryStore()
-  const stage = store.stage(uuid, reader.manifest.state)
-  for await (const records of reader.records()) await stage.put(records)
-  await stage.adopt(0)
-  await reader.close()
-  return { position: section.position.sequence, records: recordsOf(slicesOf(store.space(uuid))) }
 }
 
 const isServing = (cluster: SimCluster) => () => cluster.primary() !== null
@@ -76,9 +47,10 @@ test('each member has two that hold exactly what the log up to there does (I13)'
     const { covered } = node.space().member.context.ports.journal
       .log(node.space().member.uuid)!.covers
     assert.equal(covered, kept[0]!.position)
-    for (const at of [0, 1]) {
-      const { position, records } = await contentOf(node, at)
-      assert.equal(records, await replayed(entries.slice(0, position)), `${node.id} ${position}`)
+    for (const one of kept) {
+      const { sequence } = one.position
+      assert.equal(await contentOf(node, one), await replayed(entries.slice(0, sequence)),
+        `${node.id} ${sequence}`)
     }
     const files = node.actor.context!.ports.checkpoints.files().map(({ number }) => number)
     assert.equal(files, kept.map(({ file }) => file), 'older ones are removed')
