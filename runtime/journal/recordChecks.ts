@@ -11,22 +11,29 @@ type LogRecord = Exclude<JournalRecord, { type: 'confirm' }>
 /** Throws RangeError, before anything is written, when a record does not fit its log: a bug. */
 export function checkRecords(logs: Logs, records: readonly JournalRecord[]): void {
   const ends = new Map<string, Position | null>()
+  const cuts = new Map<string, number>()
   for (const record of records) {
     if (record.type === 'confirm') continue
     const uuid = record.type === 'frame' ? record.frame.uuid : record.uuid
-    const reason = refuse(logs, uuid, record, ends.get(uuid))
+    const reason = refuse(logs, uuid, record, ends.get(uuid), cuts.get(uuid) ?? Infinity)
     if (reason) throw new RangeError(`bug: space ${uuid}: ${reason}`)
     const end = endAfter(record)
     if (end !== undefined) ends.set(uuid, end)
+    const isCut = record.type === 'truncate' || record.type === 'spaceDropped'
+    if (end && isCut) cuts.set(uuid, Math.min(end.sequence, cuts.get(uuid) ?? Infinity))
   }
 }
 
-/** `staged`: end of the log in this flush; null: nothing of the space may follow in it. */
+/**
+ * `staged`: end of the log in this flush; null: nothing of the space may follow in it. `cut`: above
+ * it, entries from before this flush are gone.
+ */
 function refuse(
   logs: Logs,
   uuid: string,
   record: LogRecord,
   staged: Position | null | undefined,
+  cut: number,
 ): string | null {
   if (record.type === 'spaceDropped') return null
   if (staged === null) return 'a record after an install, in the same flush'
@@ -39,7 +46,9 @@ function refuse(
   }
   if (record.type === 'truncate') return refuseTruncation(logs, uuid, staged, record.to)
   if (!log) return 'checkpoints of no log'
-  if (staged) return 'checkpoints after other records of the space in a flush'
+  if ((record.covers.kept.at(-1)?.position.sequence ?? 0) > cut) {
+    return 'a checkpoint of what this flush cuts off'
+  }
   return refuseCover(log.state, record.covers)
 }
 

@@ -1,7 +1,7 @@
 /** Records of checkpoints and installs, and logs whose beginning is not in the journal. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Coverage, JournalRecord } from '../../../actors/ports/journal.js'
+import type { Coverage, JournalLog, JournalRecord } from '../../../actors/ports/journal.js'
 import { decodeCoverage, encodeCoverage,
   nothingCovered } from '../../../runtime/journal/coverage.js'
 import type { FileJournal } from '../../../runtime/journal/fileJournal.js'
@@ -114,7 +114,6 @@ coverage('refuses, before it writes, what does not fit', async () => {
     [/cover less/, [covering(A, history, [1, 4])]],
     [/install 1/, [covering(A, history, [2, 4], { installs: 1 })]],
     [/of no log/, [covering(B, history, [2])]],
-    [/after other records/, [rec(A, 6), covering(A, history, [2, 4])]],
     [/install 0 after/, [{ ...covering(A, history, [3]), type: 'snapshotInstalled' } as never]],
     [/2 checkpoints/, [{ type: 'snapshotInstalled', uuid: A,
       covers: coverageOf(history, [2, 4], { installs: 1 }) }]],
@@ -133,6 +132,44 @@ coverage('refuses, before it writes, what does not fit', async () => {
   }
   assert.equal(journal.stats(), before)
 })
+
+coverage('stands in a flush with other records of its space, as a group commit has them',
+  async () => {
+    const history = epochs([1, 3])
+    const cut: JournalRecord = { type: 'truncate', uuid: A, to: { epoch: 1, sequence: 3 },
+      salvage: 's' }
+    const record = covering(A, history, [2, 3])
+    const flushes: [JournalRecord[], number][] = [
+      [[rec(A, 5), record], 5],
+      [[record, rec(A, 5)], 5],
+      [[cut, record], 3],
+      [[record, cut], 3],
+      [[cut, rec(A, 4, { epoch: 2, previousEpoch: 1 }), record], 4],
+    ]
+    for (const [flush, end] of flushes) {
+      const disk = new MemoryFileSystem()
+      const journal = await open(disk)
+      for (const first of [1, 2, 3, 4]) await journal.write([rec(A, first)])
+      await journal.write(flush)
+      await journal.sync()
+      const check = (log: JournalLog): void => {
+        assert.equal([log.end.sequence, log.covers.kept.length, log.damage], [end, 2, null])
+      }
+      check(journal.log(A)!)
+      disk.kill()
+      check((await seen(disk, A)).log(A)!)
+    }
+    const journal = await open(new MemoryFileSystem())
+    for (const first of [1, 2, 3, 4]) await journal.write([rec(A, first)])
+    for (const [reason, flush] of [
+      [/what this flush cuts off/, [cut, covering(A, epochs([1, 4]), [2, 4])]],
+      [/what this flush cuts off/, [{ type: 'spaceDropped', uuid: A }, record]],
+      [/does not hold/, [rec(A, 5), covering(A, epochs([1, 5]), [2, 5])]],
+    ] as [RegExp, JournalRecord[]][]) {
+      const error = await journal.write(flush).catch((e: unknown) => e)
+      assert.match(String(error), reason)
+    }
+  })
 
 coverage('a checkpoint of what is cut off does not count any more', async () => {
   const disk = new MemoryFileSystem()
