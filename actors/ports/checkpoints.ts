@@ -35,6 +35,8 @@ export interface StoredSection {
   readonly file: number
   /** Of the file: a random uuid. */
   readonly id: string
+  /** When the file was written, ms since 1970. */
+  readonly writtenAtMs: number
   readonly space: string
   readonly uuid: string
   readonly position: Position

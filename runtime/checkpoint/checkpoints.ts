@@ -29,6 +29,8 @@ export interface CheckpointOptions {
   readonly numberAbove: number
 }
 
+export type FileFolder = Pick<CheckpointOptions, 'directory' | 'fileSystem'>
+
 /** Removes what was never finished, and reads heads and footers of the others. */
 export async function openCheckpoints(options: CheckpointOptions): Promise<Checkpoints> {
   const { directory, fileSystem } = options
@@ -45,9 +47,9 @@ export async function openCheckpoints(options: CheckpointOptions): Promise<Check
   return new CheckpointFiles(options, found, last)
 }
 
-/** A file that cannot be read is listed with the reason. */
-async function storedFile(
-  { directory, fileSystem }: CheckpointOptions,
+/** A file that cannot be read is listed with the reason. Changes nothing. */
+export async function storedFile(
+  { directory, fileSystem }: FileFolder,
   number: number,
 ): Promise<StoredFile> {
   const name = fileName(number)
@@ -69,6 +71,34 @@ async function storedFile(
   }
 }
 
+/** CheckpointDamagedError, CheckpointVersionError, CheckpointGoneError, FileSystemError. */
+export async function openStored(
+  folder: FileFolder,
+  section: StoredSection,
+): Promise<StoredSectionReader> {
+  const name = fileName(section.file)
+  const handle = await openFile(folder, name)
+  let head: FileHead
+  try {
+    head = await readFileHead(handle, name)
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+  return openSection(handle, head, section)
+}
+
+async function openFile(
+  { directory, fileSystem }: FileFolder,
+  name: string,
+): Promise<FileHandle> {
+  try {
+    return await fileSystem.open(join(directory, name), 'read')
+  } catch (error) {
+    throw isMissing(error) ? new CheckpointGoneError(name) : error
+  }
+}
+
 function isOperating(
   error: unknown,
 ): error is CheckpointDamagedError | CheckpointVersionError | FileSystemError {
@@ -76,7 +106,8 @@ function isOperating(
     || error instanceof FileSystemError
 }
 
-function fileName(number: number): string {
+/** Name of a complete file. */
+export function fileName(number: number): string {
   return String(number).padStart(10, '0') + SUFFIX
 }
 
@@ -128,16 +159,7 @@ class CheckpointFiles implements Checkpoints {
   }
 
   async open(section: StoredSection): Promise<StoredSectionReader> {
-    const name = fileName(section.file)
-    const handle = await this.openFile(name)
-    let head: FileHead
-    try {
-      head = await readFileHead(handle, name)
-    } catch (error) {
-      await handle.close()
-      throw error
-    }
-    return openSection(handle, head, section)
+    return await openStored(this.options, section)
   }
 
   async verify(section: StoredSection, pace: Pace): Promise<void> {
@@ -249,7 +271,7 @@ class CheckpointFiles implements Checkpoints {
 
   private async readBack(number: number, pace: Pace): Promise<readonly StoredSection[]> {
     const name = fileName(number)
-    const handle = await this.openFile(name)
+    const handle = await openFile(this.options, name)
     let head: FileHead
     try {
       head = await readFileHead(handle, name)
@@ -270,14 +292,6 @@ class CheckpointFiles implements Checkpoints {
   private async removeFile(number: number): Promise<void> {
     await removeFile(this.fileSystem, this.path(fileName(number)))
     this.found.delete(number)
-  }
-
-  private async openFile(name: string): Promise<FileHandle> {
-    try {
-      return await this.fileSystem.open(this.path(name), 'read')
-    } catch (error) {
-      throw isMissing(error) ? new CheckpointGoneError(name) : error
-    }
   }
 
   private nextNumber(): number {

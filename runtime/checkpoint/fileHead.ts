@@ -75,6 +75,7 @@ export function sectionsOf({ header, places }: FileHead, number: number): Stored
   return places.map(({ space, uuid, position, digest, offset, bytes }) => ({
     file: number,
     id: header.id,
+    writtenAtMs: header.writtenAtMs,
     space,
     uuid,
     position,

@@ -10,7 +10,7 @@ import { CliError, exit, jsonOption, usage } from './context.js'
 import type { Action, Context } from './context.js'
 import { showBytes, showCount, showValue, table } from './text.js'
 
-interface JsonFlag {
+export interface JsonFlag {
   readonly json?: boolean
 }
 
@@ -41,7 +41,7 @@ export function addFiles(program: Command, context: Context): void {
     )
 }
 
-function directoryCommand(
+export function directoryCommand(
   parent: Command,
   name: string,
   summary: string,
@@ -83,8 +83,8 @@ async function dump(context: Context, directory: string, flags: JsonFlag): Promi
   }
 }
 
-/** Refuses a directory without a node, whose lack of salvages would mean nothing. */
-function checkNodeDirectory(directory: string): void {
+/** Refuses a directory without a node, whose lack of files would mean nothing. */
+export function checkNodeDirectory(directory: string): void {
   checkDirectory(directory)
   if (isOfNode(directory)) return
   throw usage(`${directory} is not the data directory of a node`,
@@ -92,7 +92,9 @@ function checkNodeDirectory(directory: string): void {
 }
 
 const isOfNode = (directory: string): boolean =>
-  ['identity.json', 'journal', 'salvage'].some((name) => existsSync(join(directory, name)))
+  ['identity.json', 'journal', 'salvage', 'checkpoints'].some((name) =>
+    existsSync(join(directory, name))
+  )
 
 /** Data directories of nodes below the directory of an `engram up`. */
 function nodesBelow(directory: string): string[] {

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { version } from '../system/version.js'
 import { addChaos } from './chaos.js'
+import { addCheckpointFiles } from './checkpointFiles.js'
 import { connectionLast, Context, exit, hasJsonFlag, usage } from './context.js'
 import type { CliIo } from './context.js'
 import { endingOf, showEnding } from './errors.js'
@@ -65,6 +66,7 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage. Help for a command: engram COMMAND --
   addChaos(program, context)
   program.commandsGroup('Inspect files and charts:')
   addFiles(program, context)
+  addCheckpointFiles(program, context)
   addMachines(program, context)
   return program
 }

@@ -95,6 +95,7 @@ test('a section has the state, what the log says, and all records', async (conte
   assert.equal({ ...section, id: '' }, {
     file: 1,
     id: '',
+    writtenAtMs: 1234,
     space: 'demo',
     uuid: uuids[0],
     position: space.applied,

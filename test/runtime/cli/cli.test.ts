@@ -93,7 +93,7 @@ cli('help is no error, and shows every command', async () => {
   const { code, out } = await engram(['--help'])
   assert.is(code, 0)
   for (const name of ['up', 'node', 'space', 'write', 'read', 'status', 'promote', 'drain',
-    'undrain', 'pause', 'resume', 'journal', 'salvage'])
+    'undrain', 'pause', 'resume', 'journal', 'salvage', 'checkpoint'])
   {
     assert.match(out, new RegExp(`^ {2}${name} `, 'm'))
     assert.is((await engram([name, '--help'])).code, 0)
