@@ -1,14 +1,13 @@
 /** engram checkpoint list | verify: reads files, needs no cluster. */
 import { join } from 'node:path'
 import type { Command } from 'commander'
-import { messageOf } from '../../machines/base/thrown.js'
 import { showPosition } from '../../machines/log/positions.js'
 import type { CheckpointReport, Fault, InspectedFile,
   InspectedSection } from '../checkpoint/inspect.js'
 import type { NamedCheckpoint } from '../journal/namedCheckpoints.js'
 import { exit } from './context.js'
 import type { Action, Context } from './context.js'
-import { checkNodeDirectory, directoryCommand, type JsonFlag } from './files.js'
+import { checkNodeDirectory, directoryCommand, type JsonFlag } from './directories.js'
 import { orDash, showBytes, table } from './text.js'
 
 export function addCheckpointFiles(program: Command, context: Context): void {
@@ -52,9 +51,13 @@ async function inspect(
   let unknown: string | null = null
   const readNamed = async (): Promise<readonly NamedCheckpoint[] | null> => {
     try {
-      return await namedCheckpoints(directory, fileSystem)
+      const named = await namedCheckpoints(directory, fileSystem)
+      unknown = null
+      return named
     } catch (error) {
-      unknown = messageOf(error)
+      // No journal, one that cannot be read, or of a later version.
+      if (!(error instanceof Error && 'code' in error)) throw error
+      unknown = error.message
       return null
     }
   }

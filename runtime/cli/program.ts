@@ -8,16 +8,17 @@ import type { CliIo } from './context.js'
 import { endingOf, showEnding } from './errors.js'
 import { addEvents } from './events.js'
 import { addFate } from './fate.js'
-import { addFiles } from './files.js'
 import { addForks } from './forks.js'
 import { addHistory } from './history.js'
 import { addInspect } from './inspect.js'
+import { addJournalFiles } from './journalFiles.js'
 import { addMachines } from './machines.js'
 import { addNode } from './node.js'
 import { addOperate } from './operate.js'
 import { addPause } from './pause.js'
 import { addQuarantine } from './quarantine.js'
 import { addRead } from './read.js'
+import { addSalvageFiles } from './salvageFiles.js'
 import { addSpace } from './space.js'
 import { addSpaceSet } from './spaceSet.js'
 import { addStatus } from './status.js'
@@ -65,7 +66,8 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage. Help for a command: engram COMMAND --
   addInspect(program, context)
   addChaos(program, context)
   program.commandsGroup('Inspect files and charts:')
-  addFiles(program, context)
+  addJournalFiles(program, context)
+  addSalvageFiles(program, context)
   addCheckpointFiles(program, context)
   addMachines(program, context)
   return program

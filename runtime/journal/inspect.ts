@@ -1,19 +1,40 @@
 /** Reads journals for `engram journal verify|dump DIR`. Changes nothing. */
 import { join } from 'node:path'
-import type { FileSystem } from '../../actors/ports/fileSystem.js'
+import { FileSystemError, type FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Frame } from '../../actors/ports/frames.js'
 import type { JournalLog } from '../../actors/ports/journal.js'
 import type { Logger } from '../../actors/ports/system.js'
 import type { LogEntry } from '../../machines/log/entries.js'
+import { segmentPin, type RemovableSegment } from '../../machines/log/retention.js'
 import { peekFrame } from '../codec/frameLayout.js'
 import { frameEntries, parseFrame } from '../codec/frames.js'
 import { NodeFileSystem } from '../system/fileSystem.js'
 import { decodeCoverage } from './coverage.js'
+import { checkIndex, type IndexVerdict } from './indexCheck.js'
+import { indexName } from './indexFile.js'
+import type { SegmentLedger } from './ledger.js'
+import type { Logs } from './logs.js'
 import { readRetained, readTruncation } from './record.js'
 import { readSegment, scanJournal, surveySegments } from './recovery.js'
 import { scanSegment, type ScanItem } from './scan.js'
 import { listSegments } from './segment.js'
-import { takeRecord, type Damage, type SegmentExtent, type Torn } from './walk.js'
+import { takeRecord, type Damage, type JournalScan, type SegmentExtent, type Torn } from './walk.js'
+
+export interface VerifiedLog extends JournalLog {
+  /** First entry that can be read; above the end when there is none. */
+  readonly firstSequence: number
+  /** Of its frames, those that were cut off later among them. */
+  readonly bytes: number
+  /** Why the oldest segment cannot be given up before this log is in two checkpoints, or null. */
+  readonly pin: string | null
+}
+
+export interface IndexCounts {
+  readonly sound: number
+  /** Segments that the next start reads instead, and then makes the index anew. */
+  readonly missing: readonly number[]
+  readonly unusable: readonly number[]
+}
 
 export interface VerifyReport {
   /** Directory of the segments. */
@@ -24,10 +45,15 @@ export interface VerifyReport {
   readonly segments: readonly SegmentExtent[]
   readonly records: number
   readonly bytes: number
+  /** Of closed segments. */
+  readonly retainedBytes: number
+  /** The closed segment that goes first, and what keeps it besides logs that pin it; or null. */
+  readonly oldest: { readonly segment: number; readonly pin: string | null } | null
+  readonly indexes: IndexCounts
   readonly torn: Torn | null
   readonly damaged: readonly Damage[]
   readonly warnings: readonly string[]
-  readonly logs: readonly JournalLog[]
+  readonly logs: readonly VerifiedLog[]
 }
 
 export class NoJournalError extends Error {
@@ -39,7 +65,7 @@ export class NoJournalError extends Error {
   }
 }
 
-const silent: Logger = {
+export const silent: Logger = {
   debug: () => undefined,
   info: () => undefined,
   warn: () => undefined,
@@ -47,8 +73,8 @@ const silent: Logger = {
 }
 
 /**
- * Checks every record, and every frame in full. `directory` is a data directory or the journal
- * within it; a node may be running on it (then its last flush may look torn). Throws
+ * Checks every record, every frame in full, and the indexes. `directory` is a data directory or the
+ * journal within it; a node may be running on it (then its last flush may look torn). Throws
  * NoJournalError, JournalUnreadableError, JournalVersionError, FileSystemError.
  */
 export async function verifyJournal(
@@ -56,16 +82,7 @@ export async function verifyJournal(
   fileSystem: FileSystem = new NodeFileSystem(),
 ): Promise<VerifyReport> {
   const where = await journalIn(directory, fileSystem)
-  const warnings: string[] = []
-  const frames: Damage[] = []
-  const scan = await scanJournal(fileSystem, where, silent, (segment, item) => {
-    const reason = refuseFrame(item)
-    if (!reason) return
-    frames.push({
-      uuid: item.header?.space ?? null,
-      reason: `segment ${segment}, offset ${item.offset}: ${reason}`,
-    })
-  })
+  const { scan, frames, bytes, indexes } = await unmoved(() => scanAll(where, fileSystem))
   if (!scan) throw new NoJournalError(directory)
   for (const record of scan.tail) {
     const reason = takeRecord(scan.logs, record)
@@ -74,13 +91,15 @@ export async function verifyJournal(
     frames.push({ uuid: record.space, reason })
   }
   frames.push(...scan.logs.settle())
-  warnings.push(...scan.harmless)
+  const warnings = [...scan.harmless, ...indexes.warnings]
   for (const segment of scan.leftOver) warnings.push(`segment ${segment} was given up`)
   for (const { segment, end, size } of scan.segments) {
     if (size > end) warnings.push(`segment ${segment}: ${size - end} bytes at its end are void`)
   }
-  const damaged = [...scan.damaged, ...frames]
+  const damaged = [...scan.damaged, ...frames, ...indexes.damaged]
   const logDamaged = scan.logs.all().some((log) => log.damage !== null)
+  const closed = scan.segments.slice(0, -1)
+  const { oldest, pinOf } = pinsOf(scan, closed[0]?.segment ?? null)
   return {
     directory: where,
     ok: damaged.length === 0 && !logDamaged,
@@ -88,18 +107,114 @@ export async function verifyJournal(
     segments: scan.segments,
     records: scan.records,
     bytes: scan.bytes,
+    retainedBytes: closed.reduce((sum, { end }) => sum + end, 0),
+    oldest,
+    indexes: indexes.counts,
     torn: scan.torn,
     damaged,
     warnings,
-    logs: scan.logs.all(),
+    logs: scan.logs.all().map((log) => ({
+      ...log,
+      firstSequence: log.base.sequence + 1,
+      bytes: bytes.get(log.uuid) ?? 0,
+      pin: pinOf(log.uuid),
+    })),
   }
 }
 
-function refuseFrame(item: ScanItem): string | null {
-  if (item.kind !== 'record') return null
-  if (item.header.type !== 'entries' && item.header.type !== 'epochStart') return null
-  const frame = parseFrame(item.payload)
-  return typeof frame === 'string' ? frame : null
+/** All segments are read. What is known of a frame's place leaves the memory with its segment. */
+async function scanAll(directory: string, fileSystem: FileSystem): Promise<{
+  scan: JournalScan | null
+  frames: Damage[]
+  bytes: ReadonlyMap<string, number>
+  indexes: IndexFindings
+}> {
+  const frames: Damage[] = []
+  const bytes = new Map<string, number>()
+  const indexes = new IndexFindings()
+  const visit = (segment: number, item: ScanItem): void => {
+    if (!isFrame(item)) return
+    const uuid = item.header.space!
+    bytes.set(uuid, (bytes.get(uuid) ?? 0) + item.payload.length)
+    const frame = parseFrame(item.payload)
+    if (typeof frame !== 'string') return
+    frames.push({ uuid, reason: `segment ${segment}, offset ${item.offset}: ${frame}` })
+  }
+  const closed = async (ledger: SegmentLedger, logs: Logs, journal: string): Promise<void> => {
+    if (!ledger.isWhole) return
+    const verdict = await checkIndex({ fileSystem, directory, journal }, ledger)
+    indexes.add(ledger.segment, verdict)
+    if (verdict.kind === 'sound') logs.moveToDisk(ledger, verdict.places)
+  }
+  const scan = await scanJournal(fileSystem, directory, silent, visit, closed)
+  return { scan, frames, bytes, indexes }
+}
+
+function isFrame(item: ScanItem): item is ScanItem & { kind: 'record' } {
+  return item.kind === 'record'
+    && (item.header.type === 'entries' || item.header.type === 'epochStart')
+}
+
+class IndexFindings {
+  readonly #counts = { sound: 0, missing: [] as number[], unusable: [] as number[] }
+  readonly warnings: string[] = []
+  readonly damaged: Damage[] = []
+
+  get counts(): IndexCounts {
+    return this.#counts
+  }
+
+  add(segment: number, verdict: IndexVerdict): void {
+    const name = indexName(segment)
+    if (verdict.kind === 'sound') this.#counts.sound++
+    else if (verdict.kind === 'missing') this.#counts.missing.push(segment)
+    else {
+      this.#counts.unusable.push(segment)
+      if (verdict.kind === 'unusable') {
+        this.warnings.push(`${name} cannot be used: ${verdict.reason}; it is made again`)
+      } else {
+        const reason =
+          `${name} is not the index of its segment: ${verdict.reason}; remove it while `
+          + 'the node is stopped, and it is made again'
+        this.damaged.push({ uuid: null, reason })
+      }
+    }
+  }
+}
+
+/** What keeps the oldest segment: of each space, and in general. */
+function pinsOf({ logs }: JournalScan, segment: number | null): {
+  oldest: VerifyReport['oldest']
+  pinOf: (uuid: string) => string | null
+} {
+  if (segment === null) return { oldest: null, pinOf: () => null }
+  const use = logs.useOf(segment)
+  const unread = new Set(use.unreadSpaces)
+  const spaces = new Map(use.spaces.map((one) => [one.uuid, one]))
+  const reasonOf = (part: Partial<RemovableSegment>): string | null =>
+    segmentPin({ spaces: [], unreadSpaces: [], isUnread: false, ...part }, (uuid) =>
+      logs.view(uuid))?.reason ?? null
+  return {
+    oldest: { segment, pin: reasonOf({ isUnread: use.isUnread }) },
+    pinOf: (uuid) => {
+      const own = spaces.get(uuid)
+      return reasonOf({ spaces: own ? [own] : [], unreadSpaces: unread.has(uuid) ? [uuid] : [] })
+    },
+  }
+}
+
+const TRIES_MAX = 5
+
+/** Again when a file is gone: a node that runs has given it up meanwhile. */
+export async function unmoved<T>(read: () => Promise<T>): Promise<T> {
+  for (let tries = 1;; tries += 1) {
+    try {
+      return await read()
+    } catch (error) {
+      const isGone = error instanceof FileSystemError && error.code === 'ENOENT'
+      if (!isGone || tries === TRIES_MAX) throw error
+    }
+  }
 }
 
 export interface DumpedRecord {
@@ -185,7 +300,8 @@ function entriesOf(frame: Frame): { entries: LogEntry[] } | { reason: string } {
   }
 }
 
-async function journalIn(directory: string, fileSystem: FileSystem): Promise<string> {
+/** The folder of the segments. */
+export async function journalIn(directory: string, fileSystem: FileSystem): Promise<string> {
   for (const where of [directory, join(directory, 'journal')]) {
     if ((await listSegments(fileSystem, where)).length > 0) return where
   }

@@ -1,20 +1,25 @@
-/** Which checkpoint files the journal in a data directory names. Changes nothing. */
+/** Which checkpoints the journal in a data directory names. Changes nothing. */
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
-import type { Position } from '../../machines/base/ids.js'
+import type { KeptCheckpoint } from '../../actors/ports/journal.js'
+import { journalIn, NoJournalError, silent, unmoved } from './inspect.js'
+import { scanJournal } from './recovery.js'
+import { takeRecord } from './walk.js'
 
 /** A checkpoint of a space that the journal names: by that it counts. */
-export interface NamedCheckpoint {
+export interface NamedCheckpoint extends KeptCheckpoint {
   readonly uuid: string
-  /** Number and id of the file. */
-  readonly file: number
-  readonly id: string
-  readonly position: Position
 }
 
-/** Rejects when it is not known. */
+/** Reads the last segment, and indexes. Errors as verifyJournal. */
 export async function namedCheckpoints(
-  _directory: string,
-  _fileSystem: FileSystem,
+  directory: string,
+  fileSystem: FileSystem,
 ): Promise<readonly NamedCheckpoint[]> {
-  throw new Error('the journal names none yet')
+  const where = await journalIn(directory, fileSystem)
+  const scan = await unmoved(() => scanJournal(fileSystem, where, silent))
+  if (!scan) throw new NoJournalError(directory)
+  for (const record of scan.tail) takeRecord(scan.logs, record)
+  return scan.logs.all().flatMap(({ uuid, covers }) =>
+    covers.kept.map((kept) => ({ uuid, ...kept }))
+  )
 }

@@ -17,6 +17,8 @@ import { join } from 'node:path'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { Logger } from '../../actors/ports/system.js'
 import { readIndex, type IndexTable } from './indexFile.js'
+import type { SegmentLedger } from './ledger.js'
+import type { Logs } from './logs.js'
 import { journalOfHeader, readRecordHeader, readRetained, recordStart,
   RECORD_MAGIC } from './record.js'
 import { scanSegment } from './scan.js'
@@ -56,13 +58,14 @@ export async function surveySegments(
 
 /**
  * As `surveySegments`; faults within the segments are in the result. With a visitor every segment
- * is read.
+ * is read; `closed` is called with each closed one that was read.
  */
 export async function scanJournal(
   fileSystem: FileSystem,
   directory: string,
   logger: Logger,
   visit?: ScanVisitor,
+  closed?: (ledger: SegmentLedger, logs: Logs, journal: string) => Promise<void>,
 ): Promise<JournalScan | null> {
   const survey = await surveySegments(fileSystem, directory)
   if (!survey) return null
@@ -82,7 +85,8 @@ export async function scanJournal(
         'the index of a journal segment cannot be used: the segment is read')
     } else if (index && walk.index(file, index)) continue
     const bytes = file === last ? lastBytes : (await read(file)).bytes
-    walk.segment(file, bytes, file === last)
+    const ledger = walk.segment(file, bytes, file === last)
+    if (file !== last) await closed?.(ledger, walk.logs, id)
   }
   const leftOver = survey.files.slice(0, survey.files.length - files.length)
   return walk.result(firstSegment, leftOver.map(({ segment }) => segment))

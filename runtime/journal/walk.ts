@@ -3,6 +3,7 @@ import type { Logger } from '../../actors/ports/system.js'
 import { peekFrame } from '../codec/frameLayout.js'
 import { decodeCoverage } from './coverage.js'
 import type { IndexTable } from './indexFile.js'
+import type { SegmentLedger } from './ledger.js'
 import { Logs } from './logs.js'
 import { readFloors, readTruncation, type RecordHeader, type RecordPart } from './record.js'
 import { highestSynced, NOBODY, scanSegment, spaceOfStretch, type ScanItem } from './scan.js'
@@ -148,6 +149,10 @@ export class Walk {
     private readonly visit?: ScanVisitor,
   ) {}
 
+  get logs(): Logs {
+    return this.#logs
+  }
+
   /** `firstSegment`: those below it were given up. */
   checkOrder(previous: SegmentFile | undefined, file: SegmentFile, firstSegment: number): void {
     const expected = previous ? previous.segment + 1 : firstSegment
@@ -166,7 +171,7 @@ export class Walk {
     return true
   }
 
-  segment(file: SegmentFile, bytes: Buffer, last: boolean): void {
+  segment(file: SegmentFile, bytes: Buffer, last: boolean): SegmentLedger {
     const ledger = this.#logs.begin(file.segment)
     this.#segmentsRead++
     this.#broken = file.head === null
@@ -194,6 +199,7 @@ export class Walk {
     ledger.end = this.#durableEnd
     ledger.isWhole &&= !this.#broken
     this.#segments.push({ segment: file.segment, end: counted, size: file.size })
+    return ledger
   }
 
   result(firstSegment: number, leftOver: readonly number[]): JournalScan {

@@ -1,24 +1,22 @@
-/** engram checkpoint list | verify, on files as a node writes them. */
+/** engram checkpoint list | verify and engram journal verify, on files as a node writes them. */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { StoredSection } from '../../../actors/ports/checkpoints.js'
-import { openCheckpoints } from '../../../runtime/checkpoint/checkpoints.js'
-import { NodeFileSystem } from '../../../runtime/system/fileSystem.js'
-import { SeededRandom } from '../../fakes/seededRandom.js'
-import { atOnce, disk, fullSpace, sourceOf, uuids } from '../../support/checkpoints.js'
 import { runHere } from '../../support/cli.js'
+import { DataFiles, writtenAtMs } from '../../support/dataFiles.js'
+import { A, B } from '../../support/journalKit.js'
 
 interface Context {
-  /** Data directory of a node with a file of one section, and one of two. */
+  /** Data directory of a node with files 1 (A), 2 (A and B) and 3 (A); 2 and 3 count for A. */
   data: string
   sections: readonly StoredSection[]
 }
 
-const test = suite<Context>('engram checkpoint')
-const cwd = mkdtempSync(join(tmpdir(), 'engram-checkpoint-'))
+const test = suite<Context>('commands on files')
+const cwd = mkdtempSync(join(tmpdir(), 'engram-files-'))
 let count = 0
 
 test.after(() => rmSync(cwd, { recursive: true, force: true }))
@@ -26,30 +24,44 @@ test.before.each(async (context) => {
   count += 1
   const data = join(cwd, `n${count}`)
   mkdirSync(data)
-  const checkpoints = await openCheckpoints({
-    directory: join(data, 'checkpoints'),
-    fileSystem: new NodeFileSystem(),
-    random: new SeededRandom(count),
-    nowMs: () => Date.UTC(2026, 0, 2, 3, 4, 5),
-    disk,
-    numberAbove: 0,
-  })
-  const space = await fullSpace()
-  await checkpoints.write([sourceOf(uuids[0], space)], atOnce)
-  await checkpoints.write([sourceOf(uuids[0], space), sourceOf(uuids[1], space)], atOnce)
-  Object.assign(context, { data, sections: checkpoints.list() })
+  const files = await DataFiles.open(data)
+  await files.write(A, 1)
+  await files.checkpoint(A)
+  await files.write(A, 8)
+  await files.write(B, 1)
+  const [older] = await files.checkpoint(A, B)
+  await files.write(A, 1)
+  const [newer] = await files.checkpoint(A)
+  await files.name(older!, newer!)
+  await files.write(B, 1)
+  await files.journal.close()
+  Object.assign(context, { data, sections: files.checkpoints.list() })
 })
 
 const engram = (...args: string[]) => runHere(args, { cwd, env: {} })
 
-function change(data: string, file: number, edit: (bytes: Buffer) => Buffer): void {
-  const path = join(data, 'checkpoints', `000000000${file}.checkpoint`)
+interface Printed {
+  readonly code: number
+  /** Read from JSON. */
+  readonly said: any
+}
+
+async function json(...args: string[]): Promise<Printed> {
+  const { code, out, err } = await engram(...args, '--json')
+  assert.is(err, '')
+  return { code, said: JSON.parse(out) }
+}
+
+const pathOf = (data: string, file: number): string =>
+  join(data, 'checkpoints', `000000000${file}.checkpoint`)
+
+function change(path: string, edit: (bytes: Buffer) => Buffer): void {
   writeFileSync(path, edit(readFileSync(path)))
 }
 
 function flip({ data, sections }: Context, section: number): void {
   const { file, offset } = sections[section]!
-  change(data, file, (bytes) => {
+  change(pathOf(data, file), (bytes) => {
     bytes[offset + 40]! ^= 4
     return bytes
   })
@@ -58,70 +70,99 @@ function flip({ data, sections }: Context, section: number): void {
 test('list shows files and sections; --json has all of it', async ({ data, sections }) => {
   const { code, out, err } = await engram('checkpoint', 'list', data)
   assert.equal([code, err], [0, ''])
-  const [head, first, ...rest] = out.split('\n')
+  const [head, ...rows] = out.split('\n')
   assert.match(head!, /^FILE +SIZE +WRITTEN +SPACE +UUID +POSITION +SIZE THERE +COUNTS$/)
-  const { epoch, sequence } = sections[0]!.position
-  assert.match(first!, /^0000000001\.checkpoint +[\d.]+ KiB +2026-01-02T03:04:05\.000Z +demo /)
-  assert.ok(first!.includes(`${uuids[0]}  (${epoch}, ${sequence})`), first)
-  assert.match(rest.join('\n'), /0000000002\.checkpoint.*\n0000000002\.checkpoint/)
-  const json = JSON.parse((await engram('checkpoint', 'list', data, '--json')).out)
-  assert.equal(Object.keys(json), ['directory', 'ok', 'files', 'unfinished', 'missing',
+  const shown = (i: number): [string, ...string[]] => rows[i]!.split(/ {2,}/) as [string]
+  assert.equal(shown(0).filter((_, i) => i !== 1 && i !== 6), ['0000000001.checkpoint',
+    '2026-01-02T03:04:05.000Z', 'alpha', A, '(1, 1)', 'no'])
+  assert.equal([1, 2, 3].map((i) => [shown(i)[0].slice(9, 10), shown(i)[3], shown(i).at(-1)]), [[
+    '2',
+    'alpha',
+    'yes',
+  ], ['2', 'beta', 'no'], ['3', 'alpha', 'yes']])
+  assert.match(rows[4]!, /^What does not count is not named by the journal/)
+  const { said } = await json('checkpoint', 'list', data)
+  assert.equal(Object.keys(said), ['directory', 'ok', 'files', 'unfinished', 'missing',
     'countsUnknown'])
-  const { file, id, writtenAtMs, uuid, position, digest, bytes, space } = sections[0]!
-  assert.equal(json.files[0], {
+  const { file, id, uuid, position, digest, bytes, space } = sections[3]!
+  assert.equal(said.files[2], {
     file,
-    name: '0000000001.checkpoint',
-    bytes: readFileSync(join(data, 'checkpoints', '0000000001.checkpoint')).length,
+    name: '0000000003.checkpoint',
+    bytes: readFileSync(pathOf(data, 3)).length,
     id,
     writtenAtMs,
     fault: null,
-    sections: [{ space, uuid, position, digest, bytes, counts: null, fault: null }],
+    sections: [{ space, uuid, position, digest, bytes, counts: true, fault: null }],
   })
+  assert.equal([said.ok, said.countsUnknown], [true, null])
 })
 
-test('verify reads all, and exits 1 if something is damaged', async (context) => {
+test('verify reads all, and exits 1 if what counts cannot be used', async (context) => {
   const { data } = context
   const whole = await engram('checkpoint', 'verify', data)
   assert.is(whole.code, 0, whole.out)
-  assert.match(whole.out, /^ok: everything can be used$/m)
-  assert.is(whole.out.match(/ ok$/gm)?.length, 3)
-  flip(context, 1)
+  assert.match(whole.out, /^ok: everything that counts can be used$/m)
+  assert.is(whole.out.match(/ ok$/gm)?.length, 4)
+  flip(context, 0)
+  const unnamed = await engram('checkpoint', 'verify', data)
+  assert.is(unnamed.code, 0, unnamed.out)
+  assert.match(unnamed.out, /^0000000001.* no +is damaged: block 0 has a wrong checksum$/m)
+  flip(context, 3)
   const damaged = await engram('checkpoint', 'verify', data)
   assert.is(damaged.code, 1)
-  assert.match(damaged.out, /^0000000002.* is damaged: block 0 has a wrong checksum$/m)
-  assert.match(damaged.out, /^not ok: not everything can be used$/m)
-  const json = await engram('checkpoint', 'verify', data, '--json')
-  assert.is(json.code, 1)
-  const { ok, files } = JSON.parse(json.out)
-  assert.is(ok, false)
+  assert.match(damaged.out, /^0000000003.* yes +is damaged: block 0 has a wrong checksum$/m)
+  assert.match(damaged.out, /^not ok: not everything that counts can be used$/m)
+  const { code, said } = await json('checkpoint', 'verify', data)
+  assert.equal([code, said.ok], [1, false])
   const fault = { code: 'CHECKPOINT_DAMAGED', reason: 'block 0 has a wrong checksum' }
   assert.equal(
-    files.flatMap((one: { sections: { fault: unknown }[] }) =>
-      one.sections.map((section) => section.fault)
-    ),
-    [null, fault, null],
+    said.files.map((file: Printed['said']) => file.sections.map((section: any) => section.fault)),
+    [[fault], [null, null], [fault]],
   )
   assert.is((await engram('checkpoint', 'list', data)).code, 0, 'it does not read that')
 })
 
 test('files that cannot be used, and why', async ({ data }) => {
-  change(data, 1, (bytes) => bytes.subarray(0, 100))
-  change(data, 2, (bytes) => {
-    bytes[4] = 9
-    return bytes
-  })
-  writeFileSync(join(data, 'checkpoints', '0000000003.tmp'), 'x')
+  change(pathOf(data, 2), (bytes) => bytes.subarray(0, 100))
+  rmSync(pathOf(data, 3))
+  writeFileSync(join(data, 'checkpoints', '0000000004.tmp'), 'x')
   const id = '0e000000-0000-4000-8000-00000000000e'
-  writeFileSync(join(data, 'checkpoints', `${uuids[0]}.${id}.part`), 'xx')
-  const { code, out } = await engram('checkpoint', 'list', data)
-  assert.is(code, 0)
-  assert.equal(out.split('\n').slice(0, 4), [
-    '0000000001.checkpoint is damaged: its end is missing',
-    '0000000002.checkpoint is damaged: its head has a wrong checksum',
-    '0000000003.tmp (1 B) is not finished: the node is writing it, or removes it at its next start',
-    `${uuids[0]}.${id}.part (2 B) is not finished: it comes from another node, and is resumed `
-    + 'after a restart',
+  writeFileSync(join(data, 'checkpoints', `${A}.${id}.part`), 'xx')
+  const { code, out } = await engram('checkpoint', 'verify', data)
+  assert.is(code, 1)
+  assert.equal(out.split('\n').slice(2, 7), [
+    '0000000002.checkpoint is damaged: its end is missing',
+    `missing: the journal names a checkpoint of ${A} in file 2, at (1, 9), but its file cannot be `
+    + 'used: its end is missing',
+    `missing: the journal names a checkpoint of ${A} in file 3, at (1, 10), but its file is not `
+    + 'there',
+    '0000000004.tmp (1 B) is not finished: the node is writing it, or removes it at its next start',
+    `${A}.${id}.part (2 B) is not finished: it comes from another node, and is resumed after a `
+    + 'restart',
   ])
+  const { said } = await json('checkpoint', 'verify', data)
+  assert.equal(said.missing.map(({ file, reason }: any) => [file, reason]), [
+    [2, 'its file cannot be used: its end is missing'],
+    [3, 'its file is not there'],
+  ])
+  assert.equal(said.unfinished, [
+    { name: '0000000004.tmp', bytes: 1, state: 'unfinished' },
+    { name: `${A}.${id}.part`, bytes: 2, state: 'beingReceived' },
+  ])
+})
+
+test('without a journal nobody knows what counts', async (context) => {
+  const { data } = context
+  rmSync(join(data, 'journal'), { recursive: true })
+  const { code, out } = await engram('checkpoint', 'verify', data)
+  assert.is(code, 0)
+  assert.match(out, /^0000000001.* - +ok$/m)
+  assert.match(out, /^not known which ones count: there are no journal segments in /m)
+  assert.match(out, /^ok: everything can be used$/m)
+  flip(context, 0)
+  const damaged = await json('checkpoint', 'verify', data)
+  assert.is(damaged.code, 1)
+  assert.match(damaged.said.countsUnknown, 'there are no journal segments')
 })
 
 test('what is no data directory is refused; a node without checkpoints has none', async () => {
@@ -136,6 +177,61 @@ test('what is no data directory is refused; a node without checkpoints has none'
   const empty = await engram('checkpoint', 'verify', none)
   assert.equal([empty.code, empty.out], [0, ''])
   assert.match(empty.err, /^no checkpoints in .*none\/checkpoints$/m)
+})
+
+test('journal verify says what is kept, and why', async ({ data }) => {
+  const { code, out } = await engram('journal', 'verify', data)
+  assert.is(code, 0, out)
+  const lines = out.split('\n')
+  assert.match(lines[0]!, /^.*journal: journal [-0-9a-f]{36}, \d segments, \d+ records, .* KiB, of/)
+  assert.match(lines[1]!, /^SPACE +FIRST +END +FLOOR +SIZE +CHECKPOINTS +COVERED +BASE IN +STATE$/)
+  assert.match(out, new RegExp(`^${A} +1 +\\(1, 10\\) +10 .* 2 +\\(1, 9\\) +journal +whole$`, 'm'))
+  assert.match(out, /^the oldest segment \(1\) may be given up$/m)
+  assert.match(out, /^indexes of closed segments: \d sound, 0 not$/m)
+  assert.is(lines.at(-2), 'ok')
+  const { said } = await json('journal', 'verify', data)
+  assert.equal(said.bases, [])
+  assert.equal(said.logs.map(({ uuid, firstSequence, pin }: any) => [uuid, firstSequence, pin]), [[
+    A,
+    1,
+    null,
+  ], [B, 1, null]])
+  assert.ok(said.retainedBytes > 0 && said.retainedBytes < said.bytes)
+})
+
+test('what was given up has to be in a checkpoint (I14)', async (context) => {
+  const { data } = context
+  const files = await DataFiles.open(data)
+  await files.journal.remove(1)
+  await files.journal.close()
+  const base = files.journal.log(A)!.base
+  const whole = await json('journal', 'verify', data)
+  assert.is(whole.code, 0)
+  assert.equal(whole.said.bases, [{ uuid: A, base, checkpoints: 2, fault: null, warning: null }])
+  const table = (await engram('journal', 'verify', data)).out
+  assert.match(table, new RegExp(`^${A} +${base.sequence + 1} .* 2 usable +whole$`, 'm'))
+  flip(context, 3)
+  const one = await engram('journal', 'verify', join(data, 'journal'))
+  assert.is(one.code, 0)
+  assert.match(one.out, new RegExp(`^warning: space ${A}: entries up to ${base.sequence} are no `
+    + 'longer in the journal, and one checkpoint only has them', 'm'))
+  flip(context, 1)
+  const none = await engram('journal', 'verify', data)
+  assert.is(none.code, 1)
+  assert.match(none.out, new RegExp(`^fault: space ${A}: entries up to ${base.sequence} `, 'm'))
+  assert.match(none.out, /^not ok$/m)
+  const { code, said } = await json('journal', 'verify', data)
+  assert.equal([code, said.ok, said.bases[0].checkpoints], [1, false, 0])
+})
+
+test('journal verify shows what pins the oldest segment', async ({ data }) => {
+  const files = await DataFiles.open(data)
+  await files.name(files.checkpoints.list()[3]!)
+  await files.journal.close()
+  const { code, out } = await engram('journal', 'verify', data)
+  assert.is(code, 0)
+  assert.match(out, new RegExp('^the oldest segment \\(1\\) has to stay:\n'
+    + ` {2}space ${A}: 1 checkpoint\\(s\\) are kept, and not two$`, 'm'))
 })
 
 test.run()

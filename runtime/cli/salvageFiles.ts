@@ -1,29 +1,16 @@
-/** engram journal verify | dump, engram salvage list | show: read files, need no cluster. */
+/** engram salvage list | show: reads files, needs no cluster. */
 import { once } from 'node:events'
-import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import type { SalvageFiles } from '../../actors/ports/journal.js'
 import type { Logger } from '../../actors/ports/system.js'
 import { messageOf } from '../../machines/base/thrown.js'
-import { CliError, exit, jsonOption, usage } from './context.js'
-import type { Action, Context } from './context.js'
+import { CliError, usage } from './context.js'
+import type { Context } from './context.js'
+import { checkNodeDirectory, directoryCommand, type JsonFlag } from './directories.js'
 import { showBytes, showCount, showValue, table } from './text.js'
 
-export interface JsonFlag {
-  readonly json?: boolean
-}
-
-export function addFiles(program: Command, context: Context): void {
-  const journal = program.command('journal').summary('read the journal of a node')
-    .description('Reads the files of a journal without changing them.')
-  directoryCommand(journal, 'verify', 'check every record',
-    'Checks every record and every frame in full. Exits 1 if one is damaged. A torn last write '
-      + 'is no damage.')
-    .action(context.act((dir: string, flags: JsonFlag) => verify(context, dir, flags)))
-  directoryCommand(journal, 'dump', 'print the records',
-    'Prints the records with their entries. With --json it prints one record per line.')
-    .action(context.act((dir: string, flags: JsonFlag) => dump(context, dir, flags)))
+export function addSalvageFiles(program: Command, context: Context): void {
   const salvage = program.command('salvage')
     .summary('read salvage files, which keep truncated entries')
     .description('A salvage keeps the entries of a fork: entries of an epoch that ended before '
@@ -41,70 +28,7 @@ export function addFiles(program: Command, context: Context): void {
     )
 }
 
-export function directoryCommand(
-  parent: Command,
-  name: string,
-  summary: string,
-  description: string,
-): Command {
-  return parent.command(name).summary(summary).description(description)
-    .argument('<dir>', 'data directory of the node').addOption(jsonOption())
-}
-
-function checkDirectory(directory: string): void {
-  if (existsSync(directory)) return
-  throw usage(`${directory} does not exist`,
-    'Name the data directory of a node, such as .engram/n1')
-}
-
 // The storage code is loaded lazily, since no other client command needs it.
-
-async function verify(context: Context, directory: string, flags: JsonFlag): Promise<Action> {
-  checkDirectory(directory)
-  const { verifyJournal } = await import('../journal/inspect.js')
-  const report = await verifyJournal(directory)
-  if (flags.json) context.printJson(report)
-  else context.print(showValue(report).replace(/^\n/, ''))
-  return report.ok ? exit.ok : exit.failed
-}
-
-async function dump(context: Context, directory: string, flags: JsonFlag): Promise<void> {
-  checkDirectory(directory)
-  const { dumpJournal } = await import('../journal/inspect.js')
-  for await (const record of dumpJournal(directory, { entries: true })) {
-    if (flags.json) context.printJson(record)
-    else {
-      const { entries = [], segment, offset, type, ...rest } = record
-      const fields = Object.entries(rest).filter(([, value]) => value !== null)
-        .map(([name, value]) => `${name} ${value}`)
-      context.print(`${segment}:${offset}  ${type}  ${fields.join('  ')}`)
-      for (const entry of entries) context.print(`    ${JSON.stringify(entry)}`)
-    }
-  }
-}
-
-/** Refuses a directory without a node, whose lack of files would mean nothing. */
-export function checkNodeDirectory(directory: string): void {
-  checkDirectory(directory)
-  if (isOfNode(directory)) return
-  throw usage(`${directory} is not the data directory of a node`,
-    `Name one, such as ${nodesBelow(directory)[0] ?? '.engram/n1'}`)
-}
-
-const isOfNode = (directory: string): boolean =>
-  ['identity.json', 'journal', 'salvage', 'checkpoints'].some((name) =>
-    existsSync(join(directory, name))
-  )
-
-/** Data directories of nodes below the directory of an `engram up`. */
-function nodesBelow(directory: string): string[] {
-  try {
-    return readdirSync(directory).toSorted()
-      .map((name) => join(directory, name)).filter(isOfNode)
-  } catch {
-    return []
-  }
-}
 
 async function salvagesIn(context: Context, directory: string): Promise<SalvageFiles> {
   checkNodeDirectory(directory)
