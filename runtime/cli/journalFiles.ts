@@ -133,5 +133,5 @@ function printIndexes(context: Context, { indexes: { sound, missing, unusable } 
     ? ''
     : `; without one: ${missing.join(', ')}, which the next start reads, and makes it`
   if (sound + missing.length + unusable.length === 0) return
-  context.print(`indexes of closed segments: ${sound} sound, ${unusable.length} not${again}`)
+  context.print(`indexes of closed segments: ${sound} sound, ${unusable.length} unusable${again}`)
 }

@@ -187,7 +187,7 @@ test('journal verify says what is kept, and why', async ({ data }) => {
   assert.match(lines[1]!, /^SPACE +FIRST +END +FLOOR +SIZE +CHECKPOINTS +COVERED +BASE IN +STATE$/)
   assert.match(out, new RegExp(`^${A} +1 +\\(1, 10\\) +10 .* 2 +\\(1, 9\\) +journal +whole$`, 'm'))
   assert.match(out, /^the oldest segment \(1\) may be given up$/m)
-  assert.match(out, /^indexes of closed segments: \d sound, 0 not$/m)
+  assert.match(out, /^indexes of closed segments: \d sound, 0 unusable$/m)
   assert.is(lines.at(-2), 'ok')
   const { said } = await json('journal', 'verify', data)
   assert.equal(said.bases, [])
