@@ -9,6 +9,13 @@ export interface LoadProgress {
   readonly recordsTotal: number
 }
 
+export interface RebuildProgress {
+  /** From a checkpoint first, by records; then from the journal, by entries. */
+  readonly phase: 'checkpoint' | 'journal'
+  readonly done: number
+  readonly total: number
+}
+
 /** A member whose store is loaded from a checkpoint. */
 export interface LoadedMember {
   readonly space: string
@@ -67,21 +74,27 @@ export class Rebuild {
     this.member.applier.release()
   }
 
-  /** Progress, as text, or null: the store has all that it had before the start. */
-  get text(): string | null {
-    const { store, log, applier } = this.member
-    const { load } = this
-    const unwritable = applier.hindrance === null
-      ? ''
-      : `; it cannot be written: ${applier.hindrance}`
-    if (load) {
-      return `its store is being loaded from a checkpoint: ${load.records} of about `
-        + `${load.recordsTotal} records done${unwritable}`
+  /** Null: the store has all that it had before the start. */
+  get progress(): RebuildProgress | null {
+    const { store, log } = this.member
+    if (this.load) {
+      const { records: done, recordsTotal } = this.load
+      return { phase: 'checkpoint', done, total: Math.max(done, recordsTotal) }
     }
     // Less after a promotion that an operator forced.
-    const to = Math.min(this.to, log.commitSequence)
-    if (store.applied.sequence >= to) return null
-    return `its store is being rebuilt from the journal: ${store.applied.sequence} of ${to} `
-      + `entries done${unwritable}`
+    const total = Math.min(this.to, log.commitSequence)
+    const done = store.applied.sequence
+    return done >= total ? null : { phase: 'journal', done, total }
+  }
+
+  /** The same as text. */
+  get text(): string | null {
+    const { progress, member: { applier: { hindrance } } } = this
+    if (progress === null) return null
+    const { phase, done, total } = progress
+    const text = phase === 'checkpoint'
+      ? `its store is being loaded from a checkpoint: ${done} of about ${total} records done`
+      : `its store is being rebuilt from the journal: ${done} of ${total} entries done`
+    return hindrance === null ? text : `${text}; it cannot be written: ${hindrance}`
   }
 }

@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import type { EngramClient } from '../client/client.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import { forkLines } from '../status/forks.js'
-import type { ClusterSpace, ClusterStatus } from '../status/status.js'
+import type { CheckpointStatus, ClusterSpace, ClusterStatus } from '../status/status.js'
 import { CliError, connectionOptions, durationOption, exit, jsonOption,
   noNodes } from './context.js'
 import type { Context } from './context.js'
@@ -122,6 +122,7 @@ const nodeColumns: readonly Column[] = [
   { head: 'INCARNATION', rank: 6, isNumber: true },
   { head: 'UPTIME', rank: 2, isNumber: true },
   { head: 'HTTP', rank: 4 },
+  { head: 'DISK', rank: 7, isNumber: true },
   { head: 'DATA', rank: 5 },
 ]
 
@@ -137,6 +138,8 @@ const memberColumns: readonly Column[] = [
   { head: 'BEHIND', rank: 4, isNumber: true },
   { head: 'DIGEST', rank: 11 },
   { head: 'SALVAGES', rank: 6, isNumber: true },
+  { head: 'FIRST', rank: 13, isNumber: true },
+  { head: 'CHECKPOINT', rank: 12 },
   { head: 'REASON', rank: 8 },
 ]
 
@@ -151,6 +154,7 @@ export function showStatus(status: ClusterStatus, columns: number): string {
     String(node.incarnation ?? '-'),
     node.uptimeMs === null ? '-' : showMs(node.uptimeMs),
     node.http ?? '-',
+    node.diskUse ? showBytes(node.diskUse.usedBytes) : '-',
     columns === Infinity ? node.data ?? '-' : endOf(node.data ?? '-', pathColumns),
   ]), columns)
   if (status.spaces.length === 0) {
@@ -164,6 +168,11 @@ const pathColumns = 20
 /** The end of a path, which says more than its beginning. */
 function endOf(path: string, columns: number): string {
   return path.length <= columns ? path : `…${path.slice(1 - columns)}`
+}
+
+/** `5,000, 2.0 min old`. */
+function checkpointText({ sequence, ageMs }: CheckpointStatus): string {
+  return `${showCount(sequence)}, ${ageMs === null ? 'unreadable' : `${showMs(ageMs)} old`}`
 }
 
 function showSpace(space: ClusterSpace, columns: number): string {
@@ -196,6 +205,8 @@ function showSpace(space: ClusterSpace, columns: number): string {
     member.role === 'primary' ? '-' : orDash(member.lagMs, showMs),
     member.digest.slice(0, 12) || '-',
     member.salvages > 0 ? String(member.salvages) : '-',
+    (member.firstSequence ?? 1) > 1 ? showCount(member.firstSequence!) : '-',
+    orDash(member.checkpoint ?? null, checkpointText),
     member.reason,
   ])
   const members = tableText(memberColumns, rows, columns - indent.length)

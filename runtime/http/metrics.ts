@@ -65,9 +65,31 @@ const memberGauges: readonly (readonly [string, string, Read<MemberStatus>])[] =
     (m) => Number(m.arbiter === 'refuses')],
   ['engram_arbiter_lost', '1 while the arbiter has lost the record of the space.',
     (m) => Number(m.arbiter === 'lost')],
+  ['engram_first_sequence', 'First entry that the journal of this member still has.',
+    (m) => m.firstSequence ?? null],
+  ['engram_checkpoint_sequence', 'Last entry in the newest checkpoint of this member.',
+    (m) => m.checkpoint?.sequence ?? null],
+  ['engram_checkpoint_age_seconds', 'Time since the newest checkpoint of this member was written.',
+    (m) => inSeconds(m.checkpoint?.ageMs)],
+  ['engram_checkpoint_bytes', 'Size of the newest checkpoint of this member.',
+    (m) => m.checkpoint?.bytes ?? null],
+  ['engram_checkpoints_kept',
+    'Checkpoints of this member that count: two allow to give up entries.',
+    (m) => m.checkpoint === undefined ? null : m.checkpoint?.kept ?? 0],
+  ['engram_checkpoint_due_ratio', 'New journal of this member, as a share of what makes a '
+    + 'checkpoint due.', (m) => m.checkpointDue ?? null],
+  ['engram_rebuild_ratio',
+    'Part of the store that is rebuilt after a start; absent when it is done.',
+    (m) => m.rebuilding ? m.rebuilding.done / Math.max(1, m.rebuilding.total) : null],
+  ['engram_journal_pinned_bytes', 'Journal that should be given up, and that this member keeps.',
+    (m) => m.pins === undefined ? null : m.pins?.bytes ?? 0],
   ['engram_promotion_last_seconds', 'Last promotion: from the vacancy to the first write accepted.',
-    (m) => m.lastPromotionMs === null ? null : m.lastPromotionMs / 1000],
+    (m) => inSeconds(m.lastPromotionMs)],
 ]
+
+function inSeconds(ms: number | null | undefined): number | null {
+  return typeof ms === 'number' ? ms / 1000 : null
+}
 
 /** Gauges of the node: no labels. */
 const nodeGauges: readonly (readonly [string, string, Read<NodeStatusReport>])[] = [
@@ -83,6 +105,12 @@ const nodeGauges: readonly (readonly [string, string, Read<NodeStatusReport>])[]
     (r) => (r.node.clock?.offsetMs == null ? null : r.node.clock.offsetMs / 1000)],
   ['engram_journal_bytes', 'Size of the journal.', (r) => r.node.journal?.bytes ?? null],
   ['engram_journal_segments', 'Segments of the journal.', (r) => r.node.journal?.segments ?? null],
+  ['engram_journal_retained_bytes', 'Size of the closed segments of the journal.',
+    (r) => r.node.journal?.retainedBytes ?? null],
+  ['engram_disk_cap_bytes', 'What the data directory should not exceed.',
+    (r) => r.node.diskUse?.capBytes ?? null],
+  ['engram_disk_free_bytes', 'Free on the file system of the data directory.',
+    (r) => r.node.diskUse?.freeBytes ?? null],
   ['engram_journal_flush_number', 'Number of the last flush, over all lives of the node.',
     (r) => r.node.journal?.flush ?? null],
   ['engram_journal_read_only', '1 while the disk refuses writes.',
@@ -90,6 +118,14 @@ const nodeGauges: readonly (readonly [string, string, Read<NodeStatusReport>])[]
   ['engram_budget_bytes', 'Memory budget of buffers, caches and indexes (memoryBytes).',
     (r) => r.node.memory?.bytesMax ?? null],
 ]
+
+/** Labels `use` of engram_disk_bytes. */
+const diskUses = [
+  ['journal', 'journalBytes'],
+  ['checkpoints', 'checkpointBytes'],
+  ['store', 'storeBytes'],
+  ['salvages', 'salvageBytes'],
+] as const
 
 export interface MetricsOptions {
   /** Process metrics of prom-client too (memory, event loop, GC). Default true. */
@@ -189,6 +225,7 @@ function statusGauges(
   ])
   const memory = gauge('engram_budget_used_bytes', 'Memory of buffers, caches and indexes, by use.',
     ['use'])
+  const disk = gauge('engram_disk_bytes', 'Size of the data directory, by use.', ['use'])
   const info = gauge('engram_node_info', 'Always 1: the labels identify the node.', ['node',
     'version', 'state'])
   const all = [
@@ -196,6 +233,7 @@ function statusGauges(
     alive,
     left,
     memory,
+    disk,
     ...ofMember.map((entry) => entry.gauge),
     lagBytes,
     lagSeconds,
@@ -214,6 +252,9 @@ function statusGauges(
     }
     for (const [use, bytes] of Object.entries(report.node.memory?.used ?? {})) {
       memory.set({ use }, bytes)
+    }
+    if (report.node.diskUse) {
+      for (const [use, field] of diskUses) disk.set({ use }, report.node.diskUse[field])
     }
     for (const member of report.spaces) {
       const { space } = member

@@ -1,11 +1,16 @@
 /** Status of a node, gathered from its actors. */
+import type { NodeContext } from '../../actors/member/context.js'
+import type { Member } from '../../actors/member/member.js'
 import type { NodeActor } from '../../actors/node/node.js'
 import type { StatusReporter } from '../../actors/node/statusService.js'
 import type { SpaceActor } from '../../actors/space/space.js'
+import { checkpointNeed } from '../../machines/log/checkpointDue.js'
 import { forksStatusOf } from '../status/forks.js'
 import type { MemberRole, MemberStatus, NodeStatus, NodeStatusReport } from '../status/status.js'
 import type { WhoAnswer } from '../status/who.js'
+import { DiskMeter } from '../system/diskUse.js'
 import { Slices } from '../system/slices.js'
+import { checkpointOf, diskUseOf, meteredFolders } from './diskUse.js'
 
 export interface ReportOptions {
   readonly actor: () => NodeActor
@@ -25,7 +30,11 @@ const roles: readonly string[] = ['primary', 'replica', 'promoting', 'recovering
 
 /** Makes the status of a node, in pieces: with thousands of spaces it takes a second. */
 export class Report implements StatusReporter {
-  constructor(private readonly options: ReportOptions) {}
+  private readonly meter: DiskMeter
+
+  constructor(private readonly options: ReportOptions) {
+    this.meter = new DiskMeter(options.data, meteredFolders, options.nowMs)
+  }
 
   who(): WhoAnswer {
     const { id, state, incarnation, http, peers } = this.node()
@@ -50,7 +59,6 @@ export class Report implements StatusReporter {
     const { options } = this
     const actor = options.actor()
     const { context } = actor
-    const stats = context?.ports.journal.stats()
     return {
       id: options.id,
       state: actor.state,
@@ -73,14 +81,8 @@ export class Report implements StatusReporter {
         fault: context?.peers.ownClock.fault ?? null,
       },
       arbiterFaults: context?.records.faults ?? [],
-      journal: stats
-        ? {
-          segments: stats.segments,
-          bytes: stats.bytes,
-          flush: stats.flush,
-          readOnly: context?.commits.isFull ?? false,
-        }
-        : null,
+      journal: context ? journalOf(context) : null,
+      diskUse: diskUseOf(this.meter.sample(), context),
       memory: context
         ? {
           bytesMax: context.budget.bytesMax,
@@ -104,6 +106,21 @@ export class Report implements StatusReporter {
       if (slices.isOver) await slices.next()
     }
     return { ...this.head(), spaces }
+  }
+}
+
+function journalOf(
+  { ports: { journal }, commits }: NodeContext,
+): NonNullable<NodeStatus['journal']> {
+  const { segments, bytes, flush } = journal.stats()
+  const closed = journal.segments()
+  return {
+    segments,
+    bytes,
+    flush,
+    readOnly: commits.isFull,
+    retainedBytes: closed.reduce((sum, one) => sum + one.bytes, 0),
+    ...(closed[0] && { oldestSegment: closed[0].segment }),
   }
 }
 
@@ -131,6 +148,25 @@ function leaseOf({ member }: SpaceActor, node: NodeActor): Pick<
     grants: Object.fromEntries(
       others.map((id) => [id, Math.max(0, Math.round(peers.grantLeftMs(id)))]),
     ),
+  }
+}
+
+/** What the member's disk keeps of the space. */
+function keptBy({ uuid, context, rebuild }: Member): Pick<
+  MemberStatus,
+  'firstSequence' | 'checkpoint' | 'checkpointDue' | 'rebuilding'
+> {
+  const { ports: { journal, clock }, settings } = context
+  const log = journal.log(uuid)
+  const checkpoint = checkpointOf(context, uuid, clock.wallMs())
+  const newBytes = log?.newBytes ?? 0
+  const lastBytes = checkpoint?.bytes ?? 0
+  return {
+    firstSequence: log ? log.base.sequence + 1 : null,
+    checkpoint,
+    checkpointDue: checkpointNeed({ newBytes, lastBytes, isPinning: false, nodeBytes: 0 },
+      settings),
+    rebuilding: rebuild.progress,
   }
 }
 
@@ -178,5 +214,6 @@ function memberStatus(space: SpaceActor, node: NodeActor, nowMs: number): Member
     flow: primary?.ingest.flow.counted() ?? null,
     reconcile: record?.settings.reconcile ?? 'automatic',
     books: forksStatusOf(store),
+    ...keptBy(member),
   }
 }

@@ -39,7 +39,8 @@ interface MemberView {
 }
 
 function answeredNode(node: NodeStatus): ClusterNode {
-  const { id, state, pid, incarnation, natsServer, http, data, version, uptimeMs, drained } = node
+  const { id, state, pid, incarnation, natsServer, http, data, version, uptimeMs, drained, journal,
+    diskUse } = node
   return {
     id,
     state,
@@ -51,6 +52,9 @@ function answeredNode(node: NodeStatus): ClusterNode {
     version,
     uptimeMs,
     drained: drained ?? false,
+    journalBytes: journal?.bytes ?? null,
+    retainedBytes: journal?.retainedBytes ?? null,
+    diskUse: diskUse ?? null,
   }
 }
 
@@ -72,6 +76,9 @@ function silentNode(id: NodeId, reports: readonly NodeStatusReport[]): ClusterNo
     version: null,
     uptimeMs: null,
     drained: false,
+    journalBytes: null,
+    retainedBytes: null,
+    diskUse: null,
   }
 }
 
@@ -156,5 +163,9 @@ function mergeMember(
     digest: own?.digest ?? '',
     salvages: own?.salvages ?? 0,
     reason: own?.reason ?? '',
+    firstSequence: own?.firstSequence ?? null,
+    checkpoint: own?.checkpoint ?? null,
+    rebuilding: own?.rebuilding ?? null,
+    pins: own?.pins ?? null,
   }
 }

@@ -57,13 +57,58 @@ export interface NodeStatus {
     readonly bytes: number
     readonly flush: number
     readonly readOnly: boolean
+    /** Bytes of closed segments, which are given up some day. Absent from earlier versions. */
+    readonly retainedBytes?: number
+    /** Number of the oldest segment. */
+    readonly oldestSegment?: number
+    /** What keeps it although it should go; null: nothing does. */
+    readonly pinnedBy?: { readonly space: SpaceId | null; readonly reason: string } | null
   } | null
+  /** The data directory, measured every few seconds; null before that. */
+  readonly diskUse?: DiskUse | null
   /** Memory of its structures, by use; null before recovery. */
   readonly memory?: {
     readonly bytesMax: number
     readonly usedBytes: number
     readonly used: Readonly<Record<string, number>>
   } | null
+}
+
+/** Bytes of a data directory, by use, and of the file system that it is on. */
+export interface DiskUse {
+  readonly usedBytes: number
+  /** That it should not exceed. */
+  readonly capBytes: number
+  readonly journalBytes: number
+  readonly checkpointBytes: number
+  readonly storeBytes: number
+  readonly salvageBytes: number
+  /** Free for it on the file system, which others may use, too. */
+  readonly freeBytes: number
+}
+
+/** The newest checkpoint on the member's disk that counts. */
+export interface CheckpointStatus {
+  readonly sequence: number
+  /** Since it was written. Null, like `bytes`: its file cannot be read. */
+  readonly ageMs: number | null
+  readonly bytes: number | null
+  /** Number of those that count: entries are given up when two have them. */
+  readonly kept: number
+}
+
+/** A store that is rebuilt after a start: by records of a checkpoint, then by entries. */
+export interface RebuildStatus {
+  readonly phase: 'checkpoint' | 'journal'
+  readonly done: number
+  readonly total: number
+}
+
+/** Entries of a space that keep the oldest segment of the journal, which should go. */
+export interface PinStatus {
+  /** Of the journal that should go. */
+  readonly bytes: number
+  readonly reason: string
 }
 
 export interface LossWindow {
@@ -155,6 +200,16 @@ export interface MemberStatus {
   readonly reconcile?: Reconcile
   /** Open forks and quarantine according to this member; null if there are none. */
   readonly books?: ForkStatus | null
+  /** First entry that its journal still has; null without one. Absent from earlier versions. */
+  readonly firstSequence?: number | null
+  /** Null: none yet. */
+  readonly checkpoint?: CheckpointStatus | null
+  /** Its new journal, as a share of what makes a checkpoint due: 1 or more, it is due. */
+  readonly checkpointDue?: number
+  /** Null: it is not rebuilt. */
+  readonly rebuilding?: RebuildStatus | null
+  /** Null: it keeps nothing that should go. */
+  readonly pins?: PinStatus | null
 }
 
 export type Reconcile = NonNullable<SpaceSettings['reconcile']>
@@ -223,6 +278,11 @@ export interface ClusterNode {
   readonly uptimeMs: number | null
   /** It is not made primary of anything; false if no answer says so. */
   readonly drained?: boolean
+  /** Null, here and below: no answer says it. */
+  readonly journalBytes?: number | null
+  /** Of closed segments. */
+  readonly retainedBytes?: number | null
+  readonly diskUse?: DiskUse | null
 }
 
 export interface ClusterMember {
@@ -240,6 +300,10 @@ export interface ClusterMember {
   readonly digest: string
   readonly salvages: number
   readonly reason: string
+  readonly firstSequence?: number | null
+  readonly checkpoint?: CheckpointStatus | null
+  readonly rebuilding?: RebuildStatus | null
+  readonly pins?: PinStatus | null
 }
 
 export interface ClusterSpace {

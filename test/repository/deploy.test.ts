@@ -98,7 +98,8 @@ test('alert rules: the kinds of alerts that they match are sent', () => {
 test('alert rules: what must not go unnoticed has one', () => {
   const names = rules.map(({ alert }) => alert)
   for (const name of ['NoPrimary', 'UnderReplicated', 'ReplicationLag', 'LossWindow', 'ReadOnly',
-    'Divergence', 'Tilt', 'ArbiterLost', 'ForkReportOpen'])
+    'Divergence', 'Tilt', 'ArbiterLost', 'ForkReportOpen', 'DiskUse', 'DiskNearlyFull',
+    'JournalPinned', 'CheckpointFailed', 'CheckpointUnusable', 'DiskRotten'])
   {
     assert.ok(names.includes(`Engram${name}`), name)
   }
@@ -175,7 +176,9 @@ test('dashboard: lag, loss window, members, failovers, latency, journal and aler
   for (const name of ['replication_lag_seconds', 'replication_lag_bytes', 'loss_window_seconds',
     'in_sync_members', 'promotions_total', 'writes_total', 'durable_ack_seconds_bucket',
     'journal_flush_seconds_bucket', 'alerts_total', 'fork_reports_open', 'quarantined_writes',
-    'reconciled_writes_total', 'salvages_waiting']) assert.match(text, `engram_${name}`)
+    'reconciled_writes_total', 'salvages_waiting', 'disk_bytes', 'disk_cap_bytes',
+    'checkpoint_age_seconds', 'journal_pinned_bytes', 'rebuild_ratio'])
+    assert.match(text, `engram_${name}`)
 })
 
 test.run()

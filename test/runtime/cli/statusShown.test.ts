@@ -74,6 +74,32 @@ test('everything is there without a bound', () => {
     '/var/lib/engram/a/long/way/down', 'reads from the journal']) assert.ok(text.includes(part))
 })
 
+test('disks: what a member keeps, and what is wrong', () => {
+  const shown = (over: Partial<ClusterMember>): string =>
+    showStatus({ nodes: [], spaces: [space('demo', { members: [member('n1', over)] })] }, Infinity)
+  const checkpoint = { sequence: 5_000, ageMs: 120_000, bytes: 4_096, kept: 2 }
+  const kept = shown({ firstSequence: 2_901, checkpoint })
+  assert.match(kept, /FIRST +CHECKPOINT.*\n.* 2,901 +5,000, 2\.0 min old/)
+  assert.match(shown({ checkpoint: { ...checkpoint, ageMs: null } }), /5,000, unreadable/)
+  assert.not.match(shown({ firstSequence: 1 }), /FIRST|CHECKPOINT|PINNED|REBUILDING/)
+  assert.match(shown({ rebuilding: { phase: 'checkpoint', done: 620, total: 1_000 } }),
+    /^REBUILDING: n1 loads its store from a checkpoint: 62 %, 620 of 1,000 records$/m)
+  assert.match(shown({ rebuilding: { phase: 'journal', done: 1, total: 2 } }),
+    /^REBUILDING: n1 applies its journal to its store: 50 %, 1 of 2 entries$/m)
+  assert.match(shown({ pins: { bytes: 3 * 2 ** 30, reason: 'no checkpoint' } }),
+    /^PINNED: n1 keeps 3\.0 GiB of journal that should go: no checkpoint$/m)
+  const large = { ...checkpoint, bytes: 2 ** 30 }
+  assert.not.match(shown({ checkpoint: large, pins: { bytes: 6 * 2 ** 30, reason: 'x' } }),
+    'PINNED', 'that is usual for a large space')
+})
+
+test('disks: what a node takes', () => {
+  const diskUse = { usedBytes: 2 ** 31, capBytes: 2 ** 35, journalBytes: 0, checkpointBytes: 0,
+    storeBytes: 0, salvageBytes: 0, freeBytes: 2 ** 34 }
+  const text = showStatus({ nodes: [{ ...node('n1'), diskUse }], spaces: [] }, Infinity)
+  assert.match(text, /DISK.*\n.* 2\.0 GiB /)
+})
+
 test('a column that says nothing in any row is left out', () => {
   assert.not.match(showStatus(status, Infinity), 'SALVAGES')
   const left = space('demo', { members: [member('n1', { salvages: 2 })] })

@@ -335,6 +335,70 @@ http('telemetry: counters and distributions in base units, labels fitted', async
   assert.match(body, 'engram_frame_bytes_sum 1000')
 })
 
+/** Of the disks only, samples without their text. */
+const ofDisks = (body: string): string[] =>
+  body.split('\n').filter((line) =>
+    /^engram_(first|checkpoint_(seq|age|bytes|due)|checkpoints_kept|rebuild|disk|journal_(ret|pin))/
+      .test(line)
+  )
+
+http('metrics of disks', async () => {
+  const [member] = report.spaces
+  const pins = { bytes: 9_000, reason: 'no checkpoint' }
+  report = {
+    ...report,
+    node: {
+      ...report.node,
+      journal: { ...report.node.journal!, retainedBytes: 3_000 },
+      diskUse: {
+        usedBytes: 10,
+        capBytes: 900,
+        journalBytes: 1,
+        checkpointBytes: 2,
+        storeBytes: 3,
+        salvageBytes: 4,
+        freeBytes: 500,
+      },
+    },
+    spaces: [
+      {
+        ...member!,
+        firstSequence: 41,
+        checkpoint: { sequence: 70, ageMs: 2_500, bytes: 4_096, kept: 2 },
+        checkpointDue: 0.5,
+        rebuilding: { phase: 'journal', done: 30, total: 40 },
+        pins,
+      },
+      { ...member!, space: 'new', firstSequence: null, checkpoint: null, rebuilding: null,
+        pins: null },
+    ],
+  }
+  assert.equal(ofDisks((await get('/metrics')).body), [
+    'engram_journal_retained_bytes 3000',
+    'engram_disk_cap_bytes 900',
+    'engram_disk_free_bytes 500',
+    'engram_first_sequence{space="demo"} 41',
+    'engram_checkpoint_sequence{space="demo"} 70',
+    'engram_checkpoint_age_seconds{space="demo"} 2.5',
+    'engram_checkpoint_bytes{space="demo"} 4096',
+    'engram_checkpoints_kept{space="demo"} 2',
+    'engram_checkpoints_kept{space="new"} 0',
+    'engram_checkpoint_due_ratio{space="demo"} 0.5',
+    'engram_rebuild_ratio{space="demo"} 0.75',
+    'engram_journal_pinned_bytes{space="demo"} 9000',
+    'engram_journal_pinned_bytes{space="new"} 0',
+    'engram_disk_bytes{use="journal"} 1',
+    'engram_disk_bytes{use="checkpoints"} 2',
+    'engram_disk_bytes{use="store"} 3',
+    'engram_disk_bytes{use="salvages"} 4',
+  ])
+})
+
+http('metrics of disks: where nothing is known there are no series', async () => {
+  assert.equal(ofDisks((await get('/metrics')).body), ['engram_journal_retained_bytes Nan',
+    'engram_disk_cap_bytes Nan', 'engram_disk_free_bytes Nan'])
+})
+
 http('metrics of forks: nothing is zero, and is there all the same', async () => {
   const of = async (): Promise<string[]> =>
     (await get('/metrics')).body.split('\n')

@@ -172,18 +172,17 @@ test('a new journal has nothing that could go', async () => {
 /** A node gives up the oldest segment right after this many of its files were opened. */
 function removing(disk: MemoryFileSystem, journal: FileJournal, after: number): FileSystem {
   let opened = 0
-  return {
-    makeDirectory: (path) => disk.makeDirectory(path),
-    list: (path) => disk.list(path),
-    open: async (path, mode) => {
-      opened += 1
-      if (opened === after) await journal.remove(journal.segments()[0]!.segment)
-      return await disk.open(path, mode)
+  return new Proxy(disk, {
+    get(target, name) {
+      const method = target[name as keyof MemoryFileSystem] as unknown
+      if (name !== 'open') return typeof method === 'function' ? method.bind(target) : method
+      return async (...args: Parameters<MemoryFileSystem['open']>) => {
+        opened += 1
+        if (opened === after) await journal.remove(journal.segments()[0]!.segment)
+        return await target.open(...args)
+      }
     },
-    syncDirectory: (path) => disk.syncDirectory(path),
-    rename: (from, to) => disk.rename(from, to),
-    remove: (path) => disk.remove(path),
-  }
+  })
 }
 
 const keysOf = (named: readonly NamedCheckpoint[]): string[] =>
