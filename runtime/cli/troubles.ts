@@ -1,6 +1,7 @@
 /** Conditions of a space that need an operator's attention, a line each. */
+import { rebuildText } from '../status/rebuild.js'
 import type { ClusterMember, ClusterNode, ClusterSpace } from '../status/status.js'
-import { showBytes, showCount } from './text.js'
+import { showBytes } from './text.js'
 
 export function troubleLines({ id, paused, arbiterReason, members }: ClusterSpace): string[] {
   return [
@@ -25,14 +26,7 @@ function isPinning({ pins, checkpoint }: ClusterMember): boolean {
 function diskLines(member: ClusterMember): string[] {
   const { node, rebuilding, pins } = member
   const lines: string[] = []
-  if (rebuilding) {
-    const { phase, done, total } = rebuilding
-    const share = `${Math.floor(done / Math.max(1, total) * 100)} %`
-    const counted = `${showCount(done)} of ${showCount(total)}`
-    lines.push(phase === 'checkpoint'
-      ? `REBUILDING: ${node} loads its store from a checkpoint: ${share}, ${counted} records`
-      : `REBUILDING: ${node} applies its journal to its store: ${share}, ${counted} entries`)
-  }
+  if (rebuilding) lines.push(`REBUILDING: ${node} ${rebuildText(rebuilding)}`)
   if (pins && isPinning(member)) {
     lines.push(`PINNED: ${node} keeps ${showBytes(pins.bytes)} of journal that should go: `
       + pins.reason)

@@ -1,4 +1,5 @@
 /** Checks whether a node takes part, and what is missing. */
+import { rebuildText } from '../status/rebuild.js'
 import type { MemberStatus, NodeStatusReport } from '../status/status.js'
 
 export interface Check {
@@ -36,9 +37,11 @@ function missingOfNode({ state, spacesListed }: NodeStatusReport['node']): strin
 }
 
 function missingOf(member: MemberStatus, self: string): string | null {
-  const { role, state, reason, blocked, inSync, arbiter, arbiterReason } = member
+  const { role, state, reason, blocked, inSync, arbiter, arbiterReason, rebuilding } = member
   if (role === 'damaged') return `damaged: ${reason}`
   if (blocked) return `blocked: ${blocked}`
+  // It follows, and could not be the primary: a rolling restart has to wait for it, too.
+  if (rebuilding) return rebuildText(rebuilding)
   if (role === 'primary') return state === 'opening' ? `is opening: ${reason}` : null
   if (role !== 'replica' || !joined.includes(state)) return `has not joined: ${state}, ${reason}`
   // A record that cannot be used leaves the in-sync set unknown.

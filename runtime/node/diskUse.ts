@@ -3,27 +3,23 @@ import type { NodeContext } from '../../actors/member/context.js'
 import type { CheckpointStatus, DiskUse } from '../status/status.js'
 import type { DiskSample } from '../system/diskUse.js'
 
-/** Folders of a data directory whose size is in no list: the others are counted by the node. */
-export const meteredFolders = ['store', 'salvage']
+/** Parts of a data directory. */
+export const meteredFolders = ['journal', 'checkpoints', 'store', 'salvage']
 
 /** A file system should not be fuller than that. */
 const capShare = 0.9
 
-export function diskUseOf(sample: DiskSample | null, context: NodeContext | null): DiskUse | null {
-  if (!sample || !context) return null
-  const { journal, checkpoints } = context.ports
-  const journalBytes = journal.stats().bytes
-  const checkpointBytes = checkpoints.files().reduce((sum, { bytes }) => sum + bytes, 0)
-  const storeBytes = sample.folders['store'] ?? 0
-  const salvageBytes = sample.folders['salvage'] ?? 0
+export function diskUseOf(sample: DiskSample | null): DiskUse | null {
+  if (!sample) return null
+  const { folders, totalBytes, freeBytes } = sample
   return {
-    usedBytes: journalBytes + checkpointBytes + storeBytes + salvageBytes,
-    capBytes: Math.floor(sample.totalBytes * capShare),
-    journalBytes,
-    checkpointBytes,
-    storeBytes,
-    salvageBytes,
-    freeBytes: sample.freeBytes,
+    usedBytes: meteredFolders.reduce((sum, name) => sum + (folders[name] ?? 0), 0),
+    capBytes: Math.floor(totalBytes * capShare),
+    journalBytes: folders['journal'] ?? 0,
+    checkpointBytes: folders['checkpoints'] ?? 0,
+    storeBytes: folders['store'] ?? 0,
+    salvageBytes: folders['salvage'] ?? 0,
+    freeBytes,
   }
 }
 

@@ -82,7 +82,7 @@ export class Report implements StatusReporter {
       },
       arbiterFaults: context?.records.faults ?? [],
       journal: context ? journalOf(context) : null,
-      diskUse: diskUseOf(this.meter.sample(), context),
+      diskUse: diskUseOf(this.meter.sample()),
       memory: context
         ? {
           bytesMax: context.budget.bytesMax,

@@ -204,6 +204,9 @@ const notReady: readonly (readonly [Partial<MemberStatus>, string])[] = [
     'not in sync, in sync are n2, n3; streaming, at 7'],
   [{ role: 'replica', state: 'streaming', arbiter: 'newer', arbiterReason: 'version 9' },
     'cannot tell: version 9'],
+  [{ role: 'replica', state: 'streaming', inSync: ['n1', 'n2'],
+    rebuilding: { phase: 'checkpoint', done: 620, total: 1_000 } },
+    'loads its store from a checkpoint: 62 %, 620 of 1,000 records'],
 ]
 
 http('/readyz: ready is who has joined and is in sync in all its spaces', async () => {
