@@ -202,6 +202,13 @@ export interface Store {
    * after a restart nothing is left of it.
    */
   stage(uuid: string, state: SpaceState): Stage
+  /** Whether anything of the space is here, a mark of damage included. */
+  has(uuid: string): boolean
+  /**
+   * Forgets the space, by one transaction: opened again, it is empty. Its records are removed in
+   * the background, after a restart as well. What `space` returned before must not be used.
+   */
+  drop(uuid: string): Promise<void>
   /** The last assignment this node saw of each space, over restarts. */
   remember(space: string, seen: RememberedRecord): Promise<void>
   remembered(): Map<string, RememberedRecord>

@@ -64,6 +64,11 @@ export class Remembered {
     return this.seen.get(condemnedPrefix + uuid)?.toString('utf8') ?? null
   }
 
+  /** Durable when it resolves. */
+  async unmark(uuid: string): Promise<void> {
+    await this.seen.remove(condemnedPrefix + uuid)
+  }
+
   async close(): Promise<void> {
     await this.seen.close()
   }

@@ -19,6 +19,7 @@ import type { KeyReading } from './keyReading.js'
 import { keyAfter, numbersKey, prefixEnd, Table, tableEnd, tableKey, textKey,
   tupleKey } from './keys.js'
 import { decodeEdge, decodeEdgeState, decodeNode, decodeNodeState, digestText } from './record.js'
+import { encodeNumber, registryKey } from './registry.js'
 import type { Room } from './diskRoom.js'
 import { type KeyChanges, SpaceKeys } from './spaceKeys.js'
 import type { StateSums } from './stateSums.js'
@@ -377,13 +378,3 @@ function withKeys(
 }
 
 const nowhere: NodeState = { node: undefined, stored: undefined, activated: undefined }
-
-function registryKey(uuid: string): Buffer {
-  return textKey(0, Table.registry, uuid)
-}
-
-function encodeNumber(number: number): Buffer {
-  const record = Buffer.allocUnsafeSlow(4)
-  record.writeUInt32BE(number, 0)
-  return record
-}

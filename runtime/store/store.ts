@@ -25,15 +25,16 @@ import type { RememberedRecord, SpaceState, SpaceStore, Stage,
 import { findGarbage, Garbage } from './garbage.js'
 import { damageIn, fileFault, GraphFile, StoreDamagedError } from './graphFile.js'
 import { KeyReading } from './keyReading.js'
-import { Table, tableEnd, tableKey } from './keys.js'
-import { bootId, distrust, placeOf, readMarker, STORE_VERSION, syncPath, writeMarker,
+import { Table, tableKey } from './keys.js'
+import { bootId, distrust, type Marker, placeOf, readMarker, STORE_VERSION, syncPath, writeMarker,
   writeMarkerSync } from './marker.js'
-import type { Marker } from './marker.js'
 import { NoRoomError, Room } from './diskRoom.js'
 import { headerOf } from './header.js'
 import { Remembered } from './remembered.js'
+import { numberOf, registryKey, registryOf } from './registry.js'
 import { LmdbSpace } from './spaceStore.js'
 import { LmdbStage } from './stage.js'
+import { writeRecords } from './storeWrite.js'
 import { Writeback } from './writeback.js'
 
 /** Address space reserved for the file, not memory: the file grows as it is written. */
@@ -228,16 +229,6 @@ async function markFile(
   return nonce
 }
 
-function registryOf(graph: GraphFile): Map<string, number> {
-  const numbers = new Map<string, number>()
-  const start = tableKey(0, Table.registry)
-  const end = tableEnd(0, Table.registry)
-  for (const { key, value } of graph.range({ start, end })) {
-    numbers.set(key.toString('utf8', start.length), value.readUInt32BE(0))
-  }
-  return numbers
-}
-
 interface StoreParts {
   readonly directory: string
   readonly room: Room
@@ -327,6 +318,24 @@ class LmdbStore implements OpenedStore {
     })
     this.stages.set(uuid, stage)
     return stage
+  }
+
+  has(uuid: string): boolean {
+    return numberOf(this.parts.graph, uuid) !== null || this.markedDamaged(uuid) !== null
+  }
+
+  async drop(uuid: string): Promise<void> {
+    const { graph: records, room, remembers } = this.parts
+    await this.stages.get(uuid)?.end()
+    this.stages.get(uuid)?.discard()
+    await this.spaces.get(uuid)?.idle()
+    const number = numberOf(records, uuid)
+    if (number !== null) {
+      await writeRecords({ records, room }, [], [registryKey(uuid)], `that ${uuid} is dropped`)
+      this.garbage.add(number)
+    }
+    for (const known of [this.spaces, this.numbers]) known.delete(uuid)
+    await remembers.unmark(uuid)
   }
 
   garbageRemoved(): Promise<void> {

@@ -293,6 +293,18 @@ export class MemoryStore implements Store {
     return stage
   }
 
+  has(uuid: string): boolean {
+    const { sequence } = this.spaces.get(uuid)?.applied ?? { sequence: 0 }
+    return sequence > 0 || this.reasons.has(uuid)
+  }
+
+  async drop(uuid: string): Promise<void> {
+    this.stages.get(uuid)?.discard()
+    this.stages.delete(uuid)
+    this.spaces.delete(uuid)
+    this.reasons.delete(uuid)
+  }
+
   async remember(space: string, seen: RememberedRecord): Promise<void> {
     this.seen.set(space, structuredClone(seen))
   }

@@ -305,6 +305,8 @@ export function processStore(
       })
       return gated
     },
+    has: (uuid) => store.has(uuid),
+    drop: (uuid) => call(caller, 'store', 'drop', () => store.drop(uuid)),
     remember: (space, seen) => call(caller, 'store', 'remember', () => store.remember(space, seen)),
     remembered: () => store.remembered(),
     markDamaged: (uuid, reason) =>
