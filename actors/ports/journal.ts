@@ -90,6 +90,8 @@ export interface Journal {
   readonly recovery: RecoveryReport
   logs(): readonly JournalLog[]
   log(uuid: string): JournalLog | undefined
+  /** Spaces whose last record in the journal says that they were dropped here. */
+  dropped(): readonly string[]
   /**
    * Appends the records as one flush, not yet durable. JournalFullError: the disk is full or
    * refused; all of this flush is cut off again, and a later write may succeed. SyncFailedError: it

@@ -106,6 +106,10 @@ export class FileJournal implements Journal {
     return this.#logs.view(uuid)
   }
 
+  dropped(): readonly string[] {
+    return this.#logs.ended()
+  }
+
   write(records: readonly JournalRecord[]): Promise<void> {
     return this.#alone(() => this.#write(records))
   }

@@ -51,6 +51,8 @@ export class Logs {
   /** Records of unknown spaces are broken: a space that is not known here may have lost its log. */
   #lost: string | null = null
   readonly #dropped = new Set<string>()
+  /** Spaces whose last record says that they were dropped. */
+  readonly #ended = new Set<string>()
   /** By segment: spaces of which something could not be read; null: it is not known of which. */
   readonly #unread = new Map<number, Set<string | null>>()
 
@@ -116,6 +118,10 @@ export class Logs {
     const parts = this.#logs.get(uuid)?.parts
     const part = parts?.in(segment) ?? -1
     if (part >= 0) parts!.settle(part, disk)
+  }
+
+  ended(): readonly string[] {
+    return [...this.#ended]
   }
 
   /**
@@ -290,6 +296,7 @@ export class Logs {
   drop(uuid: string): void {
     this.#logs.delete(uuid)
     this.#current.of(uuid).drop()
+    this.#ended.add(uuid)
     if (this.#lost !== null) this.#dropped.add(uuid)
   }
 
@@ -311,6 +318,7 @@ export class Logs {
       if (isDropped && this.#lost !== null) this.#dropped.add(space.uuid)
       if (!state) {
         this.#logs.delete(space.uuid)
+        if (isDropped) this.#ended.add(space.uuid)
         continue
       }
       const log = this.#open(space.uuid)
@@ -356,13 +364,17 @@ export class Logs {
     if (!log) {
       this.#logs.set(uuid, log = new SpaceLog(uuid))
       log.state = LogState.unknown()
+      this.#ended.delete(uuid)
     }
     return log
   }
 
   #open(uuid: string): SpaceLog {
     let log = this.#logs.get(uuid)
-    if (!log) this.#logs.set(uuid, log = new SpaceLog(uuid))
+    if (!log) {
+      this.#logs.set(uuid, log = new SpaceLog(uuid))
+      this.#ended.delete(uuid)
+    }
     return log
   }
 }

@@ -143,6 +143,27 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
     await check()
   })
 
+  contract('knows which spaces were dropped, and not written since', async () => {
+    const { journal, start } = await fresh(1500)
+    await journal.write([rec(A, 1), rec(B, 1)])
+    assert.equal(journal.dropped(), [])
+    await journal.write([{ type: 'spaceDropped', uuid: A }])
+    await journal.write([{ type: 'spaceDropped', uuid: B }, { type: 'spaceDropped', uuid: C }])
+    await journal.write([rec(B, 1, { text: 'new' })])
+    await journal.sync()
+    assert.equal([...journal.dropped()].toSorted(), [A, C])
+    // The records lie in closed segments, of which a start reads the indexes.
+    for (let i = 2; i <= 60; i += 1) await journal.write([rec(B, i)])
+    await journal.sync()
+    assert.ok(journal.stats().segments > 3)
+    await journal.close()
+    for (const again of [await start(), await start()]) {
+      assert.equal([...again.dropped()].toSorted(), [A, C])
+      assert.is(again.log(A), undefined)
+      await again.close()
+    }
+  })
+
   contract('refuses, before it writes, what does not fit the log', async () => {
     const { journal } = await fresh()
     await journal.write([rec(A, 1, { count: 3, epoch: 2, previousEpoch: 0 })])

@@ -71,6 +71,10 @@ export class GateJournal implements Journal {
     return undefined
   }
 
+  dropped(): readonly string[] {
+    return []
+  }
+
   async write(records: readonly JournalRecord[]): Promise<void> {
     if (this.holdsWrites) await this.gate()
     if (this.failures > 0) {

@@ -375,6 +375,7 @@ export class SimNode {
       recovery: journal.recovery,
       logs: () => journal.logs(),
       log: (uuid) => journal.log(uuid),
+      dropped: () => journal.dropped(),
       read: (uuid, from, maxBytes) => journal.read(uuid, from, maxBytes),
       stats: () => journal.stats(),
       segments: () => journal.segments(),
