@@ -1,4 +1,4 @@
-import { isSameButPaused } from '../../machines/protocol/assignments.js'
+import { isSameButPaused, saysDropped } from '../../machines/protocol/assignments.js'
 import type { Assignment, AssignmentAt } from '../../machines/protocol/messages.js'
 import { ArbiterUnavailableError } from '../ports/arbiter.js'
 import type { Arbiter } from '../ports/arbiter.js'
@@ -76,7 +76,7 @@ const detached = { kind: 'unknown', reason: notConnected } as const
 /** Whether the record is older than one that was seen before: an arbiter must not go back. */
 function isBehind(record: RememberedRecord, seen: RememberedRecord): boolean {
   const { assignment, bucket, revision } = record
-  if (assignment.uuid !== seen.assignment.uuid) return false
+  if (assignment.uuid !== seen.assignment.uuid) return saysDropped(seen.assignment, assignment.uuid)
   if (assignment.epoch !== seen.assignment.epoch) return assignment.epoch < seen.assignment.epoch
   return bucket === seen.bucket && revision < seen.revision
 }

@@ -150,6 +150,11 @@ export function namesOf(names: readonly string[], space: string, uuid: string): 
   return names.filter((name) => name.startsWith(`${space}.${uuid.slice(0, 8)}.`))
 }
 
+/** Whether it is named like a salvage of that space, whatever the space is called. */
+export function isSalvageOf(name: string, uuid: string): boolean {
+  return name.split('.')[1] === uuid.slice(0, 8)
+}
+
 function isWrite({ operation: { type } }: LogEntry): boolean {
   return type !== 'EpochStart' && type !== 'ForkNote'
 }

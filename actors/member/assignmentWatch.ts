@@ -132,6 +132,10 @@ export class AssignmentWatch {
       throw new RecordUnusableError('the arbiter has no record of this space')
     }
     if (read.kind !== 'lost') throw new RecordUnusableError(read.reason)
+    // It must not come back because the arbiter forgot that it was dropped.
+    if (read.remembered.assignment.state === 'dropped') {
+      throw new RecordUnusableError('the space was dropped')
+    }
     const waitMs = settings.grantMs * settings.grantMargin
     const wasMine = read.remembered.assignment.primary?.node === member.self
     if (!wasMine && read.sinceMs < waitMs) {

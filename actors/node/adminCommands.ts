@@ -2,13 +2,14 @@ import { stackOf } from '../../machines/base/thrown.js'
 import type { Assignment, SpaceSettings } from '../../machines/protocol/messages.js'
 import { spaceSettingsOf } from '../../machines/protocol/spaceSettings.js'
 import { subjects } from '../../machines/protocol/subjects.js'
-import { AdminRefusal, patienceMs, spaceNameOf } from '../ports/adminApi.js'
+import { AdminRefusal, patienceMs, spaceNameOf, unknownSpace } from '../ports/adminApi.js'
 import type { AdminCommand, Answer } from '../ports/adminApi.js'
 import { ArbiterUnavailableError } from '../ports/arbiter.js'
 import type { BusMessage } from '../ports/bus.js'
 import type { PrimaryRole } from '../primary/primary.js'
 import type { AdminNode } from './adminNode.js'
 import { createSpace } from './createSpace.js'
+import { dropSpace } from './dropSpace.js'
 import { handleForkCommand } from './forkCommands.js'
 import { drain, pauseSpace, undrain } from './maintenance.js'
 import { PromoteCommands } from './promoteCommands.js'
@@ -64,6 +65,8 @@ export class AdminCommands {
     switch (command['type']) {
       case 'createSpace':
         return await this.createSpace(command)
+      case 'dropSpace':
+        return await dropSpace(this, command, this.patience())
       case 'listSpaces':
         return await this.listSpaces(command)
       case 'promote':
@@ -94,9 +97,9 @@ export class AdminCommands {
         return this.killActor(command)
       default:
         throw new AdminRefusal('INVALID_OPERATION',
-          'type is one of createSpace, listSpaces, promote, drain, undrain, pause, resume, '
-            + 'setSpace, reconcile, applyQuarantined, discardQuarantined, closeFork, listActors, '
-            + 'killActor')
+          'type is one of createSpace, dropSpace, listSpaces, promote, drain, undrain, pause, '
+            + 'resume, setSpace, reconcile, applyQuarantined, discardQuarantined, closeFork, '
+            + 'listActors, killActor')
     }
   }
 
@@ -160,7 +163,9 @@ export class AdminCommands {
     if (read.kind === 'unreadable' || read.kind === 'newer') {
       throw new AdminRefusal('INVALID_OPERATION', read.reason)
     }
-    if (!record) throw new AdminRefusal('UNKNOWN_SPACE', `there is no space ${name}`)
+    if (!record || record.assignment.state === 'dropped') {
+      throw unknownSpace(name, record?.assignment)
+    }
     return record.assignment
   }
 
@@ -190,14 +195,17 @@ export class AdminCommands {
     return { ok: true, started: space?.uploads.uploadNow() ?? false }
   }
 
-  async passOn(node: string, command: AdminCommand): Promise<Answer> {
+  async passOn(
+    node: string,
+    command: AdminCommand,
+    timeoutMs = patienceMs + 2000,
+  ): Promise<Answer> {
     if (command['passedOn'] === true) {
       throw new AdminRefusal('NOT_PRIMARY', `${node} is no longer primary`, true)
     }
     const { wire } = this.node.context!
     const data = new TextEncoder().encode(JSON.stringify({ ...command, passedOn: true }))
     try {
-      const timeoutMs = patienceMs + 2000
       const message = await wire.request(subjects.admin(node), data, { timeoutMs })
       const answer = JSON.parse(new TextDecoder().decode(message.data)) as Answer
       if (answer.ok) return answer

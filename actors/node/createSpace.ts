@@ -1,4 +1,5 @@
 import { emptyHistory } from '../../machines/log/positions.js'
+import { formerlyOf } from '../../machines/protocol/assignments.js'
 import { placeSpace } from '../../machines/protocol/spacePlacement.js'
 import type { Announcement, Assignment, SpaceSettings } from '../../machines/protocol/messages.js'
 import { isSameSettings, showSettings } from '../../machines/protocol/spaceSettings.js'
@@ -29,6 +30,7 @@ export async function createSpace(
     if (known && known.assignment.state !== 'dropped') {
       return sameSettings(known.assignment, settings)
     }
+    const formerly = formerlyOf(known?.assignment ?? null)
     const members = membersFor(context, space, settings)
     const assignment: Assignment = {
       version: 1,
@@ -41,6 +43,7 @@ export async function createSpace(
       inSync: members.map((m) => m.node),
       settings,
       forced: false,
+      ...(formerly.length > 0 && { formerly }),
       nonce: ports.random.uuid(),
       writer: self.node,
     }
@@ -75,6 +78,7 @@ function knownOf(space: string, read: RecordRead) {
     case 'absent':
       return null
     case 'lost':
+      if (read.remembered.assignment.state === 'dropped') return read.remembered
       throw new AdminRefusal('INVALID_OPERATION', `the record of ${space} is being written anew: `
         + read.reason, true)
     case 'unreadable':

@@ -1,5 +1,6 @@
 import type { SpaceId } from '../../machines/base/ids.js'
 import { stackOf } from '../../machines/base/thrown.js'
+import { droppedText } from '../../machines/protocol/assignments.js'
 import { nameFault, spaceOf } from '../../machines/protocol/subjects.js'
 import type { NodeContext } from '../member/context.js'
 import { errorAnswer } from '../messaging/answers.js'
@@ -68,7 +69,8 @@ export class Lookup {
         ? read.remembered
         : { assignment: null }
       if (assignment && assignment.state !== 'dropped') return { ok: true, space }
-      return errorAnswer('UNKNOWN_SPACE', `there is no space ${space}`)
+      const why = assignment ? `: it ${droppedText(assignment)}` : ''
+      return errorAnswer('UNKNOWN_SPACE', `there is no space ${space}${why}`)
     } catch (error) {
       if (!(error instanceof ArbiterUnavailableError)) {
         this.context.ports.logger.error({ space, error: stackOf(error) }, 'a lookup failed')

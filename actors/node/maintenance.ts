@@ -6,7 +6,7 @@ import type { Announcement, Paused } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import { sendAlert } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
-import { AdminRefusal, refusedByArbiter, spaceNameOf } from '../ports/adminApi.js'
+import { AdminRefusal, refusedByArbiter, spaceNameOf, unknownSpace } from '../ports/adminApi.js'
 import type { AdminCommand, Answer } from '../ports/adminApi.js'
 import type { AdminNode } from './adminNode.js'
 
@@ -16,7 +16,7 @@ const attemptsMax = 20
 const byCharsMax = 128
 
 /** The name that the caller gives: core NATS does not say who sent a message. */
-function byOf(command: AdminCommand): string {
+export function byOf(command: AdminCommand): string {
   const { by } = command
   if (by === undefined) return 'an operator'
   if (typeof by === 'string' && by !== '' && by.length <= byCharsMax) return by
@@ -136,5 +136,5 @@ async function recordOf({ records }: NodeContext, space: string) {
       + read.reason, true)
   }
   if ('reason' in read) throw new AdminRefusal('INVALID_OPERATION', read.reason)
-  throw new AdminRefusal('UNKNOWN_SPACE', `there is no space ${space}`)
+  throw unknownSpace(space, read.kind === 'present' ? read.record.assignment : null)
 }

@@ -361,6 +361,7 @@ export class NodeActor {
       await this.checkpointing?.stop()
       await context.loads.stop()
       for (const space of this.spaces.values()) await space.stop()
+      await this.listing?.settled()
       context.peers.leave()
       try {
         if (this.isOpen) await context.wire.flush()

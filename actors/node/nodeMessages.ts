@@ -66,9 +66,11 @@ class NodeMessages {
     const decoded = ports.control.announcement(message.data)
     if (!decoded.ok) return ports.telemetry.count('badMessages', 1, { kind: 'announcement' })
     const announcement: Announcement = decoded.value
-    const { space, members } = announcement.assignment
+    const { space, members, state } = announcement.assignment
     const known = this.node.spaces.get(space)
     if (known) known.onAnnouncement(announcement)
-    else if (members.some((m) => m.node === self.node)) void this.node.take(space)
+    else if (state === 'dropped' || members.some((m) => m.node === self.node)) {
+      void this.node.take(space)
+    }
   }
 }

@@ -1,7 +1,8 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import { stackOf } from '../../machines/base/thrown.js'
 import { compareUtf8 } from '../../machines/graph/utf8.js'
-import type { AssignmentAt } from '../../machines/protocol/messages.js'
+import { droppedText, formerlyOf, saysDropped } from '../../machines/protocol/assignments.js'
+import type { Assignment, AssignmentAt } from '../../machines/protocol/messages.js'
 import { namesOf } from '../forks/salvageSlices.js'
 import { sendAlert } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
@@ -10,6 +11,7 @@ import type { TimerHandle } from '../ports/system.js'
 import { bindSpaceMachine } from '../space/roleActors.js'
 import { SpaceActor } from '../space/space.js'
 import { Sorted } from '../structures/sorted.js'
+import { Dropping } from './dropping.js'
 
 /** Spaces of the arbiter are listed at least this often: announcements may be lost. */
 const discoverMs = 2000
@@ -36,6 +38,9 @@ export class Spaces {
   private readonly elsewhere = new Map<string, number>()
   private begunInTurn = 0
   private readonly waiting = new Set<SpaceActor>()
+  private readonly dropping: Dropping
+  /** Names of spaces that are leaving this node: none of that name is started meanwhile. */
+  private readonly leaving = new Map<string, Promise<void>>()
   private turn: TimerHandle | null = null
   /** Spaces that this node does not hold, though it is or may be a member, with the reason. */
   readonly unheld = new Map<string, string>()
@@ -52,6 +57,8 @@ export class Spaces {
     private readonly salvages: readonly string[],
   ) {
     this.machine = bindSpaceMachine(context.ports.host, (space) => held.get(space))
+    this.dropping = new Dropping(context)
+    this.dropping.resume(salvages)
   }
 
   /** Once per heartbeat. */
@@ -67,6 +74,12 @@ export class Spaces {
   /** Called when the node resigns: nothing begins any more. */
   close(): void {
     this.isClosed = true
+  }
+
+  /** Resolves when no space is leaving, and no data is being removed. */
+  async settled(): Promise<void> {
+    await Promise.all(this.leaving.values())
+    await this.dropping.settled()
   }
 
   /** False: this promotion is reconsidered in one of the next turns. */
@@ -116,8 +129,11 @@ export class Spaces {
       for (const name of this.unheld.keys()) if (!known.has(name)) this.unheld.delete(name)
       const isDue = (name: string) =>
         ports.clock.monotonicMs() - (this.elsewhere.get(name) ?? -Infinity) > elsewhereMs
-      const unknown = names.filter((name) => !this.held.has(name) && isDue(name))
+      const unknown = names.filter((name) =>
+        !this.held.has(name) && !this.leaving.has(name) && isDue(name)
+      )
       await Promise.all(unknown.map((name) => this.consider(name)))
+      this.dropping.retry()
       this.hasList = true
     } catch (error) {
       if (!(error instanceof ArbiterUnavailableError)) throw error
@@ -145,9 +161,13 @@ export class Spaces {
     if (remembered.length > 0) this.hasList = true
   }
 
-  /** Starts the space if its record lists this node. Rejects with ArbiterUnavailableError. */
+  /**
+   * Starts the space if its record lists this node, and removes what is here of spaces that it says
+   * were dropped. Rejects with ArbiterUnavailableError.
+   */
   async consider(name: string): Promise<void> {
     const { records, self, ports } = this.context
+    const before = records.remembered(name)?.assignment.uuid
     const read = await records.read(name)
     const record = read.kind === 'present'
       ? read.record
@@ -155,7 +175,13 @@ export class Spaces {
       ? read.remembered
       : null
     this.unheld.delete(name)
-    if (record?.assignment.state === 'dropped') return
+    // A space that leaves has frames under way; its own end removes it.
+    if (this.leaving.has(name)) return
+    if (read.kind === 'present') this.clearUp(read.record, before)
+    if (record?.assignment.state === 'dropped') {
+      this.elsewhere.set(name, ports.clock.monotonicMs())
+      return
+    }
     const isUnusable = read.kind === 'unreadable' || read.kind === 'newer'
     if (isUnusable) this.unheld.set(name, read.reason)
     if (isUnusable || record?.assignment.members.every((m) => m.node !== self.node)) {
@@ -163,6 +189,52 @@ export class Spaces {
       return
     }
     if (record && !this.held.has(name)) this.tryToHold(record)
+  }
+
+  /** `before`: the space that this node knew by that name. */
+  private clearUp({ assignment }: AssignmentAt, before: string | undefined): void {
+    const { space, uuid } = assignment
+    const held = this.held.get(space)?.member.uuid
+    for (const past of formerlyOf(assignment)) {
+      if (past !== held && this.dropping.has(past)) void this.dropping.drop(space, past)
+    }
+    if (before !== undefined && before !== uuid) this.checkClaimed(assignment, before)
+  }
+
+  /** Raises an alert if this node has data of a space that the record does not know. */
+  private checkClaimed(assignment: Assignment, uuid: string): void {
+    if (saysDropped(assignment, uuid) || !this.dropping.has(uuid)) return
+    const { space } = assignment
+    sendAlert(this.context, space, 'spaceUnclaimed', { uuid, present: assignment.uuid },
+      `this node has data of a space ${space} (${uuid}) that was never dropped, but the arbiter's `
+        + `record is that of another space of this name (${assignment.uuid}): the bucket may have `
+        + 'lost its records. The data stays on the disk and is not served')
+  }
+
+  /** The space ends here: its record is a tombstone, or that of another space. */
+  private readonly over = (space: SpaceActor, { assignment }: AssignmentAt): void => {
+    const { space: name, member: { uuid } } = space
+    if (this.held.get(name) !== space) return
+    const isDropped = saysDropped(assignment, uuid)
+    const reason = isDropped
+      ? `the space ${droppedText(assignment)}`
+      : `${name} is another space now`
+    const isGone = assignment.state === 'dropped'
+    this.context.ports.logger.warn({ space: name, uuid }, `the space ends here: ${reason}`)
+    const leaving = space.leave(isGone ? 'UNKNOWN_SPACE' : 'NOT_PRIMARY', reason)
+      .then(() => {
+        if (isDropped) return this.dropping.drop(name, uuid)
+        this.checkClaimed(assignment, uuid)
+      })
+      .catch((error: unknown) => this.context.fatal(error))
+      .finally(() => this.leaving.delete(name))
+    this.leaving.set(name, leaving)
+    // Its roles have ended; they need to be found until then.
+    this.held.delete(name)
+    this.names.delete(name)
+    this.waiting.delete(space)
+    // Another space of that name may list this node.
+    if (!isGone) void leaving.then(() => this.discover())
   }
 
   /** A space that cannot be started (a bug, a store that fails) does not affect others. */
@@ -183,7 +255,12 @@ export class Spaces {
   }
 
   private hold({ assignment: { space: name, uuid } }: AssignmentAt): SpaceActor {
-    const space = new SpaceActor(this.context, name, uuid, this.mayBegin)
+    if (this.dropping.isDropped(uuid)) {
+      throw new Error('it was dropped, and this node has removed its data of it; the record says '
+        + 'now that it exists (the arbiter may have gone back): drop it again')
+    }
+    const calls = { mayPromote: this.mayBegin, over: this.over }
+    const space = new SpaceActor(this.context, name, uuid, calls)
     space.member.salvages.counted(namesOf(this.salvages, name, uuid).length)
     this.held.set(name, space)
     this.names.put(name)

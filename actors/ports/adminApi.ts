@@ -1,3 +1,5 @@
+import { droppedText } from '../../machines/protocol/assignments.js'
+import type { Assignment } from '../../machines/protocol/messages.js'
 import { nameFault } from '../../machines/protocol/subjects.js'
 
 /** An operator's command (`engram.v1.admin.<node>`). */
@@ -32,6 +34,12 @@ export function refusedByArbiter(rejection: string | null, before = ''): AdminRe
   return rejection === null
     ? null
     : new AdminRefusal('ARBITER_REFUSED', `${before}the arbiter refuses it: ${rejection}`)
+}
+
+/** The refusal for a name that no space has; `tombstone`: what it had last, if that is known. */
+export function unknownSpace(space: string, tombstone: Assignment | null = null): AdminRefusal {
+  const why = tombstone ? `: it ${droppedText(tombstone)}` : ''
+  return new AdminRefusal('UNKNOWN_SPACE', `there is no space ${space}${why}`)
 }
 
 export function spaceNameOf(command: AdminCommand): string {

@@ -175,6 +175,12 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
     this.epoch.deposed(reason)
   }
 
+  /** From here on nothing is answered positively: a compare-and-set may end the space. */
+  giveUp(reason: string): void {
+    this.epoch.giveAway()
+    this.ingest.end('NOT_PRIMARY', reason)
+  }
+
   /** Reports that the journal refuses writes, or that it takes them again (null). */
   journalFault(reason: string | null): void {
     this.epoch.send(reason === null ? { type: 'journalHealed' } : { type: 'journalFull', reason })

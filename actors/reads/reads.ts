@@ -40,6 +40,9 @@ type AnswerBase = Omit<ReadAnswer, 'ok' | 'value' | 'more' | 'after'>
  * node's work queue, which is bounded, and are answered in slices.
  */
 export class ReadService {
+  /** Answer to all reads once the space is not here any more. */
+  private ended: { readonly code: ErrorCode; readonly reason: string } | null = null
+
   constructor(
     private readonly member: Member,
     private readonly primary: () => PrimaryRole | null,
@@ -53,6 +56,11 @@ export class ReadService {
   /** `engram.v1.read.<space>.any`: committed state; waits (bounded) for the requested sequence. */
   onReadAny(message: BusMessage): void {
     this.take(message, (read, query) => this.anyState(read, query))
+  }
+
+  /** From now on no read is answered with state: the space leaves this node. */
+  end(code: ErrorCode, reason: string): void {
+    this.ended ??= { code, reason }
   }
 
   private take(message: BusMessage, serve: (read: Read, query: Query) => void): void {
@@ -81,13 +89,19 @@ export class ReadService {
     const { ports: { clock }, settings: { readQueueMs }, lanes: { reads } } = this.member.context
     read.dueMs = clock.monotonicMs() + readQueueMs
     reads.push(() => {
-      if (this.isLate(read)) return
+      if (this.isVoid(read) || this.isLate(read)) return
       try {
         step()
       } catch (error) {
         this.failed(read, error)
       }
     })
+  }
+
+  /** Whether the space has left this node. */
+  private isVoid(read: Read): boolean {
+    if (this.ended) this.fail(read, this.ended.code, this.ended.reason)
+    return this.ended !== null
   }
 
   private isLate(read: Read): boolean {
@@ -100,6 +114,7 @@ export class ReadService {
 
   /** Called when the log or the store cannot be read; the client may ask another member. */
   private failed(read: Read, error: unknown): void {
+    if (this.isVoid(read)) return
     const { member } = this
     const reason = String(error)
     member.context.ports.logger.error({ space: member.space, error: reason }, 'a read failed')
@@ -218,6 +233,7 @@ export class ReadService {
 
   private answer(read: Read, found: Found, base: AnswerBase): void {
     const { ports: { telemetry }, answers } = this.member.context
+    if (this.isVoid(read)) return
     this.leave(read)
     telemetry.count('reads')
     if (found.kind === 'error') return answers.answer(read.asker, found.answer)

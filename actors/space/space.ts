@@ -1,5 +1,4 @@
 import type { NodeId } from '../../machines/base/ids.js'
-import { topState } from '../../machines/base/stateName.js'
 import { stackOf } from '../../machines/base/thrown.js'
 import { compareLives } from '../../machines/election/vacancy.js'
 import type { AckMessage, Announcement, AssignmentAt, JoinRequest, ReconcileAnswer,
@@ -14,6 +13,7 @@ import { Following } from '../member/following.js'
 import { Member } from '../member/member.js'
 import type { ReplyTarget } from '../messaging/answers.js'
 import type { BusMessage, BusSubscription } from '../ports/bus.js'
+import type { ErrorCode } from '../ports/clientApi.js'
 import { PrimaryRole } from '../primary/primary.js'
 import type { PrimarySpace } from '../primary/primary.js'
 import { PromotionRole } from '../promotion/promotion.js'
@@ -21,6 +21,8 @@ import { Succession } from '../promotion/succession.js'
 import { ReadService } from '../reads/reads.js'
 import { ReplicaRole } from '../replica/replica.js'
 import type { ReplicaSpace } from '../replica/replica.js'
+import { roleStateOf, type RoleState } from './roleState.js'
+import type { SpaceCalls } from './spaceCalls.js'
 import { joinRefused, reconcileRefused, surveyAnswerOf } from './statelessAnswers.js'
 
 /** One space on this node: the `space` chart, its role actors, and its messages. */
@@ -39,12 +41,11 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
   /** The record was read over this connection. Before that it only says which primary to join. */
   private isVerified = false
 
-  /** `mayPromote` is asked before a promotion begins; false: the space is reconsidered later. */
   constructor(
     private readonly context: NodeContext,
     readonly space: string,
     uuid: string,
-    private readonly mayPromote: (space: SpaceActor) => boolean,
+    private readonly calls: SpaceCalls<SpaceActor>,
   ) {
     this.member = new Member(context, space, uuid, {
       following: this.following,
@@ -94,6 +95,14 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     const reason = stackOf(error)
     logger.error({ space: this.space, error: reason }, 'a defect: the space is restarted')
     host.kill(`space.${this.space}`, reason)
+  }
+
+  /** Ends all roles at once; reads that wait get `code`. Resolves when nothing is written more. */
+  async leave(code: ErrorCode, reason: string): Promise<void> {
+    this.primaryRole?.deposed(reason)
+    this.reads.end(code, reason)
+    await this.stop()
+    await this.member.following.truncated()
   }
 
   async stop(): Promise<void> {
@@ -226,7 +235,9 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
 
   onAnnouncement(announcement: Announcement): void {
     const { assignment, kind, revision } = announcement
-    if (assignment.uuid !== this.member.uuid) return
+    if (assignment.uuid !== this.member.uuid) return this.records.refresh()
+    // Before the record is read: nothing may be acknowledged that is being removed.
+    if (assignment.state === 'dropped') this.primary?.deposed('the space was dropped')
     this.succession.heard(announcement)
     this.primary?.announced(announcement)
     this.member.freshness.heard(announcement)
@@ -252,7 +263,9 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
   private onRecord(record: AssignmentAt): void {
     const { member, member: { known } } = this
     const { assignment } = record
-    if (assignment.uuid !== member.uuid || assignment.state === 'dropped') return
+    if (assignment.uuid !== member.uuid || assignment.state === 'dropped') {
+      return this.calls.over(this, record)
+    }
     if (known.record && known.record.revision > record.revision
       && known.record.assignment.epoch >= assignment.epoch) return
     known.learned(record)
@@ -273,7 +286,8 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
    * known one. The other members wait one lease first.
    */
   private onLost(remembered: AssignmentAt | null): void {
-    if (!remembered) return
+    if (!remembered || remembered.assignment.uuid !== this.member.uuid) return
+    if (remembered.assignment.state === 'dropped') return
     this.member.known.learned(remembered)
     this.isVerified = true
     this.primary?.deposed('the arbiter lost the record')
@@ -303,7 +317,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     const { fault } = member.fitness
     member.blockage.standsAside(vacancy && fault)
     if (vacancy && !this.context.peers.isTilted && !fault) {
-      if (!this.mayPromote(this)) return
+      if (!this.calls.mayPromote(this)) return
       replica.primaryLost(`epoch ${epoch} is over: ${vacancy}`)
       this.actor?.send({ type: 'vacancyFound', reason: `vacancy: ${vacancy}` })
       return
@@ -366,15 +380,8 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     return this.primary
   }
 
-  get roleState(): { role: string; state: string; reason: string } {
-    const snapshot = this.actor?.snapshot()
-    const role = topState(snapshot?.value ?? 'recovering')
-    const state = this.primary
-      ? this.primary.state
-      : this.promotion?.state ?? this.replica?.state ?? role
-    const reason = this.promotion?.reason ?? this.replica?.reason
-      ?? snapshot?.context.lastReason ?? ''
-    return { role, state, reason }
+  get roleState(): RoleState {
+    return roleStateOf(this.actor, this.primary ?? this.promotion ?? this.replica)
   }
 
   /** The best in-sync member to hand over to, or null if there is none. */

@@ -1,5 +1,5 @@
 import type { Life, NodeId, Position } from '../base/ids.js'
-import type { Assignment, EndedEpoch, Member, Paused, PrimaryLife,
+import type { Assignment, Dropped, EndedEpoch, Member, Paused, PrimaryLife,
   SpaceSettings } from './messages.js'
 
 /** Writer of a record, and the nonce by which it recognises its own write. */
@@ -185,6 +185,38 @@ export function withPaused(
   signature: Signature,
 ): Assignment {
   return { ...record, paused, ...signature }
+}
+
+/** Second half of a sentence on a tombstone: `was dropped at … by …`. */
+export function droppedText({ dropped }: Pick<Assignment, 'dropped'>): string {
+  return `was dropped${dropped ? ` at ${dropped.since} by ${dropped.by}` : ''}`
+}
+
+/** Dropped spaces of one name that the record of the next one lists. */
+export const formerlyMax = 16
+
+/**
+ * Returns the record that ends a space for good. It stays under the name until a new space takes
+ * the name, so that members that are away now learn of it later.
+ */
+export function tombstone(record: Assignment, dropped: Dropped, signature: Signature): Assignment {
+  const { start: _, ended: __, paused: ___, ...rest } = record
+  return { ...rest, state: 'dropped', primary: null, inSync: [], dropped, ...signature }
+}
+
+/** Spaces of that name that were dropped, for the record of a new one; null: there is no record. */
+export function formerlyOf(record: Assignment | null): readonly string[] {
+  if (!record) return []
+  const { formerly = [], uuid, state } = record
+  return [...formerly, ...(state === 'dropped' ? [uuid] : [])].slice(-formerlyMax)
+}
+
+/**
+ * Whether the record says that this very space was dropped. A record of another space that does not
+ * name it says nothing about it: the arbiter may have lost its record.
+ */
+export function saysDropped(record: Assignment, uuid: string): boolean {
+  return formerlyOf(record).includes(uuid)
 }
 
 /**

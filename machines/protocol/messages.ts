@@ -77,6 +77,10 @@ export interface Assignment {
   readonly ended?: readonly EndedEpoch[]
   /** Set while no other member takes over by itself; absent or null: failover is automatic. */
   readonly paused?: Paused | null
+  /** Set in a tombstone. */
+  readonly dropped?: Dropped
+  /** Spaces that had this name before and were dropped: the latest `formerlyMax`, oldest first. */
+  readonly formerly?: readonly string[]
   /** Unique to this write of the record: that it was applied is recognised by content. */
   readonly nonce: string
   readonly writer: NodeId
@@ -87,6 +91,14 @@ export interface Paused {
   /** ISO 8601, UTC. */
   readonly since: string
   /** Operator who paused it, as given. */
+  readonly by: string
+}
+
+/** A space was dropped by an operator: its members remove what they have of it. */
+export interface Dropped {
+  /** ISO 8601, UTC. */
+  readonly since: string
+  /** Operator who dropped it, as given. */
   readonly by: string
 }
 

@@ -18,6 +18,7 @@ import { keyFault, operationFault } from './validateOperation.js'
 export const bounds = {
   messageBytes: 256 * 1024,
   peers: 1024,
+  formerly: 64,
   members: 64,
   reasonChars: 4096,
   /** Salvages of one space on one member, in an offer. */
@@ -273,6 +274,8 @@ export const assignment: z.ZodType<Assignment> = z.object({
     atMost: count.nullable().exactOptional(),
   })).max(bounds.ended).optional(),
   paused: z.object({ since: z.string().max(40), by: z.string().max(128) }).nullable().optional(),
+  dropped: z.object({ since: z.string().max(40), by: z.string().max(128) }).exactOptional(),
+  formerly: z.array(name).max(bounds.formerly).exactOptional(),
   nonce: token.min(1),
   writer: name,
 }).superRefine((record, context) => {

@@ -56,6 +56,7 @@ export const instruments: readonly Instrument[] = [
     + 'is committed.', ['space']),
   counter('gaps', 'Frames that did not continue the log of this member, and were requested.'),
   counter('rewinds', 'Streams sent again from an earlier sequence, by replica.', ['peer']),
+  counter('spacesDropped', 'Spaces whose data this node removed, since an operator dropped them.'),
   counter('peersSuspected', 'Peers that fell silent for three heartbeats.'),
   counter('tilts', 'Stalls of the own event loop: judgement of peers was suspended.'),
   counter('badMessages', 'Messages of the protocol that could not be decoded, by kind.', ['kind']),

@@ -98,6 +98,7 @@ const progress: ReadonlyMap<string, Progress> = new Map([
   ['arbiterAccepts', { kind: 'alert', begins: '' }],
   ['paused', { kind: 'alert', begins: '' }],
   ['resumed', { kind: 'alert', begins: '' }],
+  ['dropped', { kind: 'alert', begins: '' }],
 ])
 
 function notice(event: EventOf<'notice'>): Sentence {

@@ -1,7 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { boundedEpochs, endedMax, endedEpochs, isSameButPaused,
-  knownEnds } from '../../machines/protocol/assignments.js'
+import { boundedEpochs, endedMax, endedEpochs, formerlyMax, formerlyOf, isSameButPaused, knownEnds,
+  saysDropped, tombstone } from '../../machines/protocol/assignments.js'
 import type { Assignment, EndedEpoch } from '../../machines/protocol/messages.js'
 
 const test = suite('machines/assignments')
@@ -96,6 +96,55 @@ test('records are the same, whatever the order of keys, but for a pause and who 
   assert.not(isSameButPaused(one, record({ inSync: ['n1'] })))
   assert.not(isSameButPaused(one, record({ epoch: 8 })))
   assert.not(isSameButPaused(one, record({ settings: { ...one.settings, ack: 'memory' } })))
+})
+
+test('a tombstone names the space and its members, and nothing of its epoch', () => {
+  const living = record({ start: { epoch: 6, sequence: 9 }, paused: { since: 't', by: 'ann' } })
+  const { uuid, epoch, members, settings } = living
+  const dead = tombstone(living, { since: 't', by: 'bob' }, { writer: 'n9', nonce: 'x' })
+  const { space } = living
+  assert.equal(dead, {
+    version: 1,
+    space,
+    uuid,
+    epoch,
+    state: 'dropped',
+    primary: null,
+    members,
+    inSync: [],
+    settings,
+    forced: living.forced,
+    dropped: { since: 't', by: 'bob' },
+    writer: 'n9',
+    nonce: 'x',
+  })
+  assert.not(isSameButPaused(dead, living))
+})
+
+test('a record says of some spaces that they were dropped, and of others nothing', () => {
+  const living = record({ uuid: 'a' })
+  assert.not(saysDropped(living, 'a'))
+  assert.not(saysDropped(living, 'b'), 'the arbiter may have lost the record of b')
+  const dead = tombstone(living, { since: 't', by: 'bob' }, { writer: 'n9', nonce: 'x' })
+  assert.ok(saysDropped(dead, 'a'))
+  assert.not(saysDropped(dead, 'b'))
+  const next = record({ uuid: 'c', formerly: formerlyOf(dead) })
+  assert.ok(saysDropped(next, 'a'))
+  assert.not(saysDropped(next, 'c'))
+  assert.equal(formerlyOf(next), ['a'], 'a living one is not among them')
+  assert.equal(formerlyOf(null), [])
+})
+
+test('of the spaces that had a name before, the latest are listed', () => {
+  let latest: Assignment | null = null
+  for (let life = 0; life < formerlyMax + 4; life += 1) {
+    const living: Assignment = record({ uuid: `u${life}`, formerly: formerlyOf(latest) })
+    latest = tombstone(living, { since: 't', by: 'bob' }, { writer: 'n9', nonce: `${life}` })
+  }
+  const listed = formerlyOf(latest)
+  assert.is(listed.length, formerlyMax)
+  assert.is(listed[0], 'u4')
+  assert.is(listed.at(-1), `u${formerlyMax + 3}`)
 })
 
 test.run()

@@ -244,6 +244,24 @@ x('records are JSON and round-trip', () => {
   assert.is(JSON.parse(new TextDecoder().decode(codec.encodeRecord(identity))).node, 'n1')
 })
 
+x('a tombstone says when it was written, and a record who had its name before', () => {
+  const dropped = { since: '2026-11-30T09:15:08Z', by: 'ann' }
+  const dead = {
+    ...assignment,
+    state: 'dropped' as const,
+    primary: null,
+    inSync: [],
+    dropped,
+    formerly: ['u8', 'u9'],
+  }
+  assert.equal(codec.assignment(codec.encodeRecord(dead)), { ok: true, value: dead })
+  refused(codec.assignment(json({ ...dead, formerly: ['a b'] })), /formerly/)
+  refused(codec.assignment(json({ ...dead, formerly: Array.from({ length: 65 }, () => 'u') })),
+    /formerly/)
+  refused(codec.assignment(json({ ...dead, dropped: { since: 'x'.repeat(41), by: 'ann' } })),
+    /dropped/)
+})
+
 x('an assignment keeps what it says of epochs that ended, and of reconciliation', () => {
   const start = { epoch: 2, sequence: 30 }
   const ended = { node: 'n2', disk: 'd2', epoch: 2, start: { epoch: 0, sequence: 0 } }

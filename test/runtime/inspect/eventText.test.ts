@@ -252,7 +252,8 @@ test('alerts, and lines like one that call for nobody', () => {
     recorded(notice('replicaLag', 'replica n2 is 9.2 s behind (limit 5.0 s)', { id: 3 })),
     recorded(notice('replicaLagCleared', 'replica n2 has caught up', { id: 4 })),
     recorded(notice('paused', 'failover was paused by ann', { id: 5 })),
-    recorded(notice('novel', 'something', { id: 6 }, false)))
+    recorded(notice('dropped', 'the space was dropped by ann', { id: 6 })),
+    recorded(notice('novel', 'something', { id: 7 }, false)))
   assert.equal(lines.map(({ kind, text, alert: name }) => [kind, name, text]), [
     ['inSync', 'inSyncShrunk', 'demo: fewer members are in sync; in sync: n1 (n2 is dead)'],
     ['inSync', 'inSyncGrown', 'demo: more members are in sync; in sync: n1, n2 (n2 has joined)'],
@@ -260,6 +261,7 @@ test('alerts, and lines like one that call for nobody', () => {
       + '(reported by n2)'],
     ['alert', 'replicaLagCleared', 'demo: replica n2 has caught up'],
     ['alert', 'paused', 'demo: failover was paused by ann'],
+    ['alert', 'dropped', 'demo: the space was dropped by ann'],
     ['alert', 'novel', 'demo: something'],
   ])
 })

@@ -9,6 +9,7 @@ import { clockMutants } from './clockMutants.js'
 import { commitMutants } from './commitMutants.js'
 import { dataMutants } from './dataMutants.js'
 import { directoryMutants } from './directoryMutants.js'
+import { droppingMutants } from './droppingMutants.js'
 import { leaseMutants } from './leaseMutants.js'
 import { lossMutants } from './lossMutants.js'
 import { maintenanceMutants } from './maintenanceMutants.js'
@@ -26,6 +27,7 @@ export const mutants: readonly Mutant[] = [
   ...arbiterMutants,
   ...clockMutants,
   ...maintenanceMutants,
+  ...droppingMutants,
   ...answerMutants,
 ]
 

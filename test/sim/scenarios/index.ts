@@ -4,6 +4,7 @@ import { forkScenarios } from './forks.js'
 import { commitScenarios } from './commit.js'
 import { dataScenarios } from './data.js'
 import { directoryScenarios } from './directories.js'
+import { droppingScenarios } from './dropping.js'
 import { journalScenarios } from './journal.js'
 import { leaseScenarios } from './lease.js'
 import { lossScenarios } from './loss.js'
@@ -24,6 +25,7 @@ export const scenarios: readonly Scenario[] = [
   ...directoryScenarios,
   ...arbiterScenarios,
   ...maintenanceScenarios,
+  ...droppingScenarios,
   ...answerScenarios,
 ]
 

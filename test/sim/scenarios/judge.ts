@@ -98,6 +98,7 @@ export class Judge {
         () => `${primary.node} takes epoch ${epoch} with another disk than the one in sync`)
     }
     this.record = next
+    if (next.state === 'dropped') this.forget()
     if (primary) {
       const holder = `${primary.node} ${primary.incarnation}.${primary.connection}`
       const before = this.owners.get(epoch)
@@ -144,6 +145,12 @@ export class Judge {
     if (!actor || !log) return
     const { durable, history } = log
     this.held.set(node, { disk: actor.disk, history, durable: durable.sequence })
+  }
+
+  /** The space is over: what was answered does not count any more. */
+  forget(): void {
+    this.answered.length = 0
+    this.owners.clear()
   }
 
   /** The node's disk is gone. */

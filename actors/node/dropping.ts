@@ -1,0 +1,108 @@
+import { stackOf } from '../../machines/base/thrown.js'
+import { saysDropped } from '../../machines/protocol/assignments.js'
+import { isSalvageOf } from '../forks/salvageSlices.js'
+import { sendNotice } from '../member/alerts.js'
+import type { NodeContext } from '../member/context.js'
+import { ArbiterUnavailableError } from '../ports/arbiter.js'
+import { JournalFullError } from '../ports/journal.js'
+
+/**
+ * Removes what this node has of spaces that were dropped. A record in the journal, durable first,
+ * decides: whatever a crash interrupts after it, the next start continues. The order:
+ *
+ * 1. The arbiter's record is read, and says that this very space was dropped. An absent record
+ *    never does, nor does that of another space which does not name this one.
+ * 2. `spaceDropped` is written to the journal, and synced.
+ * 3. The store forgets the space; its records go in the background.
+ * 4. The salvages of the space are removed.
+ *
+ * The space has no actor here any more, and gets none.
+ */
+export class Dropping {
+  private readonly underWay = new Map<string, Promise<void>>()
+  /** What failed, and is tried again. */
+  private readonly due = new Map<string, () => Promise<void>>()
+
+  constructor(private readonly context: NodeContext) {}
+
+  /** Continues what a crash interrupted. `salvages`: names of the files that exist. */
+  resume(salvages: readonly string[]): void {
+    const { journal, store } = this.context.ports
+    for (const uuid of journal.dropped()) {
+      const isLeft = store.has(uuid) || salvages.some((name) => isSalvageOf(name, uuid))
+      if (isLeft) void this.run(uuid, () => this.remove(null, uuid))
+    }
+  }
+
+  /** Whether this node has begun to remove the space, or has removed it. */
+  isDropped(uuid: string): boolean {
+    return this.context.ports.journal.dropped().includes(uuid)
+  }
+
+  /** Whether there is something to remove. */
+  has(uuid: string): boolean {
+    const { journal, store } = this.context.ports
+    return journal.log(uuid) !== undefined || store.has(uuid)
+  }
+
+  /** Removes the space if its record, read now, says that it was dropped. Never rejects. */
+  drop(space: string, uuid: string): Promise<void> {
+    return this.run(uuid, async () => {
+      if (!await this.isOver(space, uuid)) return
+      await this.context.commits.submit({ type: 'spaceDropped', uuid })
+      await this.remove(space, uuid)
+    })
+  }
+
+  /** Tries again what failed: the arbiter was away, or the disk full. */
+  retry(): void {
+    for (const [uuid, work] of this.due) void this.run(uuid, work)
+  }
+
+  /** Resolves when nothing is under way. */
+  async settled(): Promise<void> {
+    await Promise.all(this.underWay.values())
+  }
+
+  private run(uuid: string, work: () => Promise<void>): Promise<void> {
+    const present = this.underWay.get(uuid)
+    if (present) return present
+    this.due.delete(uuid)
+    const running = work()
+      .catch((error: unknown) => {
+        this.due.set(uuid, work)
+        this.failed(uuid, error)
+      })
+      .finally(() => this.underWay.delete(uuid))
+    this.underWay.set(uuid, running)
+    return running
+  }
+
+  private async isOver(space: string, uuid: string): Promise<boolean> {
+    const read = await this.context.records.read(space)
+    return read.kind === 'present' && saysDropped(read.record.assignment, uuid)
+  }
+
+  private async remove(space: string | null, uuid: string): Promise<void> {
+    const { context, context: { ports: { store, salvages, telemetry, logger } } } = this
+    await store.drop(uuid)
+    // The name has only a part of the uuid.
+    const others = new Set((await salvages.list()).filter(({ header }) => header.uuid !== uuid)
+      .map(({ name }) => name))
+    const files = (await salvages.names())
+      .filter((name) => isSalvageOf(name, uuid) && !others.has(name))
+    for (const name of files) await salvages.remove(name)
+    telemetry.count('spacesDropped')
+    const kept = files.length === 0 ? '' : `, with ${files.length} salvage(s)`
+    const text = `${context.self.node} has removed its data of the space, which was dropped${kept}`
+    if (space === null) logger.info({ uuid }, text)
+    else sendNotice(context, space, 'dataRemoved', { uuid, salvages: files.length }, text)
+  }
+
+  private failed(uuid: string, error: unknown): void {
+    const { logger } = this.context.ports
+    const isExpected = error instanceof ArbiterUnavailableError || error instanceof JournalFullError
+    logger[isExpected ? 'info' : 'error']({ uuid, error: stackOf(error) },
+      'the data of a dropped space could not be removed yet')
+  }
+}

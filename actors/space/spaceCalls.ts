@@ -1,0 +1,9 @@
+import type { AssignmentAt } from '../../machines/protocol/messages.js'
+
+/** Calls of a space to the node. */
+export interface SpaceCalls<Space> {
+  /** Asked before a promotion begins; false: the space is reconsidered later. */
+  readonly mayPromote: (space: Space) => boolean
+  /** The record belongs to another space, or says that this one was dropped: it ends here. */
+  readonly over: (space: Space, record: AssignmentAt) => void
+}

@@ -1,0 +1,82 @@
+/** Guards of dropped spaces: nothing is acknowledged any more, and only what was dropped goes. */
+import type { Mutant } from './mutant.js'
+
+/** Both places at which a member judges whether its space was dropped. */
+const judging = (instead: (record: string) => string): Mutant['edits'] => [
+  {
+    file: 'actors/node/spaces.js',
+    find: 'const isDropped = saysDropped(assignment, uuid);',
+    replace: `const isDropped = saysDropped(assignment, uuid) || ${instead('assignment')};`,
+  },
+  {
+    file: 'actors/node/dropping.js',
+    find: 'return read.kind === \'present\' && saysDropped(read.record.assignment, uuid);',
+    replace: 'return read.kind === \'present\' && (saysDropped(read.record.assignment, uuid) || '
+      + `${instead('read.record.assignment')});`,
+  },
+]
+
+export const droppingMutants: readonly Mutant[] = [
+  {
+    name: 'acknowledge-while-the-tombstone-is-sent',
+    why: 'The arbiter may have it already: what is acknowledged now is removed a moment later.',
+    edits: [{
+      file: 'actors/primary/primary.js',
+      find: 'this.epoch.giveAway();\n        this.ingest.end(\'NOT_PRIMARY\', reason);',
+      replace: '',
+    }],
+    scenarios: ['drop-under-load'],
+    evidence: /answered positively after the tombstone/,
+  },
+  {
+    name: 'drop-by-absence',
+    why: 'The record of another space does not say that this one was dropped: its own may be lost.',
+    edits: judging((record) => `${record}.uuid !== uuid`),
+    scenarios: ['bucket-wiped-then-created'],
+    evidence: /I6: n\d gave up data/,
+  },
+  {
+    name: 'drop-by-the-tombstone-of-another-space',
+    why: 'A tombstone ends the space of its uuid, not whatever had the name.',
+    edits: judging((record) => `${record}.state === 'dropped'`),
+    scenarios: ['bucket-wiped-then-dropped'],
+    evidence: /I6: n\d gave up data/,
+  },
+  {
+    name: 'drop-without-reading',
+    why: 'The record is read by the member itself, right before its data goes.',
+    edits: [{
+      file: 'actors/node/dropping.js',
+      find: 'return read.kind === \'present\' && saysDropped(read.record.assignment, uuid);',
+      replace: 'return true;',
+    }, {
+      file: 'actors/node/dropping.js',
+      find: 'const read = await this.context.records.read(space);',
+      replace: '',
+    }],
+    scenarios: ['tombstone-that-the-arbiter-loses'],
+    evidence: /I6: n3 gave up data/,
+  },
+  {
+    name: 'drop-of-the-former-name-only',
+    why: 'A name may be used and dropped again while a member is away: all of them are listed.',
+    edits: [{
+      file: 'machines/protocol/assignments.js',
+      find: 'return [...formerly, ...(state === \'dropped\' ? [uuid] : [])].slice(-formerlyMax);',
+      replace: 'return state === \'dropped\' ? [uuid] : formerly.slice(-1);',
+    }],
+    scenarios: ['name-used-again'],
+    evidence: /n3 still has a log/,
+  },
+  {
+    name: 'forget-a-drop-at-a-crash',
+    why: 'The record in the journal decides: a start continues with what is left.',
+    edits: [{
+      file: 'actors/node/dropping.js',
+      find: 'if (isLeft)',
+      replace: 'if (false)',
+    }],
+    scenarios: ['crash-between-any-two-steps-of-a-drop'],
+    evidence: /n3 still has/,
+  },
+]
