@@ -20,6 +20,7 @@ import { addQuarantine } from './quarantine.js'
 import { addRead } from './read.js'
 import { addSalvageFiles } from './salvageFiles.js'
 import { addSpace } from './space.js'
+import { addSpaceDrop } from './spaceDrop.js'
 import { addSpaceSet } from './spaceSet.js'
 import { addStatus } from './status.js'
 import { addUp } from './up.js'
@@ -55,7 +56,9 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage. Help for a command: engram COMMAND --
   addRead(program, context)
   program.commandsGroup('Operate:')
   addStatus(program, context)
-  addSpaceSet(addSpace(program, context), context)
+  const space = addSpace(program, context)
+  addSpaceSet(space, context)
+  addSpaceDrop(space, context)
   addOperate(program, context)
   addPause(program, context)
   addForks(program, context)

@@ -32,7 +32,7 @@ interface CreateFlags extends ConnectionFlags {
 
 /** @returns the command `space`, for its other subcommands */
 export function addSpace(program: Command, context: Context): Command {
-  const space = program.command('space').summary('create, list and change spaces')
+  const space = program.command('space').summary('create, list, change and drop spaces')
     .description('A space is a named log and the memory graph that results from it.')
   connectionOptions(space.command('create').argument('<name>', 'A-Z a-z 0-9 _ -, at most 64'))
     .summary('create a space')

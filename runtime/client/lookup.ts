@@ -22,8 +22,8 @@ interface Asked {
 const timeoutMs = 1000
 /** A space that did not exist a moment ago may have been created since. */
 const absentMs = 100
-/** Spaces are long-lived. */
-const thereMs = 30_000
+/** A space that existed a moment ago may have been dropped since. */
+const thereMs = 5000
 const pauseFirstMs = 250
 const pauseMaxMs = 5000
 /** Beyond it, the space that was looked up the longest ago is forgotten. */

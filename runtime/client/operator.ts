@@ -29,6 +29,13 @@ export type AdminRequest =
     /** Default `automatic`. */
     readonly reconcile?: SpaceSettings['reconcile']
   }
+  /** Ends a space for good. `uuid`: only if it is still this one. Any node takes this command. */
+  | {
+    readonly type: 'dropSpace'
+    readonly space: string
+    readonly uuid?: string
+    readonly by?: string
+  }
   /** Lists one page of the spaces, by name. */
   | { readonly type: 'listSpaces'; readonly after?: string; readonly limit?: number }
   | {
@@ -100,6 +107,8 @@ export interface SpaceList {
 export interface AdminAnswer {
   readonly ok: true
   readonly created?: boolean
+  /** The space that was dropped. */
+  readonly uuid?: string
   readonly spaces?: readonly SpaceListing[]
   readonly unreadable?: readonly UnreadableSpace[]
   readonly actors?: readonly string[]
