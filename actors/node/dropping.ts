@@ -14,7 +14,7 @@ import { JournalFullError } from '../ports/journal.js'
  *    never does, nor does that of another space which does not name this one.
  * 2. `spaceDropped` is written to the journal, and synced.
  * 3. The store forgets the space; its records go in the background.
- * 4. The salvages of the space are removed.
+ * 4. The checkpoints and the salvages of the space are removed.
  *
  * The space has no actor here any more, and gets none.
  */
@@ -84,8 +84,14 @@ export class Dropping {
   }
 
   private async remove(space: string | null, uuid: string): Promise<void> {
-    const { context, context: { ports: { store, salvages, telemetry, logger } } } = this
+    const { context, context: { ports: { store, salvages, checkpoints, telemetry, logger } } } =
+      this
     await store.drop(uuid)
+    await checkpoints.removeParts(uuid)
+    for (const { number, sections } of checkpoints.files()) {
+      const isOfSpace = sections.length > 0 && sections.every((section) => section.uuid === uuid)
+      if (isOfSpace) await checkpoints.remove(number)
+    }
     // The name has only a part of the uuid.
     const others = new Set((await salvages.list()).filter(({ header }) => header.uuid !== uuid)
       .map(({ name }) => name))

@@ -265,4 +265,22 @@ test('twenty spaces at once, and a restart in the midst of it', async () => {
   await cluster.check()
 })
 
+test('its checkpoints go, too, also one that was being written', async () => {
+  const cluster = await SimCluster.start({ settings: { checkpointBytes: 4096 } })
+  await cluster.createSpace()
+  const files = () =>
+    cluster.running.map((node) => node.actor.context!.ports.checkpoints.files().length)
+  for (let round = 0; round < 100 && files().some((count) => count === 0); round += 1) {
+    await cluster.writes(10, 'committed')
+    await cluster.run(100)
+  }
+  assert.ok(files().every((count) => count > 0), 'each has one')
+  for (let n = 0; n < 10; n += 1) await cluster.writes(10, 'committed')
+  const { uuid } = cluster.record()!
+  await drop(cluster)
+  await gone(cluster, uuid)
+  await cluster.run(15_000)
+  assert.equal(files(), [0, 0, 0])
+})
+
 test.run()
