@@ -66,6 +66,11 @@ export class SpaceLog implements EpochHistory {
     return this.epochs.history
   }
 
+  /** Sequence before the first entry that is kept. */
+  get base(): number {
+    return this.journal.log(this.uuid)?.base.sequence ?? 0
+  }
+
   /** End including frames that are accepted and not yet written. */
   get end(): Position {
     return this.lastEnd
@@ -77,6 +82,11 @@ export class SpaceLog implements EpochHistory {
 
   get durable(): Position {
     return this.durableEnd
+  }
+
+  /** Up to there, entries may be in checkpoints only: the log cannot be cut below. */
+  get covered(): Position {
+    return this.journal.log(this.uuid)?.covers.covered ?? origin
   }
 
   get commitSequence(): number {
@@ -221,7 +231,10 @@ export class SpaceLog implements EpochHistory {
     return frames
   }
 
-  /** Returns written frames from `from` on, from memory or else from the journal. */
+  /**
+   * Returns written frames from `from` on, from memory or else from the journal. EntriesGoneError:
+   * they are no longer kept.
+   */
   async framesFrom(from: number, maxBytes: number): Promise<Frame[]> {
     return this.cachedFrom(from, maxBytes) ?? await this.journal.read(this.uuid, from, maxBytes)
   }

@@ -45,7 +45,11 @@ export class OwnEpoch {
 
   /** Notes the timestamps of entries that were read from the log or appended to it. */
   sawEntries(entries: readonly LogEntry[]): void {
-    for (const { timestamp } of entries) if (timestamp > this.latest) this.latest = timestamp
+    for (const { timestamp } of entries) this.sawTimestamp(timestamp)
+  }
+
+  sawTimestamp(timestamp: number): void {
+    if (timestamp > this.latest) this.latest = timestamp
   }
 
   /** Begins an epoch, unless its claim did already. Throws if it was ended before. */

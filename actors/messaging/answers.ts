@@ -61,6 +61,7 @@ const outcomes: Record<ErrorCode, { outcome: 'notTaken' | 'unknown'; retryable: 
   ACK_TIMEOUT: { outcome: 'unknown', retryable: true },
   INTERNAL: { outcome: 'unknown', retryable: true },
   STALE_READ: { outcome: 'notTaken', retryable: true },
+  TRUNCATED: { outcome: 'notTaken', retryable: false },
   UNKNOWN_SPACE: { outcome: 'notTaken', retryable: false },
 }
 

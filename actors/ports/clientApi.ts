@@ -11,7 +11,7 @@ export type Encoding = 'json' | 'msgpack'
 
 export type ErrorCode = 'INVALID_OPERATION' | 'PAYLOAD_TOO_LARGE' | 'NOT_ENOUGH_IN_SYNC'
   | 'OVERLOADED' | 'READ_ONLY' | 'SHUTTING_DOWN' | 'NOT_PRIMARY' | 'LEASE_LAPSED' | 'ACK_TIMEOUT'
-  | 'INTERNAL' | 'STALE_READ' | 'UNKNOWN_SPACE'
+  | 'INTERNAL' | 'STALE_READ' | 'TRUNCATED' | 'UNKNOWN_SPACE'
 
 export interface WriteAnswer {
   readonly ok: true
@@ -40,6 +40,8 @@ export interface ErrorAnswer {
   readonly retryAfterMs?: number
   readonly sequence?: number
   readonly epoch?: number
+  /** For entries that are no longer kept there: the first one that is. */
+  readonly firstSequence?: number
   /** For a list whose next item fits into no answer: the place behind it. */
   readonly after?: string | number
 }

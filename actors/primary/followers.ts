@@ -7,6 +7,7 @@ import { subjects } from '../../machines/protocol/subjects.js'
 import { commitNoticeMs } from '../member/freshness.js'
 import { isDamage } from '../member/member.js'
 import type { Acked, Member } from '../member/member.js'
+import { EntriesGoneError } from '../ports/journal.js'
 import type { TimerHandle } from '../ports/system.js'
 import { Digests } from './digests.js'
 import { FollowerCharts } from './followerCharts.js'
@@ -89,10 +90,14 @@ export class Followers {
       budget,
       send: (data) => wire.publish(subjects.wal(space, peer), data),
       onReadFailed: (error) => {
-        ports.logger.error({ space, peer, error: String(error) }, 'the journal cannot be read')
+        if (error instanceof EntriesGoneError) {
+          ports.logger.info({ space, peer }, `the stream ends: ${error.message}`)
+        } else {
+          ports.logger.error({ space, peer, error: String(error) }, 'the journal cannot be read')
+        }
         shipping.stop()
         if (isDamage(error)) member.damaged(String(error))
-        // The member joins again, and then the journal is read again.
+        // The member joins again, and then the journal is read again, or it is installed.
         else member.sendSession(peer, epoch, 0)
       },
     })

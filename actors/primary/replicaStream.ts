@@ -3,6 +3,7 @@ import type { Window } from '../../machines/log/commit.js'
 import type { Ack } from '../../machines/protocol/messages.js'
 import type { SpaceLog } from '../log/spaceLog.js'
 import type { Frame, FrameCodec } from '../ports/frames.js'
+import { EntriesGoneError } from '../ports/journal.js'
 import type { Clock } from '../ports/system.js'
 import type { Account, Budget } from '../structures/budget.js'
 
@@ -16,7 +17,10 @@ export interface ReplicaStreamOptions {
   /** Memory of the node. */
   readonly budget: Budget
   readonly send: (data: Uint8Array) => void
-  /** Reading the journal failed: the stream cannot go on. */
+  /**
+   * Reading the journal failed: the stream cannot go on. EntriesGoneError: the next entry was given
+   * up, and nothing is wrong here.
+   */
   readonly onReadFailed: (error: unknown) => void
 }
 
@@ -195,8 +199,12 @@ export class ReplicaStream {
         for (const frame of frames) this.ship(frame)
       }
     } catch (error) {
-      this.options.onReadFailed(error)
-      return
+      // What was given up says nothing of another session, which begins elsewhere.
+      const isPresent = this.session === session && this.sent === sent
+      if (isPresent || !(error instanceof EntriesGoneError)) {
+        this.options.onReadFailed(error)
+        return
+      }
     } finally {
       this.reading = false
     }

@@ -164,6 +164,12 @@ async function rebuildOverlay(member: Member, isOver: () => boolean): Promise<vo
 async function clockAtEnd(member: Member): Promise<Record<string, number>> {
   const { log, context } = member
   if (log.end.sequence === 0) return {}
+  const covers = context.ports.journal.log(log.uuid)?.covers
+  if (covers && log.end.sequence === log.base && log.base === covers.covered.sequence) {
+    // No frame is kept: a checkpoint has all entries.
+    member.own.sawTimestamp(covers.timestamp)
+    return { ...covers.clock }
+  }
   const frame = (await log.framesFrom(log.end.sequence, 1)).at(-1)
   if (!frame) throw new Error(`the log's last frame, ${log.end.sequence}, cannot be read`)
   member.own.sawEntries(context.ports.frames.entries(frame))

@@ -7,6 +7,7 @@ import { spansAfter } from '../../machines/log/positions.js'
 import type { Member } from '../member/member.js'
 import { errorAnswer } from '../messaging/answers.js'
 import type { Encoding, ErrorAnswer, HistoryValue, ListEncoder, Query } from '../ports/clientApi.js'
+import { EntriesGoneError } from '../ports/journal.js'
 import type { GraphReader, VersionReader } from '../ports/store.js'
 import { fateOf } from './writeFate.js'
 
@@ -75,8 +76,8 @@ export class ReadPage {
   async ofLog(query: Of<'GetEntries'> | Of<'GetFate'>): Promise<Found> {
     this.begunMs = this.member.context.ports.clock.monotonicMs()
     if (query.type === 'GetEntries') return await this.entries(query)
-    const entryAt = async (sequence: number): Promise<LogEntry | undefined> =>
-      (await this.logged(sequence, sequence))[0]
+    const entryAt = async (sequence: number): Promise<LogEntry | 'gone' | undefined> =>
+      await this.logged(sequence, sequence).then(([entry]) => entry, orGone)
     const value = await fateOf(query, this.member, this.view, entryAt)
     return { kind: 'value', value, after: null }
   }
@@ -99,12 +100,20 @@ export class ReadPage {
 
   /** Log entries up to the sequence. */
   private async entries({ from, limit }: Of<'GetEntries'>): Promise<Found> {
+    const { base } = this.member.log
+    // Frames in memory may outlive their segment; a read of the next page would not find more.
+    if (from <= base) return this.truncated(base + 1)
     const page = this.emptyPage(limit)
     const { list } = page
     const last = Math.min(this.sequence, from + limit - 1)
     let isFull = false
     for (let next = from; next <= last && !isFull; next = from + list.count) {
-      const entries = await this.logged(next, last)
+      const entries = await this.logged(next, last).catch(orGone)
+      if (entries === 'gone') {
+        // They were given up since the page was begun.
+        if (list.count === 0) return this.truncated(this.member.log.base + 1)
+        break
+      }
       if (entries.length === 0) break
       for (const entry of entries) {
         await this.pause()
@@ -118,7 +127,7 @@ export class ReadPage {
     return { kind: 'list', list, after: list.count > 0 && end < this.sequence ? end : null }
   }
 
-  /** Gives the event loop its turn: the log does not change meanwhile. */
+  /** Gives the event loop its turn. Entries may be given up meanwhile, but not those in memory. */
   private async pause(): Promise<void> {
     const { clock } = this.member.context.ports
     if (clock.monotonicMs() - this.begunMs < pieceMs) return
@@ -162,6 +171,15 @@ export class ReadPage {
       room)
   }
 
+  private truncated(firstSequence: number): Found {
+    return {
+      kind: 'error',
+      answer: errorAnswer('TRUNCATED', `entries below ${firstSequence} are no longer kept here`, {
+        firstSequence,
+      }),
+    }
+  }
+
   private tooLarge({ list, room }: Page, after: string | number): Found {
     const isJson = this.encoding === 'json'
     return {
@@ -172,6 +190,12 @@ export class ReadPage {
         + 'the item with the after of this answer', { after }),
     }
   }
+}
+
+/** For reads of the log: entries that were given up are no fault. */
+function orGone(error: unknown): 'gone' {
+  if (error instanceof EntriesGoneError) return 'gone'
+  throw error
 }
 
 /** A list that takes items until it is full. The first one may be larger than a page. */

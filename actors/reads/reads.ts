@@ -236,7 +236,10 @@ export class ReadService {
     if (this.isVoid(read)) return
     this.leave(read)
     telemetry.count('reads')
-    if (found.kind === 'error') return answers.answer(read.asker, found.answer)
+    if (found.kind === 'error') {
+      const { epoch, sequence } = base
+      return answers.answer(read.asker, { ...found.answer, epoch, sequence })
+    }
     const goOn = found.after === null ? {} : { more: true as const, after: found.after }
     answers.answer(read.asker, found.kind === 'list'
       ? found.list.answer({ ok: true, ...base, ...goOn })

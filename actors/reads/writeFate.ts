@@ -9,7 +9,8 @@ type Question =
   | { readonly type: 'GetFate'; readonly key: string }
   | { readonly type: 'GetFate'; readonly epoch: number; readonly sequence: number }
 
-type EntryAt = (sequence: number) => Promise<LogEntry | undefined>
+/** gone: it is no longer kept. */
+type EntryAt = (sequence: number) => Promise<LogEntry | 'gone' | undefined>
 
 /**
  * Fate of one write, as far as this member knows. The write is identified by where it was logged
@@ -63,9 +64,24 @@ async function placed(
 ): Promise<FateValue> {
   const item = member.store.quarantined(`${at.epoch}-${at.sequence}`)
   if (item) return quarantined(at, item.by, at)
-  const first = (await entryAt(at.sequence))?.reconciliation?.origin
+  const entry = await entryAt(at.sequence)
+  if (entry === 'gone') return withoutEntry(at, member)
+  const first = entry?.reconciliation?.origin
   const known = first && view.origin(first.epoch, first.sequence)
   return known ? ofFork(first, known, member) : inLog(at, at, null, member)
+}
+
+/**
+ * Fate of a write whose entry was given up. What became of it if it was taken from a fork is known
+ * by where it was logged first, which only the entry says.
+ */
+function withoutEntry(at: Position, member: Member): FateValue {
+  const value = inLog(at, at, null, member)
+  const mayBeOfFork = member.store.reports().some(({ opened }) => opened.sequence < at.sequence)
+  return mayBeOfFork
+    ? { ...value, reason: `${value.reason}. That entry is no longer kept: if the write was taken `
+        + 'from a fork, ask for its fate by the position at which it was logged first' }
+    : value
 }
 
 /** Fate of a write that is not in the log. */

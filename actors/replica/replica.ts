@@ -313,7 +313,8 @@ export class ReplicaRole implements FlushSource {
         primaryEnd: answer.endSequence,
         isFork: answer.common.sequence < log.end.sequence,
         snapshotNeeded: answer.snapshotNeeded
-          || answer.common.sequence < Math.max(store.applied.sequence, log.root.sequence),
+          || answer.common.sequence
+            < Math.max(store.applied.sequence, log.root.sequence, log.covered.sequence),
       })
     } catch (error) {
       if (error instanceof InvariantViolation) return member.context.fatal(error)
@@ -333,6 +334,9 @@ export class ReplicaRole implements FlushSource {
       // First, so that nothing of the fork goes into the store meanwhile.
       log.commonPoint(common.sequence)
       await member.applier.quiet()
+      if (log.covered.sequence > common.sequence) {
+        throw new Error(`entries up to ${log.covered.sequence} may be in checkpoints only`)
+      }
       if (member.store.applied.sequence > common.sequence) {
         throw new Error(`the store holds entries up to ${member.store.applied.sequence} already`)
       }

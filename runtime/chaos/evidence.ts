@@ -117,7 +117,7 @@ function isEven(found: ClusterSpace): boolean {
 /**
  * The committed log from a sequence on, read from the primary. If the primary does not answer, it
  * is read from any member, and `fault` says so.
- * @throws ReadError when no member answers
+ * @throws ReadError when no member answers, or entries are no longer kept
  */
 export async function readLog(
   client: EngramClient,
@@ -128,7 +128,7 @@ export async function readLog(
   try {
     return { log: await readPages(client, space, from, run, 'primary'), fault: null }
   } catch (error) {
-    if (!(error instanceof ReadError)) throw error
+    if (!(error instanceof ReadError) || error.code === 'TRUNCATED') throw error
     const fault = `in the end no primary answers reads (I10): ${error.message}`
     return { log: await readPages(client, space, from, run, 'any'), fault }
   }

@@ -77,8 +77,12 @@ function fieldsOf(error: unknown): Ending['fields'] {
     const { outcome, key, sequence } = error
     return { retryable, outcome, key, ...(sequence !== undefined && { sequence }) }
   }
-  const { reason } = error as { reason?: string }
-  return { retryable, ...(reason !== undefined && { reason }) }
+  const { reason, firstSequence } = error as { reason?: string; firstSequence?: number }
+  return {
+    retryable,
+    ...(reason !== undefined && { reason }),
+    ...(firstSequence !== undefined && { firstSequence }),
+  }
 }
 
 function remedyOf(error: unknown): string | null {
@@ -162,6 +166,9 @@ function requestRemedy(error: ReadError | AdminError): string | null {
       return 'Check which nodes run and are in sync: engram status'
     case 'STALE_READ':
       return 'Read from the primary (leave out --any), or allow more staleness.'
+    case 'TRUNCATED':
+      return 'What these entries did is in the state. Those that are kept: engram read SPACE entries '
+        + '(without --from)'
     default:
       return null
   }

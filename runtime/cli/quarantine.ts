@@ -5,7 +5,7 @@ import type { MemoryEdge, MemoryNode, Operation } from '../../machines/graph/gra
 import type { LogEntry } from '../../machines/log/entries.js'
 import type { QuarantineItem } from '../../machines/log/forkNotes.js'
 import type { EngramClient } from '../client/client.js'
-import { AdminError } from '../client/errors.js'
+import { AdminError, ReadError } from '../client/errors.js'
 import type { AdminAnswer } from '../client/operator.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import { CliError, connectionOptions, durationOption, jsonOption, RemediedError, usage,
@@ -186,7 +186,10 @@ async function entryOf(
     space,
     { type: 'GetEntries', from: now.sequence, limit: 1 },
     options,
-  )
+  ).catch((error: unknown) => {
+    if (error instanceof ReadError && error.code === 'TRUNCATED') return { value: [] }
+    throw error
+  })
   return entry?.sequence === now.sequence && entry.epoch === now.epoch ? entry : null
 }
 

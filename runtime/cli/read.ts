@@ -5,7 +5,7 @@ import type { HistoryValue, Query, ReadAnswer } from '../../actors/ports/clientA
 import type { EdgeDirection } from '../../actors/ports/store.js'
 import type { MemoryEdge, MemoryNode } from '../../machines/graph/graph.js'
 import type { LogEntry } from '../../machines/log/entries.js'
-import type { ListQuery } from '../client/pages.js'
+import type { AllEntries, ListQuery } from '../client/pages.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import { connectionOptions, durationOption, exit, jsonOption, usage, whole } from './context.js'
 import type { Action, Context } from './context.js'
@@ -19,7 +19,7 @@ interface ReadFlags extends ConnectionFlags {
   readonly maxStaleness?: number
   readonly direction: EdgeDirection
   readonly after: string
-  readonly from: number
+  readonly from?: number
   readonly limit?: number
   readonly deadline: number
   readonly json?: boolean
@@ -45,7 +45,8 @@ export function addRead(program: Command, context: Context): void {
       .default('out'))
     .option('--after <place>', 'list: nodes after this id; edges, history: continue after this '
       + 'position of the previous answer', '')
-    .option('--from <n>', 'entries: from this sequence on', whole(1, Number.MAX_SAFE_INTEGER), 1)
+    .option('--from <n>', 'entries: from this sequence on (default: the first one that is kept)',
+      whole(1, Number.MAX_SAFE_INTEGER))
     .option('--limit <n>',
       `number of items at most (default: list and entries ${listLimit}, edges all)`,
       whole(1, 100_000))
@@ -88,6 +89,7 @@ async function read(
     isList(query)
       ? allPages(client.pages(space, query, options))
       : client.read(space, query, options), 'reader')
+  noteFirst(context, query, answer)
   if (flags.json) context.printJson(answer)
   const missing = answer.value === null || answer.value === undefined
   if (!flags.json && missing) context.note(`no node ${id ?? ''} in ${space}`)
@@ -115,7 +117,15 @@ function checkFlags(what: string, id: string | undefined, flags: ReadFlags): voi
     : 'To read one node: engram read SPACE get ID')
 }
 
-function isList(query: ReadQuery): query is Extract<ReadQuery, ListQuery> {
+/** Says where the entries begin if earlier ones were given up: nothing else would show it. */
+function noteFirst(context: Context, query: ReadQuery, { value, sequence }: ReadAnswer): void {
+  if (query.type !== 'GetEntries' || query.from !== 'first') return
+  const [entry] = value as readonly LogEntry[]
+  const first = entry?.sequence ?? sequence + 1
+  if (first > 1) context.note(`entries from ${first} on: earlier ones are no longer kept`)
+}
+
+function isList(query: ReadQuery): query is Extract<ReadQuery, ListQuery | AllEntries> {
   return query.type !== 'GetNode' && query.type !== 'GetHistory'
 }
 
@@ -139,7 +149,7 @@ function goingOn(query: ReadQuery, { after }: ReadAnswer): string {
 }
 
 /** Queries of this command. Forks and fates have their own commands. */
-type ReadQuery = Exclude<Query, { type: 'GetForks' | 'GetQuarantine' | 'GetFate' }>
+type ReadQuery = Exclude<Query, { type: 'GetForks' | 'GetQuarantine' | 'GetFate' }> | AllEntries
 
 function queryOf(what: string, id: string | undefined, flags: ReadFlags): ReadQuery {
   const named = (): string => {
@@ -160,7 +170,7 @@ function queryOf(what: string, id: string | undefined, flags: ReadFlags): ReadQu
     case 'list':
       return { type: 'ListNodes', after: flags.after, limit: flags.limit ?? listLimit }
     case 'entries':
-      return { type: 'GetEntries', from: flags.from, limit: flags.limit ?? listLimit }
+      return { type: 'GetEntries', from: flags.from ?? 'first', limit: flags.limit ?? listLimit }
     case 'history':
       return { type: 'GetHistory', ...(flags.after && { after: Number(flags.after) }) }
     default:

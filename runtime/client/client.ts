@@ -15,7 +15,7 @@ import { Operator } from './operator.js'
 import type { AdminAnswer, AdminRequest, SpaceCommand, SpaceList, StatusOf } from './operator.js'
 import type { ClientOptions, QueryValue, ReadOptions, ReadResult, WriteOptions } from './options.js'
 import { pagesOf } from './pages.js'
-import type { ListQuery } from './pages.js'
+import type { AllEntries, ListQuery } from './pages.js'
 import { Outbox } from './outbox.js'
 import type { Unsafe } from './outbox.js'
 import { EpochWatch } from './epochs.js'
@@ -183,10 +183,11 @@ export class EngramClient {
 
   /**
    * Reads a list page by page: each page is a separate answer, as of its own sequence. A query's
-   * `limit` is that of all pages together.
+   * `limit` is that of all pages together. Entries `from: 'first'` begin with the first one that is
+   * kept; those that are given up while the next ones are read end it with TRUNCATED.
    * @throws ReadError
    */
-  pages<const Q extends ListQuery>(
+  pages<const Q extends ListQuery | AllEntries>(
     space: string,
     query: Q,
     options: ReadOptions = {},
@@ -195,7 +196,7 @@ export class EngramClient {
   }
 
   /** The same, all pages together. For lists that fit into memory. */
-  async readAll<const Q extends ListQuery>(
+  async readAll<const Q extends ListQuery | AllEntries>(
     space: string,
     query: Q,
     options: ReadOptions = {},

@@ -76,7 +76,14 @@ export class NotSafeError extends EngramError {
 
 /** A read without a result. Codes: those of the server, UNKNOWN_SPACE, NO_RESPONDERS, TIMEOUT … */
 export class ReadError extends EngramError {
-  constructor(code: string, message: string, retryable: boolean, cause?: unknown) {
+  constructor(
+    code: string,
+    message: string,
+    retryable: boolean,
+    cause?: unknown,
+    /** With TRUNCATED: the first entry that the member still keeps. */
+    readonly firstSequence?: number,
+  ) {
     super(code, message, retryable, cause)
     this.name = 'ReadError'
   }

@@ -1,7 +1,7 @@
 /** The client alone: neither the store nor the actor host is loaded with it. */
 export { connect, EngramClient } from './client.js'
 export type { ClientOptions, QueryValue, ReadOptions, ReadResult, WriteOptions } from './options.js'
-export type { ListQuery } from './pages.js'
+export type { AllEntries, ListQuery } from './pages.js'
 export { AdminError, ConnectError, EngramError, NotSafeError, ReadError, WriteOutcomeUnknownError,
   WriteRefusedError } from './errors.js'
 export { DeniedError } from './denials.js'

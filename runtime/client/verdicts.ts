@@ -62,7 +62,8 @@ export function judgeRead(
     return { kind: 'accept', value: said }
   }
   if (said.retryable) return retry(failureOf(said))
-  return { kind: 'reject', error: new ReadError(said.code, said.message, false) }
+  const { code, message, firstSequence } = said
+  return { kind: 'reject', error: new ReadError(code, message, false, undefined, firstSequence) }
 }
 
 function failureOf(said: ErrorAnswer): Failure {
