@@ -1,0 +1,173 @@
+/** Entries that a member no longer keeps: who reads the log meets an answer, and no damage. */
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { FateValue, HistoryValue } from '../../../actors/ports/clientApi.js'
+import type { LogEntry } from '../../../machines/log/entries.js'
+import { subjects } from '../../../machines/protocol/subjects.js'
+import { cover, giveUp } from '../../support/giveUp.js'
+import { SimCluster } from '../../support/simCluster.js'
+import type { SimNode } from '../../support/simNode.js'
+
+const test = suite('cluster: gone entries')
+
+async function serving(spaces: readonly string[] = ['demo']): Promise<SimCluster> {
+  const cluster = await SimCluster.start({ segmentBytes: 4096 })
+  for (const space of spaces) {
+    await cluster.createSpace({}, space)
+    await cluster.until('all in sync', () => cluster.record(space)!.inSync.length === 3)
+  }
+  return cluster
+}
+
+async function many(cluster: SimCluster, count = 40, space = 'demo'): Promise<void> {
+  for (let n = 0; n < count; n += 1) {
+    const answer = await cluster.wait(cluster.send({ 'Engram-Ack': 'committed' }, 1, space))
+    assert.ok(answer?.ok, JSON.stringify(answer))
+  }
+  await cluster.converged(space)
+}
+
+function damages(cluster: SimCluster): unknown[] {
+  return cluster.running.map((node) => node.space().member.damage)
+}
+
+function errorsOf(node: SimNode): string[] {
+  return node.log.filter(({ level }) => level === 'error').map(({ message }) => message)
+}
+
+test('a read of entries below the first retained one says which that is', async () => {
+  const cluster = await serving()
+  await many(cluster)
+  for (const node of cluster.running) await giveUp(cluster, node)
+  const primary = cluster.primary()!
+  const { log } = primary.space().member
+  assert.ok(log.base > 10 && log.base < log.end.sequence, `${log.base}`)
+  for (const subject of [subjects.read('demo'), subjects.readAny('demo')]) {
+    const gone = await cluster.read({ type: 'GetEntries', from: log.base, limit: 10 }, {}, subject)
+    const { firstSequence = 0, ...rest } = { ...gone } as typeof gone & { firstSequence?: number }
+    assert.equal(rest, {
+      ok: false,
+      code: 'TRUNCATED',
+      message: `entries below ${firstSequence} are no longer kept here`,
+      outcome: 'notTaken',
+      retryable: false,
+      epoch: log.end.epoch,
+      sequence: log.end.sequence,
+    })
+    assert.is(firstSequence, log.base + 1)
+    const kept = await cluster.read({ type: 'GetEntries', from: firstSequence, limit: 10 }, {},
+      subject)
+    assert.ok(kept.ok)
+    assert.is((kept.value as LogEntry[])[0]!.sequence, firstSequence)
+  }
+  assert.equal(damages(cluster), [null, null, null])
+})
+
+test('fates, repeated keys and the history do not need the entry', async () => {
+  const cluster = await serving()
+  const key = { 'Nats-Msg-Id': 'old' }
+  const first = await cluster.write('committed', key)
+  assert.ok(first?.ok)
+  await many(cluster)
+  const before = await cluster.read({ type: 'GetHistory' })
+  for (const node of cluster.running) await giveUp(cluster, node)
+  const { epoch, sequence } = first
+  assert.ok(sequence <= cluster.primary()!.space().member.log.base)
+  for (const question of [{ epoch, sequence }, { key: 'old' }]) {
+    const fate = await cluster.read({ type: 'GetFate', ...question })
+    assert.ok(fate.ok, JSON.stringify(fate))
+    const { fate: said, now } = fate.value as FateValue
+    assert.equal([said, now], ['safe', { epoch, sequence }])
+  }
+  const after = await cluster.read({ type: 'GetHistory' })
+  assert.ok(before.ok && after.ok)
+  assert.equal((after.value as HistoryValue).history, (before.value as HistoryValue).history)
+  // The body is another one, which only the entry could show.
+  const again = await cluster.write('committed', key)
+  assert.ok(again?.ok)
+  assert.equal([again.duplicate, again.sequence, again.mismatch], [true, sequence, undefined])
+})
+
+test('a stream whose next entry is gone ends, and hurts nobody', async () => {
+  const cluster = await serving()
+  await many(cluster, 5)
+  const away = cluster.running.find((node) => node !== cluster.primary())!
+  const { end } = away.space().member.log
+  away.kill()
+  await cluster.until('it is out', () => !cluster.record()!.inSync.includes(away.id))
+  await many(cluster)
+  const primary = cluster.primary()!
+  await giveUp(cluster, primary)
+  assert.ok(primary.space().member.log.base > end.sequence)
+  away.start()
+  await cluster.until('it holds the space', () => away.life?.actor.spaces.get('demo') !== undefined)
+  await cluster.run(3000)
+  assert.is(cluster.primary(), primary)
+  assert.equal(damages(cluster), [null, null, null])
+  assert.equal(errorsOf(primary), [])
+  await cluster.writes(3, 'committed')
+  assert.equal(away.space().member.log.end, end)
+  assert.not(cluster.record()!.inSync.includes(away.id))
+})
+
+test('an epoch begins on a log of which no entry is kept', async () => {
+  const cluster = await serving(['demo', 'busy'])
+  await many(cluster, 3)
+  await many(cluster, 60, 'busy')
+  for (const node of cluster.running) await giveUp(cluster, node, ['demo', 'busy'])
+  const former = cluster.primary()!
+  const { log } = former.space().member
+  assert.is(log.base, log.end.sequence)
+  // A start knows of the log what its record says.
+  for (const node of cluster.running) {
+    node.kill()
+    node.start()
+  }
+  await cluster.until('it is served', () => cluster.primary() !== null)
+  const primary = cluster.primary()!
+  const { epoch } = cluster.record()!
+  await cluster.writes(1, 'committed')
+  await cluster.converged()
+  const entries = await cluster.read({ type: 'GetEntries', from: log.end.sequence + 1, limit: 10 })
+  assert.ok(entries.ok)
+  const [start] = entries.value as LogEntry[]
+  assert.is(start!.operation.type, 'EpochStart')
+  const { covers } = primary.space().member.context.ports.journal.log(log.uuid)!
+  for (const [component, number] of Object.entries(covers.clock)) {
+    assert.ok(start!.vectorClock[component]! >= number, `${component} of epoch ${epoch}`)
+  }
+  assert.ok(start!.timestamp >= covers.timestamp)
+  const digests = cluster.running.map((node) => node.space().member.store.digest)
+  assert.is(new Set(digests).size, 1)
+})
+
+test('a log is not cut below what only checkpoints may have, though the store is behind', async () => {
+  const cluster = await serving()
+  await many(cluster, 5)
+  const [short, tall] = cluster.running.filter((node) => node !== cluster.primary())
+  short!.kill()
+  await cluster.until('it is out', () => !cluster.record()!.inSync.includes(short!.id))
+  await many(cluster, 5)
+  await cover(cluster, tall!)
+  const { uuid, log: { end } } = tall!.space().member
+  for (const node of cluster.running) node.kill()
+  short!.start()
+  await cluster.run(4000)
+  const answer = await cluster.command(short!.id, { type: 'promote', space: 'demo', to: short!.id,
+    force: true })
+  assert.is(answer['ok'], true, JSON.stringify(answer))
+  await cluster.writes(2, 'durable')
+  // After a power cut the store is behind the checkpoints, and here its disk is full.
+  tall!.loseGraphs()
+  const full = Object.assign(new Error('no room'), { retryable: true })
+  tall!.store.space(uuid).apply = () => Promise.reject(full)
+  tall!.start()
+  await cluster.until('it holds the space', () => tall!.life?.actor.spaces.get('demo') !== undefined)
+  await cluster.run(3000)
+  assert.is(tall!.exitCode, null)
+  const { member, roleState } = tall!.space()
+  assert.equal(member.log.end, end)
+  assert.match(roleState.state, /^(?:installing|damaged)/, JSON.stringify(roleState))
+})
+
+test.run()

@@ -1,0 +1,43 @@
+/** Gives up entries of a member of a simulated cluster, as its node does once checkpoints cover them. */
+import type { KeptCheckpoint } from '../../actors/ports/journal.js'
+import { createFrameCodec } from '../../runtime/codec/frames.js'
+import { keptAt } from './journalCoverage.js'
+import type { SimCluster } from './simCluster.js'
+import type { SimNode } from './simNode.js'
+
+const frames = createFrameCodec()
+
+/** Says in the journal that two checkpoints hold the whole log, which is committed. */
+export async function cover(cluster: SimCluster, node: SimNode, space = 'demo'): Promise<void> {
+  const { log, uuid, context: { ports: { journal }, commits } } = node.space(space).member
+  const { root, history, end, base, covers: before } = journal.log(uuid)!
+  const kept: KeptCheckpoint[] = [1, 2].map((file) => keptAt(file, end))
+  const work = async (): Promise<void> => {
+    const last = end.sequence > base.sequence
+      ? (await log.framesFrom(end.sequence, 1)).at(-1)!
+      : null
+    await commits.submit({ type: 'checkpoint', uuid, covers: {
+      installs: before.installs,
+      kept,
+      covered: end,
+      history: { root, history: history.map((span) => ({ ...span })) },
+      clock: last ? frames.clockAfter(last) : before.clock,
+      timestamp: last ? frames.entries(last).at(-1)!.timestamp : before.timestamp,
+    } })
+  }
+  await cluster.wait(work())
+}
+
+/** Covers those spaces, and removes all closed segments. */
+export async function giveUp(
+  cluster: SimCluster,
+  node: SimNode,
+  spaces: readonly string[] = ['demo'],
+): Promise<void> {
+  for (const space of spaces) await cover(cluster, node, space)
+  const { journal } = node.space(spaces[0]!).member.context.ports
+  const work = async (): Promise<void> => {
+    for (const { segment } of [...journal.segments()]) await journal.remove(segment)
+  }
+  await cluster.wait(work())
+}
