@@ -2,7 +2,8 @@
 import { encode } from '@msgpack/msgpack'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { path, settle } from '../../support/actorKit.js'
+import { EntriesGoneError } from '../../../actors/ports/journal.js'
+import { path, settle, uuid } from '../../support/actorKit.js'
 import type { Path } from '../../support/actorKit.js'
 
 const test = suite('repeated body')
@@ -67,7 +68,7 @@ test('once it is applied, by the log', async () => {
 })
 
 test('a log that no longer has it, or cannot be read, shows nothing', async () => {
-  for (const failure of [[], new Error('cannot be read')]) {
+  for (const failure of [[], new Error('cannot be read'), new EntriesGoneError(uuid, 1, 2)]) {
     const side = path()
     side.send(node('x'), key)
     await settle()

@@ -2,6 +2,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SpaceLog } from '../../../actors/log/spaceLog.js'
 import type { Frame } from '../../../actors/ports/frames.js'
+import { EntriesGoneError } from '../../../actors/ports/journal.js'
 import { ReplicaStream } from '../../../actors/primary/replicaStream.js'
 import { Budget } from '../../../actors/structures/budget.js'
 import type { Ack } from '../../../machines/protocol/messages.js'
@@ -167,6 +168,32 @@ test('a journal that cannot be read ends the stream, and says so', async () => {
   ack(0)
   await settle()
   assert.is(failures.length, 1)
+})
+
+test('an entry that was given up ends the session that needs it, and no other one', async () => {
+  const { shipping, append, ack, sent, failures, journal } = kit({ tailBytes: 1 })
+  await append(4)
+  const read = journal.read.bind(journal)
+  const gone = new EntriesGoneError(uuid, 1, 3)
+  let go: () => void = () => undefined
+  journal.read = async (id, from) => {
+    if (from < 3) await new Promise<void>((resolve) => go = resolve)
+    if (from < 3) throw gone
+    return await read(id, from)
+  }
+  shipping.begin(1, 0, 'd')
+  ack(0)
+  // The member has what was given up by now: it joins after it.
+  shipping.begin(2, 2, 'd')
+  ack(2)
+  go()
+  await settle()
+  assert.equal([failures, sent], [[], ['2:3', '2:4']])
+  shipping.begin(3, 0, 'd')
+  ack(0)
+  go()
+  await settle()
+  assert.equal(failures, [gone])
 })
 
 test('a commit that was in no frame goes out as a notice, once', async () => {

@@ -103,6 +103,21 @@ test('one in a salvage whose node has another disk since: unknown', async () => 
   assert.match(reason, /it waited on n1, .* has another disk now/)
 })
 
+test('one whose entry was given up is where it was, whatever it was before', async () => {
+  const at = { type: 'GetFate', epoch: 2, sequence: 5 } as const
+  const askOf = (reports: ForkReport[]) =>
+    fateOf(at, memberWith(reports, 'd1'), { origin: () => undefined } as never, () =>
+      Promise.resolve('gone'))
+  const { fate, now, reason } = await askOf([])
+  assert.equal([fate, now], ['safe', { epoch: 2, sequence: 5 }])
+  assert.match(reason, /as entry 5$/)
+  // Only after a report can it be the write of a fork.
+  const early = await askOf([closed({ opened: { epoch: 2, sequence: 2 } })])
+  assert.equal([early.fate, early.now], [fate, now])
+  assert.match(early.reason, /no longer kept: .* by the position at which it was logged first/)
+  assert.is((await askOf([closed({ opened: { epoch: 3, sequence: 8 } })])).reason, reason)
+})
+
 test('below the root of the history only what is found by its key is known', async () => {
   const root = { epoch: 3, sequence: 30 }
   const askOf = (question: Parameters<typeof fateOf>[0], reports: ForkReport[] = []) =>

@@ -8,6 +8,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { subjects } from '../../../machines/protocol/subjects.js'
 import { connect } from '../../../runtime/client/client.js'
+import { ReadError } from '../../../runtime/client/errors.js'
 import type { EngramClient } from '../../../runtime/client/client.js'
 import { startNatsServer } from '../../../runtime/cluster/natsServer.js'
 import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
@@ -182,6 +183,51 @@ test('a list is read page by page, or as a whole, up to its limit', async () => 
   assert.ok(asked.at(-1)!.endsWith('{"type":"ListNodes","after":"b","limit":1}'), asked.at(-1))
   const page = await client.read('demo', { type: 'ListNodes', after: '', limit: 5 })
   assert.equal([page.value.length, page.more, page.after], [2, true, 'b'])
+})
+
+/** A log of which entries up to 40 are given up, and up to `thenBase` after the second page. */
+function trimmedLog(thenBase = 40): number[] {
+  const asked: number[] = []
+  on(subjects.read('demo'), ({ from, after, limit }) => {
+    const first = Math.max(Number(from ?? 1), Number(after ?? 0) + 1)
+    asked.push(first)
+    const base = asked.length > 3 ? thenBase : 40
+    if (first <= base) {
+      return { ok: false, code: 'TRUNCATED', message: 'no longer kept', outcome: 'notTaken',
+        retryable: false, firstSequence: base + 1, epoch: 1, sequence: 45 }
+    }
+    const last = Math.min(45, first + Math.min(2, Number(limit)) - 1)
+    const value = Array.from({ length: Math.max(0, last - first + 1) }, (_, n) => ({ epoch: 1,
+      sequence: first + n }))
+    return { ok: true, value, sequence: 45, epoch: 1, node: 'n1', role: 'primary', stalenessMs: 0,
+      ...(last < 45 && { more: true, after: last }) }
+  })
+  return asked
+}
+
+test('entries from the first one on begin where the log does', async () => {
+  const begun = trimmedLog()
+  await nats.flush()
+  const all = await client.readAll('demo', { type: 'GetEntries', from: 'first' })
+  assert.equal(all.map(({ sequence }) => sequence), [41, 42, 43, 44, 45])
+  assert.equal(begun, [1, 41, 43, 45])
+  const some = await client.readAll('demo', { type: 'GetEntries', from: 'first', limit: 3 })
+  assert.equal(some.map(({ sequence }) => sequence), [41, 42, 43])
+})
+
+test('what is given up below a reader, or asked for by its number, is an error', async () => {
+  trimmedLog(44)
+  await nats.flush()
+  const codeOf = async (from: number | 'first') => {
+    const query = { type: 'GetEntries', from, limit: 1000 } as const
+    const error = await client.readAll('demo', query as Parameters<typeof client.readAll>[1])
+      .catch((e: unknown) => e)
+    assert.instance(error, ReadError)
+    const { code, retryable, firstSequence } = error as ReadError
+    return [code, retryable, firstSequence]
+  }
+  assert.equal(await codeOf(40), ['TRUNCATED', false, 41])
+  assert.equal(await codeOf('first'), ['TRUNCATED', false, 45])
 })
 
 test('a limit that nodes of an earlier release would refuse is sent only where one is given', async () => {

@@ -10,6 +10,7 @@ import { commitMutants } from './commitMutants.js'
 import { dataMutants } from './dataMutants.js'
 import { directoryMutants } from './directoryMutants.js'
 import { droppingMutants } from './droppingMutants.js'
+import { goneMutants } from './goneMutants.js'
 import { leaseMutants } from './leaseMutants.js'
 import { lossMutants } from './lossMutants.js'
 import { maintenanceMutants } from './maintenanceMutants.js'
@@ -29,6 +30,7 @@ export const mutants: readonly Mutant[] = [
   ...maintenanceMutants,
   ...droppingMutants,
   ...answerMutants,
+  ...goneMutants,
 ]
 
 /** Throws when there is none of that name. */
