@@ -80,7 +80,7 @@ function withoutEntry(at: Position, member: Member): FateValue {
   const mayBeOfFork = member.store.reports().some(({ opened }) => opened.sequence < at.sequence)
   return mayBeOfFork
     ? { ...value, reason: `${value.reason}. That entry is no longer kept: if the write was taken `
-        + 'from a fork, ask for its fate by the position at which it was logged first' }
+      + 'from a fork, ask for its fate by the position at which it was logged first' }
     : value
 }
 

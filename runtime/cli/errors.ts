@@ -167,8 +167,8 @@ function requestRemedy(error: ReadError | AdminError): string | null {
     case 'STALE_READ':
       return 'Read from the primary (leave out --any), or allow more staleness.'
     case 'TRUNCATED':
-      return 'What these entries did is in the state. Those that are kept: engram read SPACE entries '
-        + '(without --from)'
+      return 'What these entries did is in the state. Those that are kept: engram read SPACE '
+        + 'entries (without --from)'
     default:
       return null
   }

@@ -56,7 +56,8 @@ export interface ReadOptions {
 }
 
 /** Value of a query: null for a node that does not exist. */
-export type QueryValue<Q extends Pick<Query, 'type'>> = Q['type'] extends 'GetNode' ? MemoryNode | null
+export type QueryValue<Q extends Pick<Query, 'type'>> = Q['type'] extends 'GetNode'
+  ? MemoryNode | null
   : Q['type'] extends 'GetEdges' ? MemoryEdge[]
   : Q['type'] extends 'ListNodes' ? MemoryNode[]
   : Q['type'] extends 'GetHistory' ? HistoryValue
@@ -65,4 +66,6 @@ export type QueryValue<Q extends Pick<Query, 'type'>> = Q['type'] extends 'GetNo
   : Q['type'] extends 'GetFate' ? FateValue
   : LogEntry[]
 
-export type ReadResult<Q extends Pick<Query, 'type'>> = Omit<ReadAnswer, 'value'> & { value: QueryValue<Q> }
+export type ReadResult<Q extends Pick<Query, 'type'>> = Omit<ReadAnswer, 'value'> & {
+  value: QueryValue<Q>
+}

@@ -48,7 +48,7 @@ export async function* pagesOf<A extends Pick<ReadAnswer, 'value' | 'more' | 'af
   }
 }
 
-/** The first entry that is kept, if the query asked for earlier ones; null: that is not the error. */
+/** The first entry that is kept, if the query asked for earlier ones; null: another error. */
 function firstAbove(query: ListQuery, error: unknown): number | null {
   if (!(error instanceof ReadError) || error.code !== 'TRUNCATED') return null
   const { firstSequence = 0 } = error

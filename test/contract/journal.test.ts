@@ -241,6 +241,9 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
       assert.is((await again.read(A, base.sequence + 1, 1))[0]!.first, base.sequence + 1)
       await rejects(again.read(A, base.sequence, 1), EntriesGoneError)
       assert.equal([again.log(B)!.end.sequence, again.log(B)!.base.sequence], [1, 1])
+      // An epoch that begins on it has no frame to take them from.
+      const { clock, timestamp } = again.log(B)!.covers
+      assert.equal([clock, timestamp], [{ n1: 1 }, 1001])
       await again.close()
     }
   })

@@ -37,7 +37,7 @@ export async function giveUp(
   for (const space of spaces) await cover(cluster, node, space)
   const { journal } = node.space(spaces[0]!).member.context.ports
   const work = async (): Promise<void> => {
-    for (const { segment } of [...journal.segments()]) await journal.remove(segment)
+    for (const { segment } of journal.segments()) await journal.remove(segment)
   }
   await cluster.wait(work())
 }

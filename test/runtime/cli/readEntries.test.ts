@@ -49,11 +49,16 @@ function keeps(first: number, last: number): void {
     }
     if (type !== 'GetEntries') return { ok: true, value: null, ...answer }
     if (from < first) {
-      return { ok: false, code: 'TRUNCATED', message: `entries below ${first} are no longer kept here`,
-        outcome: 'notTaken', retryable: false, firstSequence: first, epoch: 1, sequence: last }
+      return { ok: false, code: 'TRUNCATED',
+        message: `entries below ${first} are no longer kept here`, outcome: 'notTaken',
+        retryable: false, firstSequence: first, epoch: 1, sequence: last }
     }
     const value = Array.from({ length: Math.max(0, last - from + 1) }, (_, n) => ({
-      sequence: from + n, epoch: 1, timestamp: 0, operation: { type: 'EpochStart' } }))
+      sequence: from + n,
+      epoch: 1,
+      timestamp: 0,
+      operation: { type: 'EpochStart' },
+    }))
     return { ok: true, value, ...answer }
   }
 }
@@ -62,7 +67,8 @@ test('without a start they begin at the first one that is kept, which is said', 
   keeps(41, 43)
   const { code, out, err } = await engram('read', 'demo', 'entries')
   assert.is(code, 0)
-  assert.equal(out.trim().split('\n').slice(1).map((line) => line.trim().split(' ')[0]), ['41', '42', '43'])
+  assert.equal(out.trim().split('\n').slice(1).map((line) => line.trim().split(' ')[0]), ['41',
+    '42', '43'])
   assert.match(err, /^entries from 41 on: earlier ones are no longer kept\n/)
   const json = await engram('read', 'demo', 'entries', '--json')
   const { value } = JSON.parse(json.out) as { value: { sequence: number }[] }

@@ -197,8 +197,8 @@ function trimmedLog(thenBase = 40): number[] {
         retryable: false, firstSequence: base + 1, epoch: 1, sequence: 45 }
     }
     const last = Math.min(45, first + Math.min(2, Number(limit)) - 1)
-    const value = Array.from({ length: Math.max(0, last - first + 1) }, (_, n) => ({ epoch: 1,
-      sequence: first + n }))
+    const value = Array.from({ length: Math.max(0, last - first + 1) },
+      (_, n) => ({ epoch: 1, sequence: first + n }))
     return { ok: true, value, sequence: 45, epoch: 1, node: 'n1', role: 'primary', stalenessMs: 0,
       ...(last < 45 && { more: true, after: last }) }
   })

@@ -162,7 +162,8 @@ test('a log is not cut below what only checkpoints may have, though the store is
   const full = Object.assign(new Error('no room'), { retryable: true })
   tall!.store.space(uuid).apply = () => Promise.reject(full)
   tall!.start()
-  await cluster.until('it holds the space', () => tall!.life?.actor.spaces.get('demo') !== undefined)
+  await cluster.until('it holds the space',
+    () => tall!.life?.actor.spaces.get('demo') !== undefined)
   await cluster.run(3000)
   assert.is(tall!.exitCode, null)
   const { member, roleState } = tall!.space()

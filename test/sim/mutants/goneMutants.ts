@@ -11,7 +11,7 @@ export const goneMutants: readonly Mutant[] = [
       replace: 'if (false)',
     }],
     scenarios: ['test:actors/reads/readPages'],
-    evidence: /TRUNCATED/,
+    evidence: /^a page that begins below the first retained entry/,
   },
   {
     name: 'take-a-removal-for-a-fault',
@@ -22,7 +22,7 @@ export const goneMutants: readonly Mutant[] = [
       replace: 'false',
     }],
     scenarios: ['test:sim/cluster/goneEntries'],
-    evidence: /INTERNAL/,
+    evidence: /^fates, repeated keys and the history/,
   },
   {
     name: 'take-what-is-gone-for-damage',
@@ -33,7 +33,7 @@ export const goneMutants: readonly Mutant[] = [
       replace: '/^(?:JOURNAL_DAMAGED|ENTRIES_GONE)$/.test(String(error.code))',
     }],
     scenarios: ['test:sim/cluster/goneEntries'],
-    evidence: /a stream whose next entry is gone/,
+    evidence: /^a stream whose next entry is gone/,
   },
   {
     name: 'end-the-session-that-begins-elsewhere',
@@ -55,7 +55,7 @@ export const goneMutants: readonly Mutant[] = [
       replace: 'if (false && log.end.sequence === log.base',
     }],
     scenarios: ['test:sim/cluster/goneEntries'],
-    evidence: /it is served/,
+    evidence: /^an epoch begins on a log of which no entry is kept/,
   },
   {
     name: 'cut-a-log-below-its-checkpoints',
@@ -73,6 +73,6 @@ export const goneMutants: readonly Mutant[] = [
       },
     ],
     scenarios: ['test:sim/cluster/goneEntries'],
-    evidence: /it holds the space/,
+    evidence: /^a log is not cut below/,
   },
 ]
