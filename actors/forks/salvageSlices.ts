@@ -176,7 +176,10 @@ function writeOf(entry: LogEntry): SalvagedWrite {
   return { origin: { epoch, sequence, node: nodeOf(component) }, timestamp, writeId, operation }
 }
 
-/** Reads the frames of the member's log beyond a sequence, for a salvage. */
+/**
+ * Reads the frames of the member's log beyond a sequence, for a salvage. A log is never cut where
+ * entries were given up, so all of them are there.
+ */
 export async function* framesAbove(member: Member, sequence: number): AsyncIterable<Frame[]> {
   let from = sequence + 1
   while (from <= member.log.end.sequence) {
