@@ -36,7 +36,6 @@ export interface SimOptions {
   /** Time of one message, and of one fdatasync, ms. */
   readonly latencyMs?: number
   readonly fsyncMs?: number
-  readonly segmentBytes?: number
   readonly observer?: SimObserver
   /** Takes the place of `weather`, for every message, the broker's own included. */
   readonly transit?: Transit
@@ -78,7 +77,6 @@ export class SimCluster implements SimEnvironment<SimNode> {
   readonly owners = new Map<BusConnection, { name: string; clock: ProcessClock | null }>()
   readonly acknowledged: Acknowledged[] = []
   fsyncMs: number
-  readonly segmentBytes: number | undefined
   weather: Weather
   /** The broker, as seen by no node: clients ask over it. */
   client!: BusConnection
@@ -98,7 +96,6 @@ export class SimCluster implements SimEnvironment<SimNode> {
     }
     this.segmentBytes = options.segmentBytes ?? null
     this.fsyncMs = fsyncMs
-    this.segmentBytes = options.segmentBytes
     this.weather = () => latencyMs
     this.observer = options.observer ?? null
     this.transit = options.transit ?? null

@@ -276,7 +276,6 @@ export class SimNode {
       random,
       logger,
       nowMs: () => clock.monotonicMs(),
-      ...(cluster.segmentBytes !== undefined && { segmentBytes: cluster.segmentBytes }),
       pause: () => new Promise((resolve) => clock.nextTurn(resolve)),
       ...(cluster.segmentBytes !== null && { segmentBytes: cluster.segmentBytes }),
       reserveBytes: 4096,
