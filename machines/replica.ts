@@ -1,54 +1,10 @@
 import { assign, emit, setup } from 'xstate'
 import type { NodeId, Position } from './base/ids.js'
-import type { ProtocolTimes } from './protocol/defaultTimes.js'
+import type { InstallOffer } from './protocol/messages.js'
+import type { ReplicaContext, ReplicaEffect, ReplicaEvent,
+  ReplicaInput } from './protocol/replicaTypes.js'
 
-export interface ReplicaInput {
-  readonly space: string
-  readonly self: NodeId
-  readonly times: ProtocolTimes
-  /** Joins requested before: their answers may still be on the way. */
-  readonly joins: number
-}
-
-export interface ReplicaContext extends Omit<ReplicaInput, 'joins'> {
-  primary: NodeId | null
-  /** Epoch that is followed, or was last. */
-  epoch: number
-  session: number
-  joins: number
-  common: Position
-  /** Durable sequence here, and the end of the primary's log as last received. */
-  durable: number
-  primaryEnd: number
-  lastReason: string
-}
-
-export type ReplicaEvent =
-  | { type: 'primarySeen'; primary: NodeId; epoch: number }
-  | {
-    type: 'joined'
-    number: number
-    session: number
-    common: Position
-    primaryEnd: number
-    isFork: boolean
-    snapshotNeeded: boolean
-  }
-  | { type: 'joinFailed'; number: number; reason: string }
-  | { type: 'forkTruncated' }
-  | { type: 'truncationFailed'; reason: string }
-  | { type: 'measured'; durable: number; primaryEnd: number }
-  | { type: 'gapFound'; position: Position; reason: string }
-  | { type: 'sessionLost'; reason: string }
-  | { type: 'primaryLost'; reason: string }
-
-export type ReplicaEffect =
-  | { type: 'join'; primary: NodeId; epoch: number; number: number }
-  | { type: 'truncate'; common: Position; epoch: number; session: number }
-  | { type: 'follow'; primary: NodeId; epoch: number; session: number; common: Position }
-  | { type: 'leave' }
-  | { type: 'nack'; position: Position; reason: string }
-  | { type: 'progressed'; state: string; reason: string }
+export type * from './protocol/replicaTypes.js'
 
 const machine = setup({
   types: {
@@ -66,7 +22,9 @@ const machine = setup({
       params.number === context.joins,
     isTruncating: ({ context }, params: { number: number; isFork: boolean }) =>
       params.number === context.joins && params.isFork,
-    isInstalling: ({ context }, params: { number: number; snapshotNeeded: boolean }) =>
+    isInstalling: ({ context }, params: { number: number; install: InstallOffer | null }) =>
+      params.number === context.joins && params.install !== null,
+    isStuck: ({ context }, params: { number: number; snapshotNeeded: boolean }) =>
       params.number === context.joins && params.snapshotNeeded,
     hasCaughtUp: (_, params: { durable: number; primaryEnd: number }) =>
       params.durable >= params.primaryEnd,
@@ -74,6 +32,11 @@ const machine = setup({
       params.epoch > context.epoch
       || (params.epoch === context.epoch && context.primary === null),
     isWithoutPrimary: ({ context }) => context.primary === null,
+    isSwitching: ({ context }) => context.isSwitching,
+    isOvertaken: ({ context }, params: { primary: NodeId; epoch: number }) =>
+      context.isSwitching && (params.epoch > context.epoch
+        || (params.epoch === context.epoch && context.primary === null)),
+    hasNoSession: ({ context }) => context.session === 0,
   },
   actions: {
     adoptEpoch: assign(({ context, event }) =>
@@ -104,12 +67,46 @@ const machine = setup({
           session: event.session,
           common: event.common,
           primaryEnd: event.primaryEnd,
-          lastReason: (event.snapshotNeeded ? 'waits for a snapshot: ' : '')
+          install: event.install,
+          source: null,
+          doneBytes: 0,
+          totalBytes: 0,
+          lastReason: (event.snapshotNeeded ? 'has to be installed: ' : '')
             + `session ${event.session} of ${context.primary}, common point `
             + `(${event.common.epoch}, ${event.common.sequence})`,
         }
         : context
     ),
+    takeSource: assign(({ context, event }) =>
+      event.type === 'checkpointOpened'
+        ? {
+          source: event.source,
+          doneBytes: 0,
+          totalBytes: event.totalBytes,
+          lastReason: `is installed from ${event.source}, with the state as of `
+            + `(${event.position.epoch}, ${event.position.sequence})`,
+        }
+        : context
+    ),
+    measureInstall: assign(({ context, event }) =>
+      event.type === 'installMeasured'
+        ? { doneBytes: event.doneBytes, totalBytes: event.totalBytes }
+        : context
+    ),
+    salvage: emit(({ context }): ReplicaEffect => ({
+      type: 'salvage',
+      install: context.install!,
+      epoch: context.epoch,
+      session: context.session,
+    })),
+    perform: emit((_, params: { effect: ReplicaEffect }) => params.effect),
+    explainSwitch: assign({
+      lastReason: ({ context, event }) =>
+        event.type === 'switched'
+          ? `has the state as of (${event.position.epoch}, ${event.position.sequence})`
+          : context.lastReason,
+    }),
+    loseSession: assign({ session: 0 }),
     measure: assign(({ context, event }) =>
       event.type === 'measured'
         ? { durable: event.durable, primaryEnd: event.primaryEnd }
@@ -152,6 +149,75 @@ const goingOn = [
   { target: '#replica.joining' },
 ] as const
 
+const perform = (type: 'openCheckpoint' | 'pull' | 'load' | 'askToSwitch' | 'switch') =>
+  ({ type: 'perform', params: { effect: { type } } }) as const
+
+const progress = (state: string) => ({ type: 'progress', params: { state } }) as const
+
+/** A member that the log cannot bring up to date gets a state, and follows on from there. */
+const installingState = machine.createStateConfig({
+  initial: 'waiting',
+  on: {
+    installMeasured: { actions: 'measureInstall' },
+    sessionLost: { target: 'joining', actions: 'explainEvent' },
+  },
+  states: {
+    // For a primary that can install it, or whose log reaches back further.
+    waiting: { entry: progress('installing') },
+    salvaging: {
+      entry: [progress('installing.salvaging'), 'salvage'],
+      on: {
+        forkSalvaged: 'asking',
+        salvageFailed: { target: '#replica.joining.pausing', actions: 'explainEvent' },
+      },
+    },
+    asking: {
+      entry: [progress('installing.asking'), perform('openCheckpoint')],
+      on: {
+        checkpointOpened: { target: 'pulling', actions: 'takeSource' },
+        noSource: { actions: 'explainEvent' },
+      },
+    },
+    pulling: {
+      entry: [progress('installing.pulling'), perform('pull')],
+      on: {
+        pulled: 'verifying',
+        sourceLost: { target: 'asking', actions: 'explainEvent' },
+      },
+    },
+    verifying: {
+      entry: [progress('installing.verifying'), perform('load')],
+      on: {
+        verified: 'switching',
+        unusable: { target: 'asking', actions: 'explainEvent' },
+      },
+    },
+    // Once its record may be in the journal, the switch is waited for, whatever else is heard.
+    switching: {
+      entry: [progress('installing.switching'), perform('askToSwitch')],
+      exit: assign({ isSwitching: false }),
+      on: {
+        switchAllowed: { actions: [assign({ isSwitching: true }), perform('switch')] },
+        switched: [
+          { guard: 'isWithoutPrimary', target: '#replica.waiting', actions: 'explainSwitch' },
+          { target: '#replica.joining', actions: 'explainSwitch' },
+        ],
+        switchRefused: [
+          { guard: 'isWithoutPrimary', target: '#replica.waiting' },
+          { guard: 'hasNoSession', target: '#replica.joining.pausing', actions: 'explainEvent' },
+          { target: 'asking', actions: 'explainEvent' },
+        ],
+        primarySeen: {
+          guard: { type: 'isOvertaken', params: ({ event }) => event },
+          actions: 'adoptEpoch',
+        },
+        primaryLost: { guard: 'isSwitching', actions: 'forgetEpoch' },
+        sessionLost: { guard: 'isSwitching', actions: ['loseSession', 'explainEvent'] },
+      },
+    },
+  },
+})
+
 /**
  * A member that follows a primary: joins it, gives up its fork, catches up, streams. Frames are
  * checked and written in plain code (actors/replica/replica.ts), which reports to the chart.
@@ -166,6 +232,11 @@ export const replicaMachine = machine.createMachine({
     common: { epoch: 0, sequence: 0 },
     durable: 0,
     primaryEnd: 0,
+    install: null,
+    source: null,
+    doneBytes: 0,
+    totalBytes: 0,
+    isSwitching: false,
     lastReason: 'no primary is known',
   }),
   initial: 'waiting',
@@ -201,7 +272,12 @@ export const replicaMachine = machine.createMachine({
         joined: [
           {
             guard: { type: 'isInstalling', params: ({ event }) => event },
-            target: 'installing',
+            target: 'installing.salvaging',
+            actions: 'takeSession',
+          },
+          {
+            guard: { type: 'isStuck', params: ({ event }) => event },
+            target: 'installing.waiting',
             actions: 'takeSession',
           },
           {
@@ -241,7 +317,7 @@ export const replicaMachine = machine.createMachine({
         overtaken: { on: { forkTruncated: goingOn, truncationFailed: goingOn } },
       },
     },
-    installing: { entry: { type: 'progress', params: { state: 'installing' } } },
+    installing: installingState,
     catchingUp: {
       entry: { type: 'progress', params: { state: 'catchingUp' } },
       on: {

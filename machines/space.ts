@@ -67,6 +67,7 @@ const machine = setup({
   },
   guards: {
     isDamaged: ({ context }) => context.damage !== null,
+    isOther: ({ context }, params: { primary: NodeId }) => params.primary !== context.self,
     isWon: (_, params: { output: PromotionOutput }) => params.output.kind === 'won',
   },
   actions: {
@@ -93,6 +94,13 @@ const roleInput = ({ context }: { context: SpaceContext }): RoleInput => ({
   forced: context.forced,
   adopted: context.adopted,
 })
+
+const escalating = {
+  actions: {
+    type: 'escalate',
+    params: ({ event }: { event: { error: unknown } }) => ({ error: event.error }),
+  },
+} as const
 
 /**
  * A member's role in one space. The roles are actors of their own; this chart decides which one
@@ -132,7 +140,7 @@ export const spaceMachine = machine.createMachine({
         id: 'replica',
         src: 'replica',
         input: roleInput,
-        onError: { actions: { type: 'escalate', params: ({ event }) => ({ error: event.error }) } },
+        onError: escalating,
       },
       on: {
         vacancyFound: { target: 'promoting', actions: ['clearCommand', 'explainEvent'] },
@@ -149,9 +157,7 @@ export const spaceMachine = machine.createMachine({
               `the record names this node in epoch ${event.record.assignment.epoch}`,
           }),
         },
-        replicaFailed: {
-          actions: { type: 'escalate', params: ({ event }) => ({ error: event.error }) },
-        },
+        replicaFailed: escalating,
       },
     },
     promoting: {
@@ -237,10 +243,31 @@ export const spaceMachine = machine.createMachine({
     },
     damaged: {
       entry: { type: 'progress', params: { state: 'damaged' } },
+      initial: 'waiting',
       on: {
         logRepaired: {
           target: 'replica',
           actions: assign({ damage: null, lastReason: 'the log is whole again' }),
+        },
+      },
+      states: {
+        waiting: {
+          on: {
+            primarySeen: {
+              guard: { type: 'isOther', params: ({ event }) => event },
+              target: 'refetching',
+            },
+          },
+        },
+        // The replica has itself installed. It follows nobody before.
+        refetching: {
+          invoke: {
+            id: 'replica',
+            src: 'replica',
+            input: roleInput,
+            onError: escalating,
+          },
+          on: { replicaFailed: escalating },
         },
       },
     },

@@ -18,12 +18,19 @@ export interface StreamContext extends StreamInput {
   end: number
   stalled: number
   rewinds: number
+  /** Of an install: least position, source and bytes as last reported. */
+  minimum: number
+  source: NodeId | null
+  doneBytes: number
+  totalBytes: number
   lastReason: string
 }
 
 export type StreamEvent =
   | { type: 'memberJoined'; session: number; common: number; end: number }
-  | { type: 'snapshotNeeded'; reason: string }
+  /** It has to be installed; session 0: it cannot be, and waits. */
+  | { type: 'snapshotNeeded'; session: number; minimum: number; reason: string }
+  | { type: 'installReported'; source: NodeId | null; doneBytes: number; totalBytes: number }
   | { type: 'measured'; acked: number; sent: number; end: number; windowFull: boolean }
   | { type: 'nacked'; sequence: number; reason: string }
   | { type: 'peerDied'; reason: string }
@@ -32,7 +39,12 @@ export type StreamEffect =
   | { type: 'startShipping'; session: number; after: number }
   | { type: 'rewind'; to: number; reason: string }
   | { type: 'stopShipping'; reason: string }
+  /** Nothing is kept for an install any more of which nothing is heard. */
+  | { type: 'releasePin' }
   | { type: 'progressed'; state: string; reason: string }
+
+/** Without a report for that long, an install keeps nothing in the journal. */
+export const reportPatienceMs = 30_000
 
 const machine = setup({
   types: {
@@ -41,6 +53,7 @@ const machine = setup({
     events: {} as StreamEvent,
     emitted: {} as StreamEffect,
   },
+  delays: { reportPatience: reportPatienceMs },
   guards: {
     hasCaughtUp: (_, params: { acked: number; end: number }) => params.acked >= params.end,
     hasFallenBehind: (_, params: { windowFull: boolean }) => params.windowFull,
@@ -72,6 +85,18 @@ const machine = setup({
         }
         : context
     ),
+    await: assign(({ context, event }) =>
+      event.type === 'snapshotNeeded'
+        ? { session: event.session, minimum: event.minimum, source: null, doneBytes: 0,
+          totalBytes: 0 }
+        : context
+    ),
+    noteInstall: assign(({ context, event }) =>
+      event.type === 'installReported'
+        ? { source: event.source, doneBytes: event.doneBytes, totalBytes: event.totalBytes }
+        : context
+    ),
+    releasePin: emit((): StreamEffect => ({ type: 'releasePin' })),
     countRewind: assign(({ context, event }) => ({
       sent: event.type === 'nacked' ? event.sequence : Math.max(context.acked, context.common),
       rewinds: context.rewinds + 1,
@@ -124,12 +149,16 @@ export const streamMachine = machine.createMachine({
     end: 0,
     stalled: 0,
     rewinds: 0,
+    minimum: 0,
+    source: null,
+    doneBytes: 0,
+    totalBytes: 0,
     lastReason: '',
   }),
   initial: 'joining',
   on: {
     memberJoined: { target: '.catchingUp', actions: ['begin', 'startShipping'], reenter: true },
-    snapshotNeeded: { target: '.snapshotting', actions: 'explainEvent' },
+    snapshotNeeded: { target: '.snapshotting', actions: ['await', 'explainEvent'], reenter: true },
     peerDied: { target: '.unreachable', actions: 'explainEvent' },
   },
   states: {
@@ -182,6 +211,17 @@ export const streamMachine = machine.createMachine({
     },
     snapshotting: {
       entry: ['stopShipping', { type: 'progress', params: { state: 'snapshotting' } }],
+      initial: 'reporting',
+      states: {
+        reporting: {
+          after: { reportPatience: 'silent' },
+          on: { installReported: { target: 'reporting', reenter: true, actions: 'noteInstall' } },
+        },
+        silent: {
+          entry: 'releasePin',
+          on: { installReported: { target: 'reporting', actions: 'noteInstall' } },
+        },
+      },
     },
     unreachable: {
       entry: ['stopShipping', { type: 'progress', params: { state: 'unreachable' } }],

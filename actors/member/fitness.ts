@@ -39,17 +39,25 @@ export class Fitness {
 
   /** The same, without the operator's drain. */
   get fault(): string | null {
-    const { damage, following, rebuilding, applier, store, context } = this.member
+    const { damage, following, store, context } = this.member
     const { ports, commits, identity } = context
     if (!identity.isRegistered) return 'the arbiter does not know this start of its node yet'
     if (damage) return `its log is damaged: ${damage}`
     if (following.isTruncating) return 'it is giving up a fork'
-    // A disk without room for the store may have some for the journal, which holds the same.
-    if (rebuilding && applier.hindrance === null) return rebuilding
+    if (this.rebuilding) return this.rebuilding
     if (this.lacking) return this.lacking
     if (!store.areKeysRead) return 'it is reading the idempotency keys of its store'
     if (commits.isFull) return 'its journal cannot be written'
     return ports.clock.monotonicMs() < this.failedUntilMs ? this.failure : null
+  }
+
+  /**
+   * Progress of a store that is being rebuilt, or null. A disk without room for the store may have
+   * some for the journal, which holds the same.
+   */
+  get rebuilding(): string | null {
+    const { rebuilding, applier } = this.member
+    return applier.hindrance === null ? rebuilding : null
   }
 
   /** Why this log lacks committed entries, or null. Never happens to a member in sync by itself. */

@@ -2,6 +2,7 @@ import type { Life, NodeId } from '../../machines/base/ids.js'
 import { Grants } from '../../machines/election/grants.js'
 import type { Instant } from '../../machines/election/grants.js'
 import { compareLives } from '../../machines/election/vacancy.js'
+import { installVersion } from '../../machines/protocol/messages.js'
 import type { Heartbeat, PrimaryLife } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { Answers } from '../messaging/answers.js'
@@ -185,6 +186,11 @@ export class Heartbeats {
     return this.detectors.saidBy(peer)?.registered ?? false
   }
 
+  /** Whether the peer takes part in installs: as a primary, as a source, as a member. */
+  knowsInstalls(peer: NodeId): boolean {
+    return (this.detectors.saidBy(peer)?.checkpoints ?? 0) > 0
+  }
+
   /** Returns why no space should be handed to the peer, as it said last, or null. */
   unfitOf(peer: NodeId): string | null {
     return peer === this.options.self.node
@@ -238,6 +244,7 @@ export class Heartbeats {
       registered: this.options.isRegistered(),
       ...(unfit !== null && { unfit: unfit.slice(0, unfitCharsMax) }),
       wallMs: Math.floor(ports.clock.wallMs()),
+      checkpoints: installVersion,
       heard: this.grants.heardList(),
     }
     this.lastSent = ports.control.encode(heartbeat)

@@ -1,4 +1,5 @@
 import type { NodeId } from '../../machines/base/ids.js'
+import { topState } from '../../machines/base/stateName.js'
 import { lagMonitorMachine } from '../../machines/lagMonitor.js'
 import type { LagMonitorEffect } from '../../machines/lagMonitor.js'
 import { streamMachine } from '../../machines/stream.js'
@@ -12,6 +13,8 @@ export interface FollowerChartsOptions {
   readonly epoch: number
   readonly peer: NodeId
   readonly shipping: ReplicaStream
+  /** Nothing is heard of an install any more. */
+  readonly onSilent: () => void
 }
 
 /** Heartbeats without progress before a stream is rewound. */
@@ -68,8 +71,7 @@ export class FollowerCharts {
 
   /** Name of the stream's state. */
   get state(): string {
-    const value = this.stream.snapshot()?.value
-    return typeof value === 'string' ? value : 'joining'
+    return topState(this.stream.snapshot()?.value ?? 'joining')
   }
 
   joined(session: number, common: number, end: number): void {
@@ -77,8 +79,13 @@ export class FollowerCharts {
     this.stream.send({ type: 'memberJoined', session, common, end })
   }
 
-  snapshotNeeded(reason: string): void {
-    this.stream.send({ type: 'snapshotNeeded', reason })
+  /** `session` 0: it cannot be installed, and waits. */
+  snapshotNeeded(session: number, minimum: number, reason: string): void {
+    this.stream.send({ type: 'snapshotNeeded', session, minimum, reason })
+  }
+
+  installReported(source: NodeId | null, doneBytes: number, totalBytes: number): void {
+    this.stream.send({ type: 'installReported', source, doneBytes, totalBytes })
   }
 
   nacked(sequence: number, reason: string): void {
@@ -142,6 +149,8 @@ export class FollowerCharts {
         return shipping.rewind(effect.to)
       case 'stopShipping':
         return shipping.stop()
+      case 'releasePin':
+        return this.options.onSilent()
       case 'progressed':
         ports.logger.info({ space, peer, state: effect.state },
           `stream: ${effect.reason || effect.state}`)

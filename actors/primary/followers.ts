@@ -1,9 +1,10 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import { advanceCommit, commitSequence, safeSequence } from '../../machines/log/commit.js'
 import { assertCommitDurable } from '../../machines/log/invariants.js'
-import { commonPoint, endOf, origin } from '../../machines/log/positions.js'
+import { commonPoint, endOf, origin, type CommonPoint } from '../../machines/log/positions.js'
 import type { Ack, JoinAnswer, JoinRequest, Nack } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
+import { InstallIntake } from '../install/intake.js'
 import { commitNoticeMs } from '../member/freshness.js'
 import { isDamage } from '../member/member.js'
 import type { Acked, Member } from '../member/member.js'
@@ -54,6 +55,7 @@ export class Followers {
   private sessions = 0
   private readonly digests: Digests
   private readonly fitness: InSyncPolicy
+  private readonly installs: InstallIntake
   private ticks: number
   private noticeTimer: TimerHandle | null = null
 
@@ -62,6 +64,7 @@ export class Followers {
     this.ticks = sequence
     this.digests = new Digests(options.member)
     this.fitness = new InSyncPolicy(options.member, sequence)
+    this.installs = new InstallIntake(options.member)
     for (const { node, disk } of options.member.known.record?.assignment.members ?? []) {
       this.listedDisks.set(node, disk)
     }
@@ -101,7 +104,8 @@ export class Followers {
         else member.sendSession(peer, epoch, 0)
       },
     })
-    return { shipping, charts: new FollowerCharts({ member, epoch, peer, shipping }) }
+    const onSilent = () => this.installs.over(peer)
+    return { shipping, charts: new FollowerCharts({ member, epoch, peer, shipping, onSilent }) }
   }
 
   stop(): void {
@@ -182,21 +186,70 @@ export class Followers {
     const common = commonPoint(log, request)
     const joined = { ...base, kind: 'joined', endedEpoch: 0 } as const
     const { acked, disk } = follower.shipping
-    if (this.options.inSync.union().has(request.node)
+    if (this.isListedNow(request.node)
       && request.disk === this.listedDisks.get(request.node))
     {
       const has = 'below' in common ? common.below - 1 : common.sequence
       this.fitness.joined(request.node, has, disk === request.disk ? acked : 0)
     }
-    if ('below' in common) {
-      const reason = `what both logs have ends below ${common.below}, not known where`
-      follower.charts.snapshotNeeded(reason)
+    const obstacle = this.installs.needed(request, common)
+    if (obstacle !== null && request.reads > 0) {
+      return this.isListedNow(request.node)
+        ? { ...refused(this.leaveFirst(follower, request.node, obstacle)), code: 'leaveFirst' }
+        : { ...joined, ...this.install(follower, request, common, obstacle) }
+    }
+    if ('below' in common || common.sequence < log.base) {
+      // A member of an earlier release cannot be installed: it waits.
+      const reason = obstacle ?? ''
+      follower.charts.snapshotNeeded(0, log.base, reason)
       return { ...joined, session: 0, common: origin, snapshotNeeded: true, reason }
     }
+    this.installs.over(request.node)
     this.sessions += 1
-    follower.shipping.begin(this.sessions, common.sequence, request.disk)
+    follower.shipping.begin(this.sessions, common.sequence, request)
     follower.charts.joined(this.sessions, common.sequence, log.end.sequence)
     return { ...joined, session: this.sessions, common, snapshotNeeded: false, reason: '' }
+  }
+
+  private isListedNow(node: NodeId): boolean {
+    return this.options.inSync.union().has(node)
+  }
+
+  /** Its acks do not count any more, and it leaves the in-sync set: its next join is answered. */
+  private leaveFirst({ shipping }: Follower, node: NodeId, obstacle: string): string {
+    shipping.stop()
+    this.fitness.hasToLeave(node, obstacle)
+    return `it has to be installed, and leaves the in-sync set first: ${obstacle}`
+  }
+
+  /** Begins a session in which nothing is sent: the member gets a state from another one. */
+  private install(
+    { shipping, charts }: Follower,
+    request: JoinRequest,
+    common: CommonPoint,
+    reason: string,
+  ): Pick<JoinAnswer, 'session' | 'common' | 'snapshotNeeded' | 'install' | 'reason'> {
+    shipping.stop()
+    this.sessions += 1
+    const install = this.installs.begin(request, common, this.sessions, this.sources())
+    charts.snapshotNeeded(this.sessions, install.minimum, reason)
+    return {
+      session: this.sessions,
+      common: 'below' in common ? origin : common,
+      snapshotNeeded: true,
+      install,
+      reason,
+    }
+  }
+
+  /** Members with checkpoints that are of use, this one last: it has other things to do. */
+  private sources(): NodeId[] {
+    const { inSync, member: { self, context: { peers } } } = this.options
+    const replicas = [...this.followers].filter(([node, { shipping }]) =>
+      inSync.certain().has(node) && shipping.isJoined && !shipping.isRebuilding
+      && !peers.isProvenDead(node) && peers.knowsInstalls(node)
+    )
+    return [...replicas.map(([node]) => node), self]
   }
 
   /** A new member is listed with the disk that it joined with: only that disk's acks count. */

@@ -13,6 +13,9 @@ export class InSyncPolicy {
   /** Members that are listed in sync and lack entries that they must hold: they do not count. */
   private readonly lacking = new Map<NodeId, string>()
 
+  /** Members that are listed in sync, and have to be installed: they leave the set first. */
+  private readonly leaving = new Map<NodeId, string>()
+
   constructor(private readonly member: Member, private readonly epochStart: number) {}
 
   /** Called once per heartbeat. */
@@ -43,15 +46,25 @@ export class InSyncPolicy {
     return this.lacking.has(node)
   }
 
+  /**
+   * Notes that a member that is listed in sync has to be installed. It lowers what it acknowledged
+   * only when no commit counts on it any more, so it is taken out first.
+   */
+  hasToLeave(node: NodeId, reason: string): void {
+    this.leaving.set(node, `${node} has to be installed: ${reason}`)
+  }
+
   /** A member that left the set may enter again like any other: when it has everything. */
   adopted(inSync: readonly NodeId[]): void {
-    for (const node of this.lacking.keys()) if (!inSync.includes(node)) this.lacking.delete(node)
+    for (const nodes of [this.lacking, this.leaving]) {
+      for (const node of nodes.keys()) if (!inSync.includes(node)) nodes.delete(node)
+    }
   }
 
   /** Returns why an in-sync member must leave the set, or null. */
   removalReason(node: NodeId, shipping: ReplicaStream, isListed: boolean): string | null {
     const { peers, settings, ports } = this.member.context
-    const over = peers.goneReason(node) ?? this.lacking.get(node)
+    const over = peers.goneReason(node) ?? this.lacking.get(node) ?? this.leaving.get(node)
     if (over) return over
     if (peers.grantLeftMs(node) < settings.grantMs / 2) {
       return `the grant of ${node} is older than ${settings.grantMs / 2} ms`
@@ -70,13 +83,14 @@ export class InSyncPolicy {
   }
 
   /**
-   * Whether a member may enter the set: it has joined in this epoch, its grant is held, and it is
-   * durable up to the commit sequence and to the epoch-start entry. A new primary may know a lower
-   * commit sequence than its predecessor did, but all that was committed is below that entry.
+   * Whether a member may enter the set: it has joined in this epoch, its grant is held, its store
+   * is not being rebuilt (so that it could be promoted), and it is durable up to the commit
+   * sequence and to the epoch-start entry. A new primary may know a lower commit sequence than its
+   * predecessor did, but all that was committed is below that entry.
    */
   isEligible(node: NodeId, shipping: ReplicaStream): boolean {
     const { log, context: { peers, settings } } = this.member
-    return shipping.isJoined && peers.isRegistered(node)
+    return shipping.isJoined && !shipping.isRebuilding && peers.isRegistered(node)
       && peers.grantLeftMs(node) > settings.grantMs / 2
       && !peers.isProvenDead(node)
       && shipping.acked >= Math.max(log.commitSequence, this.epochStart)

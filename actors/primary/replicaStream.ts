@@ -1,6 +1,6 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import type { Window } from '../../machines/log/commit.js'
-import type { Ack } from '../../machines/protocol/messages.js'
+import type { Ack, JoinRequest } from '../../machines/protocol/messages.js'
 import type { SpaceLog } from '../log/spaceLog.js'
 import type { Frame, FrameCodec } from '../ports/frames.js'
 import { EntriesGoneError } from '../ports/journal.js'
@@ -32,6 +32,9 @@ export interface ReplicaProgress {
   readonly appliedSequence: number | null
 }
 
+/** What a member says of itself in its join. */
+type Joined = Pick<JoinRequest, 'disk' | 'rebuilding'>
+
 interface InFlight {
   readonly last: number
   readonly bytes: number
@@ -57,6 +60,7 @@ export class ReplicaStream {
   private isHeard = false
   /** The member has acknowledged in this session: it is subscribed, so frames reach it. */
   private isConfirmed = false
+  private isBuilding = false
   private inFlight: InFlight[] = []
   private inFlightBytes = 0
   private readonly account: Account
@@ -100,6 +104,11 @@ export class ReplicaStream {
     return this.joinedDisk
   }
 
+  /** Its store is being rebuilt, as it said last. */
+  get isRebuilding(): boolean {
+    return this.isBuilding
+  }
+
   get isJoined(): boolean {
     return this.session > 0
   }
@@ -115,8 +124,9 @@ export class ReplicaStream {
   }
 
   /** Begins a session: progress starts at zero, the cursor after the common point. */
-  begin(session: number, after: number, disk: string): void {
+  begin(session: number, after: number, { disk, rebuilding }: Joined): void {
     this.sessionNumber = session
+    this.isBuilding = rebuilding
     this.begunAtMs = this.options.clock.monotonicMs()
     this.joinedDisk = disk
     this.durable = 0
@@ -158,6 +168,7 @@ export class ReplicaStream {
     if (ack.durableSequence > this.options.log.end.sequence) return false
     this.isConfirmed = true
     this.isHeard = true
+    this.isBuilding = ack.rebuilding ?? false
     this.durable = Math.max(this.durable, ack.durableSequence)
     this.lastSent = Math.max(this.lastSent, this.durable)
     this.appliedUpTo = Math.max(this.appliedUpTo, ack.appliedSequence)

@@ -67,7 +67,15 @@ export class Acknowledger {
     this.isAskedAgain = false
     this.lastAckMs = ports.clock.monotonicMs()
     const { primary, epoch } = session
-    const ack: Ack = { kind: 'ack', space, node: self.node, epoch, ...now, digest }
+    const ack: Ack = {
+      kind: 'ack',
+      space,
+      node: self.node,
+      epoch,
+      ...now,
+      digest,
+      ...(member.fitness.rebuilding !== null && { rebuilding: true }),
+    }
     wire.publish(subjects.ack(space, primary), ports.control.encode(ack))
   }
 

@@ -1,22 +1,20 @@
 import type { NodeId, Position } from '../../machines/base/ids.js'
 import { stateName } from '../../machines/base/stateName.js'
-import { assertHistoryWellFormed, InvariantViolation } from '../../machines/log/invariants.js'
-import { historyFault } from '../../machines/log/positions.js'
+import { InvariantViolation } from '../../machines/log/invariants.js'
 import type { WalHeader } from '../../machines/protocol/messages.js'
-import { subjects } from '../../machines/protocol/subjects.js'
 import { replicaMachine } from '../../machines/replica.js'
 import type { ReplicaEffect } from '../../machines/replica.js'
-import { framesAbove, namesOf } from '../forks/salvageSlices.js'
 import type { ActorSpec, HostedActor } from '../host/actorHost.js'
 import type { FlushItem, FlushSource } from '../log/groupCommit.js'
-import { sendAlert } from '../member/alerts.js'
 import type { Following } from '../member/following.js'
 import type { Member } from '../member/member.js'
 import { isUnanswered } from '../ports/bus.js'
 import type { BusMessage } from '../ports/bus.js'
 import type { Frame } from '../ports/frames.js'
 import { Acknowledger, type Session } from './acknowledger.js'
+import { askToJoin, joinedBy, JoinError } from './joinRequest.js'
 import { ReceivedFrames } from './receivedFrames.js'
+import { alertFork, salvageAbove } from './salvaging.js'
 
 type ReplicaActor = HostedActor<typeof replicaMachine>
 
@@ -240,6 +238,15 @@ export class ReplicaRole implements FlushSource {
       case 'nack':
         this.acks.nack(effect.position, effect.reason)
         return
+      case 'salvage':
+        void this.salvage(effect.install.salvageAfter, effect.epoch)
+        return
+      case 'openCheckpoint':
+      case 'pull':
+      case 'load':
+      case 'askToSwitch':
+      case 'switch':
+        return
       case 'progressed':
         this.member.context.ports.logger.info(
           { space: this.member.space, state: effect.state },
@@ -267,36 +274,13 @@ export class ReplicaRole implements FlushSource {
   private async join(primary: NodeId, epoch: number, number: number): Promise<void> {
     const { member } = this
     this.following.joinRequested(number)
-    const { ports, wire, self, settings } = member.context
     const failed = (reason: string) => this.actor?.send({ type: 'joinFailed', number, reason })
     try {
       await this.received.settled()
       // A truncation or a flush that an earlier role began may still run. A flush may fail and be
       // rolled back. The history must not be read before.
       await member.flushed().catch(() => undefined)
-      assertHistoryWellFormed(member.log)
-      const fault = historyFault(member.log.history)
-      if (fault !== null) return failed(fault)
-      const request = ports.control.encode({
-        kind: 'join',
-        space: member.space,
-        uuid: member.uuid,
-        node: self.node,
-        disk: self.disk,
-        ...wire.life,
-        epoch,
-        number,
-        root: member.log.root,
-        history: member.log.history,
-      })
-      const subject = subjects.ack(member.space, primary)
-      const message = await wire.request(subject, request, { timeoutMs: settings.standByMs })
-      const decoded = ports.control.joinAnswer(message.data)
-      if (!decoded.ok) return failed(decoded.reason)
-      const answer = decoded.value
-      if (answer.number !== number || answer.epoch !== epoch) {
-        return failed('the answer is to another request')
-      }
+      const answer = await askToJoin(member, primary, epoch, number)
       if (answer.kind === 'refused') {
         failed(answer.reason)
         this.space.refresh()
@@ -304,20 +288,10 @@ export class ReplicaRole implements FlushSource {
         return
       }
       this.primaryEnd = answer.endSequence
-      const { log, store } = member
-      this.actor?.send({
-        type: 'joined',
-        number,
-        session: answer.session,
-        common: answer.common,
-        primaryEnd: answer.endSequence,
-        isFork: answer.common.sequence < log.end.sequence,
-        snapshotNeeded: answer.snapshotNeeded
-          || answer.common.sequence
-            < Math.max(store.applied.sequence, log.root.sequence, log.covered.sequence),
-      })
+      this.actor?.send(joinedBy(member, answer))
     } catch (error) {
       if (error instanceof InvariantViolation) return member.context.fatal(error)
+      if (error instanceof JoinError) return failed(error.message)
       failed(isUnanswered(error)
         ? `${primary} does not answer: ${(error as Error).message}`
         : `cannot ask ${primary}: ${String(error)}`)
@@ -325,10 +299,27 @@ export class ReplicaRole implements FlushSource {
     }
   }
 
+  /** Writes what only this log may have to a salvage, before the log is replaced (I6). */
+  private async salvage(after: number, epoch: number): Promise<void> {
+    const { member, member: { log } } = this
+    try {
+      const { end } = log
+      const sequence = Math.max(after, log.base)
+      const common = { epoch: log.epochAt(sequence), sequence }
+      if (sequence < end.sequence)
+        alertFork(member, await salvageAbove(member, common, epoch), common, end)
+      this.actor?.send({ type: 'forkSalvaged' })
+    } catch (error) {
+      const { logger } = member.context.ports
+      logger.error({ space: member.space, error: String(error) }, 'the fork could not be salvaged')
+      this.actor?.send({ type: 'salvageFailed', reason: String(error) })
+    }
+  }
+
   /** Writes the fork to a salvage, fsynced, before the log forgets it (I6). */
   private async truncate(common: Position, epoch: number): Promise<void> {
     const { member } = this
-    const { ports, self, commits } = member.context
+    const { ports, commits } = member.context
     const { log, space, uuid, overlay } = member
     try {
       // First, so that nothing of the fork goes into the store meanwhile.
@@ -340,29 +331,13 @@ export class ReplicaRole implements FlushSource {
       if (member.store.applied.sequence > common.sequence) {
         throw new Error(`the store holds entries up to ${member.store.applied.sequence} already`)
       }
-      const end = log.end
-      const salvage = await ports.salvages.save({
-        space,
-        uuid,
-        node: self.node,
-        common,
-        end,
-        joinedEpoch: epoch,
-        savedAtMs: ports.clock.wallMs(),
-      }, framesAbove(member, common.sequence))
-      // Counted by name: after a crash between save and truncate the file exists already.
-      await ports.salvages.names().then(
-        (names) => member.salvages.counted(namesOf(names, space, uuid).length),
-        () => member.salvages.added(),
-      )
+      const { end } = log
+      const salvage = await salvageAbove(member, common, epoch)
       await commits.submit({ type: 'truncate', uuid, to: common, salvage })
       overlay.dropAbove(common.sequence)
       log.truncate(common)
       this.following.forkGivenUp()
-      const entries = end.sequence - common.sequence
-      sendAlert(member.context, space, 'fork', { salvage, common, end, entries },
-        `gave up a fork of ${entries} entries; it is kept in ${salvage}`)
-      ports.telemetry.count('forks', 1, { space })
+      alertFork(member, salvage, common, end)
       this.actor?.send({ type: 'forkTruncated' })
     } catch (error) {
       ports.logger.error({ space, error: String(error) }, 'the fork could not be salvaged')

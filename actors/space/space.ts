@@ -296,11 +296,12 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
 
   /** As a replica: decides whether to follow a primary, to become primary, or to wait. */
   reconsider(): void {
-    const { member, member: { known }, replica } = this
-    const { record } = known
-    if (!record || !replica || !this.context.wire.isOpen || member.damage) return
+    const { member, member: { known, known: { record } }, replica } = this
+    if (!record || !this.context.wire.isOpen) return
     const { primary, epoch, state } = record.assignment
     if (!record.assignment.members.some((m) => m.node === member.self)) return
+    if (member.damage !== null) return this.refetch(primary?.node, epoch)
+    if (!replica) return
     const join = () => {
       if (primary && primary.node !== member.self) replica.primarySeen(primary.node, epoch)
     }
@@ -330,6 +331,13 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     join()
   }
 
+  /** A damaged member has itself installed by another one that is primary. */
+  private refetch(primary: NodeId | undefined, epoch: number): void {
+    if (!primary || !this.context.peers.knowsInstalls(primary)) return
+    this.actor?.send({ type: 'primarySeen', primary, epoch })
+    this.replica?.primarySeen(primary, epoch)
+  }
+
   grantsRenewed(): void {
     this.member.own.lease?.renew()
     this.promotion?.tick()
@@ -350,7 +358,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     this.primary?.tick()
     this.uploads.tick()
     this.member.release(this.primary?.followers.acked)
-    if (this.replica) this.reconsider()
+    if (this.replica || this.member.damage !== null) this.reconsider()
   }
 
   /** Positive when the record should be read again; the larger, the more urgent. */

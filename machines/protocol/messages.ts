@@ -8,6 +8,12 @@ import type { KeyRetention, Operation } from '../graph/graph.js'
 import type { Origin, SalvageNote } from '../log/forkNotes.js'
 import type { PromotionReport } from './events.js'
 
+/** Version of the messages by which a member is installed. */
+export const installVersion = 1
+
+/** Highest version of checkpoint files that this release reads. */
+export const checkpointVersion = 1
+
 /** The primary of an epoch: one life of a node. Any other life of that node is not (I1). */
 export interface PrimaryLife extends Life {
   readonly node: NodeId
@@ -149,6 +155,8 @@ export interface Heartbeat extends Life {
   readonly unfit?: string
   /** The sender's wall clock at sending; older nodes do not send it. */
   readonly wallMs?: number
+  /** Version of the messages by which a member is installed; older nodes do not send it. */
+  readonly checkpoints?: number
   /** Last heartbeat heard of each peer; being listed is a grant. */
   readonly heard: Readonly<Record<NodeId, HeardHeartbeat>>
 }
@@ -196,6 +204,31 @@ export interface JoinRequest extends Life, EpochHistory {
   readonly epoch: number
   /** Repeated in the answer; other answers are ignored. */
   readonly number: number
+  /**
+   * Sequence that its store holds, or would be loaded with: the log cannot lead it back below. As
+   * the following ones, older nodes do not send it.
+   */
+  readonly applied: number
+  /** Up to there its entries are known to be committed. */
+  readonly floor: number
+  /** Its log cannot be trusted: it has to be installed. */
+  readonly damaged: boolean
+  /** Its store is being rebuilt: it may not be listed in sync yet. */
+  readonly rebuilding: boolean
+  /** Highest version of checkpoint files that it reads; 0: it cannot be installed. */
+  readonly reads: number
+}
+
+/** How a member gets a state that the log can follow on from. */
+export interface InstallOffer {
+  /** Least position of the state: the first entry after it has to be in the primary's journal. */
+  readonly minimum: number
+  /** Members that have checkpoints, best first. */
+  readonly sources: readonly NodeId[]
+  /** Whether the member's state may go back: it is damaged, or of a log that does not count. */
+  readonly replaces: boolean
+  /** The member's entries after that one may be nowhere else, so they are salvaged. */
+  readonly salvageAfter: number
 }
 
 export interface JoinAnswer {
@@ -215,6 +248,10 @@ export interface JoinAnswer {
    * journal of the primary no longer reaches back to it. Nothing is sent in that session.
    */
   readonly snapshotNeeded: boolean
+  /** Set if so, and if the member can be installed. */
+  readonly install?: InstallOffer
+  /** leaveFirst: it has to be installed, and is listed in sync. First it leaves the set. */
+  readonly code?: string
   readonly reason: string
 }
 
@@ -230,6 +267,8 @@ export interface Ack {
   readonly appliedSequence: number
   /** Digest of the store at `appliedSequence`; empty when not computed for this ack. */
   readonly digest: string
+  /** Its store is being rebuilt. Absent otherwise. */
+  readonly rebuilding?: true
 }
 
 /** Reports a gap, or a frame that does not continue the log: resend from `position` on. */

@@ -8,7 +8,7 @@ import { bounds } from './schemas.js'
 
 type Fields = Readonly<Record<string, unknown>>
 
-const heartbeatFields = 12
+const heartbeatFields = 13
 const ackFields = 8
 
 /** Whether it is a heartbeat with all known fields but `unfit`, and no others. */
@@ -19,7 +19,8 @@ export function isPlainHeartbeat(value: unknown): boolean {
     && isCount(value['number']) && isCount(value['incarnation']) && isCount(value['connection'])
     && typeof value['leaving'] === 'boolean' && typeof value['registered'] === 'boolean'
     && (http === null || (typeof http === 'string' && http.length <= 256))
-    && isCount(loopDelayMs) && isCount(wallMs) && isHeardList(value['heard'])
+    && isCount(loopDelayMs) && isCount(wallMs)
+    && isCount(value['checkpoints']) && isHeardList(value['heard'])
 }
 
 /** Whether it is an ack without unknown fields. */

@@ -82,6 +82,7 @@ export const heartbeat: z.ZodType<Heartbeat> = z.object({
   registered: z.boolean().default(true),
   unfit: z.string().max(256).exactOptional(),
   wallMs: z.number().min(0).max(Number.MAX_SAFE_INTEGER).exactOptional(),
+  checkpoints: count.exactOptional(),
   heard: z.record(name, heard)
     .refine((peers) => Object.keys(peers).length <= bounds.peers, 'names too many peers'),
 })
@@ -131,6 +132,12 @@ const join = z.object({
   epoch: count,
   number: count,
   ...history,
+  // Nodes of earlier releases do not send the following, and cannot be installed.
+  applied: count.default(0),
+  floor: count.default(0),
+  damaged: z.boolean().default(false),
+  rebuilding: z.boolean().default(false),
+  reads: count.default(0),
 }).refine(isRooted, rooted)
 
 const ack: z.ZodType<Ack> = z.object({
@@ -142,6 +149,7 @@ const ack: z.ZodType<Ack> = z.object({
   durableSequence: count,
   appliedSequence: count,
   digest: token,
+  rebuilding: z.literal(true).exactOptional(),
 })
 
 const nack = z.object({
@@ -227,6 +235,13 @@ export const joinAnswer: z.ZodType<JoinAnswer> = z.object({
   // Nodes of earlier releases do not send it.
   endedEpoch: count.default(0),
   snapshotNeeded: z.boolean(),
+  install: z.object({
+    minimum: count,
+    sources: z.array(name).max(bounds.members),
+    replaces: z.boolean(),
+    salvageAfter: count,
+  }).exactOptional(),
+  code: token.exactOptional(),
   reason,
 })
 

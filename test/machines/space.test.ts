@@ -35,6 +35,7 @@ const machine = provided()
 const record = recordOf({ revision: 9, epoch: 4, primary: 'n2' })
 const handedOver = recordOf({ revision: 8, epoch: 4, state: 'claimed', primary: 'n2' })
 const recovered: SpaceEvent = { type: 'logRecovered' }
+const seen = (primary: string): SpaceEvent => ({ type: 'primarySeen', primary, epoch: 4 })
 const vacancyFound: SpaceEvent = { type: 'vacancyFound', reason: 'vacancy: noResponders' }
 const won: SpaceEvent = { type: 'promotionOver', output: { kind: 'won', record, epochStart: 1041 } }
 const stoodDown: SpaceEvent = { type: 'promotionOver',
@@ -202,19 +203,30 @@ test('a damaged log takes the member out of every role, until it is repaired', (
     primary.reigning: won the promotion
       progressed state:primary
     > logDamaged reason:a bad record in segment 3
-    damaged: a bad record in segment 3
+    damaged.waiting: a bad record in segment 3
       progressed state:damaged
     > vacancyFound reason:vacancy: noResponders
-    damaged: a bad record in segment 3
+    damaged.waiting: a bad record in segment 3
     > namedPrimary record:epoch 4 claimed, n2 of n1+n2+n3 @8
-    damaged: a bad record in segment 3
+    damaged.waiting: a bad record in segment 3
     > promotionOrdered reason:an operator forces it
-    damaged: a bad record in segment 3
+    damaged.waiting: a bad record in segment 3
     > logRepaired
     replica: the log is whole again
       progressed state:replica`))
   const atStart = transcript(machine, { ...input, damage: 'segment 3' }, [recovered])
   assert.match(atStart, /\ndamaged/)
+})
+
+test('a damaged member has a replica again when another one is primary', () => {
+  const { lived, actor } = run([recovered, damaged, seen('n2')])
+  assert.equal(actor.getSnapshot().value, { damaged: 'waiting' })
+  actor.send(seen('n1'))
+  assert.equal(actor.getSnapshot().value, { damaged: 'refetching' })
+  actor.send({ type: 'logRepaired' })
+  assert.is(actor.getSnapshot().value, 'replica')
+  assert.equal(lived, ['replica starts', 'replica stops', 'replica starts', 'replica stops',
+    'replica starts'])
 })
 
 test('one role lives at a time, and stops before the next one starts', () => {
@@ -285,6 +297,7 @@ test('every state is reached', () => {
       steppedDown,
       busLost,
       damaged,
+      seen('n1'),
       primaryFailed,
       promotionFailed,
       replicaFailed,
@@ -314,6 +327,7 @@ test('every event is handled, or ignored for a reason', () => {
       'primaryFailed',
       'replicaFailed',
       'busLost',
+      'primarySeen',
     ],
     ignoreTable: [
       { state: '', events: ['logRecovered'], reason: 'sent once, at the start' },
@@ -332,6 +346,7 @@ test('every event is handled, or ignored for a reason', () => {
       ...['recovering', 'damaged'].map((state) => ({ state, events: ['busLost'],
         reason: 'no role needs the bus' })
       ),
+      { state: '', events: ['primarySeen'], reason: 'only a damaged member waits for one' },
       { state: 'replica', events: ['busLost'], reason: 'the replica itself is notified' },
     ],
   })

@@ -13,6 +13,10 @@ const joined = (session: number, common: number, end: number): StreamEvent => ({
   common,
   end,
 })
+const snapshotNeeded = (session: number): StreamEvent => ({ type: 'snapshotNeeded', session,
+  minimum: 499, reason: 'the journal begins at 500' })
+const reported: StreamEvent = { type: 'installReported', source: 'n3', doneBytes: 10,
+  totalBytes: 90 }
 const measured = (acked: number, sent: number, end: number, windowFull = false): StreamEvent => ({
   type: 'measured',
   acked,
@@ -176,15 +180,25 @@ test('a dead member has to join again', () => {
 
 test('entries gone from the journal take a snapshot', () => {
   const text = transcript(streamMachine, input, [
-    { type: 'snapshotNeeded', reason: 'the journal begins at 500' },
+    snapshotNeeded(1),
+    reported,
+    { after: 'reportPatience' },
+    reported,
     joined(2, 700, 720),
   ])
   assert.is(text, golden(`
     joining
-    > snapshotNeeded reason:the journal begins at 500
-    snapshotting: the journal begins at 500
+    > snapshotNeeded session:1,minimum:499,reason:the journal begins at 500
+    snapshotting.reporting: the journal begins at 500
       stopShipping
       progressed state:snapshotting
+    > installReported source:n3,doneBytes:10,totalBytes:90
+    snapshotting.reporting: the journal begins at 500
+    > after reportPatience
+    snapshotting.silent: the journal begins at 500
+      releasePin
+    > installReported source:n3,doneBytes:10,totalBytes:90
+    snapshotting.reporting: the journal begins at 500
     > memberJoined session:2,common:700,end:720
     catchingUp: session 2 continues after 700
       startShipping session:2,after:700
@@ -224,7 +238,8 @@ test('every state is reached', () => {
       measured(10, 20, 20, true),
       nacked(5),
       peerDied,
-      { type: 'snapshotNeeded', reason: 'x' },
+      snapshotNeeded(0),
+      reported,
     ],
     stopWhen: (snapshot) => snapshot.context.rewinds > 1,
   })
@@ -234,10 +249,15 @@ test('every event is handled, or ignored for a reason', () => {
   const noSession = 'there is no session: nothing to measure or to rewind'
   assertHandled({
     machine: streamMachine,
-    events: ['memberJoined', 'snapshotNeeded', 'measured', 'nacked', 'peerDied'],
-    ignoreTable: ['joining', 'snapshotting', 'unreachable'].map((state) => ({ state,
-      events: ['measured', 'nacked'], reason: noSession })
-    ),
+    events: ['memberJoined', 'snapshotNeeded', 'measured', 'nacked', 'peerDied', 'installReported'],
+    ignoreTable: [
+      ...['joining', 'snapshotting', 'unreachable'].map((state) => ({ state,
+        events: ['measured', 'nacked'], reason: noSession })
+      ),
+      ...['joining', 'catchingUp', 'streaming', 'unreachable'].map((state) => ({ state,
+        events: ['installReported'], reason: 'late: the install is over' })
+      ),
+    ],
   })
 })
 

@@ -118,6 +118,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
     'member',
     'checkpoints',
     'forks',
+    'install',
     'promotion',
     'primary',
     'replica',

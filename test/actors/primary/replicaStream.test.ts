@@ -71,7 +71,7 @@ test('nothing is sent before the first ack of the session', async () => {
   const { shipping, append, sent, ack } = kit()
   await append(3)
   shipping.pump()
-  shipping.begin(1, 1, 'd')
+  shipping.begin(1, 1, { disk: 'd', rebuilding: false })
   shipping.pump()
   assert.equal(sent, [])
   assert.ok(ack(1))
@@ -82,7 +82,7 @@ test('acks of another session, another epoch or beyond the log count for nothing
   const { shipping, append, ack } = kit()
   await append(3)
   assert.not.ok(ack(1), 'not joined')
-  shipping.begin(2, 0, 'd')
+  shipping.begin(2, 0, { disk: 'd', rebuilding: false })
   assert.not.ok(ack(3, { session: 1 }))
   assert.not.ok(ack(3, { session: 3 }))
   assert.not.ok(ack(3, { epoch: 2 }))
@@ -91,14 +91,14 @@ test('acks of another session, another epoch or beyond the log count for nothing
   assert.ok(ack(2))
   assert.ok(ack(1))
   assert.is(shipping.acked, 2, 'cumulative: a late one takes nothing back')
-  shipping.begin(3, 2, 'd')
+  shipping.begin(3, 2, { disk: 'd', rebuilding: false })
   assert.is(shipping.acked, 0)
   assert.not.ok(ack(3, { session: 2 }))
 })
 
 test('the window bounds what is in flight, and acks open it', async () => {
   const { shipping, append, ack, sent } = kit({ windowBytes: 1 })
-  shipping.begin(1, 0, 'd')
+  shipping.begin(1, 0, { disk: 'd', rebuilding: false })
   ack(0)
   await append(3)
   shipping.pump()
@@ -113,7 +113,7 @@ test('the window bounds what is in flight, and acks open it', async () => {
 test('a node at its budget sends a frame at a time, and not a whole window', async () => {
   const { shipping, append, ack, sent, budget } = kit()
   await append(5)
-  shipping.begin(1, 0, 'd')
+  shipping.begin(1, 0, { disk: 'd', rebuilding: false })
   const rest = budget.account('held')
   rest.set(budget.bytesMax)
   ack(0)
@@ -127,7 +127,7 @@ test('a node at its budget sends a frame at a time, and not a whole window', asy
 
 test('an accepted entry that is not yet written is not shipped', async () => {
   const { shipping, log, ack, sent, clock } = kit()
-  shipping.begin(1, 0, 'd')
+  shipping.begin(1, 0, { disk: 'd', rebuilding: false })
   ack(0)
   const frame = frameOf(uuid, 1)
   log.accept(frame, clock.monotonicMs())
@@ -141,7 +141,7 @@ test('an accepted entry that is not yet written is not shipped', async () => {
 test('past the tail the journal is read; a rewind meanwhile voids what it gives', async () => {
   const { shipping, append, ack, sent, journal } = kit({ tailBytes: 1 })
   await append(4)
-  shipping.begin(1, 0, 'd')
+  shipping.begin(1, 0, { disk: 'd', rebuilding: false })
   let go: () => void = () => undefined
   const read = journal.read.bind(journal)
   journal.read = async (id, from) => {
@@ -163,7 +163,7 @@ test('past the tail the journal is read; a rewind meanwhile voids what it gives'
 test('a journal that cannot be read ends the stream, and says so', async () => {
   const { shipping, append, ack, failures, journal } = kit({ tailBytes: 1 })
   await append(3)
-  shipping.begin(1, 0, 'd')
+  shipping.begin(1, 0, { disk: 'd', rebuilding: false })
   journal.read = () => Promise.reject(new Error('EIO'))
   ack(0)
   await settle()
@@ -198,7 +198,7 @@ test('an entry that was given up ends the session that needs it, and no other on
 
 test('a commit that was in no frame goes out as a notice, once', async () => {
   const { shipping, append, ack, sent, log } = kit()
-  shipping.begin(1, 0, 'd')
+  shipping.begin(1, 0, { disk: 'd', rebuilding: false })
   ack(0)
   await append(1)
   shipping.pump()
@@ -213,7 +213,7 @@ test('a commit that was in no frame goes out as a notice, once', async () => {
 
 test('a commit waits for a frame, and for a notice from its own time on', async () => {
   const { shipping, append, ack, sent, log } = kit()
-  shipping.begin(1, 0, 'd')
+  shipping.begin(1, 0, { disk: 'd', rebuilding: false })
   ack(0)
   await append(1)
   shipping.pump()
@@ -234,7 +234,7 @@ test('a commit waits for a frame, and for a notice from its own time on', async 
 test('lag counts from the common point, not from acks that have not come yet', async () => {
   const { shipping, append, clock } = kit()
   await append(2)
-  shipping.begin(1, 2, 'd')
+  shipping.begin(1, 2, { disk: 'd', rebuilding: false })
   assert.is(shipping.lag().entries, 0)
   clock.advance(50)
   await append(1)

@@ -108,6 +108,11 @@ const join = {
   connection: 1,
   root: { epoch: 0, sequence: 0 },
   history: [{ epoch: 1, last: 30 }, { epoch: 2, last: 30 }],
+  applied: 0,
+  floor: 0,
+  damaged: false,
+  rebuilding: false,
+  reads: 0,
 }
 const nack = {
   kind: 'nack',
@@ -185,15 +190,29 @@ x('a history must grow', () => {
 
 x('a peer of the version before says no root, and reads what has none of it', () => {
   const origin = { epoch: 0, sequence: 0 }
-  const { root: _, ...before } = join
+  const { root: _, applied, floor, damaged, rebuilding, reads, ...before } = join
   assert.equal(codec.ackMessage(codec.encode(before)), { ok: true, value: join })
   const { root: __, ...announced } = valid.announcement
   const read = codec.announcement(codec.encode(announced))
   assert.equal(read, { ok: true, value: { ...announced, root: origin } })
   // It drops fields that it does not know; all others are as they were.
-  const { root, ...seen } = decode(codec.encode(join)) as typeof join
-  assert.equal(root, origin)
+  const { root, applied: a, floor: f, damaged: d, rebuilding: r, reads: n, ...seen } = decode(
+    codec.encode(join),
+  ) as typeof join
+  assert.equal([root, a, f, d, r, n], [origin, applied, floor, damaged, rebuilding, reads])
   assert.equal(seen, before)
+})
+
+x('how to be installed is in the answer to a join, for those who understand it', () => {
+  const install = { minimum: 40, sources: ['n3', 'n1'], replaces: true, salvageAfter: 30 }
+  const answer = { ...valid.joinAnswer, snapshotNeeded: true, install }
+  assert.equal(codec.joinAnswer(codec.encode(answer)), { ok: true, value: answer })
+  const left = { ...valid.joinAnswer, kind: 'refused', code: 'leaveFirst' }
+  assert.equal(codec.joinAnswer(codec.encode(left)), { ok: true, value: left })
+  refused(codec.joinAnswer(codec.encode({ ...answer, install: { ...install, minimum: -1 } })),
+    /^install.minimum/)
+  refused(codec.joinAnswer(codec.encode({ ...answer, install: { ...install, sources: ['.'] } })),
+    /^install.sources/)
 })
 
 x('a root is an entry of the first span', () => {

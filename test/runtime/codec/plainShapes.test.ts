@@ -19,6 +19,7 @@ const validHeartbeat = {
   http: '127.0.0.1:8080',
   registered: true,
   wallMs: 1_764_489_600_000,
+  checkpoints: 1,
   heard: { n2: [1, 1, 900], n3: [2, 7, 12] },
 }
 const validAck = {

@@ -65,7 +65,7 @@ test('a log that ended below the root waits, whole, and does not hold up others'
   away.start()
   await cluster.until('it waits', () =>
     away.life?.actor.spaces.get('demo') !== undefined
-    && away.space().roleState.state === 'installing')
+    && away.space().roleState.state === 'installing.asking')
   assert.is(streamTo(cluster, away), 'snapshotting')
   await cluster.writes(3, 'committed')
   assert.equal(away.space().member.log.end, end, 'nothing was cut off or sent')
