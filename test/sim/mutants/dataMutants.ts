@@ -37,8 +37,8 @@ export const dataMutants: readonly Mutant[] = [
     name: 'forget-to-truncate',
     why: 'A member that keeps its fork acknowledges positions of which it has other entries.',
     edits: [{
-      file: 'actors/replica/replica.js',
-      find: 'isFork: answer.common.sequence < log.end.sequence,',
+      file: 'actors/replica/joinRequest.js',
+      find: 'isFork: common.sequence < log.end.sequence,',
       replace: 'isFork: false,',
     }],
     scenarios: ['fork-and-rejoin'],
@@ -48,7 +48,7 @@ export const dataMutants: readonly Mutant[] = [
     name: 'truncate-without-a-salvage',
     why: 'A write that was answered as durable is in the log or in a salvage, never just gone.',
     edits: [{
-      file: 'actors/replica/replica.js',
+      file: 'actors/replica/salvaging.js',
       find: 'const salvage = await ports.salvages.save({',
       replace: 'const salvage = await (async () => \'none\')({',
     }],
