@@ -178,6 +178,8 @@ export interface Stage {
    * until it has resolved. StageDiscardedError.
    */
   put(records: Uint8Array): Promise<void>
+  /** Checks digest and counts: whether all was put. RecordsDamagedError, StageDiscardedError. */
+  check(): Promise<void>
   /**
    * Checks digest and counts; then the space has this state, by one transaction. Calls of `apply`
    * that were made before are carried out before. Objects of the space stay valid; its keys are
@@ -218,6 +220,8 @@ export interface Store {
   markDamaged(uuid: string, reason: string): Promise<void>
   /** Why the space's log was marked as damaged, or null. */
   markedDamaged(uuid: string): string | null
+  /** The log was replaced. Durable when it resolves. */
+  unmarkDamaged(uuid: string): Promise<void>
   /** Memory of the index of keys, bytes. */
   readonly keyBytes: number
   close(): Promise<void>

@@ -60,6 +60,11 @@ export class Remembered {
     await this.seen.put(condemnedPrefix + uuid, Buffer.from(reason))
   }
 
+  /** Durable when it resolves. */
+  async unmarkDamaged(uuid: string): Promise<void> {
+    await this.seen.remove(condemnedPrefix + uuid)
+  }
+
   markedDamaged(uuid: string): string | null {
     return this.seen.get(condemnedPrefix + uuid)?.toString('utf8') ?? null
   }

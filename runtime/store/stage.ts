@@ -51,10 +51,18 @@ export class LmdbStage implements Stage {
     return this.run(() => this.putNow(asBuffer(records)))
   }
 
+  check(): Promise<void> {
+    return this.run(async () => this.checkSums())
+  }
+
+  private checkSums(): void {
+    const fault = this.sums.fault()
+    if (fault !== null) throw new RecordsDamagedError(fault)
+  }
+
   adopt(installs: number): Promise<void> {
     return this.run(async () => {
-      const fault = this.sums.fault()
-      if (fault !== null) throw new RecordsDamagedError(fault)
+      this.checkSums()
       await this.options.adopt(installs, this.sums)
       this.status = 'adopted'
     })

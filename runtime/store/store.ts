@@ -369,6 +369,10 @@ class LmdbStore implements OpenedStore {
     return this.parts.remembers.markedDamaged(uuid)
   }
 
+  unmarkDamaged(uuid: string): Promise<void> {
+    return this.parts.remembers.unmarkDamaged(uuid)
+  }
+
   /** Waits for work under way, syncs, and marks the store as clean. */
   close(): Promise<void> {
     this.closed ??= this.closeNow()

@@ -34,6 +34,12 @@ export class MemoryStage implements Stage {
     this.slices.push(bytes)
   }
 
+  async check(): Promise<void> {
+    this.assertLoading()
+    const fault = this.sums.fault()
+    if (fault !== null) throw new RecordsDamagedError(fault)
+  }
+
   async adopt(installs: number): Promise<void> {
     this.assertLoading()
     const fault = this.sums.fault()

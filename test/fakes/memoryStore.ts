@@ -321,6 +321,10 @@ export class MemoryStore implements Store {
     return this.reasons.get(uuid) ?? null
   }
 
+  async unmarkDamaged(uuid: string): Promise<void> {
+    this.reasons.delete(uuid)
+  }
+
   /** As after a crash of the machine: graphs were never synced, what is remembered was. */
   discardGraphs(): void {
     this.spaces.clear()

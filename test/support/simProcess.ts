@@ -311,6 +311,7 @@ export function processStore(
     remembered: () => store.remembered(),
     markDamaged: (uuid, reason) =>
       call(caller, 'store', 'condemn', () => store.markDamaged(uuid, reason)),
+    unmarkDamaged: (uuid) => call(caller, 'store', 'condemn', () => store.unmarkDamaged(uuid)),
     markedDamaged: (uuid) => store.markedDamaged(uuid),
     get keyBytes() {
       return store.keyBytes
