@@ -68,6 +68,7 @@ export class Checkpointer {
   private readonly failures: Failures
   /** By uuid: bytes of the node when the newest checkpoint was taken. */
   private readonly takenAt = new Map<string, number>()
+  private readonly wanted = new Set<string>()
 
   constructor(private readonly options: CheckpointerOptions) {
     this.failures = new Failures(options.context)
@@ -84,6 +85,11 @@ export class Checkpointer {
     this.settled = this.take(due).finally(() => {
       this.isBusy = false
     })
+  }
+
+  /** A member that has to be installed needs a newer one: it is taken as soon as may be. */
+  want(uuid: string): void {
+    this.wanted.add(uuid)
   }
 
   /** Resolves when nothing is written any more. */
@@ -104,9 +110,10 @@ export class Checkpointer {
     return most
   }
 
-  private mayTake({ uuid, damage, rebuilding, store }: Member, nowMs: number): boolean {
+  private mayTake(member: Member, nowMs: number): boolean {
+    const { uuid, damage, rebuilding, store, following } = member
     return damage === null && rebuilding === null && store.applied.sequence > 0
-      && !this.failures.isPausing(uuid, nowMs)
+      && !following.isSwitching && !this.failures.isPausing(uuid, nowMs)
   }
 
   private dueOf(member: Member, isPinning: boolean): Due {
@@ -120,7 +127,7 @@ export class Checkpointer {
       isPinning,
       nodeBytes: nodeBytes() - takenAt,
     }, settings)
-    return { member, need, lastBytes }
+    return { member, need: this.wanted.has(member.uuid) ? Infinity : need, lastBytes }
   }
 
   /** The newest checkpoint that counts. */
@@ -142,6 +149,7 @@ export class Checkpointer {
       if (!aligned) return
       const section = await this.write(due, aligned)
       this.takenAt.set(uuid, takenAt)
+      this.wanted.delete(uuid)
       this.failures.over(member)
       const ms = Math.round(context.ports.clock.monotonicMs() - begunMs)
       context.ports.telemetry.count('checkpoints', 1, { result: 'written' })
@@ -201,7 +209,7 @@ export class Checkpointer {
     try {
       if (!before) throw new ImageClosedError()
       const covers = await this.coverage(member, before, section)
-      await this.enter(uuid, { ...covers, installs })
+      await this.enter(member, { ...covers, installs })
       await this.removeFormer(before, covers)
       return section
     } catch (error) {
@@ -212,12 +220,14 @@ export class Checkpointer {
   }
 
   /** Writes the record, unless the log is another one by then: nothing of it must count. */
-  private enter(uuid: string, covers: Coverage): Promise<void> {
+  private enter({ uuid, following }: Member, covers: Coverage): Promise<void> {
     const { commits, ports: { journal } } = this.options.context
     return new Promise((resolve, reject) => {
       commits.mark({ take: () => {
         const log = journal.log(uuid)
-        const isSame = log && log.damage === null && log.covers.installs === covers.installs
+        // The record of an install may be in this flush: another one behind it would void it.
+        const isSame = log && !following.isSwitching && log.damage === null
+          && log.covers.installs === covers.installs
           && covers.kept.every(({ position }) => hasEntry(log, position))
         if (isSame) {
           const record = { type: 'checkpoint', uuid, covers } as const
