@@ -95,9 +95,10 @@ const machine = setup({
     ),
     salvage: emit(({ context }): ReplicaEffect => ({
       type: 'salvage',
-      install: context.install!,
+      primary: context.primary ?? '',
       epoch: context.epoch,
       session: context.session,
+      offer: context.install!,
     })),
     perform: emit((_, params: { effect: ReplicaEffect }) => params.effect),
     explainSwitch: assign({

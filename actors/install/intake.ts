@@ -1,5 +1,7 @@
-import type { NodeId } from '../../machines/base/ids.js'
+import type { NodeId, Position } from '../../machines/base/ids.js'
+import { showPosition } from '../../machines/log/positions.js'
 import type { CommonPoint } from '../../machines/log/positions.js'
+import type { InstallAnswer, InstallReport } from '../../machines/protocol/installMessages.js'
 import type { InstallOffer, JoinRequest } from '../../machines/protocol/messages.js'
 import type { Member } from '../member/member.js'
 
@@ -15,7 +17,7 @@ interface UnderWay {
 export class InstallIntake {
   private readonly underWay = new Map<NodeId, UnderWay>()
 
-  constructor(private readonly member: Member) {}
+  constructor(private readonly member: Member, private readonly epoch: number) {}
 
   /** Returns why the member has to be installed before it can follow the log, or null. */
   needed({ node, applied, damaged }: JoinRequest, common: CommonPoint): string | null {
@@ -50,6 +52,43 @@ export class InstallIntake {
   /** The member follows, or is in no session: nothing is kept for it. */
   over(node: NodeId): void {
     this.underWay.delete(node)
+    this.silent(node)
+  }
+
+  /** Nothing is heard of the install: nothing is kept for it, until it is heard of again. */
+  silent(node: NodeId): void {
+    const { context, uuid } = this.member
+    context.pins.release(uuid, node)
+  }
+
+  /** Judges the checkpoint of an install, and keeps what has to follow on it. */
+  reported(report: InstallReport, isListed: boolean): InstallAnswer {
+    const { member, epoch } = this
+    const { node, number, checkpoint } = report
+    const answer = { kind: 'installing', number, node: member.self, epoch, ok: false,
+      isPresent: false, minimum: 0, pinnedFrom: 0 } as const
+    const at = this.underWay.get(node)
+    if (report.uuid !== member.uuid || report.epoch !== epoch || at?.session !== report.session) {
+      return { ...answer, reason: 'the session is not the present one' }
+    }
+    const minimum = this.minimum(at.replaces, at.applied)
+    const present = { ...answer, isPresent: true, minimum }
+    if (isListed) return { ...present, reason: `${node} is listed in sync` }
+    if (!checkpoint) return { ...present, reason: 'no checkpoint is chosen' }
+    const obstacle = this.obstacle(checkpoint.position, minimum)
+    if (obstacle !== null) return { ...present, reason: obstacle }
+    const pinnedFrom = checkpoint.position.sequence + 1
+    member.context.pins.pin(member.uuid, { node, from: pinnedFrom, bytes: report.totalBytes })
+    return { ...present, ok: true, pinnedFrom, reason: '' }
+  }
+
+  /** Why the log here does not go on from that position, or null. */
+  private obstacle(position: Position, minimum: number): string | null {
+    const { log } = this.member
+    const { sequence } = position
+    if (sequence < minimum) return `a state as of ${minimum} or later is needed, not ${sequence}`
+    if (sequence > log.commitSequence) return `entries up to ${sequence} are not known as committed`
+    return log.has(position) ? null : `${showPosition(position)} is not in this log`
   }
 
   private minimum(replaces: boolean, applied: number): number {

@@ -108,6 +108,7 @@ export class Applier {
   /** Applies nothing until `release`: the store is being replaced. */
   hold(): void {
     this.isHeld = true
+    this.lastEntry = null
   }
 
   release(): void {
@@ -191,7 +192,8 @@ export class Applier {
       clock.setTimeout(() => this.wake(), retryMs)
       return
     }
-    this.stopped = true
+    // Until the store is replaced, if ever.
+    this.isHeld = true
     this.options.onFailed(error)
   }
 

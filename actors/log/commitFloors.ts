@@ -26,6 +26,11 @@ export class CommitFloors implements FlushSource {
     }, writeMs)
   }
 
+  /** Nothing of that log is written any more, until it moves again. */
+  forget(log: SpaceLog): void {
+    this.moved.delete(log)
+  }
+
   /** Leaves the last ones to the flush that follows. */
   stop(): void {
     if (this.timer) this.clock.clearTimeout(this.timer)

@@ -5,7 +5,7 @@ import { assertPositionMonotone } from '../../machines/log/invariants.js'
 import { GrowingHistory } from '../../machines/log/growingHistory.js'
 import { endOf, epochAt, hasEntry, origin } from '../../machines/log/positions.js'
 import type { Frame } from '../ports/frames.js'
-import type { Journal, JournalLog } from '../ports/journal.js'
+import type { Coverage, Journal, JournalLog } from '../ports/journal.js'
 import { markHeapBytes } from '../structures/budget.js'
 import type { Account, Budget } from '../structures/budget.js'
 
@@ -25,7 +25,7 @@ export interface SpaceLogOptions {
  * sequence, and the latest frames for the streams. 0 <= durable <= written <= end.
  */
 export class SpaceLog implements EpochHistory {
-  private readonly epochs: GrowingHistory
+  private epochs: GrowingHistory
   private lastEnd: Position
   private writtenEnd: Position
   private durableEnd: Position
@@ -33,7 +33,7 @@ export class SpaceLog implements EpochHistory {
   private safe = 0
   private tail: Frame[] = []
   private tailBytes = 0
-  private readonly marks: LogMarks
+  private marks: LogMarks
   private readonly tailAccount: Account
   private readonly markAccount: Account
   readonly space: string
@@ -163,6 +163,20 @@ export class SpaceLog implements EpochHistory {
     this.cut(to)
     this.writtenEnd = to
     this.durableEnd = to
+  }
+
+  /** The log is that of a checkpoint, without entries of its own. Called after the record. */
+  replace({ covered, history }: Pick<Coverage, 'covered' | 'history'>): void {
+    this.epochs = new GrowingHistory(history)
+    this.lastEnd = covered
+    this.writtenEnd = covered
+    this.durableEnd = covered
+    this.committed = covered.sequence
+    this.safe = Math.min(this.safe, covered.sequence)
+    this.tail = []
+    this.tailBytes = 0
+    this.marks = new LogMarks(covered.sequence)
+    this.count()
   }
 
   private cut(to: Position): void {

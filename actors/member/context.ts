@@ -9,6 +9,7 @@ import type { NodeIdentityInput, NodePorts, Registration } from '../ports/node.j
 import type { ActorSettings } from '../ports/defaultSettings.js'
 import type { Budget } from '../structures/budget.js'
 import type { Duty } from './duty.js'
+import type { InstallPins } from './installPins.js'
 import type { StoreLoading } from './rebuild.js'
 
 /** Services and state that the parts of one node share. */
@@ -23,6 +24,7 @@ export interface NodeContext {
   readonly commits: GroupCommit
   readonly floors: CommitFloors
   readonly loads: StoreLoading
+  readonly pins: InstallPins
   readonly answers: Answers
   readonly lanes: WorkLanes
   readonly duty: Duty

@@ -14,7 +14,7 @@ export interface FitnessSource {
   readonly store: Pick<SpaceStore, 'areKeysRead'>
   readonly applier: Pick<Applier, 'hindrance'>
   readonly known: Pick<KnownRecord, 'epoch'>
-  readonly following: Pick<FollowingView, 'isTruncating'>
+  readonly following: Pick<FollowingView, 'isTruncating' | 'isSwitching'>
   readonly damage: string | null
   readonly rebuilding: string | null
 }
@@ -43,6 +43,7 @@ export class Fitness {
     const { ports, commits, identity } = context
     if (!identity.isRegistered) return 'the arbiter does not know this start of its node yet'
     if (damage) return `its log is damaged: ${damage}`
+    if (following.isSwitching) return 'it is being installed'
     if (following.isTruncating) return 'it is giving up a fork'
     if (this.rebuilding) return this.rebuilding
     if (this.lacking) return this.lacking

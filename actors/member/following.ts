@@ -11,9 +11,11 @@ export interface FollowingView {
   readonly heardEnd: Position
   /** Whether a fork is being given up. */
   readonly isTruncating: boolean
+  /** Whether log and store are being replaced. */
+  readonly isSwitching: boolean
   /** Forks given up since the start. */
   readonly forks: number
-  /** Resolves when no truncation is under way. */
+  /** Resolves when no truncation is under way, and nothing is being replaced. */
   truncated(): Promise<void>
 }
 
@@ -27,6 +29,7 @@ export class Following implements FollowingView {
   private lastHeard: Position = origin
   private truncation: Promise<void> = Promise.resolve()
   private isCutting = false
+  private isReplacing = false
   private givenUp = 0
   private lastJoin = 0
 
@@ -44,6 +47,10 @@ export class Following implements FollowingView {
 
   get isTruncating(): boolean {
     return this.isCutting
+  }
+
+  get isSwitching(): boolean {
+    return this.isReplacing
   }
 
   get forks(): number {
@@ -86,6 +93,14 @@ export class Following implements FollowingView {
     } finally {
       this.isCutting = false
     }
+  }
+
+  /** Replaces log and store. It may outlive its role and epoch, too; nothing is joined before. */
+  replace(run: () => Promise<void>): void {
+    this.isReplacing = true
+    this.truncation = run().finally(() => {
+      this.isReplacing = false
+    })
   }
 
   truncated(): Promise<void> {

@@ -7,6 +7,7 @@ import { subjects } from '../../machines/protocol/subjects.js'
 import { Applier } from '../log/applier.js'
 import { SpaceLog } from '../log/spaceLog.js'
 import { Overlay } from '../overlay/overlay.js'
+import type { JournalLog } from '../ports/journal.js'
 import type { SpaceStore } from '../ports/store.js'
 import { sendAlert } from './alerts.js'
 import { Blockage } from './blockage.js'
@@ -36,6 +37,8 @@ export interface MemberOptions {
   readonly following: FollowingView
   /** Called when entries that were once written cannot be read back. */
   readonly onDamage: (reason: string) => void
+  /** Called when a damaged log was replaced by a whole one. */
+  readonly onRepaired: () => void
 }
 
 /**
@@ -76,7 +79,7 @@ export class Member {
     this.overlay = new Overlay(budget.account('overlay'))
     this.store = ports.store.space(uuid)
     this.following = options.following
-    this.damageFound = recovered?.damage ?? ports.store.markedDamaged(uuid)
+    this.damageFound = recovered?.damage ?? this.markOfDamage(recovered)
     const remembered = context.records.remembered(space)?.assignment
     const epoch = remembered?.uuid === uuid ? remembered.epoch : 0
     this.known = new KnownRecord(Math.max(this.log.end.epoch, epoch), this.alert)
@@ -107,6 +110,8 @@ export class Member {
       onFailed: (error) => (isDamage(error) ? this.damaged(String(error)) : context.fatal(error)),
     })
     this.rebuild = new Rebuild(this, this.log.commitSequence)
+    // Nothing more is applied of a log that cannot be trusted, until it is replaced.
+    if (this.damageFound !== null) this.applier.hold()
     if (!isLoading) return
     this.rebuild.begin()
     context.loads.add(this)
@@ -207,14 +212,42 @@ export class Member {
   /** Notes that entries that were once written cannot be read back. */
   damaged(reason: string): void {
     this.damageFound ??= reason
+    this.applier.hold()
     this.markDamaged(reason)
     this.options.onDamage(reason)
   }
 
+  /** Log and store were replaced by a checkpoint, whatever they were before. */
+  replaced(): void {
+    this.overlay.replaced(this.store.applied.sequence)
+    if (this.damageFound === null) return
+    this.damageFound = null
+    this.options.onRepaired()
+  }
+
+  /** A mark of a log that was replaced since is void. */
+  private markOfDamage(recovered: JournalLog | undefined): string | null {
+    const mark = this.context.ports.store.markedDamaged(this.uuid)
+    if (mark === null) return null
+    if (mark.installs >= (recovered?.covers.installs ?? 0)) return mark.reason
+    void this.unmarkDamaged()
+    return null
+  }
+
+  /** Removes the mark of damage, if there is one. Never rejects. */
+  async unmarkDamaged(): Promise<void> {
+    const { store, logger } = this.context.ports
+    if (store.markedDamaged(this.uuid) === null) return
+    await store.unmarkDamaged(this.uuid).catch((error: unknown) => {
+      logger.warn({ space: this.space, error: String(error) }, 'a mark of damage is still there')
+    })
+  }
+
   /** Stores the mark of damage: after the next start, the damage itself may not be visible. */
   private markDamaged(reason: string): void {
-    const { store, logger } = this.context.ports
-    store.markDamaged(this.uuid, reason).catch((error: unknown) => {
+    const { store, logger, journal } = this.context.ports
+    const installs = journal.log(this.uuid)?.covers.installs ?? 0
+    store.markDamaged(this.uuid, { reason, installs }).catch((error: unknown) => {
       logger.warn({ space: this.space, error: String(error) }, 'damage could not be noted')
     })
   }

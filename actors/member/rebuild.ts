@@ -64,6 +64,11 @@ export class Rebuild {
     this.member.applier.hold()
   }
 
+  /** The store is being loaded. */
+  get isLoading(): boolean {
+    return this.load !== null
+  }
+
   loading(progress: LoadProgress): void {
     this.load = progress
   }

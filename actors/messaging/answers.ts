@@ -23,15 +23,17 @@ export type Answered = WriteAnswer | ErrorAnswer | ReadAnswer | object | Uint8Ar
 
 /**
  * Kind of the requests on a subject. Decides where answers may go, and how. Writes and reads come
- * from clients, `commands` from operators, the rest from other nodes.
+ * from clients, `commands` from operators, the rest from other nodes. Checkpoints are large: no
+ * heartbeat waits behind them.
  */
-export type Asking = 'writes' | 'reads' | 'commands' | 'nodes'
+export type Asking = 'writes' | 'reads' | 'commands' | 'nodes' | 'checkpoints'
 
 const wayOf = {
   writes: undefined,
   reads: 'reads',
   commands: 'reads',
   nodes: 'nodes',
+  checkpoints: 'reads',
 } as const
 
 export interface AnswersOptions {
@@ -187,7 +189,7 @@ export class Answers {
   private mayReply(reply: string, asking: Asking): boolean {
     const { replyPrefixes, wire: { inboxPrefix } } = this.options
     if (isBelow(reply, replyPrefixes)) return true
-    return (asking === 'nodes' || asking === 'commands')
+    return (asking === 'nodes' || asking === 'commands' || asking === 'checkpoints')
       && inboxPrefix !== null && isBelow(reply, [inboxPrefix])
   }
 

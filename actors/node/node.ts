@@ -221,7 +221,8 @@ export class NodeActor {
       replyPrefixes: this.options.replyPrefixes,
     })
     this.present = context
-    this.listing = new Spaces(context, this.spaces, await recovered.salvages.names())
+    this.listing = new Spaces(context, this.spaces, await recovered.salvages.names(),
+      ({ uuid }) => this.checkpointing?.checkpointer.want(uuid))
     this.checkpointing = new Checkpointing({
       context,
       members: () => [...this.spaces.values()].map(({ member }) => member),
@@ -295,8 +296,9 @@ export class NodeActor {
     records.attach(arbiter)
     this.options.program.onConnection(connection)
     const early = this.subscriptions.splice(0)
-    const status = { reporter: this.options.status, names: this.listing!.names }
-    this.subscriptions.push(...listenAs(this, this.admin, status))
+    const { names, source } = this.listing!
+    const of = { reporter: this.options.status, names, source }
+    this.subscriptions.push(...listenAs(this, this.admin, of))
     peers.connected()
     for (const subscription of early) subscription.unsubscribe()
     for (const space of this.spaces.values()) space.connected()

@@ -1,5 +1,6 @@
 import type { Announcement } from '../../machines/protocol/messages.js'
 import { spaceOf, subjects } from '../../machines/protocol/subjects.js'
+import type { CheckpointSource } from '../install/source.js'
 import type { NodeContext } from '../member/context.js'
 import type { BusMessage, BusSubscription } from '../ports/bus.js'
 import type { AdminCommands } from './adminCommands.js'
@@ -12,7 +13,7 @@ import type { StatusServiceOptions } from './statusService.js'
 export function listenAs(
   node: AdminNode,
   admin: AdminCommands,
-  of: Pick<StatusServiceOptions, 'reporter' | 'names'>,
+  of: Pick<StatusServiceOptions, 'reporter' | 'names'> & { readonly source: CheckpointSource },
 ): BusSubscription[] {
   const context = node.context!
   const { wire, self: { node: name } } = context
@@ -30,6 +31,7 @@ export function listenAs(
   return [
     ...handlers.map(([subject, handler]) => wire.subscribe(subject, handler)),
     wire.subscribeSide(subjects.status(name), onStatus),
+    wire.subscribeSide(subjects.checkpoint('*', name), (m) => of.source.onMessage(m)),
     wire.subscribeSide(subjects.status('_all'), onStatus),
     // Any one of all nodes answers.
     wire.subscribeSide(subjects.lookup('*'), (m) => lookup.onMessage(m), { queue: 'lookup' }),

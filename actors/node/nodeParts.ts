@@ -8,6 +8,7 @@ import { GroupCommit } from '../log/groupCommit.js'
 import { sendAlert } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
 import { Duty } from '../member/duty.js'
+import { InstallPins } from '../member/installPins.js'
 import { Heartbeats } from '../membership/heartbeats.js'
 import { Answers } from '../messaging/answers.js'
 import { NodeConnection } from '../messaging/connection.js'
@@ -103,6 +104,7 @@ export function contextOf(
     budget,
     floors: new CommitFloors(clock, commits),
     loads: new StoreLoads(() => context),
+    pins: new InstallPins(),
     fatal: calls.fatal,
   }
   return context

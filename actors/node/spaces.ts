@@ -5,7 +5,9 @@ import { droppedText, formerlyOf, saysDropped } from '../../machines/protocol/as
 import type { Assignment, AssignmentAt } from '../../machines/protocol/messages.js'
 import { namesOf } from '../forks/salvageSlices.js'
 import { sendAlert } from '../member/alerts.js'
+import { CheckpointSource } from '../install/source.js'
 import type { NodeContext } from '../member/context.js'
+import type { Member } from '../member/member.js'
 import { ArbiterUnavailableError } from '../ports/arbiter.js'
 import type { TimerHandle } from '../ports/system.js'
 import { bindSpaceMachine } from '../space/roleActors.js'
@@ -44,18 +46,26 @@ export class Spaces {
   private turn: TimerHandle | null = null
   /** Spaces that this node does not hold, though it is or may be a member, with the reason. */
   readonly unheld = new Map<string, string>()
+  /** Gives checkpoints to members that have to be installed. */
+  readonly source: CheckpointSource
   /** Names of the spaces held, sorted. */
   readonly names = new Sorted<string>(compareUtf8)
 
   /**
    * `held`: filled here, read by the whole node. `salvages`: names of the files that existed at the
-   * start.
+   * start. `onWanted`: called when another member has to be installed, and no checkpoint is of use.
    */
   constructor(
     private readonly context: NodeContext,
     private readonly held: Map<string, SpaceActor>,
     private readonly salvages: readonly string[],
+    onWanted: (member: Member) => void,
   ) {
+    this.source = new CheckpointSource({
+      context,
+      member: (space) => held.get(space)?.member,
+      onWanted,
+    })
     this.machine = bindSpaceMachine(context.ports.host, (space) => held.get(space))
     this.dropping = new Dropping(context)
     this.dropping.resume(salvages)
@@ -64,6 +74,7 @@ export class Spaces {
   /** Once per heartbeat. */
   tick(): void {
     for (const space of this.held.values()) space.tick()
+    this.source.tick()
     const { ports, wire } = this.context
     if (!wire.isOpen) return
     this.poll()
@@ -74,6 +85,7 @@ export class Spaces {
   /** Called when the node resigns: nothing begins any more. */
   close(): void {
     this.isClosed = true
+    void this.source.stop()
   }
 
   /** Resolves when no space is leaving, and no data is being removed. */

@@ -142,6 +142,12 @@ export class Overlay {
     this.compact()
   }
 
+  /** The store was replaced by a state as of `applied`: nothing is pending. */
+  replaced(applied: number): void {
+    this.applied(Number.MAX_SAFE_INTEGER)
+    this.appliedSequence = applied
+  }
+
   /** Record of a key whose request, or whose end, is still pending. */
   key(key: string): KeyRecord | undefined {
     return this.keys.get(key)

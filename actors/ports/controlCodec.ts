@@ -1,5 +1,7 @@
 /** Messages between nodes, and records of the arbiter. */
 
+import type { CheckpointAnswer, CheckpointRequest,
+  InstallAnswer } from '../../machines/protocol/installMessages.js'
 import type { AckMessage, Announcement, Assignment, Heartbeat, JoinAnswer, NodeIdentity, PingAnswer,
   PingRequest, PingRequestAnswer, ReconcileAnswer, SurveyAnswer,
   SurveyRequest } from '../../machines/protocol/messages.js'
@@ -22,6 +24,11 @@ export interface ControlCodec {
   ackMessage(bytes: Uint8Array): Decoded<AckMessage>
   joinAnswer(bytes: Uint8Array): Decoded<JoinAnswer>
   reconcileAnswer(bytes: Uint8Array): Decoded<ReconcileAnswer>
+  installAnswer(bytes: Uint8Array): Decoded<InstallAnswer>
+  checkpointRequest(bytes: Uint8Array): Decoded<CheckpointRequest>
+  checkpointAnswer(bytes: Uint8Array): Decoded<CheckpointAnswer>
+  /** Bytes of a checkpoint file, as an answer. */
+  chunk(id: string, offset: number, data: Uint8Array): Uint8Array
   announcement(bytes: Uint8Array): Decoded<Announcement>
   assignment(bytes: Uint8Array): Decoded<Assignment>
   nodeIdentity(bytes: Uint8Array): Decoded<NodeIdentity>

@@ -35,6 +35,8 @@ export interface ActorSettings extends ProtocolTimes {
   readonly checkpointBytes: number
   /** The same, as a multiple of its last checkpoint. */
   readonly checkpointRatio: number
+  /** Rate at which checkpoints are sent to others; 0: by how busy this node is. */
+  readonly installBytesPerSecond: number
 }
 
 const MiB = 1024 * 1024
@@ -60,4 +62,5 @@ export const defaultSettings: ActorSettings = {
   idleConfirmMs: 100,
   checkpointBytes: 256 * MiB,
   checkpointRatio: 2,
+  installBytesPerSecond: 0,
 }

@@ -196,6 +196,13 @@ export interface RememberedRecord extends AssignmentAt {
   readonly bucket: string
 }
 
+/** A log that cannot be trusted, until it is replaced by another one. */
+export interface DamageMark {
+  readonly reason: string
+  /** How often the log had been replaced by then: a mark of an earlier one is void. */
+  readonly installs: number
+}
+
 export interface Store {
   /** Opens the space's part, and makes it if it does not exist. */
   space(uuid: string): SpaceStore
@@ -217,9 +224,9 @@ export interface Store {
   /**
    * Marks a log that can never be trusted again; the first reason stays. Durable when it resolves.
    */
-  markDamaged(uuid: string, reason: string): Promise<void>
+  markDamaged(uuid: string, mark: DamageMark): Promise<void>
   /** Why the space's log was marked as damaged, or null. */
-  markedDamaged(uuid: string): string | null
+  markedDamaged(uuid: string): DamageMark | null
   /** The log was replaced. Durable when it resolves. */
   unmarkDamaged(uuid: string): Promise<void>
   /** Memory of the index of keys, bytes. */

@@ -2,6 +2,7 @@ import type { NodeId } from '../../machines/base/ids.js'
 import { advanceCommit, commitSequence, safeSequence } from '../../machines/log/commit.js'
 import { assertCommitDurable } from '../../machines/log/invariants.js'
 import { commonPoint, endOf, origin, type CommonPoint } from '../../machines/log/positions.js'
+import type { InstallAnswer, InstallReport } from '../../machines/protocol/installMessages.js'
 import type { Ack, JoinAnswer, JoinRequest, Nack } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import { InstallIntake } from '../install/intake.js'
@@ -64,7 +65,7 @@ export class Followers {
     this.ticks = sequence
     this.digests = new Digests(options.member)
     this.fitness = new InSyncPolicy(options.member, sequence)
-    this.installs = new InstallIntake(options.member)
+    this.installs = new InstallIntake(options.member, options.epoch.number)
     for (const { node, disk } of options.member.known.record?.assignment.members ?? []) {
       this.listedDisks.set(node, disk)
     }
@@ -104,13 +105,16 @@ export class Followers {
         else member.sendSession(peer, epoch, 0)
       },
     })
-    const onSilent = () => this.installs.over(peer)
+    const onSilent = () => this.installs.silent(peer)
     return { shipping, charts: new FollowerCharts({ member, epoch, peer, shipping, onSilent }) }
   }
 
   stop(): void {
     if (this.noticeTimer) this.options.member.context.ports.clock.clearTimeout(this.noticeTimer)
-    for (const { charts } of this.followers.values()) charts.stop()
+    for (const [node, { charts }] of this.followers) {
+      charts.stop()
+      this.installs.over(node)
+    }
   }
 
   /** A frame is in the file: it is sent while the disk flushes, to save that time. */
@@ -240,6 +244,16 @@ export class Followers {
       install,
       reason,
     }
+  }
+
+  /** A member reports its install, or asks whether it may be completed. */
+  installReported(report: InstallReport): InstallAnswer {
+    const answer = this.installs.reported(report, this.isListedNow(report.node))
+    if (answer.isPresent) {
+      const { source, doneBytes, totalBytes } = report
+      this.followers.get(report.node)?.charts.installReported(source, doneBytes, totalBytes)
+    }
+    return answer
   }
 
   /** Members with checkpoints that are of use, this one last: it has other things to do. */

@@ -1,6 +1,7 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import { primaryMachine } from '../../machines/primary.js'
 import type { PrimaryEffect } from '../../machines/primary.js'
+import type { InstallAnswer, InstallReport } from '../../machines/protocol/installMessages.js'
 import type { Ack, Announcement, AssignmentAt, JoinAnswer, JoinRequest, Nack,
   SpaceSettings } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
@@ -198,6 +199,10 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
 
   join(request: JoinRequest): JoinAnswer | null {
     return this.epoch.isOver ? null : this.followers.join(request)
+  }
+
+  installReported(report: InstallReport): InstallAnswer | null {
+    return this.epoch.isOver ? null : this.followers.installReported(report)
   }
 
   handOver(to: NodeId, reason: string): boolean {

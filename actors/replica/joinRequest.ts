@@ -33,7 +33,7 @@ export async function askToJoin(
 }
 
 function joinOf(member: Member, epoch: number, number: number): JoinRequest {
-  const { context: { wire, self }, space, uuid, store, fitness } = member
+  const { context: { wire, self }, space, uuid, fitness } = member
   return {
     kind: 'join',
     space,
@@ -44,12 +44,18 @@ function joinOf(member: Member, epoch: number, number: number): JoinRequest {
     epoch,
     number,
     ...historyOf(member),
-    applied: store.applied.sequence,
+    applied: appliedOf(member),
     floor: member.committed().sequence,
     damaged: member.damage !== null,
     rebuilding: fitness.rebuilding !== null,
     reads: checkpointVersion,
   }
+}
+
+/** Sequence that the store holds, or that it is being loaded with. */
+function appliedOf({ store, uuid, context }: Member): number {
+  const newest = context.ports.journal.log(uuid)?.covers.kept.at(-1)
+  return Math.max(store.applied.sequence, newest?.position.sequence ?? 0)
 }
 
 function historyOf({ log, damage }: Member): EpochHistory {
@@ -74,13 +80,14 @@ function isWhole(log: EpochHistory): boolean {
 
 /** What the answer of a primary means for this member. */
 export function joinedBy(
-  { log, store, damage }: Member,
+  member: Member,
   answer: JoinAnswer,
 ): ReplicaEvent & { type: 'joined' } {
+  const { log, damage } = member
   const { number, session, common, endSequence, install = null } = answer
   // A primary of an earlier release does not know what the store holds, nor of damage.
   const isStuck = answer.snapshotNeeded || damage !== null
-    || common.sequence < Math.max(store.applied.sequence, log.root.sequence)
+    || common.sequence < Math.max(appliedOf(member), log.root.sequence, log.covered.sequence)
   return {
     type: 'joined',
     number,

@@ -6,6 +6,7 @@ import { replicaMachine } from '../../machines/replica.js'
 import type { ReplicaEffect } from '../../machines/replica.js'
 import type { ActorSpec, HostedActor } from '../host/actorHost.js'
 import type { FlushItem, FlushSource } from '../log/groupCommit.js'
+import type { Installation } from '../install/installation.js'
 import type { Following } from '../member/following.js'
 import type { Member } from '../member/member.js'
 import { isUnanswered } from '../ports/bus.js'
@@ -14,7 +15,7 @@ import type { Frame } from '../ports/frames.js'
 import { Acknowledger, type Session } from './acknowledger.js'
 import { askToJoin, joinedBy, JoinError } from './joinRequest.js'
 import { ReceivedFrames } from './receivedFrames.js'
-import { alertFork, salvageAbove } from './salvaging.js'
+import { alertFork, salvageAbove, salvageBeforeInstall } from './salvaging.js'
 
 type ReplicaActor = HostedActor<typeof replicaMachine>
 
@@ -50,6 +51,7 @@ export class ReplicaRole implements FlushSource {
   constructor(
     private readonly member: Member,
     private readonly following: Following,
+    private readonly installation: Installation,
     private readonly space: ReplicaSpace,
   ) {
     this.acks = new Acknowledger(member)
@@ -239,13 +241,15 @@ export class ReplicaRole implements FlushSource {
         this.acks.nack(effect.position, effect.reason)
         return
       case 'salvage':
-        void this.salvage(effect.install.salvageAfter, effect.epoch)
+        this.installation.begin({ ...effect, send: (event) => this.actor?.send(event) })
+        void this.salvage(effect.offer.salvageAfter, effect.epoch)
         return
       case 'openCheckpoint':
       case 'pull':
       case 'load':
       case 'askToSwitch':
       case 'switch':
+        this.installation[effect.type]()
         return
       case 'progressed':
         this.member.context.ports.logger.info(
@@ -257,6 +261,7 @@ export class ReplicaRole implements FlushSource {
 
   private leave(): void {
     this.current = null
+    this.installation.leave()
     this.acks.end()
     this.following.sessionEnded()
     this.space.follows(null)
@@ -288,6 +293,7 @@ export class ReplicaRole implements FlushSource {
         return
       }
       this.primaryEnd = answer.endSequence
+      this.installation.answered(answer.install)
       this.actor?.send(joinedBy(member, answer))
     } catch (error) {
       if (error instanceof InvariantViolation) return member.context.fatal(error)
@@ -301,13 +307,9 @@ export class ReplicaRole implements FlushSource {
 
   /** Writes what only this log may have to a salvage, before the log is replaced (I6). */
   private async salvage(after: number, epoch: number): Promise<void> {
-    const { member, member: { log } } = this
+    const { member } = this
     try {
-      const { end } = log
-      const sequence = Math.max(after, log.base)
-      const common = { epoch: log.epochAt(sequence), sequence }
-      if (sequence < end.sequence)
-        alertFork(member, await salvageAbove(member, common, epoch), common, end)
+      await salvageBeforeInstall(member, after, epoch)
       this.actor?.send({ type: 'forkSalvaged' })
     } catch (error) {
       const { logger } = member.context.ports

@@ -1,13 +1,14 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import { stackOf } from '../../machines/base/thrown.js'
 import { compareLives } from '../../machines/election/vacancy.js'
-import type { AckMessage, Announcement, AssignmentAt, JoinRequest, ReconcileAnswer,
-  ReconcileMessage, SurveyAnswer } from '../../machines/protocol/messages.js'
+import type { AckMessage, Announcement, AssignmentAt,
+  SurveyAnswer } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { spaceMachine, RoleInput, SpaceEffect } from '../../machines/space.js'
 import { UploaderRunner } from '../forks/uploaderRunner.js'
 import type { HostedActor } from '../host/actorHost.js'
 import { AssignmentWatch } from '../member/assignmentWatch.js'
+import { Installation } from '../install/installation.js'
 import type { NodeContext } from '../member/context.js'
 import { Following } from '../member/following.js'
 import { Member } from '../member/member.js'
@@ -21,9 +22,10 @@ import { Succession } from '../promotion/succession.js'
 import { ReadService } from '../reads/reads.js'
 import { ReplicaRole } from '../replica/replica.js'
 import type { ReplicaSpace } from '../replica/replica.js'
+import { onAckMessage } from './memberRequests.js'
 import { roleStateOf, type RoleState } from './roleState.js'
 import type { SpaceCalls } from './spaceCalls.js'
-import { joinRefused, reconcileRefused, surveyAnswerOf } from './statelessAnswers.js'
+import { surveyAnswerOf } from './statelessAnswers.js'
 
 /** One space on this node: the `space` chart, its role actors, and its messages. */
 export class SpaceActor implements PrimarySpace, ReplicaSpace {
@@ -36,6 +38,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
   private subscriptions: BusSubscription[] = []
   private readonly records: AssignmentWatch
   private readonly following = new Following()
+  readonly installation: Installation
   readonly succession: Succession
   readonly uploads: UploaderRunner
   /** The record was read over this connection. Before that it only says which primary to join. */
@@ -50,7 +53,12 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     this.member = new Member(context, space, uuid, {
       following: this.following,
       onDamage: (reason) => this.damaged(reason),
+      onRepaired: () => {
+        this.actor?.send({ type: 'logRepaired' })
+        if (this.context.wire.isOpen) this.connected()
+      },
     })
+    this.installation = new Installation(this.member, this.following)
     this.succession = new Succession(this.member)
     this.reads = new ReadService(this.member, () => this.primary)
     this.uploads = new UploaderRunner(this.member)
@@ -121,12 +129,13 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     this.promotion = null
     this.member.own.stepDown('the member is a replica')
     this.uploads.primaryLeft('the member is a replica')
-    this.replica = new ReplicaRole(this.member, this.following, this)
+    this.replica = new ReplicaRole(this.member, this.following, this.installation, this)
     return this.replica.spec()
   }
 
   startPromotion(input: RoleInput) {
     this.replica = null
+    this.installation.discard()
     this.succession.begun(input)
     this.promotion = new PromotionRole(this.member, input, () => this.records.readForPromotion(),
       (reason) => this.primary?.lapsed(reason))
@@ -208,25 +217,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
   }
 
   onAckMessage(ack: AckMessage, asker: ReplyTarget): void {
-    if (ack.kind === 'join') this.onJoin(ack, asker)
-    else if (ack.kind === 'offer' || ack.kind === 'slice') this.onReconcile(ack, asker)
-    else if (this.primary?.isPrimary) this.primary.onAckMessage(ack)
-    // The sender follows an epoch that is over, and did not hear the announcement.
-    else this.member.sendSession(ack.node, ack.epoch, 0)
-  }
-
-  private onJoin(request: JoinRequest, asker: ReplyTarget): void {
-    const { ports, answers } = this.context
-    const answer = this.primary?.join(request) ?? joinRefused(this.member, request)
-    answers.answer(asker, ports.control.encode(answer))
-  }
-
-  private onReconcile(message: ReconcileMessage, asker: ReplyTarget): void {
-    if (asker.reply === undefined) return
-    const { ports, answers } = this.context
-    const answer = (said: ReconcileAnswer) => answers.answer(asker, ports.control.encode(said))
-    if (this.primary?.isPrimary) this.primary.forks.onMessage(message, answer)
-    else answer(reconcileRefused(this.member, message))
+    onAckMessage(this.member, this.primary, ack, asker)
   }
 
   surveyAnswer(): SurveyAnswer {
@@ -298,8 +289,8 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
   reconsider(): void {
     const { member, member: { known, known: { record } }, replica } = this
     if (!record || !this.context.wire.isOpen) return
-    const { primary, epoch, state } = record.assignment
-    if (!record.assignment.members.some((m) => m.node === member.self)) return
+    const { primary, epoch, state, members } = record.assignment
+    if (!members.some((m) => m.node === member.self)) return
     if (member.damage !== null) return this.refetch(primary?.node, epoch)
     if (!replica) return
     const join = () => {

@@ -1,4 +1,5 @@
 /** Answers that any member can give, whatever its role. */
+import type { InstallAnswer, InstallReport } from '../../machines/protocol/installMessages.js'
 import type { JoinAnswer, JoinRequest, ReconcileAnswer, ReconcileMessage,
   SurveyAnswer } from '../../machines/protocol/messages.js'
 import type { Member } from '../member/member.js'
@@ -16,6 +17,20 @@ export function joinRefused(member: Member, { number, epoch }: JoinRequest): Joi
     endedEpoch: member.own.endedEpoch,
     snapshotNeeded: false,
     reason: `${member.self} is not primary of ${member.space}`,
+  }
+}
+
+export function installRefused(member: Member, { number, epoch }: InstallReport): InstallAnswer {
+  return {
+    kind: 'installing',
+    number,
+    node: member.self,
+    epoch,
+    ok: false,
+    isPresent: false,
+    reason: `${member.self} is not primary of ${member.space}`,
+    minimum: 0,
+    pinnedFrom: 0,
   }
 }
 

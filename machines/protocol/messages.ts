@@ -7,6 +7,7 @@ import type { EpochHistory, Life, NodeId, Position, SpaceId } from '../base/ids.
 import type { KeyRetention, Operation } from '../graph/graph.js'
 import type { Origin, SalvageNote } from '../log/forkNotes.js'
 import type { PromotionReport } from './events.js'
+import type { InstallReport } from './installMessages.js'
 
 /** Version of the messages by which a member is installed. */
 export const installVersion = 1
@@ -341,7 +342,7 @@ export interface ReconcileAnswer {
 
 export type ReconcileMessage = SalvageOffer | SalvageSlice
 
-export type AckMessage = JoinRequest | Ack | Nack | ReconcileMessage
+export type AckMessage = JoinRequest | Ack | Nack | ReconcileMessage | InstallReport
 
 /** Header of each frame on `engram.v1.wal.<space>.<node>`; without a frame it is a notice. */
 export interface WalHeader {

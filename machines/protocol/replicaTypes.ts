@@ -70,7 +70,7 @@ export type ReplicaEffect =
   | { type: 'truncate'; common: Position; epoch: number; session: number }
   | { type: 'follow'; primary: NodeId; epoch: number; session: number; common: Position }
   | { type: 'leave' }
-  | { type: 'salvage'; install: InstallOffer; epoch: number; session: number }
+  | { type: 'salvage'; primary: NodeId; epoch: number; session: number; offer: InstallOffer }
   /** Repeated until there is one, or this member leaves the session. */
   | { type: 'openCheckpoint' }
   | { type: 'pull' }

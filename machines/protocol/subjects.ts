@@ -9,6 +9,8 @@ export const subjects = {
   readAny: (space: SpaceId) => `${v1}.read.${space}.any`,
   wal: (space: SpaceId, node: NodeId) => `${v1}.wal.${space}.${node}`,
   ack: (space: SpaceId, node: NodeId) => `${v1}.ack.${space}.${node}`,
+  /** Asks a member for a checkpoint, to install another one. */
+  checkpoint: (space: SpaceId, node: NodeId) => `${v1}.checkpoint.${space}.${node}`,
   survey: (space: SpaceId, node: NodeId) => `${v1}.survey.${space}.${node}`,
   heartbeat: (node: NodeId) => `${v1}.heartbeat.${node}`,
   ping: (node: NodeId) => `${v1}.ping.${node}`,

@@ -8,7 +8,9 @@ import type { ControlCodec, Decoded } from '../../actors/ports/controlCodec.js'
 import { messageOf } from '../../machines/base/thrown.js'
 import { epochsMax } from '../../machines/log/positions.js'
 import type { Ack, AckMessage, Assignment, NodeIdentity } from '../../machines/protocol/messages.js'
+import { decodeChunk, encodeChunk, isChunk } from './chunks.js'
 import { isPlainAck, isPlainHeartbeat } from './plainShapes.js'
+import * as installs from './installSchemas.js'
 import * as schemas from './schemas.js'
 import { isSliceAhead, structureFault } from './structure.js'
 
@@ -48,6 +50,7 @@ export function controlCodec(): ControlCodec {
     if (!raw.ok) return raw
     return isPlain(raw.value) ? { ok: true, value: raw.value as T } : check(schema, raw.value)
   }
+  const checkpointAnswer = message(installs.checkpointAnswer)
   return {
     encode: (value) => {
       if (field(value, 'kind') !== 'slice') return bounded(encoder.encode(value), limits.bytes)
@@ -72,10 +75,18 @@ export function controlCodec(): ControlCodec {
       // The last one counts if a field occurs twice.
       if (isSlice && kind !== 'slice') return refuse('kind: has two different values')
       if (typeof kind !== 'string' || !Object.hasOwn(schemas.ackMessages, kind)) {
-        return refuse('kind: must be ack, nack, join, offer or slice')
+        return refuse('kind: must be ack, nack, join, install, offer or slice')
       }
       return check(schemas.ackMessages[kind as AckMessage['kind']], raw.value)
     },
+    installAnswer: message(installs.installAnswer),
+    checkpointRequest: message(installs.checkpointRequest),
+    checkpointAnswer: (bytes) => {
+      if (!isChunk(bytes)) return checkpointAnswer(bytes)
+      const chunk = decodeChunk(bytes)
+      return typeof chunk === 'string' ? refuse(chunk) : { ok: true, value: chunk }
+    },
+    chunk: encodeChunk,
     announcement: (bytes) => {
       const raw = unpack(bytes)
       if (!raw.ok) return raw

@@ -12,39 +12,12 @@ import type { PromotionReport } from '../../machines/protocol/events.js'
 import type { Ack, AckMessage, Announcement, Assignment, Heartbeat, JoinAnswer, NodeIdentity,
   PingAnswer, PingRequest, PingRequestAnswer, ReconcileAnswer, SalvageOffer, SalvageSlice,
   SurveyAnswer, SurveyRequest } from '../../machines/protocol/messages.js'
-import { nameFault } from '../../machines/protocol/subjects.js'
+import { bounds, count, http, life, name, position, reason, token } from './basicSchemas.js'
+import { install } from './installSchemas.js'
 import { keyFault, operationFault } from './validateOperation.js'
 
-export const bounds = {
-  messageBytes: 256 * 1024,
-  peers: 1024,
-  formerly: 64,
-  members: 64,
-  reasonChars: 4096,
-  /** Salvages of one space on one member, in an offer. */
-  salvages: 256,
-  /**
-   * Whole requests only: 1,000 operations of 400 KiB in all, each with its key of 256 bytes and
-   * some 150 more. With the headers, it stays below 1 MB, the default max_payload of NATS.
-   */
-  sliceBytes: 896 * 1024,
-  sliceWrites: 1024,
-  /** 16 KiB of JSON cannot hold more entries such as "a":1, */
-  metadataEntries: 4096,
-  /** Epochs that ended, of which no report is committed. */
-  ended: 64,
-}
+export { bounds } from './basicSchemas.js'
 
-const count = z.int().min(0)
-const name = z.string().refine((text) => nameFault(text) === null, {
-  error: (issue) => nameFault(issue.input) ?? '',
-})
-const token = z.string().max(128)
-const http = z.string().max(256).nullable()
-const reason = z.string().max(bounds.reasonChars)
-
-const position = z.object({ epoch: count, sequence: count })
-const life = { incarnation: count, connection: count }
 const growing = 'must grow from span to span'
 const history = {
   // Nodes of earlier releases do not send it.
@@ -221,6 +194,7 @@ export const ackMessages: Readonly<Record<AckMessage['kind'], z.ZodType<AckMessa
   join,
   offer,
   slice,
+  install,
 }
 
 export const joinAnswer: z.ZodType<JoinAnswer> = z.object({

@@ -99,6 +99,13 @@ export const options = {
     min: 1,
     max: 100,
   },
+  installBytesPerSecond: bytes(
+    'Rate at which this node sends checkpoints to members that have to be '
+      + 'installed. 0: up to 32 MiB/s, and less while it is busy.',
+    own.installBytesPerSecond,
+    0,
+    1e12,
+  ),
   stopMs: ms('Time limit of a clean stop.', 10_000, 100, 600_000),
 } satisfies Record<string, OptionInfo>
 

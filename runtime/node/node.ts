@@ -361,5 +361,6 @@ function settingsOf(config: Config): ActorSettings {
     memoryBytes: config.memoryBytes,
     checkpointBytes: config.checkpointBytes,
     checkpointRatio: config.checkpointRatio,
+    installBytesPerSecond: config.installBytesPerSecond,
   }
 }

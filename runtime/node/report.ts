@@ -204,6 +204,7 @@ function memberStatus(space: SpaceActor, node: NodeActor, nowMs: number): Member
     lag: primary?.followers.status() ?? {},
     forks: member.following.forks,
     salvages: member.salvages.count,
+    install: space.installation.status,
     blocked: member.blockage.reason,
     arbiter: known.rejection === null ? known.arbiter : 'refuses',
     arbiterReason: known.rejection ?? known.fault,

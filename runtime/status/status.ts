@@ -170,6 +170,8 @@ export interface MemberStatus {
   /** Forks this member had to truncate; each one is kept in a salvage file. */
   readonly forks: number
   readonly salvages: number
+  /** The member gets a state from another one; null: it does not. */
+  readonly install?: InstallProgress | null
   /** Why the space has no primary and none can be promoted; otherwise null. */
   readonly blocked: string | null
   /**
@@ -210,6 +212,19 @@ export interface MemberStatus {
   readonly rebuilding?: RebuildStatus | null
   /** Null: it keeps nothing that should go. */
   readonly pins?: PinStatus | null
+}
+
+/** An install under way. */
+export interface InstallProgress {
+  readonly phase: 'asking' | 'pulling' | 'verifying' | 'switching'
+  readonly source: NodeId | null
+  readonly doneBytes: number
+  readonly totalBytes: number
+  readonly bytesPerSecond: number
+  /** Until all is here; null: not known. */
+  readonly etaMs: number | null
+  /** Least position of a state that is of use. */
+  readonly minimum: number
 }
 
 export type Reconcile = NonNullable<SpaceSettings['reconcile']>

@@ -6,7 +6,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
-import type { RememberedRecord } from '../../actors/ports/store.js'
+import type { DamageMark, RememberedRecord } from '../../actors/ports/store.js'
 import type { Room } from './diskRoom.js'
 import { fileFault } from './graphFile.js'
 
@@ -54,10 +54,11 @@ export class Remembered {
   }
 
   /** Durable when it resolves. Rejects with NoRoomError. */
-  async markDamaged(uuid: string, reason: string): Promise<void> {
-    if (this.markedDamaged(uuid) !== null) return
+  async markDamaged(uuid: string, mark: DamageMark): Promise<void> {
+    const before = this.markedDamaged(uuid)
+    if (before !== null && before.installs >= mark.installs) return
     await this.room.assert(1)
-    await this.seen.put(condemnedPrefix + uuid, Buffer.from(reason))
+    await this.seen.put(condemnedPrefix + uuid, Buffer.from(JSON.stringify(mark)))
   }
 
   /** Durable when it resolves. */
@@ -65,8 +66,9 @@ export class Remembered {
     await this.seen.remove(condemnedPrefix + uuid)
   }
 
-  markedDamaged(uuid: string): string | null {
-    return this.seen.get(condemnedPrefix + uuid)?.toString('utf8') ?? null
+  markedDamaged(uuid: string): DamageMark | null {
+    const text = this.seen.get(condemnedPrefix + uuid)?.toString('utf8')
+    return text === undefined ? null : markOf(text)
   }
 
   /** Durable when it resolves. */
@@ -77,4 +79,15 @@ export class Remembered {
   async close(): Promise<void> {
     await this.seen.close()
   }
+}
+
+/** Earlier releases wrote the reason alone. */
+function markOf(text: string): DamageMark {
+  try {
+    const { reason, installs } = JSON.parse(text) as Partial<DamageMark>
+    if (typeof reason === 'string' && typeof installs === 'number') return { reason, installs }
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error
+  }
+  return { reason: text, installs: 0 }
 }

@@ -20,7 +20,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { open as openLmdb, type RootDatabase } from 'lmdb'
-import type { RememberedRecord, SpaceState, SpaceStore, Stage,
+import type { DamageMark, RememberedRecord, SpaceState, SpaceStore, Stage,
   Store } from '../../actors/ports/store.js'
 import { findGarbage, Garbage } from './garbage.js'
 import { damageIn, fileFault, GraphFile, StoreDamagedError } from './graphFile.js'
@@ -361,17 +361,12 @@ class LmdbStore implements OpenedStore {
     return this.parts.remembers.all()
   }
 
-  markDamaged(uuid: string, reason: string): Promise<void> {
-    return this.parts.remembers.markDamaged(uuid, reason)
+  async markDamaged(uuid: string, mark: DamageMark): Promise<void> {
+    await this.parts.remembers.markDamaged(uuid, mark)
   }
 
-  markedDamaged(uuid: string): string | null {
-    return this.parts.remembers.markedDamaged(uuid)
-  }
-
-  unmarkDamaged(uuid: string): Promise<void> {
-    return this.parts.remembers.unmarkDamaged(uuid)
-  }
+  readonly markedDamaged = (uuid: string) => this.parts.remembers.markedDamaged(uuid)
+  readonly unmarkDamaged = (uuid: string) => this.parts.remembers.unmarkDamaged(uuid)
 
   /** Waits for work under way, syncs, and marks the store as clean. */
   close(): Promise<void> {

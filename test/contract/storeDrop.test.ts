@@ -43,7 +43,7 @@ for (const subject of subjects) {
     store.space('u1')
     assert.not(store.has('u1'), 'opened, and nothing applied')
     for (const uuid of ['u0', 'u1', 'u2']) await store.space(uuid).apply(entries(50))
-    await store.markDamaged('u1', 'a reason')
+    await store.markDamaged('u1', { reason: 'a reason', installs: 0 })
     await store.drop('u1')
     const check = (): void => {
       const { store } = context
@@ -89,7 +89,7 @@ for (const subject of subjects) {
   })
 
   test('a mark of damage alone is dropped, and so is what was never there', async ({ store }) => {
-    await store.markDamaged('u1', 'a reason')
+    await store.markDamaged('u1', { reason: 'a reason', installs: 0 })
     assert.ok(store.has('u1'))
     for (const uuid of ['u1', 'nothing']) {
       await store.drop(uuid)

@@ -2,8 +2,8 @@
  * The Store port in memory: one entry at a time, everything sorted when asked for. Shares only the
  * canonical bytes of a record with the real one, so that digests can be compared.
  */
-import type { EdgeDirection, EdgeState, NodeState, RememberedRecord, SpaceImage, SpaceState,
-  SpaceStore, Store } from '../../actors/ports/store.js'
+import type { DamageMark, EdgeDirection, EdgeState, NodeState, RememberedRecord, SpaceImage,
+  SpaceState, SpaceStore, Store } from '../../actors/ports/store.js'
 import type { Position } from '../../machines/base/ids.js'
 import { concernsForks, displacedEdge, displacedNode, foldForks, isEffective,
   originOf } from '../../machines/forks/forkReports.js'
@@ -273,7 +273,7 @@ export class MemoryStore implements Store {
   private readonly spaces = new Map<string, MemorySpaceStore>()
   private readonly stages = new Map<string, MemoryStage>()
   private readonly seen = new Map<string, RememberedRecord>()
-  private readonly reasons = new Map<string, string>()
+  private readonly marks = new Map<string, DamageMark>()
 
   space(uuid: string): MemorySpaceStore {
     let space = this.spaces.get(uuid)
@@ -295,14 +295,14 @@ export class MemoryStore implements Store {
 
   has(uuid: string): boolean {
     const { sequence } = this.spaces.get(uuid)?.applied ?? { sequence: 0 }
-    return sequence > 0 || this.reasons.has(uuid)
+    return sequence > 0 || this.marks.has(uuid)
   }
 
   async drop(uuid: string): Promise<void> {
     this.stages.get(uuid)?.discard()
     this.stages.delete(uuid)
     this.spaces.delete(uuid)
-    this.reasons.delete(uuid)
+    this.marks.delete(uuid)
   }
 
   async remember(space: string, seen: RememberedRecord): Promise<void> {
@@ -313,16 +313,16 @@ export class MemoryStore implements Store {
     return structuredClone(this.seen)
   }
 
-  async markDamaged(uuid: string, reason: string): Promise<void> {
-    if (!this.reasons.has(uuid)) this.reasons.set(uuid, reason)
+  async markDamaged(uuid: string, mark: DamageMark): Promise<void> {
+    if ((this.marks.get(uuid)?.installs ?? -1) < mark.installs) this.marks.set(uuid, mark)
   }
 
-  markedDamaged(uuid: string): string | null {
-    return this.reasons.get(uuid) ?? null
+  markedDamaged(uuid: string): DamageMark | null {
+    return this.marks.get(uuid) ?? null
   }
 
   async unmarkDamaged(uuid: string): Promise<void> {
-    this.reasons.delete(uuid)
+    this.marks.delete(uuid)
   }
 
   /** As after a crash of the machine: graphs were never synced, what is remembered was. */

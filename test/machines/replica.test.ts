@@ -374,7 +374,7 @@ test('a member is installed: salvages, pulls, loads, asks once more, switches, j
     > joined number:1,session:7,common:(3, 40),primaryEnd:90,isFork:true,snapshotNeeded:true,install:{minimum:80,sources:[n3,n1],replaces:false,salvageAfter:40}
     installing.salvaging: has to be installed: session 7 of n1, common point (3, 40)
       progressed state:installing.salvaging
-      salvage install:{minimum:80,sources:[n3,n1],replaces:false,salvageAfter:40},epoch:4,session:7
+      salvage primary:n1,epoch:4,session:7,offer:{minimum:80,sources:[n3,n1],replaces:false,salvageAfter:40}
     > forkSalvaged
     installing.asking: has to be installed: session 7 of n1, common point (3, 40)
       progressed state:installing.asking

@@ -309,8 +309,8 @@ export function processStore(
     drop: (uuid) => call(caller, 'store', 'drop', () => store.drop(uuid)),
     remember: (space, seen) => call(caller, 'store', 'remember', () => store.remember(space, seen)),
     remembered: () => store.remembered(),
-    markDamaged: (uuid, reason) =>
-      call(caller, 'store', 'condemn', () => store.markDamaged(uuid, reason)),
+    markDamaged: (uuid, mark) =>
+      call(caller, 'store', 'condemn', () => store.markDamaged(uuid, mark)),
     unmarkDamaged: (uuid) => call(caller, 'store', 'condemn', () => store.unmarkDamaged(uuid)),
     markedDamaged: (uuid) => store.markedDamaged(uuid),
     get keyBytes() {

@@ -181,15 +181,15 @@ test('an entry that was given up ends the session that needs it, and no other on
     if (from < 3) throw gone
     return await read(id, from)
   }
-  shipping.begin(1, 0, 'd')
+  shipping.begin(1, 0, { disk: 'd', rebuilding: false })
   ack(0)
   // The member has what was given up by now: it joins after it.
-  shipping.begin(2, 2, 'd')
+  shipping.begin(2, 2, { disk: 'd', rebuilding: false })
   ack(2)
   go()
   await settle()
   assert.equal([failures, sent], [[], ['2:3', '2:4']])
-  shipping.begin(3, 0, 'd')
+  shipping.begin(3, 0, { disk: 'd', rebuilding: false })
   ack(0)
   go()
   await settle()

@@ -184,7 +184,7 @@ test('a damaged member, with its mark', async () => {
   const [node] = replicas(cluster)
   node!.space().member.damaged('a bit flipped')
   await cluster.run(100)
-  assert.is(node!.store.markedDamaged(uuid), 'a bit flipped')
+  assert.is(node!.store.markedDamaged(uuid)?.reason, 'a bit flipped')
   await drop(cluster)
   await gone(cluster, uuid)
   assert.is(node!.store.markedDamaged(uuid), null)

@@ -108,7 +108,7 @@ test('a damaged primary is succeeded although its announcement is lost', async (
   assert.is(old.space().roleState.role, 'damaged')
 })
 
-test('a log found to lack what the store holds stays damaged when the store is lost', async () => {
+test('a log found to lack what the store holds stays damaged without its store, until it is replaced', async () => {
   const cluster = await serving()
   const [one] = replicas(cluster)
   await cluster.converged()
@@ -124,9 +124,14 @@ test('a log found to lack what the store holds stays damaged when the store is l
   one.store.discardGraphs()
   await cluster.run(100)
   one.start()
+  cluster.weather = (from, to) => ([from, to].includes(one.id) ? 'lost' : 0.2)
   await cluster.until('it is back', () => one.actor.spaces.get('demo') !== undefined)
   await cluster.run(3000)
   assert.is(one.space().roleState.role, 'damaged')
+  cluster.weather = () => 0.2
+  await cluster.until('it is installed', () => cluster.record()!.inSync.includes(one.id))
+  assert.is(one.space().member.store.installs, 1)
+  await cluster.check()
 })
 
 test('a read that the journal cannot serve gets an error, and the process lives', async () => {

@@ -62,9 +62,14 @@ export const goneMutants: readonly Mutant[] = [
     why: 'What is below may be in checkpoints only: such a record is a defect, and ends the node.',
     edits: [
       {
-        file: 'actors/replica/replica.js',
+        file: 'actors/replica/joinRequest.js',
         find: 'log.root.sequence, log.covered.sequence)',
         replace: 'log.root.sequence)',
+      },
+      {
+        file: 'actors/replica/joinRequest.js',
+        find: 'newest?.position.sequence ?? 0',
+        replace: '0',
       },
       {
         file: 'actors/replica/replica.js',

@@ -5,6 +5,7 @@
 import { answerMutants } from './answerMutants.js'
 import { arbiterMutants } from './arbiterMutants.js'
 import { forkMutants } from './forkMutants.js'
+import { installMutants } from './installMutants.js'
 import { clockMutants } from './clockMutants.js'
 import { commitMutants } from './commitMutants.js'
 import { dataMutants } from './dataMutants.js'
@@ -31,6 +32,7 @@ export const mutants: readonly Mutant[] = [
   ...droppingMutants,
   ...answerMutants,
   ...goneMutants,
+  ...installMutants,
 ]
 
 /** Throws when there is none of that name. */

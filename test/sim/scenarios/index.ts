@@ -5,6 +5,7 @@ import { commitScenarios } from './commit.js'
 import { dataScenarios } from './data.js'
 import { directoryScenarios } from './directories.js'
 import { droppingScenarios } from './dropping.js'
+import { installScenarios } from './installs.js'
 import { journalScenarios } from './journal.js'
 import { leaseScenarios } from './lease.js'
 import { lossScenarios } from './loss.js'
@@ -27,6 +28,7 @@ export const scenarios: readonly Scenario[] = [
   ...maintenanceScenarios,
   ...droppingScenarios,
   ...answerScenarios,
+  ...installScenarios,
 ]
 
 /** Throws when there is none of that name. */

@@ -7,8 +7,8 @@ import type { MemoryBroker } from '../../fakes/memoryBus.js'
 import type { SimCluster } from '../../support/simCluster.js'
 
 /** The purpose of a message, by its subject; `answer`: the reply to any request. */
-export type Kind = 'write' | 'read' | 'wal' | 'ack' | 'survey' | 'heartbeat' | 'ping' | 'pingreq'
-  | 'assignment' | 'answer' | 'other'
+export type Kind = 'write' | 'read' | 'wal' | 'ack' | 'checkpoint' | 'survey' | 'heartbeat' | 'ping'
+  | 'pingreq' | 'assignment' | 'answer' | 'other'
 
 export interface Message {
   /** Node ids, or `client`. */
@@ -33,6 +33,7 @@ const kinds: readonly (readonly [prefix: string, kind: Kind])[] = [
   ['engram.v1.read.', 'read'],
   ['engram.v1.wal.', 'wal'],
   ['engram.v1.ack.', 'ack'],
+  ['engram.v1.checkpoint.', 'checkpoint'],
   ['engram.v1.survey.', 'survey'],
   ['engram.v1.heartbeat.', 'heartbeat'],
   ['engram.v1.ping.', 'ping'],

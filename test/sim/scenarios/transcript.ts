@@ -143,6 +143,7 @@ function asked(to: string | undefined, decoded: ReturnType<typeof control.ackMes
   switch (message.kind) {
     case 'ack':
     case 'nack':
+    case 'install':
       return null
     case 'offer':
       return `offers ${to} its salvages: ${message.salvages.map(salvage).join('; ') || 'none'}`

@@ -1,0 +1,356 @@
+import type { NodeId } from '../../machines/base/ids.js'
+import { messageOf } from '../../machines/base/thrown.js'
+import { InvariantViolation } from '../../machines/log/invariants.js'
+import { showPosition } from '../../machines/log/positions.js'
+import type { InstallOffer } from '../../machines/protocol/messages.js'
+import type { Following } from '../member/following.js'
+import { sendNotice } from '../member/alerts.js'
+import type { Member } from '../member/member.js'
+import { pause } from '../structures/pause.js'
+import { InstallSession } from './installSession.js'
+import type { InstallProgress, InstallSessionOptions } from './installSession.js'
+import { askSource, openAt, pull, SourceLostError } from './pull.js'
+import { Staged } from './staged.js'
+import { replaceState } from './replaceState.js'
+
+/** Pause before another source is asked, or the same again. */
+const retryMs = 1000
+/** The primary's agreement to the switch holds for so long. */
+const agreedMsMax = 1000
+const closeTimeoutMs = 1000
+
+/** Events after a step that failed, by step. */
+const failures = {
+  pulling: 'sourceLost',
+  verifying: 'unusable',
+  switching: 'switchRefused',
+} as const
+
+/** State of an install, for the status of the member. */
+export interface InstallStatus
+  extends Pick<InstallProgress, 'phase' | 'source' | 'doneBytes' | 'totalBytes'>
+{
+  readonly bytesPerSecond: number
+  readonly etaMs: number | null
+  readonly minimum: number
+}
+
+/**
+ * A member's own install: it gets a checkpoint from another member, loads it beside its state, and
+ * replaces that. What is loaded outlives the session, and the role; but it is switched to only in a
+ * session whose join was answered *install*, and any other answer to a join discards it.
+ */
+export class Installation {
+  private session: InstallSession | null = null
+  private staged: Staged | null = null
+  private phase: InstallProgress['phase'] = 'asking'
+  private agreedAtMs = -Infinity
+  /** Sources that were of no use in this session: others are asked before them. */
+  private readonly failed = new Set<NodeId>()
+  /** One step at a time, also over sessions. */
+  private work: Promise<void> = Promise.resolve()
+  private hasOldParts = true
+
+  constructor(private readonly member: Member, private readonly following: Following) {}
+
+  get status(): InstallStatus | null {
+    const { session, phase, staged } = this
+    if (!session) return null
+    const { source, doneBytes, totalBytes } = this.progress()
+    const bytesPerSecond = staged?.bytesPerSecond(this.clock.monotonicMs()) ?? 0
+    const etaMs = bytesPerSecond > 0
+      ? Math.round((totalBytes - doneBytes) * 1000 / bytesPerSecond)
+      : null
+    return { phase, source, doneBytes, totalBytes, bytesPerSecond, etaMs, minimum: session.minimum }
+  }
+
+  /** Called with each answer to a join, before anything follows from it. */
+  answered(install: InstallOffer | undefined): void {
+    if (!install) this.discard()
+  }
+
+  /** Begins a session that was answered *install*. */
+  begin(options: Omit<InstallSessionOptions, 'member' | 'progress' | 'onOvertaken'>): void {
+    const { member } = this
+    this.leave()
+    this.failed.clear()
+    this.session = new InstallSession({
+      ...options,
+      member,
+      progress: () => this.progress(),
+      onOvertaken: (reason) => this.overtaken(reason),
+    })
+    const { minimum, sources } = options.offer
+    sendNotice(member.context, member.space, 'installBegun', { minimum, sources },
+      `has to be installed with a state as of ${minimum} or later, from ${sources.join(' or ')}`)
+  }
+
+  /** The session is over. */
+  leave(): void {
+    this.session?.end()
+    this.session = null
+  }
+
+  /** Gives up what is loaded, unless the switch to it is under way already. */
+  discard(): void {
+    if (this.following.isSwitching) return
+    const { staged } = this
+    this.staged = null
+    if (!staged && !this.hasOldParts) return
+    this.hasOldParts = false
+    const { checkpoints } = this.member.context.ports
+    this.run(async () => {
+      await staged?.drop(checkpoints)
+      await checkpoints.removeParts(this.member.uuid)
+    })
+  }
+
+  private progress(): InstallProgress {
+    const { staged, phase } = this
+    return {
+      phase,
+      source: staged?.source ?? null,
+      checkpoint: staged && { id: staged.id, position: staged.position },
+      doneBytes: staged?.doneBytes ?? 0,
+      totalBytes: staged?.totalBytes ?? 0,
+      loadedRecords: staged?.records ?? 0,
+    }
+  }
+
+  private run(work: () => Promise<void>): void {
+    const { logger } = this.member.context.ports
+    this.work = this.work.then(work).catch((error: unknown) => {
+      if (error instanceof InvariantViolation) return this.member.context.fatal(error)
+      logger.error({ space: this.member.space, error: messageOf(error) },
+        'a step of an install failed')
+    })
+  }
+
+  /**
+   * Runs a step of the present session with what is staged. It ends with an event, unless the
+   * session is over: after an error with the one that leads back to the choice of a source.
+   */
+  private step(
+    phase: keyof typeof failures,
+    work: (session: InstallSession, staged: Staged) => Promise<void>,
+  ): void {
+    const { session } = this
+    if (!session) return
+    this.phase = phase
+    this.run(async () => {
+      const { staged } = this
+      if (session.isOver) return
+      if (!staged) return session.send({ type: failures[phase], reason: 'nothing is loaded' })
+      try {
+        await work(session, staged)
+      } catch (error) {
+        if (error instanceof InvariantViolation) throw error
+        await this.useless(session, staged, error, failures[phase])
+      }
+    })
+  }
+
+  private overtaken(reason: string): void {
+    this.staged?.overtake(reason)
+  }
+
+  openCheckpoint(): void {
+    const { session } = this
+    if (!session) return
+    this.phase = 'asking'
+    this.run(async () => {
+      while (!session.isOver) {
+        const reason = await this.find(session).catch(messageOf)
+        if (reason === null || session.isOver) return
+        session.send({ type: 'noSource', reason })
+        await session.orEnd(pause(this.clock, retryMs))
+      }
+    })
+  }
+
+  /** Returns why there is no checkpoint to install, or null when one was found. */
+  private async find(session: InstallSession): Promise<string | null> {
+    const { checkpoints } = this.member.context.ports
+    const { staged } = this
+    if (staged?.isComplete && staged.isFrom(session.minimum)) {
+      const { refusal, isAnswered } = await this.chosen(session, staged)
+      if (refusal === null || !isAnswered) return refusal
+      staged.overtake(refusal)
+    }
+    if (staged && !staged.isFrom(session.minimum)) {
+      this.staged = null
+      await staged.drop(checkpoints)
+    }
+    const id = this.staged?.id ?? (await checkpoints.parts(this.member.uuid))[0] ?? null
+    const reasons: string[] = []
+    for (const source of this.sources(session)) {
+      const opened = await openAt(this.member, source, session.minimum, id)
+      if (session.isOver) return null
+      if (typeof opened === 'string') {
+        reasons.push(opened)
+        continue
+      }
+      if (this.staged?.id === opened.id) this.staged.offeredBy(source)
+      else {
+        await this.staged?.drop(checkpoints)
+        this.staged = new Staged(source, opened)
+      }
+      const { refusal } = await this.chosen(session, this.staged)
+      if (refusal === null || session.isOver) return null
+      reasons.push(refusal)
+    }
+    return reasons.join('; ')
+  }
+
+  private sources({ offer: { sources } }: InstallSession): NodeId[] {
+    const hasFailed = (source: NodeId) => (this.failed.has(source) ? 1 : 0)
+    return sources.toSorted((a, b) => hasFailed(a) - hasFailed(b))
+  }
+
+  /** Reports the choice; the primary keeps from then on what follows on it. */
+  private async chosen(session: InstallSession, staged: Staged): ReturnType<InstallSession['ask']> {
+    const answer = await session.ask()
+    const { source, position, totalBytes } = staged
+    if (answer.refusal === null) {
+      session.send({ type: 'checkpointOpened', source, position, totalBytes })
+    }
+    return answer
+  }
+
+  pull(): void {
+    this.step('pulling', async (session, staged) => {
+      const { member } = this
+      await this.receive(session, staged)
+      if (session.isOver) return
+      if (staged.isOvertaken) throw new SourceLostError(staged.overtakenBy)
+      void askSource(member, staged.source, { kind: 'close', node: member.self, id: staged.id },
+        closeTimeoutMs).catch(() => undefined)
+      session.send({ type: 'pulled' })
+    })
+  }
+
+  private async receive(session: InstallSession, staged: Staged): Promise<void> {
+    if (staged.isComplete) return
+    const { member } = this
+    const part = await staged.receive(member.context.ports.checkpoints, member.uuid,
+      this.clock.monotonicMs())
+    this.hasOldParts = true
+    await pull({
+      member,
+      source: staged.source,
+      part,
+      ended: session.ended,
+      isOver: () => session.isOver || staged.isOvertaken,
+      onHindered: (reason) => this.hindered(reason),
+    })
+  }
+
+  /** The disk does not take it now: it waits. */
+  private hindered(reason: string): void {
+    const { logger } = this.member.context.ports
+    logger.warn({ space: this.member.space, reason }, 'the install waits for the disk')
+  }
+
+  /** Another source, or the same again after a pause. Only a lost one may have the rest later. */
+  private async useless(
+    session: InstallSession,
+    staged: Staged,
+    error: unknown,
+    type: (typeof failures)[keyof typeof failures],
+  ): Promise<void> {
+    const { ports: { checkpoints, logger } } = this.member.context
+    const reason = messageOf(error)
+    logger.warn({ space: this.member.space, source: staged.source, reason },
+      'the install does not go on with this checkpoint')
+    this.member.context.ports.telemetry.count('installs', 1, { result: 'failed' })
+    this.failed.add(staged.source)
+    if (!(error instanceof SourceLostError) || staged.isOvertaken) {
+      if (this.staged === staged) this.staged = null
+      await staged.drop(checkpoints)
+    }
+    await session.orEnd(pause(this.clock, retryMs))
+    session.send({ type, reason })
+  }
+
+  load(): void {
+    this.step('verifying', async (session, staged) => {
+      await staged.load({
+        member: this.member,
+        isOver: () => session.isOver || staged.isOvertaken,
+        onHindered: (reason) => this.hindered(reason),
+      })
+      if (session.isOver) return
+      if (staged.isOvertaken) throw new SourceLostError(staged.overtakenBy)
+      session.send({ type: 'verified' })
+    })
+  }
+
+  /** Asks the primary once more, right before the switch. */
+  askToSwitch(): void {
+    this.step('switching', async (session, staged) => {
+      await staged.finish()
+      while (!session.isOver) {
+        const askedAtMs = this.clock.monotonicMs()
+        const { refusal, isAnswered } = await session.ask()
+        if (session.isOver) return
+        if (refusal === null) {
+          this.agreedAtMs = askedAtMs
+          return session.send({ type: 'switchAllowed' })
+        }
+        if (isAnswered) return await this.refused(session, staged, refusal)
+        await session.orEnd(pause(this.clock, retryMs))
+      }
+    })
+  }
+
+  private async refused(session: InstallSession, staged: Staged, reason: string): Promise<void> {
+    if (this.staged === staged) this.staged = null
+    await staged.drop(this.member.context.ports.checkpoints)
+    session.send({ type: 'switchRefused', reason })
+  }
+
+  /**
+   * Replaces the state of this member. From here on it is waited for, whatever becomes of the
+   * session: its record may be in the journal.
+   */
+  switch(): void {
+    const { session, staged, member } = this
+    if (!session) return
+    if (!staged) return session.send({ type: 'switchRefused', reason: 'nothing is loaded' })
+    this.following.replace(async () => {
+      await this.work
+      let reason: string | null
+      try {
+        reason = await replaceState(member, staged, () => this.staleReason(session))
+      } catch (error) {
+        // The record may be in force: a start goes on from it.
+        return member.context.fatal(error)
+      }
+      if (reason === null) this.replaced(session, staged)
+      else this.run(async () => {
+          await session.orEnd(pause(this.clock, retryMs))
+          session.send({ type: 'switchRefused', reason })
+        })
+    })
+  }
+
+  private staleReason(session: InstallSession): string | null {
+    if (session.isOver) return 'the session is over'
+    return this.clock.monotonicMs() - this.agreedAtMs > agreedMsMax
+      ? 'the primary agreed too long ago'
+      : null
+  }
+
+  private replaced(session: InstallSession, { position }: Staged): void {
+    const { context, space } = this.member
+    this.staged = null
+    sendNotice(context, space, 'installed', { position },
+      `has the state as of ${showPosition(position)}, and follows from there`)
+    context.ports.telemetry.count('installs', 1, { result: 'installed' })
+    session.send({ type: 'switched', position })
+  }
+
+  private get clock() {
+    return this.member.context.ports.clock
+  }
+}

@@ -1,0 +1,91 @@
+import { messageOf } from '../../machines/base/thrown.js'
+import type { Member } from '../member/member.js'
+import { JournalFullError } from '../ports/journal.js'
+import type { Coverage } from '../ports/journal.js'
+import { StageDiscardedError } from '../ports/store.js'
+import { pause } from '../structures/pause.js'
+import type { Staged } from './staged.js'
+
+const retryMs = 500
+
+/**
+ * Replaces log and store of the member by a checkpoint. One record decides, alone in its flush for
+ * this space: with it the log is the checkpoint's, whatever the store holds; a start loads it then.
+ * `staleReason` is asked right before the record is handed to the journal. Returns why nothing was
+ * replaced, or null.
+ */
+export async function replaceState(
+  member: Member,
+  staged: Staged,
+  staleReason: () => string | null,
+): Promise<string | null> {
+  const { applier, uuid, context: { ports: { journal }, commits, floors } } = member
+  const { loaded, file } = staged
+  if (!loaded || !file) throw new Error('bug: a switch to what is not loaded')
+  const before = journal.log(uuid)?.covers
+  const { id, position } = file
+  const { history, clock, timestamp } = loaded.manifest
+  const covers: Coverage = {
+    installs: (before?.installs ?? 0) + 1,
+    kept: [{ file: file.file, id, position }],
+    covered: position,
+    history,
+    clock,
+    timestamp,
+  }
+  applier.hold()
+  try {
+    await applier.quiet()
+    const stale = staleReason()
+    if (stale !== null) return stale
+    // How far the former log was committed says nothing of the new one.
+    floors.forget(member.log)
+    await commits.submit({ type: 'snapshotInstalled', uuid, covers })
+  } catch (error) {
+    if (error instanceof JournalFullError) return messageOf(error)
+    throw error
+  } finally {
+    if (journal.log(uuid)?.covers.installs !== covers.installs) applier.release()
+  }
+  member.log.replace(covers)
+  // Before the store has the number of the record: until then, a mark is void.
+  await member.unmarkDamaged()
+  await adopted(member, staged, covers.installs)
+  member.replaced()
+  applier.release()
+  await removeFormer(member, before)
+  return null
+}
+
+/** A full disk is waited for: the record is in force. */
+async function adopted(member: Member, { loaded }: Staged, installs: number): Promise<void> {
+  const { logger, clock } = member.context.ports
+  for (;;) {
+    try {
+      return await loaded!.stage.adopt(installs)
+    } catch (error) {
+      // The node stops: the next start loads it.
+      if (error instanceof StageDiscardedError) return await new Promise(() => {})
+      if ((error as { retryable?: unknown }).retryable !== true) throw error
+      logger.error({ space: member.space, error: messageOf(error) }, 'the store cannot be written')
+      await pause(clock, retryMs)
+    }
+  }
+}
+
+/** Files of the former log, and parts. What is left over is removed at the next start. */
+async function removeFormer({ uuid, context }: Member,
+  before: Coverage | undefined): Promise<void>
+{
+  const { journal, checkpoints, logger } = context.ports
+  const counting = new Set<number>()
+  for (const { covers } of journal.logs()) for (const { file } of covers.kept) counting.add(file)
+  try {
+    for (const { file } of before?.kept ?? [])
+      if (!counting.has(file)) await checkpoints.remove(file)
+    await checkpoints.removeParts(uuid)
+  } catch (error) {
+    logger.warn({ error: messageOf(error) },
+      'a former checkpoint cannot be removed; the next start tries again')
+  }
+}

@@ -1,0 +1,36 @@
+import type { NodeId } from '../../machines/base/ids.js'
+
+/** What is kept in the journal of a primary for one member that is being installed. */
+export interface InstallPin {
+  readonly node: NodeId
+  /** First entry after the checkpoint that it is getting. */
+  readonly from: number
+  /** Bytes of that checkpoint. */
+  readonly bytes: number
+}
+
+/** Entries of this node's journal that members need once they are installed, by space. */
+export class InstallPins {
+  private readonly pins = new Map<string, Map<NodeId, InstallPin>>()
+
+  pin(uuid: string, pin: InstallPin): void {
+    const pins = this.pins.get(uuid) ?? new Map<NodeId, InstallPin>()
+    pins.set(pin.node, pin)
+    this.pins.set(uuid, pins)
+  }
+
+  release(uuid: string, node: NodeId): void {
+    const pins = this.pins.get(uuid)
+    pins?.delete(node)
+    if (pins?.size === 0) this.pins.delete(uuid)
+  }
+
+  /** The pin with the earliest entry of the space, or null. */
+  earliest(uuid: string): InstallPin | null {
+    let earliest: InstallPin | null = null
+    for (const pin of this.pins.get(uuid)?.values() ?? []) {
+      if (!earliest || pin.from < earliest.from) earliest = pin
+    }
+    return earliest
+  }
+}

@@ -1,0 +1,244 @@
+/** Installs that are interrupted: at every call of the member, by its disk, its source, its primary. */
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { assertSameTables } from '../../support/sameTables.js'
+import { SimCluster } from '../../support/simCluster.js'
+import type { SimNode } from '../../support/simNode.js'
+import { takeCheckpoint } from '../../support/takeCheckpoint.js'
+
+const test = suite('cluster: interrupted installs')
+
+/** So that a checkpoint of some KiB has some chunks. */
+const maxPayload = 4096
+
+interface Prepared {
+  readonly cluster: SimCluster
+  readonly source: SimNode
+  /** Its disk is empty, and it does not run. */
+  readonly one: SimNode
+}
+
+/** A primary whose log begins after a checkpoint, so that an emptied disk has to be installed. */
+async function prepared(): Promise<Prepared> {
+  const cluster = await SimCluster.start({ maxPayload })
+  await cluster.createSpace()
+  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
+  const [n1, n2, n3] = ['n1', 'n2', 'n3'].map((id) => cluster.node(id)) as [SimNode, SimNode,
+    SimNode]
+  for (let count = 0; count < 10; count += 1) await cluster.writes(20, 'committed')
+  await cluster.converged()
+  const primary = cluster.primary()!
+  const others = [n1, n2, n3].filter((node) => node !== primary)
+  await takeCheckpoint(cluster, primary)
+  const [second, one] = others as [SimNode, SimNode]
+  second.space().member.damaged('a bad record')
+  await cluster.until('it is installed',
+    () =>
+      second.space().roleState.role === 'replica' && cluster.record()!.inSync.includes(second.id))
+  await cluster.command(primary.id, { type: 'promote', space: 'demo', to: second.id })
+  await cluster.until('it is primary', () => cluster.primary() === second)
+  await cluster.writes(5, 'committed')
+  one.kill()
+  one.replaceDisk()
+  await cluster.until('it is out', () => !cluster.record()!.inSync.includes(one.id))
+  return { cluster, source: primary, one }
+}
+
+function stateOf(node: SimNode): string | undefined {
+  return node.life?.actor.spaces.get('demo')?.roleState.state
+}
+
+/** What counts: it comes to be in sync by itself, with all that the others have. */
+async function settled({ cluster, one }: Prepared): Promise<void> {
+  const isIn = () => cluster.record()!.inSync.includes(one.id) && stateOf(one) === 'streaming'
+  await cluster.until('it is in sync', isIn, 30_000)
+  await cluster.writes(3, 'committed')
+  await cluster.check()
+  assertSameTables(cluster)
+}
+
+const chunks = ({ broker }: SimCluster): { count: number } => {
+  const counted = { count: 0 }
+  const route = broker.route.bind(broker)
+  broker.route = (envelope, from) => {
+    const isChunk = envelope.subject.startsWith('engram.v1.checkpoint.')
+      && Buffer.from(envelope.data).includes('chunk')
+    if (isChunk) counted.count += 1
+    route(envelope, from)
+  }
+  return counted
+}
+
+test('an emptied disk: without a fault, chunk by chunk', async () => {
+  const it = await prepared()
+  const counted = chunks(it.cluster)
+  it.one.start()
+  await settled(it)
+  assert.ok(counted.count > 3, `${counted.count} chunks`)
+  assert.ok(it.one.space().member.log.base > 200)
+  assert.is(it.one.space().member.store.installs, 1)
+})
+
+/** Ends the member at its n-th call in the install, until it has fewer; with what is left then. */
+async function endedAtEachCall(
+  ends: (it: Prepared, calls: number) => void,
+  step: number,
+): Promise<number> {
+  let tried = 0
+  for (let calls = 1;; calls += step) {
+    const it = await prepared()
+    it.one.start()
+    await it.cluster.until('it is asked', () => stateOf(it.one)?.startsWith('installing.') ?? false)
+    ends(it, calls)
+    const done = () => it.one.life === null || stateOf(it.one) === 'streaming'
+    await it.cluster.until('it has ended, or is installed', done, 20_000)
+    if (it.one.life !== null) return tried
+    tried += 1
+    it.one.start()
+    await settled(it)
+  }
+}
+
+test('killed at each call: it is in sync by itself, old or new', async () => {
+  const tried = await endedAtEachCall(({ one }, calls) => {
+    one.crash = { port: 'any', operation: null, calls, moment: 'after', die: () => one.kill() }
+  }, 3)
+  assert.ok(tried > 10, `${tried}`)
+})
+
+test('the power fails at each call of the disk', async () => {
+  let seed = 7
+  const next = () => (seed = (seed * 16_807) % 2_147_483_647) / 2_147_483_647
+  const tried = await endedAtEachCall(({ one }, calls) => {
+    one.crash = { port: 'disk', operation: null, calls, moment: 'before', die: () => {
+      one.powerCut(next)
+      one.loseGraphs()
+    } }
+  }, 2)
+  assert.ok(tried > 10, `${tried}`)
+})
+
+test('a disk that is full for a while: it waits, and says why', async () => {
+  const it = await prepared()
+  it.one.start()
+  await it.cluster.until('it pulls', () => stateOf(it.one) === 'installing.pulling')
+  for (let count = 0; count < 3; count += 1) it.one.disk.failNext('write', 'ENOSPC')
+  await settled(it)
+})
+
+for (const operation of ['datasync', 'rename', 'syncDirectory', 'open'] as const) {
+  test(`a ${operation} that fails while the file is received`, async () => {
+    const it = await prepared()
+    it.one.start()
+    await it.cluster.until('it pulls', () => stateOf(it.one) === 'installing.pulling')
+    const { journal } = it.one.actor.context!.ports
+    assert.ok(journal)
+    it.one.disk.failNext(operation)
+    await it.cluster.run(500)
+    if (!it.one.life) it.one.start()
+    await settled(it)
+  })
+}
+
+test('the journal takes no record at the switch: the old state stays, and it is tried again', async () => {
+  const it = await prepared()
+  it.one.start()
+  const files = () => it.one.life?.actor.context?.ports.checkpoints.list().length ?? 0
+  await it.cluster.until('its file is there', () => files() > 0)
+  it.one.disk.failNext('write', 'ENOSPC')
+  await settled(it)
+  assert.ok(it.one.log.some(({ message }) => /the journal cannot be written/.test(message)))
+  assert.is(it.one.space().member.store.installs, 1)
+})
+
+test('the primary is not heard when it is asked before the switch: it is asked again', async () => {
+  const it = await prepared()
+  const { cluster, one } = it
+  const primary = cluster.primary()!
+  cluster.weather = (from, to) => (from === one.id && to === primary.id ? 20 : 0.2)
+  one.start()
+  await cluster.until('it is about to switch', () => stateOf(one) === 'installing.switching')
+  cluster.weather = (from, to) => (from === primary.id && to === one.id ? 'lost' : 0.2)
+  await cluster.run(250)
+  assert.is(stateOf(one), 'installing.switching')
+  cluster.weather = () => 0.2
+  await settled(it)
+  assert.is(one.space().member.store.installs, 1)
+})
+
+test('the source dies: the next one is asked', async () => {
+  const it = await prepared()
+  const { cluster, one, source } = it
+  cluster.weather = (from, to) => (from === source.id && to === one.id ? 40 : 0.2)
+  one.start()
+  await cluster.until('it pulls', () => stateOf(one) === 'installing.pulling')
+  await cluster.run(100)
+  source.kill()
+  await cluster.until('it is installed', () => stateOf(one) === 'streaming', 30_000)
+  source.start()
+  await settled(it)
+})
+
+test('the member dies while it pulls: it goes on with what it has', async () => {
+  const it = await prepared()
+  const { cluster, one, source } = it
+  const counted = chunks(cluster)
+  cluster.weather = (from, to) => (from === source.id && to === one.id ? 40 : 0.2)
+  one.start()
+  await cluster.until('it pulls', () => stateOf(one) === 'installing.pulling')
+  const part = () => one.space().installation.status?.doneBytes ?? 0
+  await cluster.until('it has some', () => part() > 3 * maxPayload)
+  const [had, total] = [part(), one.space().installation.status!.totalBytes]
+  one.kill()
+  one.start()
+  await cluster.until('it pulls again', () => stateOf(one) === 'installing.pulling')
+  counted.count = 0
+  cluster.weather = () => 0.2
+  await settled(it)
+  const chunkBytes = maxPayload - 1024
+  assert.ok(counted.count < total / chunkBytes - 1, `${counted.count} of ${total / chunkBytes}`)
+  assert.ok(had > 0)
+})
+
+test('the primary hands over while it is pulled: the next one has the whole log, and nothing is left', async () => {
+  const it = await prepared()
+  const { cluster, one, source } = it
+  cluster.weather = (from, to) => (from === source.id && to === one.id ? 40 : 0.2)
+  one.start()
+  await cluster.until('it pulls', () => stateOf(one) === 'installing.pulling')
+  await cluster.command(source.id, { type: 'promote', space: 'demo', to: source.id })
+  await cluster.until('it is handed over', () => cluster.primary() === source)
+  cluster.weather = () => 0.2
+  await settled(it)
+  assert.is(one.space().member.store.installs, 0)
+  assert.equal(one.disk.paths('/data/checkpoints'), [])
+})
+
+test('a rotten file of the source is not installed', async () => {
+  const it = await prepared()
+  const { cluster, one, source } = it
+  const [file] = source.disk.paths('/data/checkpoints')
+  const bytes = source.disk.bytesOf(file!)
+  source.disk.flipBit(file!, Math.floor(bytes.length / 2), 3)
+  one.start()
+  await cluster.until('it takes that of the primary', () => stateOf(one) === 'streaming', 30_000)
+  await settled(it)
+  const unusable = one.log.filter(({ message }) => /does not go on with this/.test(message))
+  assert.is(unusable.length, 1)
+})
+
+test('two members are installed at the same time', async () => {
+  const it = await prepared()
+  const { cluster, one } = it
+  await takeCheckpoint(cluster, cluster.primary()!)
+  const former = it.source
+  former.kill()
+  former.replaceDisk()
+  await cluster.until('it is alone', () => cluster.record()!.inSync.length === 1)
+  one.start()
+  former.start()
+  await cluster.until('both are in sync', () => cluster.record()!.inSync.length === 3, 30_000)
+  await settled(it)
+})
+
+test.run()
