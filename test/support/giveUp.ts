@@ -8,7 +8,7 @@ import type { SimNode } from './simNode.js'
 const frames = createFrameCodec()
 
 /** Says in the journal that two checkpoints hold the whole log, which is committed. */
-export async function cover(cluster: SimCluster, node: SimNode, space = 'demo'): Promise<void> {
+async function cover(cluster: SimCluster, node: SimNode, space = 'demo'): Promise<void> {
   const { log, uuid, context: { ports: { journal }, commits } } = node.space(space).member
   const { root, history, end, base, covers: before } = journal.log(uuid)!
   const kept: KeptCheckpoint[] = [1, 2].map((file) => keptAt(file, end))

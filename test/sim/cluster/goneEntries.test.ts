@@ -4,8 +4,10 @@ import * as assert from 'uvu/assert'
 import type { FateValue, HistoryValue } from '../../../actors/ports/clientApi.js'
 import type { LogEntry } from '../../../machines/log/entries.js'
 import { subjects } from '../../../machines/protocol/subjects.js'
-import { cover, giveUp } from '../../support/giveUp.js'
+import { giveUp } from '../../support/giveUp.js'
 import { SimCluster } from '../../support/simCluster.js'
+import type { SimNode } from '../../support/simNode.js'
+import { takeCheckpoint } from '../../support/takeCheckpoint.js'
 
 const test = suite('cluster: gone entries')
 
@@ -141,9 +143,11 @@ test('a log is not cut below what only checkpoints may have, though the store is
   const [short, tall] = cluster.running.filter((node) => node !== cluster.primary())
   short!.kill()
   await cluster.until('it is out', () => !cluster.record()!.inSync.includes(short!.id))
-  await many(cluster, 5)
-  await cover(cluster, tall!)
-  const { uuid, log: { end } } = tall!.space().member
+  for (let checkpoint = 0; checkpoint < 2; checkpoint += 1) {
+    await many(cluster, 5)
+    await takeCheckpoint(cluster, tall!)
+  }
+  const { log: { end, covered } } = tall!.space().member
   for (const node of cluster.running) node.kill()
   short!.start()
   await cluster.run(4000)
@@ -151,18 +155,41 @@ test('a log is not cut below what only checkpoints may have, though the store is
     force: true })
   assert.is(answer['ok'], true, JSON.stringify(answer))
   await cluster.writes(2, 'durable')
-  // After a power cut the store is behind the checkpoints, and here its disk is full.
+  assert.ok(short!.space().member.log.end.sequence < covered.sequence, 'the fork begins below')
+  // After a power cut: a store that was thrown away has nothing until its checkpoint is loaded.
   tall!.loseGraphs()
-  const full = Object.assign(new Error('no room'), { retryable: true })
-  tall!.store.space(uuid).apply = () => Promise.reject(full)
+  const release = holdLoads(tall!)
   tall!.start()
-  await cluster.until('it holds the space',
-    () => tall!.life?.actor.spaces.get('demo') !== undefined)
-  await cluster.run(3000)
-  assert.is(tall!.exitCode, null)
+  await cluster.run(6000)
+  assert.is(tall!.exitCode, null, JSON.stringify(tall!.log.at(-1)))
   const { member, roleState } = tall!.space()
+  assert.is(member.damage, null)
+  assert.match(member.rebuilding ?? '', /^its store is being loaded from a checkpoint/)
+  assert.is(member.store.applied.sequence, 0)
   assert.equal(member.log.end, end)
-  assert.match(roleState.state, /^(?:installing|damaged)/, JSON.stringify(roleState))
+  assert.match(roleState.state, /^installing/, JSON.stringify(roleState))
+  release()
+  await cluster.until('it is in sync', () => cluster.record()!.inSync.includes(tall!.id), 30_000)
+  assert.is(tall!.space().member.store.installs, 1)
 })
+
+/** Stores of the node wait before they take a checkpoint as their state, until released. */
+function holdLoads(node: SimNode): () => void {
+  let release: () => void = () => {}
+  const gate = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const { store } = node
+  const { stage } = store
+  store.stage = (...args) => {
+    const staged = stage.apply(store, args)
+    const { adopt } = staged
+    return Object.assign(staged, { adopt: async (installs: number) => {
+      await gate
+      await adopt.call(staged, installs)
+    } })
+  }
+  return release
+}
 
 test.run()
