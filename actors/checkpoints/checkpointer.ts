@@ -4,6 +4,7 @@ import { messageOf } from '../../machines/base/thrown.js'
 import type { AlignedImage } from '../log/applier.js'
 import { sendAlert } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
+import { isDamage } from '../member/member.js'
 import type { Member } from '../member/member.js'
 import { ReadBackError } from '../ports/checkpoints.js'
 import type { SectionNotes, StoredSection } from '../ports/checkpoints.js'
@@ -44,6 +45,13 @@ interface Due {
   readonly member: Member
   readonly need: number
   readonly lastBytes: number
+}
+
+class TooSlowError extends Error {
+  constructor() {
+    super(`it took more than ${imageMsMax / 60_000} minutes`)
+    this.name = 'TooSlowError'
+  }
 }
 
 class NoRoomError extends Error {
@@ -127,7 +135,13 @@ export class Checkpointer {
       isPinning,
       nodeBytes: nodeBytes() - takenAt,
     }, settings)
-    return { member, need: this.wanted.has(member.uuid) ? Infinity : need, lastBytes }
+    return { member, need: this.isWanted(member) ? Infinity : need, lastBytes }
+  }
+
+  /** Whether an install waits for a newer one, and there is one to take. */
+  private isWanted({ uuid, store }: Member): boolean {
+    const newest = this.newestOf(uuid)?.position.sequence ?? 0
+    return this.wanted.has(uuid) && store.applied.sequence > newest
   }
 
   /** The newest checkpoint that counts. */
@@ -145,8 +159,10 @@ export class Checkpointer {
     const takenAt = nodeBytes()
     try {
       if (!await hasRoom(Math.max(lastBytes, bytesMin))) throw new NoRoomError()
+      if (this.isStopped) return
       const aligned = await this.aligned(member)
-      if (!aligned) return
+      // A log that ends within what is committed has no such end, until it goes on.
+      if (!aligned) return this.failures.later(member)
       const section = await this.write(due, aligned)
       this.takenAt.set(uuid, takenAt)
       this.wanted.delete(uuid)
@@ -165,7 +181,10 @@ export class Checkpointer {
   private failed(member: Member, error: unknown): void {
     const { context } = this.options
     const code = (error as { code?: unknown }).code
-    if (error instanceof NoRoomError || error instanceof ReadBackError || isFileFault(code)) {
+    if (isDamage(error)) return member.damaged(messageOf(error))
+    if (error instanceof NoRoomError || error instanceof TooSlowError
+      || error instanceof ReadBackError || isFileFault(code))
+    {
       context.ports.telemetry.count('checkpoints', 1, { result: 'failed' })
       return this.failures.note(member, messageOf(error), error instanceof ReadBackError)
     }
@@ -201,7 +220,10 @@ export class Checkpointer {
       notes = await notesOf(member, aligned)
     } catch (error) {
       aligned.image.close()
-      throw error
+      // The image may be of a log that was replaced or dropped since.
+      const log = journal.log(uuid)
+      const isSame = log && log.covers.installs === installs && !member.following.isSwitching
+      throw isSame ? error : new ImageClosedError()
     }
     const [section] = await checkpoints.write([{ notes, image: aligned.image }], this.pace(due))
     if (!section) throw new Error('bug: a file without its section')
@@ -247,9 +269,8 @@ export class Checkpointer {
       duty: () => (this.dueOf(due.member, false).need >= lateNeed ? lateDuty : duty),
       bytesPerSecond: Math.max(bytesPerSecondMax, due.lastBytes * 1000 / imageMsAim),
       check: async () => {
-        if (this.isStopped || clock.monotonicMs() - begunMs > imageMsMax) {
-          throw new ImageClosedError()
-        }
+        if (this.isStopped) throw new ImageClosedError()
+        if (clock.monotonicMs() - begunMs > imageMsMax) throw new TooSlowError()
         if (!await hasRoom(0)) throw new NoRoomError()
       },
     })

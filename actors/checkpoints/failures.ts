@@ -23,6 +23,13 @@ export class Failures {
     return (this.bySpace.get(uuid)?.untilMs ?? -Infinity) > nowMs
   }
 
+  /** Tries the others first. */
+  later({ uuid }: Member): void {
+    const before = this.bySpace.get(uuid)
+    const untilMs = this.context.ports.clock.monotonicMs() + pauseMs
+    this.bySpace.set(uuid, { count: 0, readBacks: 0, ...before, untilMs })
+  }
+
   /** `isReadBack`: the disk gave back other bytes than were written. */
   note({ uuid, space }: Member, reason: string, isReadBack: boolean): void {
     const { ports } = this.context

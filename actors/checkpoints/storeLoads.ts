@@ -1,5 +1,6 @@
 import { messageOf } from '../../machines/base/thrown.js'
 import { sendAlert } from '../member/alerts.js'
+import { FileSystemError } from '../ports/fileSystem.js'
 import type { NodeContext } from '../member/context.js'
 import type { LoadedMember, StoreLoading } from '../member/rebuild.js'
 import type { SectionReader, StoredSection } from '../ports/checkpoints.js'
@@ -42,7 +43,8 @@ export class StoreLoads implements StoreLoading {
       try {
         await this.load(next)
       } catch (error) {
-        if (!this.isStopped) this.context.fatal(error)
+        const isDropped = !this.context.ports.journal.log(next.uuid)
+        if (!this.isStopped && !isDropped) this.context.fatal(error)
       }
     }
     this.running = null
@@ -51,19 +53,23 @@ export class StoreLoads implements StoreLoading {
   private async load(member: LoadedMember): Promise<void> {
     const { journal, checkpoints } = this.context.ports
     const covers = journal.log(member.uuid)?.covers
+    if (!covers) return
     const reasons: string[] = []
-    for (const kept of covers?.kept.toReversed() ?? []) {
+    for (const kept of covers.kept.toReversed()) {
       const section = checkpoints.find(member.uuid, kept)
       if (!section) {
         reasons.push(`file ${kept.file} is gone`)
         continue
       }
-      const fault = await this.loadFrom(member, section, covers!.installs)
+      const fault = await this.loadFrom(member, section, covers.installs)
       if (this.isStopped) return
       if (fault === null) return member.rebuild.loaded()
       reasons.push(fault)
       sendAlert(this.context, member.space, 'checkpointUnusable', { file: kept.file }, fault)
     }
+    // A space that was dropped meanwhile has no log any more.
+    if (!journal.log(member.uuid)) return
+    member.rebuild.failed()
     member.damaged(`its store has to be rebuilt, and no checkpoint of it can be read: `
       + reasons.join('; '))
   }
@@ -83,10 +89,11 @@ export class StoreLoads implements StoreLoading {
       stage = store.stage(member.uuid, state)
       const recordsTotal = state.nodes + state.edges + state.keys
       for await (const records of reader.records()) {
-        if (this.isStopped) return null
+        if (this.isOver(member)) return null
         await this.writing(member, () => stage!.put(records))
         member.rebuild.loading({ records: stage.records, recordsTotal })
       }
+      if (this.isOver(member)) return null
       await this.writing(member, () => stage!.adopt(installs))
       return null
     } catch (error) {
@@ -96,6 +103,11 @@ export class StoreLoads implements StoreLoading {
       stage?.discard()
       await reader?.close()
     }
+  }
+
+  /** The node stops, or the space was dropped. */
+  private isOver({ uuid }: LoadedMember): boolean {
+    return this.isStopped || !this.context.ports.journal.log(uuid)
   }
 
   /** A full disk is waited for. */
@@ -116,6 +128,8 @@ export class StoreLoads implements StoreLoading {
 const unusable: ReadonlySet<unknown> = new Set(['CHECKPOINT_DAMAGED', 'CHECKPOINT_VERSION',
   'CHECKPOINT_GONE', 'RECORDS_DAMAGED'])
 
+/** Also one that the disk does not give back. */
 function isUnusable(error: unknown): boolean {
+  if (error instanceof FileSystemError) return error.code === 'EIO'
   return error instanceof Error && 'code' in error && unusable.has(error.code)
 }

@@ -45,7 +45,9 @@ export async function replaceState(
     if (error instanceof JournalFullError) return messageOf(error)
     throw error
   } finally {
-    if (journal.log(uuid)?.covers.installs !== covers.installs) applier.release()
+    // The hold of a damaged member, and that of a load, stay.
+    const isReplaced = journal.log(uuid)?.covers.installs === covers.installs
+    if (!isReplaced && member.damage === null && !member.rebuild.isLoading) applier.release()
   }
   member.log.replace(covers)
   // Before the store has the number of the record: until then, a mark is void.

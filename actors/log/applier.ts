@@ -113,6 +113,8 @@ export class Applier {
 
   release(): void {
     this.isHeld = false
+    this.lastEntry = null
+    this.waiters.reach(this.options.store.applied.sequence)
     this.wake()
   }
 
@@ -124,7 +126,7 @@ export class Applier {
   private serveImage(): void {
     const { imaged, options: { store, log } } = this
     const { applied } = store
-    if (!imaged || this.stopped || !log.endsFrame(applied.sequence)) return
+    if (!imaged || this.stopped || this.isHeld || !log.endsFrame(applied.sequence)) return
     const image = store.image(applied)
     if (!image) return
     this.imaged = null

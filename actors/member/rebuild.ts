@@ -73,6 +73,11 @@ export class Rebuild {
     this.load = progress
   }
 
+  /** No checkpoint can be loaded. Nothing is applied until the log was replaced. */
+  failed(): void {
+    this.load = null
+  }
+
   /** The store has the state of a checkpoint: the journal goes on from there. */
   loaded(): void {
     this.load = null

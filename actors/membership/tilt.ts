@@ -13,8 +13,8 @@ export interface TiltOptions {
   readonly settings: Pick<ActorSettings, 'heartbeatMs' | 'stallMs'>
 }
 
-/** Heartbeats without a stall before this node judges others again. */
-const calmTicks = 10
+/** Heartbeat intervals without a stall before this node judges others again. */
+const calmIntervals = 10
 
 /**
  * Detects tilt: the own loop stalled, or the clock jumped. In tilt a node observes and does not
@@ -22,7 +22,8 @@ const calmTicks = 10
  */
 export class Tilt {
   private delayMs = 0
-  private ticksLeft = 0
+  /** Monotonic; null: there is no tilt. */
+  private calmAtMs: number | null = null
   private last: Instant
   private lastCpuMs: number
 
@@ -37,7 +38,7 @@ export class Tilt {
   }
 
   get isOn(): boolean {
-    return this.ticksLeft > 0
+    return this.calmAtMs !== null
   }
 
   /** Called once per heartbeat. Returns an event for the failure detectors. */
@@ -47,12 +48,12 @@ export class Tilt {
     if (reason !== null) {
       logger.warn({}, `tilt: ${reason}`)
       telemetry.count('tilts')
-      this.ticksLeft = calmTicks
+      this.calmAtMs = this.last.monotonicMs + calmIntervals * this.options.settings.heartbeatMs
       return { type: 'tiltStarted', reason }
     }
-    if (!this.isOn) return null
-    this.ticksLeft -= 1
-    return this.isOn ? null : { type: 'tiltEnded' }
+    if (this.calmAtMs === null || this.last.monotonicMs < this.calmAtMs) return null
+    this.calmAtMs = null
+    return { type: 'tiltEnded' }
   }
 
   private now(): Instant {

@@ -53,8 +53,10 @@ function joinOf(member: Member, epoch: number, number: number): JoinRequest {
 }
 
 /** Sequence that the store holds, or that it is being loaded with. */
-function appliedOf({ store, uuid, context }: Member): number {
+function appliedOf({ store, uuid, rebuild, context }: Member): number {
   const newest = context.ports.journal.log(uuid)?.covers.kept.at(-1)
+  // The store may still be that of a log that was replaced.
+  if (rebuild.isLoading) return newest?.position.sequence ?? 0
   return Math.max(store.applied.sequence, newest?.position.sequence ?? 0)
 }
 

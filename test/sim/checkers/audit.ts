@@ -10,6 +10,7 @@ import type { World } from '../world.js'
 import { checkpointFault } from './checkpoints.js'
 import { Outcomes, show } from './outcomes.js'
 import { salvagedWrites } from './salvages.js'
+import { wholeLog } from './wholeLog.js'
 
 export class Audit {
   private constructor(
@@ -22,12 +23,12 @@ export class Audit {
   static async read(world: World): Promise<Audit> {
     const { cluster } = world
     const primary = cluster.primary(space)!
-    const log = await cluster.entries(primary.id, space)
+    const log = await wholeLog(world, primary)
     const text = JSON.stringify(log)
     const { member } = primary.space(space)
     const { digest } = member.store
     for (const node of membersOf(world)) {
-      const own = await cluster.entries(node.id, space)
+      const own = await wholeLog(world, node)
       if (JSON.stringify(own) !== text) {
         const at = own.findIndex((entry, index) =>
           JSON.stringify(entry) !== JSON.stringify(log[index])

@@ -5,7 +5,7 @@ import type { Frame } from '../../../actors/ports/frames.js'
 import type { Journal, JournalRecord } from '../../../actors/ports/journal.js'
 import type { EpochSpan, Position } from '../../../machines/base/ids.js'
 import type { LogEntry } from '../../../machines/log/entries.js'
-import { endOf, epochAt } from '../../../machines/log/positions.js'
+import { commonPoint, endOf, epochAt, origin } from '../../../machines/log/positions.js'
 import { extendHistory, truncateHistory } from '../../support/epochHistory.js'
 import type { Ack } from '../../../machines/protocol/messages.js'
 import { createFrameCodec, writerOf } from '../../../runtime/codec/frames.js'
@@ -30,6 +30,12 @@ interface Seen {
 }
 
 const frames = createFrameCodec()
+
+/** What logs with these histories have in common. */
+function inBoth(one: readonly EpochSpan[], other: readonly EpochSpan[]): readonly EpochSpan[] {
+  const common = commonPoint({ root: origin, history: one }, { root: origin, history: other })
+  return 'below' in common ? [] : truncateHistory(one, common.sequence)
+}
 
 export class LogChecks {
   /** Checksum of the frame that holds an entry, by epoch and sequence, of all ever written. */
@@ -90,8 +96,12 @@ export class LogChecks {
   writing(node: SimNode, records: readonly JournalRecord[]): void {
     const ghost = this.ghost(node)
     for (const record of records) {
-      if (record.type !== 'truncate') continue
-      ghost.durable = truncateHistory(ghost.durable, record.to.sequence)
+      if (record.type === 'truncate') {
+        ghost.durable = truncateHistory(ghost.durable, record.to.sequence)
+      } else if (record.type === 'snapshotInstalled') {
+        // Until its fsync the old log may be found, or the new one.
+        ghost.durable = inBoth(ghost.durable, record.covers.history.history)
+      }
     }
   }
 
@@ -106,8 +116,20 @@ export class LogChecks {
       } else if (record.type === 'truncate') {
         this.world.checks.saw('truncations')
         ghost.written = truncateHistory(ghost.written, record.to.sequence)
+      } else if (record.type === 'snapshotInstalled') {
+        this.world.checks.saw('installs')
+        ghost.written = [...record.covers.history.history]
+        if (ghost.bitFlipped) this.cutBehindHole(node, ghost)
       }
     }
+  }
+
+  /** What a damaged log had behind its first hole can be in no salvage. */
+  private cutBehindHole(node: SimNode, { disk, written }: Ghost): void {
+    const { entries, record } = this.world.checks
+    this.tailsCut.add(node.id)
+    entries.cutTo(disk, written)
+    record.tailCut()
   }
 
   synced(node: SimNode): void {

@@ -6,6 +6,7 @@ import type { SimNode } from '../../support/simNode.js'
 import { tokenOf } from '../operations.js'
 import { space } from '../plan.js'
 import type { CheckedWorld } from './checkedWorld.js'
+import { wholeLog } from './wholeLog.js'
 import { nameOf } from './entries.js'
 
 const codec = createFrameCodec()
@@ -41,7 +42,7 @@ export class SalvageChecks {
     if (!member)
       return world.violate('I6', `${node.id} removes ${name} of a space it does not hold`)
     const { commitSequence } = member.log
-    const log = await world.cluster.entries(node.id, space)
+    const log = await wholeLog(world, node)
     const home = new Home(log.slice(0, commitSequence))
     world.checks.saw('salvages removed')
     for (const write of writes) {

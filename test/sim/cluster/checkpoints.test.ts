@@ -197,7 +197,7 @@ test('one that rotted is passed over, said so, and replaced', async () => {
   assert.ok(keptBy(replica!).every(({ file }) => file > newer!.file))
 })
 
-test('both rotted, and the store thrown away: the log is damaged, and nothing is served', async () => {
+test('both rotted, and the store thrown away: damaged, until the member was installed', async () => {
   const cluster = await started()
   await grow(cluster)
   await cluster.run(1500)
@@ -208,6 +208,43 @@ test('both rotted, and the store thrown away: the log is damaged, and nothing is
     () => replica!.life?.actor.spaces.get('demo')?.roleState.role === 'damaged')
   assert.match(replica!.space().member.damage ?? '', /no checkpoint of it can be read/)
   await cluster.writes(3)
+  await cluster.until('it was installed', () => replica!.space().member.damage === null, 30_000)
+  await cluster.check()
+})
+
+test('dropped while stores are loaded: no node ends, nothing of it comes back', async () => {
+  const cluster = await started()
+  await grow(cluster)
+  await cluster.run(1500)
+  const { uuid } = cluster.record()!
+  const [replica] = cluster.running.filter((node) => node !== cluster.primary())
+  replica!.powerCut()
+  replica!.store.discardGraphs()
+  const { stage } = replica!.store
+  let release: () => void = () => {}
+  const gate = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  replica!.store.stage = (...args) => {
+    const staged = stage.apply(replica!.store, args)
+    const { put } = staged
+    return Object.assign(staged, { put: async (records: Uint8Array) => {
+      await gate
+      await put.call(staged, records)
+    } })
+  }
+  replica!.start()
+  await cluster.until('it loads',
+    () => replica!.life?.actor.spaces.get('demo')?.member.rebuild.isLoading ?? false)
+  const [other] = cluster.running.filter((node) => node !== replica)
+  const answer = await cluster.command(other!.id, { type: 'dropSpace', space: 'demo', by: 'ann' })
+  assert.is(answer['ok'], true)
+  await cluster.run(500)
+  release()
+  await cluster.run(5000)
+  assert.is(replica!.exitCode, null)
+  const { journal, store } = replica!.actor.context!.ports
+  assert.equal([journal.log(uuid), store.has(uuid)], [undefined, false])
 })
 
 test('killed at any call to the disk: old or new count, and all that was promised is there', async () => {
