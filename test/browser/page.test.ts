@@ -113,7 +113,7 @@ inBrowser('the chart of the primary is drawn, with its states lit', async ({ pag
   assert.is(await page.locator('[data-state-path=opening][data-active=true]').count(), 0)
   const [peer] = ['n1', 'n2', 'n3'].filter((node) => node !== primary)
   await go(page, 'charts', `node=${primary}&actor=detector.${peer}`)
-  await page.locator('[data-timer=silence]').waitFor()
+  await page.locator('[data-state-path="alive.listening.waiting"][data-active=true]').waitFor()
 })
 
 inBrowser('keys lead through tabs and actors', async ({ page }) => {

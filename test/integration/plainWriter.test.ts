@@ -42,7 +42,7 @@ scenario(plain, 'survives the primary and its disk, by three rules', async (stag
 
   const primary = await cluster.primary({ above: epoch })
   const end = (await cluster.member(primary.node)).endSequence
-  const log = (await readLogs(cluster, [primary.node], end)).get(primary.node)!
+  const log = (await readLogs(cluster, [primary], end)).get(primary.node)!
   const logged = log.flatMap(({ writeId }) => (writeId === null ? [] : [writeId]))
   assert.equal(logged, keys, 'each once, in order')
   const again = log.filter(({ epoch: of, writeId }) => of > epoch && kept.includes(writeId ?? ''))

@@ -21,33 +21,58 @@ const timeoutTries = 20
  */
 export async function readLogs(
   cluster: AnyCluster,
-  ids: readonly string[],
+  members: readonly { readonly node: string; readonly firstSequence?: number | null }[],
   end: number,
 ): Promise<Map<string, LogEntry[]>> {
-  const logs = new Map<string, LogEntry[]>(ids.map((id) => [id, []]))
+  const logs = new Map(
+    members.map((
+      { node, firstSequence },
+    ) => [node, { first: firstSequence ?? 1, entries: [] as LogEntry[] }]),
+  )
+  const nextOf = ({ first, entries }: { first: number; entries: readonly LogEntry[] }) =>
+    first + entries.length
   let idle = 0
   for (;;) {
-    const behind = [...logs].filter(([, log]) => log.length < end)
+    const behind = [...logs].filter(([, log]) => nextOf(log) <= end)
     const [wanted] = behind
-    if (!wanted) return logs
-    const from = wanted[1].length + 1
+    if (!wanted) return withBeginnings(logs)
+    const from = nextOf(wanted[1])
     const query = { type: 'GetEntries', from, limit: pageLimit }
     const reply = await cluster.client.read(query, { any: true, timeoutMs: readTimeoutMs })
     if (!reply.ok && reply.code === 'TIMEOUT' && idle < triesWithoutProgressMax) {
       idle += timeoutTries
       continue
     }
+    // A member that was installed has no entries from before.
+    if (!reply.ok && reply.code === 'TRUNCATED' && idle < triesWithoutProgressMax) {
+      idle += 1
+      continue
+    }
     const answer = positive(reply, `GetEntries from ${from}`)
     const log = logs.get(answer.node)
     const page = entriesOf(answer.value)
-    idle = log && log.length + 1 === from && page.length > 0 ? 0 : idle + 1
-    if (log && log.length + 1 === from) log.push(...page)
+    const isNext = log !== undefined && nextOf(log) === from
+    idle = isNext && page.length > 0 ? 0 : idle + 1
+    if (isNext) log.entries.push(...page)
     if (idle > triesWithoutProgressMax) {
       throw new Error(`GetEntries from ${from} on engram.v1.read.demo.any: none of `
-        + `${behind.map(([id, got]) => `${id} (has ${got.length} of ${end})`).join(', ')} answered `
-        + `with entries in ${idle} tries; last answer: ${JSON.stringify(answer).slice(0, 300)}`)
+        + `${behind.map(([id, got]) => `${id} (has ${nextOf(got) - 1} of ${end})`).join(', ')} `
+        + `answered with entries in ${idle} tries; last answer: `
+        + JSON.stringify(answer).slice(0, 300))
     }
   }
+}
+
+/** Logs that begin later get their beginning from one that has it: digests were compared. */
+function withBeginnings(
+  logs: ReadonlyMap<string, { readonly first: number; readonly entries: LogEntry[] }>,
+): Map<string, LogEntry[]> {
+  const whole = [...logs.values()].find(({ first }) => first === 1)?.entries
+  return new Map([...logs].map(([node, { first, entries }]) => {
+    if (first === 1) return [node, entries]
+    if (!whole) throw new Error('no member has the log from its first entry')
+    return [node, [...whole.slice(0, first - 1), ...entries]]
+  }))
 }
 
 /** The value is the list of entries, or an object that holds it. */
@@ -93,7 +118,7 @@ export async function audit(
   await forksHome(cluster)
   const members = await cluster.converged(count)
   const end = members[0]?.endSequence ?? 0
-  const logs = await readLogs(cluster, members.map((member) => member.node), end)
+  const logs = await readLogs(cluster, members, end)
   const salvaged: SalvagedEntry[] = []
   for (const node of cluster.nodes.values()) salvaged.push(...await readSalvages(node.data))
   const final = { logs, salvaged }
