@@ -54,10 +54,10 @@ function joinOf(member: Member, epoch: number, number: number): JoinRequest {
 
 /** Sequence that the store holds, or that it is being loaded with. */
 function appliedOf({ store, uuid, rebuild, context }: Member): number {
-  const newest = context.ports.journal.log(uuid)?.covers.kept.at(-1)
+  const newest = context.ports.journal.log(uuid)?.covers.kept.at(-1)?.position.sequence ?? 0
   // The store may still be that of a log that was replaced.
-  if (rebuild.isLoading) return newest?.position.sequence ?? 0
-  return Math.max(store.applied.sequence, newest?.position.sequence ?? 0)
+  if (rebuild.isLoading) return newest
+  return Math.max(store.applied.sequence, newest)
 }
 
 function historyOf({ log, damage }: Member): EpochHistory {

@@ -68,8 +68,8 @@ export const goneMutants: readonly Mutant[] = [
       },
       {
         file: 'actors/replica/joinRequest.js',
-        find: 'newest?.position.sequence ?? 0',
-        replace: '0',
+        find: 'context.ports.journal.log(uuid)?.covers.kept.at(-1)?.position.sequence ?? 0;',
+        replace: '0;',
       },
       {
         file: 'actors/replica/replica.js',
