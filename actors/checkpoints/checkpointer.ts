@@ -35,7 +35,7 @@ const bytesPerSecondMax = 32 * 1024 * 1024
 /** An image is read in this time at most, however busy the loop is. */
 const imageMsAim = 60_000
 const duty = 0.1
-/** Once the journal has twice the bytes at which the space was due. */
+/** Of a large one, and once the journal has twice the bytes at which the space was due. */
 const lateDuty = 0.3
 const lateNeed = 2
 /** A small or new checkpoint is expected to need as much room. */
@@ -266,7 +266,11 @@ export class Checkpointer {
     const begunMs = clock.monotonicMs()
     return new LoopPace({
       clock,
-      duty: () => (this.dueOf(due.member, false).need >= lateNeed ? lateDuty : duty),
+      duty: () => {
+        const isLate = clock.monotonicMs() - begunMs > imageMsAim
+          || this.dueOf(due.member, false).need >= lateNeed
+        return isLate ? lateDuty : duty
+      },
       bytesPerSecond: Math.max(bytesPerSecondMax, due.lastBytes * 1000 / imageMsAim),
       check: async () => {
         if (this.isStopped) throw new ImageClosedError()
