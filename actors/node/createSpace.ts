@@ -1,13 +1,12 @@
-import { emptyHistory } from '../../machines/log/positions.js'
 import { formerlyOf } from '../../machines/protocol/assignments.js'
 import { placeSpace } from '../../machines/protocol/spacePlacement.js'
-import type { Announcement, Assignment, SpaceSettings } from '../../machines/protocol/messages.js'
+import type { Assignment, SpaceSettings } from '../../machines/protocol/messages.js'
 import { isSameSettings, showSettings } from '../../machines/protocol/spaceSettings.js'
-import { subjects } from '../../machines/protocol/subjects.js'
 import type { RecordRead } from '../arbiter/assignmentStore.js'
 import type { NodeContext } from '../member/context.js'
-import { AdminRefusal, refusedByArbiter } from '../ports/adminApi.js'
+import { AdminRefusal } from '../ports/adminApi.js'
 import type { Answer } from '../ports/adminApi.js'
+import { announceChange, settleChange } from './recordChange.js'
 
 /** Attempts; another's compare-and-set may come first, and usually settles the matter. */
 const attemptsMax = 10
@@ -23,7 +22,7 @@ export async function createSpace(
   settings: SpaceSettings,
   isDue: () => boolean,
 ): Promise<Answer> {
-  const { records, ports, wire, self } = context
+  const { records, ports, self } = context
   for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
     const read = await records.read(space)
     const known = knownOf(space, read)
@@ -47,24 +46,10 @@ export async function createSpace(
       nonce: ports.random.uuid(),
       writer: self.node,
     }
-    const settled = await records.settle(assignment, known?.revision ?? 0, () =>
-      wire.isOpen && isDue())
-    if (settled.kind === 'rejected') {
-      throw refusedByArbiter(settled.reason)!
-    }
-    if (settled.kind === 'abandoned') {
-      throw new AdminRefusal('ARBITER_UNAVAILABLE', 'the arbiter has not confirmed the new space '
-        + `(${settled.reason}); it may still be applied`, true)
-    }
-    if (settled.kind === 'refused') continue
-    const announcement: Announcement = {
-      kind: 'changed',
-      assignment,
-      revision: settled.record.revision,
-      ...emptyHistory,
-      reason: 'the space was created',
-    }
-    wire.publish(subjects.assignment(space), ports.control.encode(announcement))
+    const settled = await settleChange(context, assignment, known?.revision ?? 0, isDue,
+      'the new space')
+    if (settled === null) continue
+    announceChange(context, settled, 'the space was created')
     return { ok: true, created: true, message: `on ${assignment.inSync.join(', ')}` }
   }
   throw new AdminRefusal('INTERNAL', 'the arbiter did not confirm the new space', true)

@@ -1,14 +1,13 @@
 import { isoTime } from '../../machines/election/pause.js'
-import { emptyHistory } from '../../machines/log/positions.js'
 import { droppedText, tombstone } from '../../machines/protocol/assignments.js'
-import type { Announcement, Assignment, AssignmentAt } from '../../machines/protocol/messages.js'
-import { subjects } from '../../machines/protocol/subjects.js'
+import type { Assignment, AssignmentAt } from '../../machines/protocol/messages.js'
 import { sendAlert } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
-import { AdminRefusal, refusedByArbiter, spaceNameOf, unknownSpace } from '../ports/adminApi.js'
+import { AdminRefusal, spaceNameOf, unknownSpace } from '../ports/adminApi.js'
 import type { AdminCommand, Answer } from '../ports/adminApi.js'
 import type { AdminNode } from './adminNode.js'
 import { byOf } from './maintenance.js'
+import { announceChange, settleChange } from './recordChange.js'
 
 /** Attempts; other changes of the record may come first. */
 const attemptsMax = 20
@@ -71,16 +70,23 @@ interface DropOrder {
   readonly isDue: () => boolean
 }
 
-async function writeTombstone(context: NodeContext, order: DropOrder): Promise<Answer> {
-  const { space, uuid, by } = order
+async function writeTombstone(
+  context: NodeContext,
+  { space, uuid, by, isDue }: DropOrder,
+): Promise<Answer> {
+  const { ports, self } = context
   for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
     const { assignment, revision, isLost } = await recordOf(context, space, uuid)
     if (assignment.state === 'dropped' && !isLost) return alreadyDropped(assignment)
     // A record that was lost comes back above every epoch known, as it does elsewhere.
     const base = isLost ? { ...assignment, epoch: assignment.epoch + 1 } : assignment
-    const settled = await settle(context, base, revision, order)
+    const dropped = base.dropped ?? { since: isoTime(ports.clock.wallMs()), by }
+    const next = tombstone(base, dropped, { writer: self.node, nonce: ports.random.uuid() })
+    const settled = await settleChange(context, next, revision, isDue, 'that the space is dropped')
     if (settled === null) continue
-    announce(context, settled, by)
+    announceChange(context, settled, `the space ${droppedText(settled.assignment)}`)
+    sendAlert(context, space, 'dropped', { by, uuid: settled.assignment.uuid },
+      `the space was dropped by ${by}: its members remove their data`)
     return {
       ok: true,
       changed: true,
@@ -95,40 +101,6 @@ async function writeTombstone(context: NodeContext, order: DropOrder): Promise<A
 function alreadyDropped(assignment: Assignment): Answer {
   const { space, uuid } = assignment
   return { ok: true, changed: false, uuid, message: `${space} ${droppedText(assignment)}` }
-}
-
-/** Null: the record has changed meanwhile. */
-async function settle(
-  { records, ports, wire, self }: NodeContext,
-  assignment: Assignment,
-  revision: number,
-  { by, isDue }: DropOrder,
-): Promise<AssignmentAt | null> {
-  const dropped = assignment.dropped ?? { since: isoTime(ports.clock.wallMs()), by }
-  const signature = { writer: self.node, nonce: ports.random.uuid() }
-  const next = tombstone(assignment, dropped, signature)
-  const settled = await records.settle(next, revision, () => wire.isOpen && isDue())
-  if (settled.kind === 'applied') return settled.record
-  if (settled.kind === 'refused') return null
-  throw (settled.kind === 'rejected' && refusedByArbiter(settled.reason))
-    || new AdminRefusal('ARBITER_UNAVAILABLE', 'the arbiter has not confirmed that the space is '
-      + `dropped (${settled.reason}); it may still be applied`, true)
-}
-
-function announce(context: NodeContext, { assignment, revision }: AssignmentAt, by: string): void {
-  const { wire, ports } = context
-  const { space, uuid } = assignment
-  const reason = `the space ${droppedText(assignment)}`
-  const announcement: Announcement = {
-    kind: 'changed',
-    assignment,
-    revision,
-    ...emptyHistory,
-    reason,
-  }
-  wire.publish(subjects.assignment(space), ports.control.encode(announcement))
-  sendAlert(context, space, 'dropped', { by, uuid },
-    `the space was dropped by ${by}: its members remove their data`)
 }
 
 interface Found extends AssignmentAt {

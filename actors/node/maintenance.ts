@@ -1,14 +1,13 @@
 /** Operators' commands for maintenance: drain a node, pause the failover of a space. */
 import { isoTime, showPaused } from '../../machines/election/pause.js'
-import { emptyHistory } from '../../machines/log/positions.js'
 import { withPaused } from '../../machines/protocol/assignments.js'
-import type { Announcement, Paused } from '../../machines/protocol/messages.js'
-import { subjects } from '../../machines/protocol/subjects.js'
+import type { Paused } from '../../machines/protocol/messages.js'
 import { sendAlert } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
 import { AdminRefusal, refusedByArbiter, spaceNameOf, unknownSpace } from '../ports/adminApi.js'
 import type { AdminCommand, Answer } from '../ports/adminApi.js'
 import type { AdminNode } from './adminNode.js'
+import { announceChange, settleChange } from './recordChange.js'
 
 /** Attempts of one command; other changes of the record may come first. */
 const attemptsMax = 20
@@ -83,7 +82,7 @@ export async function pauseSpace(
   isPausing: boolean,
   isDue: () => boolean,
 ): Promise<Answer> {
-  const { records, ports, wire, self } = context
+  const { ports, self } = context
   const [space, by] = [spaceNameOf(command), byOf(command)]
   for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
     const { assignment, revision } = await recordOf(context, space)
@@ -94,22 +93,10 @@ export async function pauseSpace(
       writer: self.node,
       nonce: ports.random.uuid(),
     })
-    const settled = await records.settle(next, revision, () => wire.isOpen && isDue())
-    if (settled.kind === 'rejected') throw refusedByArbiter(settled.reason)!
-    if (settled.kind === 'abandoned') {
-      throw new AdminRefusal('ARBITER_UNAVAILABLE', 'the arbiter has not confirmed the change '
-        + `(${settled.reason}); it may still be applied`, true)
-    }
-    if (settled.kind === 'refused') continue
+    const settled = await settleChange(context, next, revision, isDue, 'the change')
+    if (settled === null) continue
     const reason = isPausing ? `failover was paused by ${by}` : `failover was resumed by ${by}`
-    const announcement: Announcement = {
-      kind: 'changed',
-      assignment: settled.record.assignment,
-      revision: settled.record.revision,
-      ...emptyHistory,
-      reason,
-    }
-    wire.publish(subjects.assignment(space), ports.control.encode(announcement))
+    announceChange(context, settled, reason)
     sendAlert(context, space, isPausing ? 'paused' : 'resumed', { by }, reason)
     return answerOf(space, paused, true)
   }
