@@ -105,6 +105,16 @@ export class Installation {
     })
   }
 
+  /**
+   * The member's end: resolves when nothing is under way and no file is open. What a switch uses
+   * that is under way stays; it ends with `following`.
+   */
+  async close(): Promise<void> {
+    this.leave()
+    await this.work
+    if (!this.following.isSwitching) await this.staged?.close()
+  }
+
   private progress(): InstallProgress {
     const { staged, phase } = this
     return {

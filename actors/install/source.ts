@@ -42,6 +42,7 @@ export class CheckpointSource {
   /** By member and space: what it opens last replaces what it had. */
   private readonly opened = new Map<string, Open>()
   private readonly rate: SendRate
+  private isStopped = false
 
   constructor(private readonly options: CheckpointSourceOptions) {
     this.rate = new SendRate(options.context)
@@ -120,6 +121,7 @@ export class CheckpointSource {
   }
 
   private busyReason(name: string): string | null {
+    if (this.isStopped) return 'this node stops'
     return this.opened.has(name) || this.opened.size < servedMax
       ? null
       : `it serves ${servedMax} other installs`
@@ -183,7 +185,9 @@ export class CheckpointSource {
     return this.opened.size
   }
 
+  /** Opens nothing any more. Resolves when no file is open. */
   async stop(): Promise<void> {
+    this.isStopped = true
     await Promise.all([...this.opened.keys()].map((name) => this.close(name)))
   }
 

@@ -156,12 +156,22 @@ export class Staged {
 
   /** Gives up file and load. */
   async drop(checkpoints: Checkpoints): Promise<void> {
+    const { part, section } = this.released()
+    await part?.discard()
+    if (section) await checkpoints.remove(section.file)
+  }
+
+  /** Gives up the load. The file stays as it is, and a later install goes on with a part. */
+  async close(): Promise<void> {
+    await this.released().part?.close()
+  }
+
+  private released(): { readonly part: Part | null; readonly section: StoredSection | null } {
     this.stage?.discard()
     this.stage = null
     const { part, section } = this
     this.part = null
-    await part?.discard()
-    if (section) await checkpoints.remove(section.file)
+    return { part, section }
   }
 }
 

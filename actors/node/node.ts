@@ -363,7 +363,7 @@ export class NodeActor {
       await this.checkpointing?.stop()
       await context.loads.stop()
       for (const space of this.spaces.values()) await space.stop()
-      await this.listing?.settled()
+      await this.listing?.close()
       context.peers.leave()
       try {
         if (this.isOpen) await context.wire.flush()
@@ -392,7 +392,7 @@ export class NodeActor {
 
   private resign(reason: string): void {
     this.isClosing = true
-    this.listing?.close()
+    void this.listing?.close()
     for (const space of this.spaces.values()) space.disconnected(reason)
     this.context?.peers.stop()
     void this.connection?.close()

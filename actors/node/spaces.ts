@@ -82,14 +82,13 @@ export class Spaces {
     if (now - this.lastDiscoveryMs > discoverMs) void this.discover()
   }
 
-  /** Called when the node resigns: nothing begins any more. */
-  close(): void {
+  /**
+   * Called when the node ends: nothing begins any more. Resolves when no checkpoint is open, no
+   * space is leaving, and no data is being removed.
+   */
+  async close(): Promise<void> {
     this.isClosed = true
-    void this.source.stop()
-  }
-
-  /** Resolves when no space is leaving, and no data is being removed. */
-  async settled(): Promise<void> {
+    await this.source.stop()
     await Promise.all(this.leaving.values())
     await this.dropping.settled()
   }

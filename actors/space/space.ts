@@ -111,6 +111,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     this.reads.end(code, reason)
     await this.stop()
     await this.member.following.truncated()
+    await this.installation.close()
   }
 
   async stop(): Promise<void> {
@@ -118,6 +119,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     this.uploads.stop()
     this.unsubscribe()
     await this.primary?.settled()
+    await this.installation.close()
     await this.member.applier.stop()
     this.member.close()
   }

@@ -122,6 +122,8 @@ export class MemoryFileSystem implements FileSystem {
   #directories = new Set<string>(['/'])
   /** Entries changed since their directory was synced, in order. */
   #unsyncedEntries: Entry[] = []
+  /** Paths of the open handles of the present process, as they were opened. */
+  readonly #opened = new Map<FileHandle, string>()
   #life = 0
   #failures: { operation: Operation; code: string }[] = []
   #changesLeft = Number.POSITIVE_INFINITY
@@ -141,6 +143,11 @@ export class MemoryFileSystem implements FileSystem {
     return [...this.#files.keys()].filter((path) => path.startsWith(`${directory}/`)).toSorted()
   }
 
+  /** Files below a directory that the present process has open, by the names it opened them by. */
+  opened(directory: string): string[] {
+    return [...this.#opened.values()].filter((path) => path.startsWith(`${directory}/`)).toSorted()
+  }
+
   /**
    * The process is killed at the n-th changing call from now (0: the next): a write is made in
    * part, anything else not at all, and every call fails until `kill()` or `powerCut()`.
@@ -156,6 +163,7 @@ export class MemoryFileSystem implements FileSystem {
   /** The process dies; what it wrote stays (in the page cache). Open handles are void. */
   kill(): void {
     this.#life++
+    this.#opened.clear()
     this.#changesLeft = Number.POSITIVE_INFINITY
     this.#failures = []
   }
@@ -278,7 +286,7 @@ export class MemoryFileSystem implements FileSystem {
       }
       this.#begin(operation, inode)
     }
-    return {
+    const handle: FileHandle = {
       write: async (buffers, offset) => {
         const bytes = Buffer.concat(buffers.map((buffer) => Buffer.from(buffer)))
         this.#pending = { inode, offset, bytes }
@@ -302,8 +310,11 @@ export class MemoryFileSystem implements FileSystem {
       size: async () => inode.current.length,
       close: async () => {
         closed = true
+        this.#opened.delete(handle)
       },
     }
+    this.#opened.set(handle, path)
+    return handle
   }
 
   freeBytes(): Promise<number> {

@@ -63,6 +63,8 @@ export class SimNode {
   life: Life | null = null
   /** Code of the last exit; null while it never ended by itself. */
   exitCode: number | null = null
+  /** Files that were still open when it exited by itself. */
+  leftOpen: readonly string[] = []
   readonly log: { level: string; message: string; fields: object }[] = []
   readonly counts = new Map<string, number>()
   clocks: ClockFault = { rate: 1, wallOffsetMs: 0 }
@@ -218,6 +220,7 @@ export class SimNode {
   private ended(life: Life, code: number, reason: string): void {
     if (this.life !== life) return
     this.exitCode = code
+    this.leftOpen = this.disk.opened('/data')
     this.cluster.observer?.exited?.(this, code, reason)
     this.end(`exit ${code}`)
     if (!this.isTwin) this.disk.kill()

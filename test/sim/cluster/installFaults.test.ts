@@ -200,6 +200,52 @@ test('the member dies while it pulls: it goes on with what it has', async () => 
   assert.ok(had > 0)
 })
 
+test('the space is dropped while it is pulled: no file of it stays open, or on the disk', async () => {
+  const it = await prepared()
+  const { cluster, one, source } = it
+  cluster.weather = (from, to) => (from === source.id && to === one.id ? 40 : 0.2)
+  one.start()
+  await cluster.until('it pulls', () => stateOf(one) === 'installing.pulling')
+  await cluster.until('it has some',
+    () => (one.space().installation.status?.doneBytes ?? 0) > 3 * maxPayload)
+  const { uuid } = cluster.record()!
+  await cluster.command(source.id, { type: 'dropSpace', space: 'demo', by: 'ann' })
+  await cluster.until('its data is gone', () => {
+    const { journal, store } = one.actor.context!.ports
+    return !one.actor.spaces.has('demo') && !journal.log(uuid) && !store.has(uuid)
+  })
+  await cluster.run(15_000)
+  assert.equal(one.disk.paths('/data/checkpoints'), [])
+  assert.equal(one.disk.opened('/data/checkpoints'), [])
+})
+
+for (const state of ['pulling', 'switching']) {
+  test(`the member is stopped while it is ${state}: no file stays open, and it goes on`, async () => {
+    const it = await prepared()
+    const { cluster, one, source } = it
+    cluster.weather = (from, to) => (from === source.id && to === one.id ? 40 : 0.2)
+    one.start()
+    await cluster.until('it is there', () => stateOf(one) === `installing.${state}`)
+    one.actor.drain('SIGTERM')
+    await cluster.until('it ended', () => one.life === null)
+    assert.equal([one.exitCode, one.leftOpen], [0, []])
+    cluster.weather = () => 0.2
+    one.start()
+    await settled(it)
+  })
+}
+
+test('the source is stopped while it is read: no file stays open', async () => {
+  const it = await prepared()
+  const { cluster, one, source } = it
+  cluster.weather = (from, to) => (from === source.id && to === one.id ? 40 : 0.2)
+  one.start()
+  await cluster.until('it pulls', () => stateOf(one) === 'installing.pulling')
+  source.actor.drain('SIGTERM')
+  await cluster.until('it ended', () => source.life === null)
+  assert.equal([source.exitCode, source.leftOpen], [0, []])
+})
+
 test('the primary hands over while it is pulled: the next one has the whole log, and nothing is left', async () => {
   const it = await prepared()
   const { cluster, one, source } = it
