@@ -5,10 +5,7 @@ import type { NodeContext } from '../member/context.js'
 import type { LoadedMember, StoreLoading } from '../member/rebuild.js'
 import type { SectionReader, StoredSection } from '../ports/checkpoints.js'
 import type { Stage } from '../ports/store.js'
-import { pause } from '../structures/pause.js'
-
-/** Pause before a store that could not be written is tried again. */
-const retryMs = 500
+import { untilTaken } from '../structures/untilTaken.js'
 
 /**
  * Loads stores from the newest checkpoint of their space that can be read, one at a time. The
@@ -62,13 +59,12 @@ export class StoreLoads implements StoreLoading {
         continue
       }
       const fault = await this.loadFrom(member, section, covers.installs)
-      if (this.isStopped) return
+      if (this.isOver(member)) return
       if (fault === null) return member.rebuild.loaded()
       reasons.push(fault)
       sendAlert(this.context, member.space, 'checkpointUnusable', { file: kept.file }, fault)
     }
-    // A space that was dropped meanwhile has no log any more.
-    if (!journal.log(member.uuid)) return
+    if (this.isOver(member)) return
     member.rebuild.failed()
     member.damaged(`its store has to be rebuilt, and no checkpoint of it can be read: `
       + reasons.join('; '))
@@ -110,18 +106,14 @@ export class StoreLoads implements StoreLoading {
     return this.isStopped || !this.context.ports.journal.log(uuid)
   }
 
-  /** A full disk is waited for. */
-  private async writing(member: LoadedMember, write: () => Promise<void>): Promise<void> {
-    for (;;) {
-      try {
-        return await write()
-      } catch (error) {
-        if ((error as { retryable?: unknown }).retryable !== true || this.isStopped) throw error
-        this.context.ports.logger.error({ space: member.space, error: messageOf(error) },
-          'the store cannot be written')
-        await pause(this.context.ports.clock, retryMs)
-      }
-    }
+  private writing(member: LoadedMember, write: () => Promise<void>): Promise<void> {
+    const { clock, logger } = this.context.ports
+    return untilTaken(write, {
+      clock,
+      isOver: () => this.isOver(member),
+      onHindered: (error) =>
+        logger.error({ space: member.space, error }, 'the store cannot be written'),
+    })
   }
 }
 

@@ -8,7 +8,7 @@ import { subjects } from '../../machines/protocol/subjects.js'
 import type { Member } from '../member/member.js'
 import { isUnanswered, RequestTimeoutError } from '../ports/bus.js'
 import type { Part } from '../ports/checkpoints.js'
-import { pause } from '../structures/pause.js'
+import { type DiskWait, untilTaken } from '../structures/untilTaken.js'
 
 /** Chunks that are asked for at a time. */
 const inFlightMax = 2
@@ -16,7 +16,6 @@ const openTimeoutMs = 1000
 /** A source may be slow on purpose. */
 const chunkTimeoutMs = 10_000
 const triesMax = 3
-const diskPauseMs = 1000
 /** A message has room for a chunk and its head. */
 const chunkHeadBytes = 1024
 
@@ -68,15 +67,12 @@ export async function openAt(
   }
 }
 
-export interface PullOptions {
+export interface PullOptions extends Omit<DiskWait, 'clock'> {
   readonly member: Member
   readonly source: NodeId
   readonly part: Part
-  readonly isOver: () => boolean
   /** Resolves when it is over for good. */
   readonly ended: Promise<void>
-  /** Called when the disk does not take the part: it is tried again. */
-  readonly onHindered: (reason: string) => void
 }
 
 /**
@@ -101,16 +97,7 @@ export async function pull(
   for (let count = 0; count < inFlightMax; count += 1) ask()
   for (let next = inFlight.shift(); next && !isOver(); next = inFlight.shift()) {
     const chunk = await Promise.race([next, ended])
-    while (chunk && !isOver()) {
-      try {
-        await part.append(chunk)
-        break
-      } catch (error) {
-        if ((error as { code?: unknown }).code !== 'ENOSPC') throw error
-        onHindered(messageOf(error))
-        await pause(clock, diskPauseMs)
-      }
-    }
+    if (chunk) await untilTaken(() => part.append(chunk), { clock, isOver, onHindered })
     ask()
   }
 }

@@ -3,10 +3,8 @@ import type { Member } from '../member/member.js'
 import { JournalFullError } from '../ports/journal.js'
 import type { Coverage } from '../ports/journal.js'
 import { StageDiscardedError } from '../ports/store.js'
-import { pause } from '../structures/pause.js'
+import { untilTaken } from '../structures/untilTaken.js'
 import type { Staged } from './staged.js'
-
-const retryMs = 500
 
 /**
  * Replaces log and store of the member by a checkpoint. One record decides, alone in its flush for
@@ -62,16 +60,17 @@ export async function replaceState(
 /** A full disk is waited for: the record is in force. */
 async function adopted(member: Member, { loaded }: Staged, installs: number): Promise<void> {
   const { logger, clock } = member.context.ports
-  for (;;) {
-    try {
-      return await loaded!.stage.adopt(installs)
-    } catch (error) {
-      // The node stops: the next start loads it.
-      if (error instanceof StageDiscardedError) return await new Promise(() => {})
-      if ((error as { retryable?: unknown }).retryable !== true) throw error
-      logger.error({ space: member.space, error: messageOf(error) }, 'the store cannot be written')
-      await pause(clock, retryMs)
-    }
+  try {
+    await untilTaken(() => loaded!.stage.adopt(installs), {
+      clock,
+      isOver: () => false,
+      onHindered: (error) =>
+        logger.error({ space: member.space, error }, 'the store cannot be written'),
+    })
+  } catch (error) {
+    // The node stops: the next start loads it.
+    if (error instanceof StageDiscardedError) return await new Promise(() => {})
+    throw error
   }
 }
 

@@ -1,22 +1,19 @@
 import type { NodeId, Position } from '../../machines/base/ids.js'
-import { messageOf } from '../../machines/base/thrown.js'
 import type { Member } from '../member/member.js'
 import { CheckpointDamagedError } from '../ports/checkpoints.js'
 import type { Checkpoints, Part, SectionManifest, StoredSection } from '../ports/checkpoints.js'
 import type { Stage } from '../ports/store.js'
 import { pause } from '../structures/pause.js'
+import { type DiskWait, untilTaken } from '../structures/untilTaken.js'
 
-const diskPauseMs = 500
+const otherLoadPauseMs = 500
 /** A load gives way when the event loop is late by so much: a tenth of the time is its then. */
 const loopDelayMsMax = 3
 const restFactor = 9
 const restMsMax = 50
 
-export interface LoadOptions {
+export interface LoadOptions extends Omit<DiskWait, 'clock'> {
   readonly member: Member
-  readonly isOver: () => boolean
-  /** Called when the disk does not take it: it is tried again. */
-  readonly onHindered: (reason: string) => void
 }
 
 /** A checkpoint of another member, as far as it is here and loaded. */
@@ -117,7 +114,7 @@ export class Staged {
     if (this.loaded) return
     const { clock, store } = member.context.ports
     // A load after a power cut has the same place in the store.
-    while (member.rebuild.isLoading && !isOver()) await pause(clock, diskPauseMs)
+    while (member.rebuild.isLoading && !isOver()) await pause(clock, otherLoadPauseMs)
     const reader = await this.part!.open()
     let stage: Stage | null = null
     try {
@@ -127,7 +124,8 @@ export class Staged {
       this.stage = stage
       for await (const records of reader.records()) {
         const begunMs = clock.monotonicMs()
-        await written(stage, records, { member, isOver, onHindered })
+        const put = stage.put.bind(stage, records)
+        await untilTaken(put, { clock, isOver, onHindered })
         if (isOver()) return
         await rest(member, clock.monotonicMs() - begunMs)
       }
@@ -183,22 +181,4 @@ async function rest({ context: { peers, ports: { clock } } }: Member,
     return await pause(clock, Math.min(restMsMax, Math.ceil(workedMs * restFactor)))
   }
   await new Promise<void>((resolve) => clock.nextTurn(resolve))
-}
-
-/** A full disk is waited for. */
-async function written(
-  stage: Stage,
-  records: Uint8Array,
-  { member, isOver, onHindered }: LoadOptions,
-): Promise<void> {
-  while (!isOver()) {
-    try {
-      await stage.put(records)
-      return
-    } catch (error) {
-      if ((error as { retryable?: unknown }).retryable !== true) throw error
-      onHindered(messageOf(error))
-      await pause(member.context.ports.clock, diskPauseMs)
-    }
-  }
 }

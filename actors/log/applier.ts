@@ -1,10 +1,12 @@
 import type { KeyRetention } from '../../machines/graph/graph.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import { assertInvariant, assertStoreCommitted } from '../../machines/log/invariants.js'
+import { messageOf } from '../../machines/base/thrown.js'
 import type { Overlay } from '../overlay/overlay.js'
 import type { FrameCodec } from '../ports/frames.js'
 import type { SpaceImage, SpaceStore } from '../ports/store.js'
 import type { Clock, Logger, TimerHandle } from '../ports/system.js'
+import { isRetryable } from '../structures/untilTaken.js'
 import { SequenceWaiters } from './sequenceWaiters.js'
 import type { SpaceLog } from './spaceLog.js'
 
@@ -188,9 +190,9 @@ export class Applier {
   /** Retries after a full disk. Anything else is a defect, or a store that cannot be trusted. */
   private failed(error: unknown): void {
     const { clock, logger } = this.options
-    if (error instanceof Error && 'retryable' in error && error.retryable === true) {
-      this.obstacle = error.message
-      logger.error({ error: error.message }, 'the store cannot be written')
+    if (isRetryable(error)) {
+      this.obstacle = messageOf(error)
+      logger.error({ error: this.obstacle }, 'the store cannot be written')
       clock.setTimeout(() => this.wake(), retryMs)
       return
     }
