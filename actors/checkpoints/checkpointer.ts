@@ -11,6 +11,7 @@ import type { SectionNotes, StoredSection } from '../ports/checkpoints.js'
 import type { Coverage } from '../ports/journal.js'
 import { ImageClosedError } from '../ports/store.js'
 import { Failures } from './failures.js'
+import { removeFormer } from './formerFiles.js'
 import { LoopPace } from './loopPace.js'
 import { notesOf } from './sectionNotes.js'
 
@@ -232,7 +233,7 @@ export class Checkpointer {
       if (!before) throw new ImageClosedError()
       const covers = await this.coverage(member, before, section)
       await this.enter(member, { ...covers, installs })
-      await this.removeFormer(before, covers)
+      await removeFormer(this.options.context.ports, before)
       return section
     } catch (error) {
       const isNamed = journal.log(uuid)?.covers.kept.some(({ file }) => file === section.file)
@@ -300,23 +301,6 @@ export class Checkpointer {
       sendAlert(this.options.context, member.space, 'checkpointUnusable', { file: older.file },
         `${messageOf(error)}. The next checkpoint takes its place; check the disk`)
       return { ...before, kept: [kept] }
-    }
-  }
-
-  /**
-   * Removes the file that counts no more. Others that nothing names are left: one may be of an
-   * install that is about to be recorded.
-   */
-  private async removeFormer(before: Coverage, now: Coverage): Promise<void> {
-    const { journal, checkpoints, logger } = this.options.context.ports
-    const counting = new Set(now.kept.map(({ file }) => file))
-    for (const { covers } of journal.logs()) for (const { file } of covers.kept) counting.add(file)
-    for (const { file } of before.kept) {
-      if (counting.has(file)) continue
-      await checkpoints.remove(file).catch((error: unknown) =>
-        logger.warn({ file, error: messageOf(error) },
-          'a former checkpoint cannot be removed; the next start tries again')
-      )
     }
   }
 }

@@ -1,4 +1,5 @@
 import { messageOf } from '../../machines/base/thrown.js'
+import { removeFormer } from '../checkpoints/formerFiles.js'
 import type { Member } from '../member/member.js'
 import { JournalFullError } from '../ports/journal.js'
 import type { Coverage } from '../ports/journal.js'
@@ -53,7 +54,7 @@ export async function replaceState(
   await adopted(member, staged, covers.installs)
   member.replaced()
   applier.release()
-  await removeFormer(member, before)
+  if (before) await removeFormer(member.context.ports, before)
   return null
 }
 
@@ -71,22 +72,5 @@ async function adopted(member: Member, { loaded }: Staged, installs: number): Pr
     // The node stops: the next start loads it.
     if (error instanceof StageDiscardedError) return await new Promise(() => {})
     throw error
-  }
-}
-
-/** Files of the former log, and parts. What is left over is removed at the next start. */
-async function removeFormer({ uuid, context }: Member,
-  before: Coverage | undefined): Promise<void>
-{
-  const { journal, checkpoints, logger } = context.ports
-  const counting = new Set<number>()
-  for (const { covers } of journal.logs()) for (const { file } of covers.kept) counting.add(file)
-  try {
-    for (const { file } of before?.kept ?? [])
-      if (!counting.has(file)) await checkpoints.remove(file)
-    await checkpoints.removeParts(uuid)
-  } catch (error) {
-    logger.warn({ error: messageOf(error) },
-      'a former checkpoint cannot be removed; the next start tries again')
   }
 }

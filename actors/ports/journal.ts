@@ -122,6 +122,11 @@ export interface Journal {
   close(): Promise<void>
 }
 
+/** Numbers of the checkpoint files that a record of the journal names: the others do not count. */
+export function namedFiles(journal: Pick<Journal, 'logs'>): Set<number> {
+  return new Set(journal.logs().flatMap(({ covers }) => covers.kept.map(({ file }) => file)))
+}
+
 /** Those entries were given up. */
 export class EntriesGoneError extends Error {
   readonly code = 'ENTRIES_GONE'

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import type { Checkpoints } from '../../actors/ports/checkpoints.js'
 import type { FileSystem } from '../../actors/ports/fileSystem.js'
-import type { Journal } from '../../actors/ports/journal.js'
+import { type Journal, namedFiles } from '../../actors/ports/journal.js'
 import type { NodeDirectory, DirectoryNumbers,
   Recovered } from '../../actors/ports/nodeDirectory.js'
 import type { Store } from '../../actors/ports/store.js'
@@ -139,15 +139,14 @@ export class DataDirectory implements NodeDirectory {
   /** The journal names the files that count: others are removed. */
   private async openCheckpoints(journal: Journal): Promise<Checkpoints> {
     const { directory } = this.options
-    const counting = new Set<number>()
-    for (const { covers } of journal.logs()) for (const { file } of covers.kept) counting.add(file)
+    const named = namedFiles(journal)
     const checkpoints = await this.options.openCheckpoints({
       directory: join(directory, 'checkpoints'),
       disk: this.stored?.disk ?? '',
-      numberAbove: Math.max(0, ...counting),
+      numberAbove: Math.max(0, ...named),
     })
     // A journal that lost records may have lost the name of a file that counts.
-    if (journal.recovery.damaged.length === 0) await checkpoints.keepOnly(counting)
+    if (journal.recovery.damaged.length === 0) await checkpoints.keepOnly(named)
     return checkpoints
   }
 

@@ -1,0 +1,21 @@
+import { messageOf } from '../../machines/base/thrown.js'
+import type { NodePorts } from '../ports/node.js'
+import { type Coverage, namedFiles } from '../ports/journal.js'
+
+/**
+ * Removes the files that the former record named, and none does now. Others that nothing names are
+ * left: one may be of an install that is about to be recorded.
+ */
+export async function removeFormer(
+  { journal, checkpoints, logger }: Pick<NodePorts, 'journal' | 'checkpoints' | 'logger'>,
+  former: Coverage,
+): Promise<void> {
+  const named = namedFiles(journal)
+  for (const { file } of former.kept) {
+    if (named.has(file)) continue
+    await checkpoints.remove(file).catch((error: unknown) =>
+      logger.warn({ file, error: messageOf(error) },
+        'a former checkpoint cannot be removed; the next start tries again')
+    )
+  }
+}
