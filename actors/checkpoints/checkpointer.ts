@@ -75,9 +75,9 @@ export class Checkpointer {
   private endWait: () => void = () => {}
   private settled: Promise<void> = Promise.resolve()
   private readonly failures: Failures
-  /** By uuid: bytes of the node when the newest checkpoint was taken. */
-  private readonly takenAt = new Map<string, number>()
-  private readonly wanted = new Set<string>()
+  /** Bytes of the node when the newest checkpoint was taken. */
+  private readonly takenAt = new WeakMap<Member, number>()
+  private readonly wanted = new WeakSet<Member>()
 
   constructor(private readonly options: CheckpointerOptions) {
     this.failures = new Failures(options.context)
@@ -97,8 +97,8 @@ export class Checkpointer {
   }
 
   /** A member that has to be installed needs a newer one: it is taken as soon as may be. */
-  want(uuid: string): void {
-    this.wanted.add(uuid)
+  want(member: Member): void {
+    this.wanted.add(member)
   }
 
   /** Resolves when nothing is written any more. */
@@ -120,16 +120,16 @@ export class Checkpointer {
   }
 
   private mayTake(member: Member, nowMs: number): boolean {
-    const { uuid, damage, rebuilding, store, following } = member
+    const { damage, rebuilding, store, following } = member
     return damage === null && rebuilding === null && store.applied.sequence > 0
-      && !following.isSwitching && !this.failures.isPausing(uuid, nowMs)
+      && !following.isSwitching && !this.failures.isPausing(member, nowMs)
   }
 
   private dueOf(member: Member, isPinning: boolean): Due {
     const { context: { ports: { journal }, settings }, nodeBytes } = this.options
     const log = journal.log(member.uuid)
     const lastBytes = this.newestOf(member.uuid)?.bytes ?? 0
-    const takenAt = this.takenAt.get(member.uuid) ?? -Infinity
+    const takenAt = this.takenAt.get(member) ?? -Infinity
     const need = checkpointNeed({
       newBytes: log?.newBytes ?? 0,
       lastBytes,
@@ -140,9 +140,9 @@ export class Checkpointer {
   }
 
   /** Whether an install waits for a newer one, and there is one to take. */
-  private isWanted({ uuid, store }: Member): boolean {
-    const newest = this.newestOf(uuid)?.position.sequence ?? 0
-    return this.wanted.has(uuid) && store.applied.sequence > newest
+  private isWanted(member: Member): boolean {
+    return this.wanted.has(member)
+      && member.store.applied.sequence > (this.newestOf(member.uuid)?.position.sequence ?? 0)
   }
 
   /** The newest checkpoint that counts. */
@@ -155,7 +155,7 @@ export class Checkpointer {
   private async take(due: Due): Promise<void> {
     const { member, lastBytes } = due
     const { context, hasRoom, nodeBytes } = this.options
-    const { uuid, space } = member
+    const { space } = member
     const begunMs = context.ports.clock.monotonicMs()
     const takenAt = nodeBytes()
     try {
@@ -165,8 +165,8 @@ export class Checkpointer {
       // A log that ends within what is committed has no such end, until it goes on.
       if (!aligned) return this.failures.later(member)
       const section = await this.write(due, aligned)
-      this.takenAt.set(uuid, takenAt)
-      this.wanted.delete(uuid)
+      this.takenAt.set(member, takenAt)
+      this.wanted.delete(member)
       this.failures.over(member)
       const ms = Math.round(context.ports.clock.monotonicMs() - begunMs)
       context.ports.telemetry.count('checkpoints', 1, { result: 'written' })

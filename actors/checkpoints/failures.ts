@@ -15,29 +15,30 @@ interface Failed {
 
 /** Spaces of which the last checkpoint could not be taken. */
 export class Failures {
-  private readonly bySpace = new Map<string, Failed>()
+  private readonly ofMember = new WeakMap<Member, Failed>()
 
   constructor(private readonly context: NodeContext) {}
 
-  isPausing(uuid: string, nowMs: number): boolean {
-    return (this.bySpace.get(uuid)?.untilMs ?? -Infinity) > nowMs
+  isPausing(member: Member, nowMs: number): boolean {
+    return (this.ofMember.get(member)?.untilMs ?? -Infinity) > nowMs
   }
 
   /** Tries the others first. */
-  later({ uuid }: Member): void {
-    const before = this.bySpace.get(uuid)
+  later(member: Member): void {
+    const before = this.ofMember.get(member)
     const untilMs = this.context.ports.clock.monotonicMs() + pauseMs
-    this.bySpace.set(uuid, { count: 0, readBacks: 0, ...before, untilMs })
+    this.ofMember.set(member, { count: 0, readBacks: 0, ...before, untilMs })
   }
 
   /** `isReadBack`: the disk gave back other bytes than were written. */
-  note({ uuid, space }: Member, reason: string, isReadBack: boolean): void {
+  note(member: Member, reason: string, isReadBack: boolean): void {
     const { ports } = this.context
-    const before = this.bySpace.get(uuid)
+    const { space } = member
+    const before = this.ofMember.get(member)
     const count = (before?.count ?? 0) + 1
     const readBacks = isReadBack ? (before?.readBacks ?? 0) + 1 : 0
     const untilMs = ports.clock.monotonicMs() + pauseMs
-    this.bySpace.set(uuid, { count, readBacks, untilMs })
+    this.ofMember.set(member, { count, readBacks, untilMs })
     ports.logger.warn({ space, reason }, 'a checkpoint could not be taken; the journal is kept')
     if (count === alertAfter) {
       sendAlert(this.context, space, 'checkpointFailed', {},
@@ -49,9 +50,10 @@ export class Failures {
     }
   }
 
-  over({ uuid, space }: Member): void {
-    const failed = this.bySpace.get(uuid)
-    this.bySpace.delete(uuid)
+  over(member: Member): void {
+    const { space } = member
+    const failed = this.ofMember.get(member)
+    this.ofMember.delete(member)
     if (failed && failed.count >= alertAfter) {
       sendAlert(this.context, space, 'checkpointFailedCleared', {},
         `checkpoints of ${space} are taken again`)

@@ -222,7 +222,7 @@ export class NodeActor {
     })
     this.present = context
     this.listing = new Spaces(context, this.spaces, await recovered.salvages.names(),
-      ({ uuid }) => this.checkpointing?.checkpointer.want(uuid))
+      (member) => this.checkpointing?.checkpointer.want(member))
     this.checkpointing = new Checkpointing({
       context,
       members: () => [...this.spaces.values()].map(({ member }) => member),
