@@ -1,39 +1,17 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { connect as natsConnect } from 'nats'
-import type { NatsConnection } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { DataInUseError, readUpRecord, releaseData,
   takeData } from '../../../runtime/cluster/clusterFile.js'
-import { startNatsServer } from '../../../runtime/cluster/natsServer.js'
-import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
 import { runHere } from '../../support/cli.js'
 import { cliFile } from '../../support/environment.js'
 import { Responder } from '../../support/responder.js'
+import { ResponderKit } from '../../support/responderKit.js'
 
 const cli = suite('cli')
-const cwd = mkdtempSync(join(tmpdir(), 'engram-cli-'))
-let server: NatsServer
-let nats: NatsConnection
-let primary: Responder
-
-cli.before(async () => {
-  server = await startNatsServer({ storeDir: join(cwd, 'nats') })
-  nats = await natsConnect({ servers: server.url })
-})
-cli.after(async () => {
-  await nats.close()
-  await server.stop()
-  rmSync(cwd, { recursive: true, force: true })
-})
-cli.before.each(async () => {
-  primary = new Responder(nats).start()
-  await nats.flush()
-})
-cli.after.each(() => primary.stop())
+const kit = new ResponderKit(cli)
 
 interface Ran {
   readonly code: number
@@ -46,8 +24,8 @@ async function engram(
   args: readonly string[],
   given: { env?: Record<string, string>; stdin?: string | Buffer } = {},
 ): Promise<Ran> {
-  const { env = { ENGRAM_NATS_URL: server.url }, stdin: input = '' } = given
-  return await runHere(args, { cwd, env, input })
+  const { env = kit.surroundings.env, stdin: input = '' } = given
+  return await runHere(args, { cwd: kit.cwd, env, input })
 }
 
 const hello = '{"type":"StoreNode","node":{"id":"n1","content":"hello"}}'
@@ -74,7 +52,7 @@ cli('wrong usage exits 2, says what is wrong on stderr, and nothing on stdout', 
     [['promote', 'demo', '--force'], '--to NODE'],
     [['pause'], 'pause needs a space or --all'],
     [['resume', 'demo', '--all'], 'resume needs a space or --all'],
-    [['journal', 'verify', join(cwd, 'none')], 'does not exist'],
+    [['journal', 'verify', join(kit.cwd, 'none')], 'does not exist'],
     [['status', '--nats', 'nats://u:pw@127.0.0.1'], 'ENGRAM_NATS_PASSWORD'],
     [['status', '--nats-password', 'pw'], '--nats-password-file FILE'],
     [['status', '--nats-token', 'pw'], 'ENGRAM_NATS_TOKEN'],
@@ -104,21 +82,21 @@ cli('help is no error, and shows every command', async () => {
 cli('write prints the answer; with --json as it came', async () => {
   const { code, out } = await engram(['write', 'demo', hello, '--json', '--key', 'k1'])
   assert.is(code, 0)
-  assert.equal(JSON.parse(out), primary.taken.get('k1'))
+  assert.equal(JSON.parse(out), kit.node.taken.get('k1'))
   const again = await engram(['write', 'demo', hello, '--key', 'k1'])
   assert.match(again.out, /^already written: demo sequence 1, epoch 1, durable at n1 \(safe\)\n$/)
 })
 
 cli('write reads lines from a file and from stdin', async () => {
   const lines = Array.from({ length: 500 }, (_, i) => hello.replace('n1', `n${i}`))
-  const path = join(cwd, 'ops.ndjson')
+  const path = join(kit.cwd, 'ops.ndjson')
   writeFileSync(path, `${lines.join('\n')}\n\n{"operations":[${hello},${hello}]}\n`)
   const { code, out } = await engram(['write', 'demo', '--file', path, '--key', 'load', '--json'])
   assert.is(code, 0)
   const { ok, operations, written, firstSequence, lastSequence } = JSON.parse(out) as Record<string,
     unknown>
   assert.equal([ok, operations, written, firstSequence, lastSequence], [true, 502, 501, 1, 502])
-  assert.ok(primary.taken.has('load-1') && primary.taken.has('load-502'))
+  assert.ok(kit.node.taken.has('load-1') && kit.node.taken.has('load-502'))
   const piped = await engram(['write', 'demo', '-'], { stdin: `${lines.slice(0, 3).join('\n')}\n` })
   assert.match(piped.out, '3 operations written')
 })
@@ -128,23 +106,23 @@ cli('a line that fails is named, and ends the command with 1', async () => {
   const stopped = await engram(['write', 'demo', '-'], { stdin })
   assert.is(stopped.code, 1)
   assert.match(stopped.err, 'line 2: not valid JSON')
-  const before = primary.sequence
+  const before = kit.node.sequence
   const kept = await engram(['write', 'demo', '-', '--keep-going', '--json'], { stdin })
   assert.is(kept.code, 1)
-  assert.is(primary.sequence, before + 2)
+  assert.is(kit.node.sequence, before + 2)
   assert.equal((JSON.parse(kept.out) as { refused: number }).refused, 1)
 })
 
 const sent = (index: number) =>
-  (primary.received[index]!.body as { node: { content?: string } }).node
+  (kit.node.received[index]!.body as { node: { content?: string } }).node
 
 cli('lines end at LF and nowhere else; a byte order mark and CR are no part of them', async () => {
   const content = 'one\u2028two\u2029three\u0085four\u000bfive'
   const odd = JSON.stringify({ type: 'StoreNode', node: { id: 'a', content } })
-  const path = join(cwd, 'odd.ndjson')
+  const path = join(kit.cwd, 'odd.ndjson')
   writeFileSync(path, `\ufeff${odd}\r\n\n${odd}\r\n\ufeff${odd}`)
   for (const [args, stdin] of [[['--file', path], ''], [['-'], readFileSync(path)]] as const) {
-    primary.received.length = 0
+    kit.node.received.length = 0
     const { code, out, err } = await engram(['write', 'demo', ...args, '--json'], { stdin })
     assert.is(code, 0, err)
     const { lines, written } = JSON.parse(out) as { lines: number; written: number }
@@ -168,12 +146,12 @@ cli('what would not be stored as the file has it is refused, with its line', asy
       /line 2: longer than 1048576 bytes/],
   ]
   for (const [line, says] of bad) {
-    primary.received.length = 0
+    kit.node.received.length = 0
     const stdin = Buffer.concat([part(`${hello}\n`), line, part(`\n${hello}\n`)])
     const { code, err } = await engram(['write', 'demo', '-', '--keep-going'], { stdin })
     assert.is(code, 1)
     assert.match(err, says)
-    assert.is(primary.received.length, 2)
+    assert.is(kit.node.received.length, 2)
   }
   const one = await engram(['write', 'demo', bad[2]![0].toString()])
   assert.is(one.code, 2)
@@ -209,15 +187,15 @@ function has(value: object | undefined, names: string): void {
 
 cli('read goes from page to page, and says how to go on where a limit ends it', async () => {
   const ids = ['it\'s', 'n2', 'n3', 'n4', 'n5']
-  primary.onRead = () => {
-    const { after = '', limit = 100 } = primary.reads.at(-1)!.query as { after?: string;
+  kit.node.onRead = () => {
+    const { after = '', limit = 100 } = kit.node.reads.at(-1)!.query as { after?: string;
       limit?: number }
     const later = ids.filter((id) => id > after)
     const some = later.slice(0, Math.min(2, limit))
     return {
       ok: true,
       value: some.map((id) => ({ id })),
-      sequence: primary.reads.length,
+      sequence: kit.node.reads.length,
       epoch: 1,
       node: 'n1',
       role: 'primary',
@@ -228,7 +206,7 @@ cli('read goes from page to page, and says how to go on where a limit ends it', 
   const all = await engram(['read', 'demo', 'list', '--json'])
   const answer = JSON.parse(all.out) as { value: { id: string }[]; more?: true; sequence: number }
   assert.equal(answer.value.map(({ id }) => id), ids)
-  assert.equal([answer.more, answer.sequence, primary.reads.length], [undefined, 3, 3])
+  assert.equal([answer.more, answer.sequence, kit.node.reads.length], [undefined, 3, 3])
   const some = await engram(['read', 'demo', 'list', '--limit', '3'])
   assert.equal([some.code, some.out.split('\n').length - 1], [0, 4])
   assert.match(some.err, 'more items exist; continue with --after n3')
@@ -252,8 +230,8 @@ cli('status has the fields of the contract, and a table for people', async () =>
 })
 
 cli('status of chosen spaces and of one node, as text and as JSON', async () => {
-  const second = new Responder(nats, 'second', 'n3').start()
-  await nats.flush()
+  const second = new Responder(kit.nats, 'second', 'n3').start()
+  await kit.nats.flush()
   try {
     const shown = async (...args: string[]) => {
       const { spaces, nodes } = JSON.parse((await engram(['status', '--json', ...args])).out) as {
@@ -303,8 +281,8 @@ cli('help shows the unit of each duration', async () => {
 
 cli('administration: requests as sent, errors with a remedy', async () => {
   await engram(['space', 'create', 'demo', '--replicas', '1', '--json'])
-  assert.equal(primary.admins[0], { type: 'createSpace', space: 'demo', replicas: 1, ack: 'durable',
-    minInSync: 2 })
+  assert.equal(kit.node.admins[0], { type: 'createSpace', space: 'demo', replicas: 1,
+    ack: 'durable', minInSync: 2 })
   const { code, out, err } = await engram(['promote', 'nope', '--json'])
   assert.equal([code, out], [1, ''])
   assert.match(err, 'UNKNOWN_SPACE')
@@ -315,7 +293,7 @@ cli('administration: requests as sent, errors with a remedy', async () => {
 })
 
 cli('a space that exists with other settings: the command that changes them', async () => {
-  primary.onAdmin = () => ({
+  kit.node.onAdmin = () => ({
     ok: false,
     code: 'INVALID_OPERATION',
     reason: 'otherSettings',
@@ -331,11 +309,11 @@ cli('a space that exists with other settings: the command that changes them', as
 })
 
 cli('maintenance: the request names the user', async () => {
-  const from = primary.admins.length
+  const from = kit.node.admins.length
   assert.is((await engram(['pause', 'demo'])).code, 0)
   assert.is((await engram(['resume', 'demo', '--json'])).code, 0)
   assert.is((await engram(['pause', '--all'])).code, 0)
-  const sent = primary.admins.slice(from) as { type: string; space?: string; by?: string }[]
+  const sent = kit.node.admins.slice(from) as { type: string; space?: string; by?: string }[]
   assert.equal(sent.map(({ type, space }) => [type, space]), [['pause', 'demo'], ['resume', 'demo'],
     ['listSpaces', undefined]])
   assert.match(sent[0]!.by ?? '', /./)
@@ -365,7 +343,7 @@ cli('all options are listed with their meaning', async () => {
 })
 
 cli('a data directory has one engram up; one that died holds nothing', async () => {
-  const data = join(cwd, 'data')
+  const data = join(kit.cwd, 'data')
   await takeData(data)
   assert.instance(await takeData(data).catch((error: unknown) => error), DataInUseError)
   releaseData(data)

@@ -1,46 +1,19 @@
 /** engram forks, fate, quarantine and space set, against a stand-in for a node. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { connect as natsConnect } from 'nats'
-import type { NatsConnection } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FateValue } from '../../../actors/ports/clientApi.js'
 import type { ForkReport, QuarantineItem } from '../../../machines/log/forkNotes.js'
-import { startNatsServer } from '../../../runtime/cluster/natsServer.js'
-import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
 import { forksStatusOf } from '../../../runtime/status/forks.js'
 import { runHere } from '../../support/cli.js'
 import { item, report, salvage } from '../../support/forksKit.js'
 import { Responder } from '../../support/responder.js'
+import { ResponderKit } from '../../support/responderKit.js'
 
 const test = suite('cli: forks')
-const cwd = mkdtempSync(join(tmpdir(), 'engram-forks-'))
-let server: NatsServer
-let nats: NatsConnection
-let node: Responder
+const kit = new ResponderKit(test)
+const engram = (...args: string[]) => runHere(args, kit.surroundings)
 
-test.before(async () => {
-  server = await startNatsServer({ storeDir: join(cwd, 'nats') })
-  nats = await natsConnect({ servers: server.url })
-})
-test.after(async () => {
-  await nats.close()
-  await server.stop()
-  rmSync(cwd, { recursive: true, force: true })
-})
-test.before.each(async () => {
-  node = new Responder(nats).start()
-  await nats.flush()
-})
-test.after.each(() => node.stop())
-
-async function engram(...args: string[]) {
-  return await runHere(args, { cwd, env: { ENGRAM_NATS_URL: server.url } })
-}
-
-function keep(reports: readonly ForkReport[], quarantined = 0, of = node): void {
+function keep(reports: readonly ForkReport[], quarantined = 0, of = kit.node): void {
   const open = reports.filter(({ outcome }) => outcome === null).length
   of.reported = { books: forksStatusOf({
     openReportCount: open,
@@ -77,7 +50,7 @@ test('wrong usage exits 2, says what is right, and asks nobody', async () => {
     assert.is(out, '')
     assert.ok(err.includes(says), `${args.join(' ')}: ${err}`)
   }
-  assert.equal([node.reads, node.admins], [[], []])
+  assert.equal([kit.node.reads, kit.node.admins], [[], []])
   for (const args of [['forks'], ['forks', 'close'], ['fate'], ['quarantine'], ['quarantine',
     'show'], ['space', 'set']])
   {
@@ -118,8 +91,8 @@ test('forks of one space: a table, and what its reports wait for', async () => {
 })
 
 test('forks of all spaces: one that does not answer does not hide the others', async () => {
-  const other = new Responder(nats, 'other', 'n3').start()
-  await nats.flush()
+  const other = new Responder(kit.nats, 'other', 'n3').start()
+  await kit.nats.flush()
   keep([report()])
   keep([report({ epoch: 9 })], 0, other)
   const all = await engram('forks')
@@ -142,14 +115,14 @@ test('forks of all spaces: one that does not answer does not hide the others', a
 })
 
 test('forks close: a command to the primary; options after and before are taken', async () => {
-  node.onAdmin = () => ({ ok: true, message: 'given up: at least 10 writes' })
+  kit.node.onAdmin = () => ({ ok: true, message: 'given up: at least 10 writes' })
   const { code, out } = await engram('forks', 'close', 'demo', '3')
   assert.equal([code, out], [0, 'given up: at least 10 writes\n'])
-  assert.equal(node.admins, [{ type: 'closeFork', space: 'demo', epoch: 3 }])
+  assert.equal(kit.node.admins, [{ type: 'closeFork', space: 'demo', epoch: 3 }])
   for (const args of [['close', '--json', 'demo', '3'], ['--json', 'close', 'demo', '3']]) {
     assert.is((JSON.parse((await engram('forks', ...args)).out) as { ok: boolean }).ok, true)
   }
-  node.onAdmin = () => refuse('INVALID_OPERATION', 'no report on epoch 9 is open')
+  kit.node.onAdmin = () => refuse('INVALID_OPERATION', 'no report on epoch 9 is open')
   const refused = await engram('forks', 'close', 'demo', '9')
   assert.is(refused.code, 1)
   assert.match(refused.err, /no report on epoch 9 is open[^]+engram forks demo/)
@@ -159,12 +132,12 @@ test('forks close: a command to the primary; options after and before are taken'
 })
 
 test('a command during a failover goes to the next primary', async () => {
-  const next = new Responder(nats, 'demo', 'n2')
+  const next = new Responder(kit.nats, 'demo', 'n2')
   let refusals = 0
-  node.onAdmin = () => {
+  kit.node.onAdmin = () => {
     refusals += 1
     // Its epoch is over; the next one begins while the operator waits.
-    node.reported = { role: 'replica' }
+    kit.node.reported = { role: 'replica' }
     setTimeout(() => {
       next.epoch = 2
       next.start()
@@ -178,15 +151,15 @@ test('a command during a failover goes to the next primary', async () => {
 })
 
 test('forks reconcile: every node is asked, and says whether it had anything', async () => {
-  const other = new Responder(nats, 'other', 'n3').start()
-  await nats.flush()
-  node.onAdmin = () => ({ ok: true, started: true })
+  const other = new Responder(kit.nats, 'other', 'n3').start()
+  await kit.nats.flush()
+  kit.node.onAdmin = () => ({ ok: true, started: true })
   other.onAdmin = () => refuse('UNKNOWN_SPACE', 'this node does not hold demo')
   const { code, out, err } = await engram('forks', 'reconcile', 'demo')
   assert.is(code, 0, err)
   assert.is(out, 'n1 uploads its salvages of demo\nn3 has no salvages of demo\n')
   assert.match(err, 'n2 does not answer: its salvages wait until it is back')
-  assert.equal(node.admins, [{ type: 'reconcile', space: 'demo' }])
+  assert.equal(kit.node.admins, [{ type: 'reconcile', space: 'demo' }])
   other.onAdmin = () => refuse('INTERNAL', 'it failed')
   const failed = await engram('forks', 'reconcile', 'demo', '--json')
   assert.is(failed.code, 1)
@@ -210,25 +183,25 @@ const fate: FateValue = {
 }
 
 test('fate: a sentence and the facts, exit 0 whatever it is', async () => {
-  node.onQuery = ({ type }) => type === 'GetFate' ? fate : undefined
+  kit.node.onQuery = ({ type }) => type === 'GetFate' ? fate : undefined
   const { code, out } = await engram('fate', 'demo', '--epoch', '3', '--sequence', '41')
   assert.is(code, 0)
   assert.is(out, `${fate.reason}\n  fate          quarantined\n`
     + '  logged first  epoch 3, sequence 41\n  brought by    a salvage\n'
     + '  lost against  epoch 4, sequence 42\n')
-  assert.equal(node.reads.at(-1)?.query, { type: 'GetFate', epoch: 3, sequence: 41 })
+  assert.equal(kit.node.reads.at(-1)?.query, { type: 'GetFate', epoch: 3, sequence: 41 })
   const lost: FateValue = { ...fate, fate: 'unknown', epoch: null, sequence: null, by: null,
     via: null, reason: 'no write with that key is known' }
-  node.onQuery = () => lost
+  kit.node.onQuery = () => lost
   const unknown = await engram('fate', 'demo', '--key', 'order-77', '--json')
   assert.is(unknown.code, 0)
   assert.equal(JSON.parse(unknown.out), { space: 'demo', ...lost })
-  assert.equal(node.reads.at(-1)?.query, { type: 'GetFate', key: 'order-77' })
+  assert.equal(kit.node.reads.at(-1)?.query, { type: 'GetFate', key: 'order-77' })
 })
 
 /** Pages as a primary gives them: at most two items, whatever was asked for. */
 function quarantine(items: readonly QuarantineItem[]): void {
-  node.onQuery = (query) => {
+  kit.node.onQuery = (query) => {
     if (query['type'] === 'GetFate')
       return { ...fate, fate: 'safe', now: { epoch: 4, sequence: 42 } }
     if (query['type'] === 'GetEntries') return [{ sequence: 42, epoch: 4, writeId: 'k' }]
@@ -262,7 +235,7 @@ test('quarantine list: page after page, up to a limit, and how to go on', async 
 })
 
 test('quarantine show: the write, the winner, and the present value', async () => {
-  node.graph.set('n41', { id: 'n41', content: 'won' })
+  kit.node.graph.set('n41', { id: 'n41', content: 'won' })
   quarantine([item(41)])
   const { code, out } = await engram('quarantine', 'show', 'demo', '3-41')
   assert.is(code, 0)
@@ -271,7 +244,7 @@ test('quarantine show: the write, the winner, and the present value', async () =
     won: { epoch: 4, sequence: 42, fate: 'safe', entry: { sequence: 42, epoch: 4, writeId: 'k' } },
     present: { id: 'n41', content: 'won' },
   })
-  assert.ok(node.reads.some(({ query }) =>
+  assert.ok(kit.node.reads.some(({ query }) =>
     JSON.stringify(query)
       === '{"type":"GetFate","epoch":4,"sequence":42}'
   ))
@@ -284,16 +257,16 @@ test('quarantine show: the write, the winner, and the present value', async () =
 })
 
 test('quarantine apply and discard: commands to the primary, refusals with a remedy', async () => {
-  node.onAdmin = () => ({ ok: true })
+  kit.node.onAdmin = () => ({ ok: true })
   const applied = await engram('quarantine', 'apply', 'demo', '3-41')
   assert.is(applied.out, '3-41 has taken effect in demo\n')
   const discarded = await engram('quarantine', 'discard', 'demo', '3-41', '--json')
   assert.equal(JSON.parse(discarded.out), { ok: true })
-  assert.equal(node.admins, [
+  assert.equal(kit.node.admins, [
     { type: 'applyQuarantined', space: 'demo', id: '3-41' },
     { type: 'discardQuarantined', space: 'demo', id: '3-41' },
   ])
-  node.onAdmin = () => refuse('INVALID_OPERATION', 'no 3-41 is in the quarantine')
+  kit.node.onAdmin = () => refuse('INVALID_OPERATION', 'no 3-41 is in the quarantine')
   const refused = await engram('quarantine', 'apply', 'demo', '3-41')
   assert.is(refused.code, 1)
   assert.match(refused.err, /no 3-41 is[^]+engram quarantine list demo/)
@@ -302,27 +275,27 @@ test('quarantine apply and discard: commands to the primary, refusals with a rem
 test('quarantine discard --all: page after page; what is gone meanwhile is passed over', async () => {
   const items = [41, 42, 43, 44, 45].map((sequence) => item(sequence))
   quarantine(items)
-  node.onAdmin = ({ id }) => {
+  kit.node.onAdmin = ({ id }) => {
     const at = items.findIndex((one) => one.id === id)
     items.splice(at, 1)
     return id === '3-43' ? refuse('INVALID_OPERATION', 'nothing with the id 3-43') : { ok: true }
   }
   const all = await engram('quarantine', 'discard', 'demo', '--all')
   assert.equal([all.code, all.out], [0, '4 writes have been discarded in demo\n'])
-  assert.equal(node.admins, ['3-41', '3-42', '3-43', '3-44', '3-45'].map((id) => (
+  assert.equal(kit.node.admins, ['3-41', '3-42', '3-43', '3-44', '3-45'].map((id) => (
     { type: 'discardQuarantined', space: 'demo', id }
   )))
   const none = await engram('quarantine', 'apply', 'demo', '--all', '--json')
   assert.equal(JSON.parse(none.out), { space: 'demo', count: 0 })
   quarantine([item(41), item(42)])
-  node.onAdmin = ({ id }) => id === '3-42' ? refuse('NOT_PRIMARY', 'not here') : { ok: true }
+  kit.node.onAdmin = ({ id }) => id === '3-42' ? refuse('NOT_PRIMARY', 'not here') : { ok: true }
   const broken = await engram('quarantine', 'discard', 'demo', '--all')
   assert.equal([broken.code, broken.out], [1, ''])
   assert.match(broken.err, 'not here')
 })
 
 test('space set: what is named and nothing else; none removes', async () => {
-  node.onAdmin = () => ({
+  kit.node.onAdmin = () => ({
     ok: true,
     settings: { replicas: 1, ack: 'durable', minInSync: 2, maxLoss: { entries: 9 } },
   })
@@ -332,7 +305,7 @@ test('space set: what is named and nothing else; none removes', async () => {
     'space demo: replicas 1, ack durable, minInSync 2, maxLoss 9 entries\n'])
   await engram('space', 'set', 'demo', '--ack', 'committed', '--min-in-sync', '1',
     '--when-under-replicated', 'wait', '--keys-ms', '60000', '--keys-count', 'none', '--json')
-  assert.equal(node.admins, [
+  assert.equal(kit.node.admins, [
     { type: 'setSpace', space: 'demo',
       settings: { reconcile: 'manual', maxLoss: { entries: 9, ms: null } } },
     { type: 'setSpace', space: 'demo',

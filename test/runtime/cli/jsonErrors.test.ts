@@ -1,33 +1,13 @@
 /** Errors of commands with --json: one line on stderr, and nothing on stdout. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { connect as natsConnect } from 'nats'
-import type { NatsConnection } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { startNatsServer } from '../../../runtime/cluster/natsServer.js'
-import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
 import { runHere } from '../../support/cli.js'
-import { Responder } from '../../support/responder.js'
+import { ResponderKit } from '../../support/responderKit.js'
 
 const test = suite('cli: errors as JSON')
-const cwd = mkdtempSync(join(tmpdir(), 'engram-json-errors-'))
-let server: NatsServer
-let nats: NatsConnection
-let node: Responder
-
-test.before(async () => {
-  server = await startNatsServer({ storeDir: join(cwd, 'nats') })
-  nats = await natsConnect({ servers: server.url })
-  node = new Responder(nats).start()
-  await nats.flush()
-})
-test.after(async () => {
-  await nats.close()
-  await server.stop()
-  rmSync(cwd, { recursive: true, force: true })
-})
+const kit = new ResponderKit(test)
 
 interface Fault {
   readonly code: string
@@ -37,12 +17,12 @@ interface Fault {
 }
 
 async function engram(url: string, ...args: string[]) {
-  return await runHere(args, { cwd, env: { ENGRAM_NATS_URL: url } })
+  return await runHere(args, { cwd: kit.cwd, env: { ENGRAM_NATS_URL: url } })
 }
 
 /** The error of a command that prints nothing else. */
 async function faultOf(exitCode: number, ...args: string[]): Promise<Fault> {
-  const { code, out, err } = await engram(server.url, ...args, '--json')
+  const { code, out, err } = await engram(kit.server.url, ...args, '--json')
   assert.equal([code, out], [exitCode, ''], err)
   assert.match(err, /^[^\n]+\n$/, 'one line')
   const { error, ...rest } = JSON.parse(err) as { error: Fault }
@@ -74,22 +54,23 @@ test('wrong usage: an option, its value, a missing argument, a rule of the comma
 
 test('help and the version are no errors', async () => {
   for (const args of [['status', '--json', '--help'], ['--version']]) {
-    const { code, out, err } = await engram(server.url, ...args)
+    const { code, out, err } = await engram(kit.server.url, ...args)
     assert.equal([code, err], [0, ''])
     assert.ok(out.length > 0)
   }
 })
 
 test('--json after -- is no option', async () => {
-  const { code, err } = await engram(server.url, 'write', '--', 'demo', '--json')
+  const { code, err } = await engram(kit.server.url, 'write', '--', 'demo', '--json')
   assert.is(code, 2)
   assert.match(err, /^error: not valid JSON/)
 })
 
 test('configuration: each fault with field, value and rule', async () => {
-  const file = join(cwd, 'engram.json')
+  const file = join(kit.cwd, 'engram.json')
   writeFileSync(file, '{"heartbeatMs": 5000}')
-  const error = await faultOf(2, 'node', '--id', 'n1', '--data', join(cwd, 'n1'), '--config', file)
+  const error = await faultOf(2, 'node', '--id', 'n1', '--data', join(kit.cwd, 'n1'), '--config',
+    file)
   assert.is(error.code, 'CONFIG')
   const [first] = error['faults'] as { field: string; value: unknown; rule: string }[]
   assert.is(first?.field, 'grantMs')
@@ -105,7 +86,7 @@ test('no server: whether trying again helps, and why there is no connection', as
 })
 
 test('a refused command: the code of the cluster, and its reason', async () => {
-  node.onAdmin = () => ({
+  kit.node.onAdmin = () => ({
     ok: false,
     code: 'INVALID_OPERATION',
     reason: 'otherSettings',
@@ -116,7 +97,7 @@ test('a refused command: the code of the cluster, and its reason', async () => {
   assert.equal([error.code, error['reason'], error.message], ['INVALID_OPERATION', 'otherSettings',
     'any words: replicas 2'])
   assert.match(error.remedy ?? '', 'engram space set demo')
-  node.onAdmin = () => ({
+  kit.node.onAdmin = () => ({
     ok: false,
     code: 'INVALID_OPERATION',
     reason: 'unfit',
@@ -136,7 +117,7 @@ test('a write: its key, and whether it may have taken effect', async () => {
     true,
   ])
   assert.match(unknown.remedy ?? '', '--key k1')
-  node.script = () => ({
+  kit.node.script = () => ({
     ok: false,
     code: 'INVALID_OPERATION',
     message: 'no',
@@ -150,14 +131,14 @@ test('a write: its key, and whether it may have taken effect', async () => {
     'k2',
     false,
   ])
-  node.script = () => null
+  kit.node.script = () => null
 })
 
 test('a file: each line that fails, and the tally on stdout', async () => {
-  const file = join(cwd, 'ops.ndjson')
+  const file = join(kit.cwd, 'ops.ndjson')
   writeFileSync(file, `{"type":\n[1\n`)
   const { code, out, err } = await engram(
-    server.url,
+    kit.server.url,
     'write',
     'demo',
     '--file',

@@ -1,51 +1,25 @@
 /** Errors of the command line: cause and remedy. */
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, truncateSync,
-  writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, mkdirSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { connect as natsConnect } from 'nats'
-import type { NatsConnection } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { subjects } from '../../../machines/protocol/subjects.js'
 import { natsServerConfig, startNatsServer } from '../../../runtime/cluster/natsServer.js'
-import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
 import { createSalvageFiles } from '../../../runtime/journal/salvage.js'
 import { NodeFileSystem } from '../../../runtime/system/fileSystem.js'
 import { runHere } from '../../support/cli.js'
 import { A, frameOf, quiet } from '../../support/journalKit.js'
-import { Responder } from '../../support/responder.js'
+import { ResponderKit } from '../../support/responderKit.js'
 
 const test = suite('cli: messages')
-const cwd = mkdtempSync(join(tmpdir(), 'engram-messages-'))
-let server: NatsServer
-let nats: NatsConnection
-let node: Responder
-
-test.before(async () => {
-  server = await startNatsServer({ storeDir: join(cwd, 'nats') })
-  nats = await natsConnect({ servers: server.url })
-})
-test.after(async () => {
-  await nats.close()
-  await server.stop()
-  rmSync(cwd, { recursive: true, force: true })
-})
-test.before.each(async () => {
-  node = new Responder(nats).start()
-  await nats.flush()
-})
-test.after.each(() => node.stop())
-
-async function engram(...args: string[]) {
-  return await runHere(args, { cwd, env: { ENGRAM_NATS_URL: server.url } })
-}
+const kit = new ResponderKit(test)
+const engram = (...args: string[]) => runHere(args, kit.surroundings)
 
 const hello = '{"type":"StoreNode","node":{"id":"n1","content":"hello"}}'
 
 test('--all means every space, however many pages they take', async () => {
   const names = ['a', 'b', 'c']
-  node.onAdmin = ({ type, space, after }) => {
+  kit.node.onAdmin = ({ type, space, after }) => {
     if (type !== 'listSpaces') return { ok: true, message: `${space} it is`, changed: true }
     const at = names.findIndex((name) => name === after) + 1
     const isLast = at === names.length - 1
@@ -53,15 +27,15 @@ test('--all means every space, however many pages they take', async () => {
     return { ok: true, spaces: [{ space: names[at] }], ...goOn }
   }
   for (const type of ['pause', 'resume']) {
-    const from = node.admins.length
+    const from = kit.node.admins.length
     assert.is((await engram(type, '--all')).code, 0)
-    const sent = node.admins.slice(from) as { type: string; space?: string }[]
+    const sent = kit.node.admins.slice(from) as { type: string; space?: string }[]
     assert.equal(sent.filter((order) => order.type === type).map(({ space }) => space), names)
   }
 })
 
 test('--all fails for a space whose record cannot be read, and says which', async () => {
-  node.onAdmin = ({ type }) =>
+  kit.node.onAdmin = ({ type }) =>
     type === 'listSpaces'
       ? {
         ok: true,
@@ -79,10 +53,10 @@ test('--all fails for a space whose record cannot be read, and says which', asyn
 })
 
 test('an unknown space is an error, not a silent one', async () => {
-  const lookup = nats.subscribe(subjects.lookup('nope'), { callback: (_, message) => {
+  const lookup = kit.nats.subscribe(subjects.lookup('nope'), { callback: (_, message) => {
     message.respond(Buffer.from('{"ok":false,"code":"UNKNOWN_SPACE"}'))
   } })
-  await nats.flush()
+  await kit.nats.flush()
   for (const args of [['events', 'nope'], ['events', 'nope', '--follow'], ['history', 'nope']]) {
     const { code, out, err } = await engram(...args)
     assert.equal([code, out], [1, ''], args.join(' '))
@@ -139,7 +113,7 @@ test('durations: a unit or ms, in settings as well, and every help says so', asy
   await engram('space', 'create', 'demo', ...settings)
   await engram('space', 'set', 'demo', ...settings)
   await engram('space', 'set', 'demo', '--max-loss-ms', '250', '--keys-ms', 'none')
-  const [created, set, plain] = node.admins as Record<string, unknown>[]
+  const [created, set, plain] = kit.node.admins as Record<string, unknown>[]
   const given = { maxLoss: { ms: 2000 }, keys: { ms: 5_400_000 } }
   assert.equal({ maxLoss: created!['maxLoss'], keys: created!['keys'] }, given)
   assert.equal(set!['settings'], given)
@@ -160,7 +134,7 @@ test('durations: a unit or ms, in settings as well, and every help says so', asy
 })
 
 test('a node that is drained, and one that is not in sync: what to do first', async () => {
-  node.onAdmin = () => ({
+  kit.node.onAdmin = () => ({
     ok: false,
     code: 'INVALID_OPERATION',
     reason: 'unfit',
@@ -168,7 +142,7 @@ test('a node that is drained, and one that is not in sync: what to do first', as
     message: 'n2 is drained since 2026-11-30T01:44:30Z by ann',
   })
   assert.match((await engram('promote', 'demo', '--to', 'n2')).err, 'engram undrain n2')
-  node.onAdmin = () => ({
+  kit.node.onAdmin = () => ({
     ok: false,
     code: 'NOT_ENOUGH_IN_SYNC',
     message: 'n2 is not in sync',
@@ -179,13 +153,13 @@ test('a node that is drained, and one that is not in sync: what to do first', as
 
 test('a read for which no member is far enough: the error says so', async () => {
   let count = 0
-  const behind = nats.subscribe(subjects.readAny('held'), { callback: (_, message) => {
+  const behind = kit.nats.subscribe(subjects.readAny('held'), { callback: (_, message) => {
     count += 1
     if (count > 1) return
     message.respond(Buffer.from('{"ok":false,"code":"STALE_READ","outcome":"notTaken",'
       + '"retryable":true,"message":"this member is at 2, 9 is asked for"}'))
   } })
-  await nats.flush()
+  await kit.nats.flush()
   const { code, err } = await engram('read', 'held', 'list', '--any', '--min-sequence', '9',
     '--deadline', '700ms')
   behind.unsubscribe()
@@ -196,7 +170,7 @@ test('a read for which no member is far enough: the error says so', async () => 
 })
 
 test('credentials without permission for events: the error says so', async () => {
-  const storeDir = join(cwd, 'strict')
+  const storeDir = join(kit.cwd, 'strict')
   const strict = await startNatsServer({ storeDir, config: natsServerConfig({
     auth: true,
     storeDir,
@@ -218,14 +192,14 @@ test('credentials without permission for events: the error says so', async () =>
 })
 
 function passwordFile(): string {
-  const path = join(cwd, 'password')
+  const path = join(kit.cwd, 'password')
   writeFileSync(path, 'pw')
   return path
 }
 
 test('up --nats where nodes of these names run already: nothing is started', async () => {
-  const data = join(cwd, 'twins')
-  const { code, out, err } = await engram('up', '--nats', server.url, '--data', data)
+  const data = join(kit.cwd, 'twins')
+  const { code, out, err } = await engram('up', '--nats', kit.server.url, '--data', data)
   assert.equal([code, out], [1, ''])
   assert.match(err, 'n1 runs on that NATS server already')
   assert.match(err, 'engram node --id')
@@ -233,29 +207,29 @@ test('up --nats where nodes of these names run already: nothing is started', asy
 })
 
 test('up: refuses a config file that configures another NATS server', async () => {
-  const config = join(cwd, 'config.json')
+  const config = join(kit.cwd, 'config.json')
   writeFileSync(config, '{"nats":{"servers":"nats://127.0.0.1:1","caFile":"/ca.pem"}}')
-  const { code, out, err } = await engram('up', '--config', config, '--data', join(cwd, 'none'))
+  const { code, out, err } = await engram('up', '--config', config, '--data', join(kit.cwd, 'none'))
   assert.equal([code, out], [2, ''])
   assert.match(err, `${config} configures the connection to a NATS server (tls)`)
   assert.match(err, '--nats URL')
 })
 
 test('files of a node are not looked for where there is none', async () => {
-  const up = join(cwd, 'up')
+  const up = join(kit.cwd, 'up')
   mkdirSync(join(up, 'n1', 'journal'), { recursive: true })
   for (const command of ['list', 'show']) {
     const { code, out, err } = await engram('salvage', command, up)
     assert.equal([code, out], [2, ''], command)
     assert.match(err, join(up, 'n1'))
   }
-  const file = join(cwd, 'file')
+  const file = join(kit.cwd, 'file')
   writeFileSync(file, '')
   assert.match((await engram('salvage', 'list', file)).err, 'is not the data directory of a node')
 })
 
 test('a salvage that breaks off is a whole document all the same', async () => {
-  const data = join(cwd, 'n9')
+  const data = join(kit.cwd, 'n9')
   const directory = join(data, 'salvage')
   mkdirSync(directory, { recursive: true })
   writeFileSync(join(data, 'identity.json'), '{}')

@@ -1,47 +1,19 @@
 /** engram read entries, of a log that no longer has its beginning. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { connect as natsConnect } from 'nats'
-import type { NatsConnection } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { startNatsServer } from '../../../runtime/cluster/natsServer.js'
-import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
 import { runHere } from '../../support/cli.js'
 import { item } from '../../support/forksKit.js'
-import { Responder } from '../../support/responder.js'
+import { ResponderKit } from '../../support/responderKit.js'
 
 const test = suite('cli: read entries')
-const cwd = mkdtempSync(join(tmpdir(), 'engram-read-entries-'))
-let server: NatsServer
-let nats: NatsConnection
-let node: Responder
-
-test.before(async () => {
-  server = await startNatsServer({ storeDir: join(cwd, 'nats') })
-  nats = await natsConnect({ servers: server.url })
-})
-test.after(async () => {
-  await nats.close()
-  await server.stop()
-  rmSync(cwd, { recursive: true, force: true })
-})
-test.before.each(async () => {
-  node = new Responder(nats).start()
-  await nats.flush()
-})
-test.after.each(() => node.stop())
-
-async function engram(...args: string[]) {
-  return await runHere(args, { cwd, env: { ENGRAM_NATS_URL: server.url } })
-}
+const kit = new ResponderKit(test)
+const engram = (...args: string[]) => runHere(args, kit.surroundings)
 
 /** Entries from `first` up to `last` are kept. */
 function keeps(first: number, last: number): void {
-  node.sequence = last
-  node.onRead = () => {
-    const { type, from } = node.reads.at(-1)!.query as { type: string; from: number }
+  kit.node.sequence = last
+  kit.node.onRead = () => {
+    const { type, from } = kit.node.reads.at(-1)!.query as { type: string; from: number }
     const answer = { sequence: last, epoch: 1, node: 'n1', role: 'primary', stalenessMs: 0 }
     if (type === 'GetQuarantine') return { ok: true, value: [item(41)], ...answer }
     if (type === 'GetFate') {

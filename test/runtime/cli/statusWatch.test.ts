@@ -1,39 +1,15 @@
 /** engram status --watch against a NATS server: the terminal is taken and given back. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
-import { connect } from 'nats'
-import type { NatsConnection } from 'nats'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { runCli } from '../../../runtime/cli/program.js'
 import { Screen } from '../../../runtime/cli/screen.js'
-import { startNatsServer } from '../../../runtime/cluster/natsServer.js'
-import type { NatsServer } from '../../../runtime/cluster/natsServer.js'
 import { Responder } from '../../support/responder.js'
+import { ResponderKit } from '../../support/responderKit.js'
 
 const test = suite('status watch')
-const cwd = mkdtempSync(join(tmpdir(), 'engram-watch-'))
-let server: NatsServer
-let nats: NatsConnection
-let primary: Responder
-
-test.before(async () => {
-  server = await startNatsServer({ storeDir: join(cwd, 'nats') })
-  nats = await connect({ servers: server.url })
-})
-test.after(async () => {
-  await nats.close()
-  await server.stop()
-  rmSync(cwd, { recursive: true, force: true })
-})
-test.before.each(async () => {
-  primary = new Responder(nats).start()
-  await nats.flush()
-})
-test.after.each(() => primary.stop())
+const kit = new ResponderKit(test)
 
 const enter = '\x1b[?1049h\x1b[?25l\x1b[?7l'
 const leave = '\x1b[?7h\x1b[?25h\x1b[?1049l'
@@ -50,8 +26,8 @@ class Watching {
       stdin: Readable.from(['']),
       stdout: this.out,
       stderr: new PassThrough(),
-      cwd,
-      env: { ENGRAM_NATS_URL: server.url, NO_COLOR: '1' },
+      cwd: kit.cwd,
+      env: { ENGRAM_NATS_URL: kit.server.url, NO_COLOR: '1' },
     })
   }
 
@@ -78,11 +54,11 @@ test('on a terminal: its own screen, redrawn in place, alerts shown, given back 
     const before = listeners()
     const watching = new Watching([], { columns: 100, rows: 20 })
     await watching.until(/demo {2}epoch 1/)
-    nats.publish('engram.v1.alert.demo', Buffer.from(JSON.stringify(
+    kit.nats.publish('engram.v1.alert.demo', Buffer.from(JSON.stringify(
       { kind: 'readOnly', message: 'the disk is full', atMs: Date.now(), node: 'n1' },
     )))
     await watching.until(/demo {2}readOnly: the disk is full/)
-    primary.epoch = 2
+    kit.node.epoch = 2
     await watching.until(/n1 is the primary in epoch 2, after n1/)
     process.emit('SIGINT')
     assert.is(await watching.ended, 0)
@@ -131,7 +107,7 @@ test('Ctrl-Z gives the screen back to the shell before the process stops; fg tak
 test('the terminal is given back when the watch fails', async () => {
   const watching = new Watching([], { columns: 100, rows: 20 })
   await watching.until(/demo {2}epoch 1/)
-  primary.member = () => ({ ...new Responder(nats).member(), lossWindow: null as never })
+  kit.node.member = () => ({ ...new Responder(kit.nats).member(), lossWindow: null as never })
   assert.is(await watching.ended, 1)
   assert.ok(watching.text.endsWith(leave))
 })
@@ -139,7 +115,7 @@ test('the terminal is given back when the watch fails', async () => {
 test('without a terminal: plain lines, alerts among them, no control bytes', async () => {
   const watching = new Watching([], null)
   await watching.until(/demo epoch 1, primary n1, .*\n.*demo epoch 1/)
-  nats.publish('engram.v1.alert.demo', Buffer.from(JSON.stringify(
+  kit.nats.publish('engram.v1.alert.demo', Buffer.from(JSON.stringify(
     { kind: 'replicaLag', message: 'n2 is behind' },
   )))
   await watching.until(/Z demo event: replicaLag: n2 is behind\n/)
