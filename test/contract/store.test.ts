@@ -14,7 +14,7 @@ import { STORE_VERSION } from '../../runtime/store/marker.js'
 import { openStore, type OpenedStore } from '../../runtime/store/store.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
 import { take } from '../support/lists.js'
-import { subjects, type StoreContext } from './storeSubjects.js'
+import { storeSuite, subjects } from './storeSubjects.js'
 
 function entry(
   sequence: number,
@@ -74,16 +74,7 @@ async function rejects(promise: Promise<unknown>, pattern: RegExp): Promise<void
 }
 
 for (const subject of subjects) {
-  const test = suite<StoreContext>(`store: ${subject.name}`)
-
-  test.before.each(async (context) => {
-    Object.assign(context, await subject.make())
-    context.space = context.store.space('u1')
-  })
-  test.after.each(async (context) => {
-    await context.store.close()
-    await context.remove()
-  })
+  const test = storeSuite(`store: ${subject.name}`, subject)
 
   test('starts empty', ({ space }) => {
     assert.equal(space.applied, { epoch: 0, sequence: 0 })

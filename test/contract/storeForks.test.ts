@@ -16,7 +16,7 @@ import { MemoryStore } from '../fakes/memoryStore.js'
 import { draftsArbitrary, firstEpoch, from, ids, logOf, note, opening, placesOf, epochStart,
   salvage, storeEdge, storeNode, update, type Draft } from '../support/forkEntries.js'
 import { take } from '../support/lists.js'
-import { subjects, type StoreContext } from './storeSubjects.js'
+import { storeSuite, subjects } from './storeSubjects.js'
 
 /** Applies the drafts where the store's log ends, as one batch. */
 async function apply(space: SpaceStore, ...drafts: Draft[]): Promise<void> {
@@ -33,16 +33,7 @@ const forked = (epoch: number, sequence: number, at: number) => ({ epoch, sequen
 const now = (sequence: number) => ({ epoch: firstEpoch, sequence })
 
 for (const subject of subjects) {
-  const test = suite<StoreContext>(`store: versions and forks: ${subject.name}`)
-
-  test.before.each(async (context) => {
-    Object.assign(context, await subject.make())
-    context.space = context.store.space('u1')
-  })
-  test.after.each(async (context) => {
-    await context.store.close()
-    await context.remove()
-  })
+  const test = storeSuite(`store: versions and forks: ${subject.name}`, subject)
 
   test('starts empty', ({ space }) => {
     assert.equal(space.nodeState('a'), { node: undefined, stored: undefined, activated: undefined })

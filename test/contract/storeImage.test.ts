@@ -15,7 +15,7 @@ import { MemoryStore } from '../fakes/memoryStore.js'
 import { draftsArbitrary, firstEpoch, from, logOf, storeEdge, storeNode, update,
   type Draft } from '../support/forkEntries.js'
 import { drain, recordsOf, slicesOf } from '../support/images.js'
-import { subjects, type StoreContext } from './storeSubjects.js'
+import { storeSuite, subjects } from './storeSubjects.js'
 
 const plain = (operation: Draft['operation']): Draft => ({ operation })
 
@@ -51,16 +51,7 @@ function thrownBy(run: () => unknown): { code?: string; message: string } {
 }
 
 for (const subject of subjects) {
-  const test = suite<StoreContext>(`store: image: ${subject.name}`)
-
-  test.before.each(async (context) => {
-    Object.assign(context, await subject.make())
-    context.space = context.store.space('u1')
-  })
-  test.after.each(async (context) => {
-    await context.store.close()
-    await context.remove()
-  })
+  const test = storeSuite(`store: image: ${subject.name}`, subject)
 
   test('an empty space has an empty image, and none of another position', async ({ space }) => {
     assert.is(space.image({ epoch: 0, sequence: 1 }), null)

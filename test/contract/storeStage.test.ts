@@ -10,7 +10,7 @@ import { MemoryStore } from '../fakes/memoryStore.js'
 import { draftsArbitrary, ids, logOf, placesOf, storeEdge,
   storeNode } from '../support/forkEntries.js'
 import { recordsOf, slicesOf } from '../support/images.js'
-import { subjects, type StoreContext } from './storeSubjects.js'
+import { storeSuite, subjects, type StoreContext } from './storeSubjects.js'
 
 const retention = { ms: 40, count: 25 }
 
@@ -90,16 +90,7 @@ function assertSame(space: SpaceStore, other: SpaceStore, entries: readonly LogE
 }
 
 for (const subject of subjects) {
-  const test = suite<StoreContext>(`store: stage: ${subject.name}`)
-
-  test.before.each(async (context) => {
-    Object.assign(context, await subject.make())
-    context.space = context.store.space('u1')
-  })
-  test.after.each(async (context) => {
-    await context.store.close()
-    await context.remove()
-  })
+  const test = storeSuite(`store: stage: ${subject.name}`, subject)
 
   test('a load makes an empty space what its source is, over a restart', async (context) => {
     const entries = writes(1, 2000)

@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { suite, type Test } from 'uvu'
 import type { SpaceStore, Store } from '../../actors/ports/store.js'
 import { openStore } from '../../runtime/store/store.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
@@ -43,3 +44,17 @@ export const subjects: readonly Subject[] = [
     },
   },
 ]
+
+/** A suite whose tests have a new store each. */
+export function storeSuite(name: string, { make }: Subject): Test<StoreContext> {
+  const test = suite<StoreContext>(name)
+  test.before.each(async (context) => {
+    Object.assign(context, await make())
+    context.space = context.store.space('u1')
+  })
+  test.after.each(async (context) => {
+    await context.store.close()
+    await context.remove()
+  })
+  return test
+}
