@@ -124,6 +124,18 @@ export class SimCluster implements SimEnvironment<SimNode> {
     return cluster
   }
 
+  /** The same with the space `demo`: all are in sync, and have so many writes. */
+  static async serving(
+    { space, writes, ...options }: SimOptions & { space?: object; writes: number },
+  ): Promise<SimCluster> {
+    const cluster = await SimCluster.start(options)
+    await cluster.createSpace(space)
+    await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
+    await cluster.writes(writes, 'committed')
+    await cluster.converged()
+    return cluster
+  }
+
   /** Nothing runs yet. */
   static create(options: SimOptions = {}): SimCluster {
     return new SimCluster(options)

@@ -5,14 +5,7 @@ import { SimCluster } from '../../support/simCluster.js'
 
 const test = suite('commands to actors')
 
-async function serving(): Promise<SimCluster> {
-  const cluster = await SimCluster.start()
-  await cluster.createSpace()
-  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
-  await cluster.writes(3, 'committed')
-  await cluster.converged()
-  return cluster
-}
+const serving = () => SimCluster.serving({ writes: 3 })
 
 async function actorsOf(cluster: SimCluster, node: string): Promise<string[]> {
   const answer = await cluster.command(node, { type: 'listActors' })

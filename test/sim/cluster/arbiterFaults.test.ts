@@ -8,14 +8,7 @@ const test = suite('cluster: arbiter faults')
 
 const full = 'bucket engram: maximum bytes exceeded (JetStream error 10077)'
 
-async function serving(): Promise<SimCluster> {
-  const cluster = await SimCluster.start()
-  await cluster.createSpace()
-  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
-  await cluster.writes(3, 'committed')
-  await cluster.converged()
-  return cluster
-}
+const serving = () => SimCluster.serving({ writes: 3 })
 
 /** Compare-and-sets of records of spaces from now on. */
 function counting(cluster: SimCluster): { attempts: number } {

@@ -8,14 +8,7 @@ const test = suite('cluster: clock jumps')
 
 const hourMs = 3_600_000
 
-async function serving(settings: object = {}): Promise<SimCluster> {
-  const cluster = await SimCluster.start()
-  await cluster.createSpace(settings)
-  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
-  await cluster.writes(3, 'committed')
-  await cluster.converged()
-  return cluster
-}
+const serving = (settings: object = {}) => SimCluster.serving({ space: settings, writes: 3 })
 
 const alertsOf = (node: SimNode, kind: string) =>
   node.log.filter(({ fields }) => (fields as { kind?: string }).kind === kind)

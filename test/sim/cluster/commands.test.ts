@@ -7,14 +7,7 @@ import { SimCluster } from '../../support/simCluster.js'
 
 const test = suite('cluster: commands')
 
-async function serving(): Promise<SimCluster> {
-  const cluster = await SimCluster.start()
-  await cluster.createSpace()
-  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
-  await cluster.writes(3, 'committed')
-  await cluster.converged()
-  return cluster
-}
+const serving = () => SimCluster.serving({ writes: 3 })
 
 test('orders that make no sense are refused with a code', async () => {
   const cluster = await serving()

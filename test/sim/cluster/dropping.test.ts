@@ -7,14 +7,7 @@ import type { SimNode } from '../../support/simNode.js'
 
 const test = suite('cluster: dropping')
 
-async function serving(): Promise<SimCluster> {
-  const cluster = await SimCluster.start()
-  await cluster.createSpace()
-  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
-  await cluster.writes(3, 'committed')
-  await cluster.converged()
-  return cluster
-}
+const serving = () => SimCluster.serving({ writes: 3 })
 
 const drop = (cluster: SimCluster, node = 'n1', more: object = {}) =>
   cluster.command(node, { type: 'dropSpace', space: 'demo', by: 'ann', ...more })

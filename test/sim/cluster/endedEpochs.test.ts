@@ -13,14 +13,8 @@ import type { SimNode } from '../../support/simNode.js'
 
 const test = suite('cluster: ended epochs')
 
-async function started(settings: object = {}): Promise<SimCluster> {
-  const cluster = await SimCluster.start({ seed: 5 })
-  await cluster.createSpace(settings)
-  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
-  await cluster.writes(3, 'committed')
-  await cluster.converged()
-  return cluster
-}
+const started = (settings: object = {}) =>
+  SimCluster.serving({ seed: 5, space: settings, writes: 3 })
 
 async function ask<T>(cluster: SimCluster, query: object): Promise<T> {
   const answer = await cluster.read(query)

@@ -6,14 +6,7 @@ import type { SimNode } from '../../support/simNode.js'
 
 const test = suite('cluster: forced promotions')
 
-async function serving(): Promise<SimCluster> {
-  const cluster = await SimCluster.start()
-  await cluster.createSpace()
-  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
-  await cluster.writes(5, 'committed')
-  await cluster.converged()
-  return cluster
-}
+const serving = () => SimCluster.serving({ writes: 5 })
 
 async function force(cluster: SimCluster, node: SimNode): Promise<void> {
   const answer = await cluster.command(node.id, {

@@ -9,11 +9,7 @@ import type { SimNode } from '../../support/simNode.js'
 const test = suite('cluster: installs')
 
 async function inSync(): Promise<{ cluster: SimCluster; one: SimNode }> {
-  const cluster = await SimCluster.start()
-  await cluster.createSpace()
-  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
-  await cluster.writes(5, 'committed')
-  await cluster.converged()
+  const cluster = await SimCluster.serving({ writes: 5 })
   return { cluster, one: cluster.running.find((node) => node !== cluster.primary())! }
 }
 

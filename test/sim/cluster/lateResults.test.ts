@@ -20,14 +20,7 @@ interface Watch {
 
 type Settings = Parameters<typeof SimCluster.start>[0]
 
-async function serving(options: Settings = {}): Promise<SimCluster> {
-  const cluster = await SimCluster.start(options)
-  await cluster.createSpace()
-  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
-  await cluster.writes(5, 'committed')
-  await cluster.converged()
-  return cluster
-}
+const serving = (options: Settings = {}) => SimCluster.serving({ ...options, writes: 5 })
 
 function replicas(cluster: SimCluster): SimNode[] {
   return cluster.running.filter((node) => node !== cluster.primary())

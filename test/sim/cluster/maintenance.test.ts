@@ -9,14 +9,8 @@ import type { SimNode } from '../../support/simNode.js'
 
 const test = suite('cluster: maintenance')
 
-async function serving(settings: Partial<ActorSettings> = {}): Promise<SimCluster> {
-  const cluster = await SimCluster.start({ settings })
-  await cluster.createSpace()
-  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
-  await cluster.writes(3, 'committed')
-  await cluster.converged()
-  return cluster
-}
+const serving = (settings: Partial<ActorSettings> = {}) =>
+  SimCluster.serving({ settings, writes: 3 })
 
 const others = (cluster: SimCluster, node: SimNode): SimNode[] =>
   cluster.running.filter((each) => each !== node)

@@ -9,14 +9,7 @@ import type { SimNode } from '../../support/simNode.js'
 const test = suite('cluster: membership')
 const control = controlCodec()
 
-async function serving(): Promise<SimCluster> {
-  const cluster = await SimCluster.start()
-  await cluster.createSpace()
-  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
-  await cluster.writes(5, 'committed')
-  await cluster.converged()
-  return cluster
-}
+const serving = () => SimCluster.serving({ writes: 5 })
 
 function replicas(cluster: SimCluster): [SimNode, SimNode] {
   const [a, b] = cluster.running.filter((node) => node !== cluster.primary())

@@ -7,14 +7,7 @@ import type { SimNode } from '../../support/simNode.js'
 
 const test = suite('cluster: memory budget')
 
-async function serving(seed = 1): Promise<SimCluster> {
-  const cluster = await SimCluster.start({ seed })
-  await cluster.createSpace()
-  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
-  await cluster.writes(5, 'committed')
-  await cluster.converged()
-  return cluster
-}
+const serving = (seed = 1) => SimCluster.serving({ seed, writes: 5 })
 
 /** Something takes all of the node's budget; to be given back by `set(0)`. */
 function fill(node: SimNode): { set(bytes: number): void } {

@@ -9,14 +9,8 @@ import type { SimNode } from '../../support/simNode.js'
 
 const test = suite('cluster: promotions')
 
-async function serving(options: Parameters<typeof SimCluster.start>[0] = {}): Promise<SimCluster> {
-  const cluster = await SimCluster.start(options)
-  await cluster.createSpace()
-  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
-  await cluster.writes(5, 'committed')
-  await cluster.converged()
-  return cluster
-}
+const serving = (options: Parameters<typeof SimCluster.start>[0] = {}) =>
+  SimCluster.serving({ ...options, writes: 5 })
 
 function notedBy(node: SimNode): RecordedEvent[] {
   const { texts } = node.life!.events.page({ before: null, lengthMax: 1e9 })

@@ -7,14 +7,7 @@ import type { SimNode } from '../../support/simNode.js'
 
 const test = suite('cluster: unfit members')
 
-async function serving(seed = 1): Promise<SimCluster> {
-  const cluster = await SimCluster.start({ seed })
-  await cluster.createSpace()
-  await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
-  await cluster.writes(5, 'committed')
-  await cluster.converged()
-  return cluster
-}
+const serving = (seed = 1) => SimCluster.serving({ seed, writes: 5 })
 
 function replicas(cluster: SimCluster): [SimNode, SimNode] {
   const [a, b] = cluster.running.filter((node) => node !== cluster.primary())
