@@ -45,7 +45,13 @@ const bytesMin = 1024 * 1024
 interface Due {
   readonly member: Member
   readonly need: number
+  /** An install waits for it, or a segment of the journal is kept for want of it. */
+  readonly isUrgent: boolean
   readonly lastBytes: number
+}
+
+function isMoreDue(one: Due, other: Due): boolean {
+  return one.isUrgent === other.isUrgent ? one.need > other.need : one.isUrgent
 }
 
 class TooSlowError extends Error {
@@ -110,11 +116,14 @@ export class Checkpointer {
 
   private mostDue(nowMs: number): Due | null {
     const pinning = this.options.pinning()
+    const pinnedBytes = [...pinning].reduce((sum, uuid) => sum + (this.newestOf(uuid)?.bytes ?? 0),
+      0)
     let most: Due | null = null
     for (const member of this.options.members()) {
       if (!this.mayTake(member, nowMs)) continue
-      const due = this.dueOf(member, pinning.has(member.uuid))
-      if (due.need >= 1 && due.need > (most?.need ?? 0)) most = due
+      const isPinning = pinning.has(member.uuid) && this.mayRelease(member)
+      const due = this.dueOf(member, isPinning ? pinnedBytes : null)
+      if (due.need >= 1 && (most === null || isMoreDue(due, most))) most = due
     }
     return most
   }
@@ -125,7 +134,14 @@ export class Checkpointer {
       && !following.isSwitching && !this.failures.isPausing(member, nowMs)
   }
 
-  private dueOf(member: Member, isPinning: boolean): Due {
+  /** Whether one more checkpoint would cover more entries. */
+  private mayRelease({ uuid, store }: Member): boolean {
+    const { kept = [] } = this.options.context.ports.journal.log(uuid)?.covers ?? {}
+    return kept.length < 2 || kept[0]!.position.sequence < store.applied.sequence
+  }
+
+  /** `pinnedBytes`: checkpoints of all spaces that keep a segment; null: this one keeps none. */
+  private dueOf(member: Member, pinnedBytes: number | null): Due {
     const { context: { ports: { journal }, settings }, nodeBytes } = this.options
     const log = journal.log(member.uuid)
     const lastBytes = this.newestOf(member.uuid)?.bytes ?? 0
@@ -133,10 +149,13 @@ export class Checkpointer {
     const need = checkpointNeed({
       newBytes: log?.newBytes ?? 0,
       lastBytes,
-      isPinning,
-      nodeBytes: nodeBytes() - takenAt,
+      pinning: pinnedBytes === null
+        ? null
+        : { checkpointBytes: pinnedBytes, nodeBytes: nodeBytes() - takenAt },
     }, settings)
-    return { member, need: this.isWanted(member) ? Infinity : need, lastBytes }
+    const isWanted = this.isWanted(member)
+    const isUrgent = isWanted || pinnedBytes !== null
+    return { member, need: isWanted ? Infinity : need, isUrgent, lastBytes }
   }
 
   /** Whether an install waits for a newer one, and there is one to take. */
@@ -168,6 +187,8 @@ export class Checkpointer {
       this.takenAt.set(member, takenAt)
       this.wanted.delete(member)
       this.failures.over(member)
+      // Many small ones may be due.
+      this.lookedAtMs = -Infinity
       const ms = Math.round(context.ports.clock.monotonicMs() - begunMs)
       context.ports.telemetry.count('checkpoints', 1, { result: 'written' })
       context.ports.telemetry.observe('checkpointMs', ms)
@@ -269,7 +290,7 @@ export class Checkpointer {
       clock,
       duty: () => {
         const isLate = clock.monotonicMs() - begunMs > imageMsAim
-          || this.dueOf(due.member, false).need >= lateNeed
+          || this.dueOf(due.member, null).need >= lateNeed
         return isLate ? lateDuty : duty
       },
       bytesPerSecond: Math.max(bytesPerSecondMax, due.lastBytes * 1000 / imageMsAim),

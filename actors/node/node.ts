@@ -3,7 +3,6 @@ import { stateName, topState } from '../../machines/base/stateName.js'
 import { messageOf } from '../../machines/base/thrown.js'
 import { nodeMachine } from '../../machines/node.js'
 import type { NodeEffect, NodeEvent } from '../../machines/node.js'
-import type { NodeEventState } from '../../machines/protocol/events.js'
 import { RequestLimiter } from '../arbiter/requestLimiter.js'
 import type { HostedActor } from '../host/actorHost.js'
 import { Checkpointing } from '../checkpoints/checkpointing.js'
@@ -17,6 +16,7 @@ import type { SpaceActor } from '../space/space.js'
 import { AdminCommands } from './adminCommands.js'
 import { FaultLog } from './faultLog.js'
 import { handOverPrimaries } from './handOverAll.js'
+import { noteEffect } from './nodeHistory.js'
 import { listenAs } from './nodeMessages.js'
 import type { NodeActorOptions } from './nodeParameters.js'
 import { contextOf } from './nodeParts.js'
@@ -24,22 +24,12 @@ import { NodeRegistration, isFinal } from './nodeRegistration.js'
 import { Spaces } from './spaces.js'
 import { SupersededError } from './startErrors.js'
 
-/** Recorded events, by the effect of the chart that they come with. */
-const nodeEvents: Readonly<Partial<Record<NodeEffect['type'], NodeEventState>>> = {
-  startSpaces: 'running',
-  isolate: 'isolated',
-  rejoin: 'reconnected',
-  drain: 'draining',
-  stop: 'stopped',
-  exit: 'failed',
-}
-
 /** One node: its chart, and the effects of that chart. */
 export class NodeActor {
   /** The spaces that this node holds, by name. */
   readonly spaces = new Map<string, SpaceActor>()
   private listing: Spaces | null = null
-  private checkpointing: Checkpointing | null = null
+  private checkpoints: Checkpointing | null = null
   private present: NodeContext | null = null
   private actor: HostedActor<typeof nodeMachine> | null = null
   private connection: BusConnection | null = null
@@ -78,6 +68,11 @@ export class NodeActor {
   /** Null until the data directory is recovered. */
   get context(): NodeContext | null {
     return this.present
+  }
+
+  /** Null until the data directory is recovered. */
+  get checkpointing(): Checkpointing | null {
+    return this.checkpoints
   }
 
   /** Notes the address of its HTTP server. */
@@ -133,7 +128,8 @@ export class NodeActor {
 
   private perform(effect: NodeEffect): void {
     const { logger } = this.options.ports
-    this.note(effect)
+    const life = `${this.self.version}, incarnation ${this.self.incarnation}`
+    noteEffect(this.options.ports.events, effect, life)
     const failing = (work: Promise<void>, event: (error: string) => NodeEvent) => {
       work.catch((error: unknown) => {
         const message = messageOf(error)
@@ -175,16 +171,6 @@ export class NodeActor {
     }
   }
 
-  /** Records the effects that matter in the history of this node. */
-  private note(effect: NodeEffect): void {
-    const state = nodeEvents[effect.type]
-    if (state === undefined || (effect.type === 'exit' && effect.code === 0)) return
-    const reason = 'reason' in effect
-      ? effect.reason
-      : `${this.self.version}, incarnation ${this.self.incarnation}`
-    this.options.ports.events.note({ type: 'node', state, reason })
-  }
-
   private async prepare(): Promise<void> {
     await this.registration.prepare()
     this.send({ type: 'prepared' })
@@ -211,7 +197,7 @@ export class NodeActor {
       isHeld: (space) => this.spaces.has(space),
       tick: () => {
         this.listing?.tick()
-        this.checkpointing?.tick()
+        this.checkpoints?.tick()
       },
       watched: () => this.listing?.watchedNodes() ?? new Set(),
       syncFailed: (error) => this.send({ type: 'syncFailed', error }),
@@ -222,11 +208,11 @@ export class NodeActor {
     })
     this.present = context
     this.listing = new Spaces(context, this.spaces, await recovered.salvages.names(),
-      (member) => this.checkpointing?.checkpointer.want(member))
-    this.checkpointing = new Checkpointing({
+      (member) => this.checkpoints?.checkpointer.want(member))
+    this.checkpoints = new Checkpointing({
       context,
       members: () => [...this.spaces.values()].map(({ member }) => member),
-      freeBytes: () => boot.freeBytes(),
+      directory: boot,
     })
     const report = recovered.journal.recovery
     for (const damaged of report.damaged) {
@@ -360,7 +346,7 @@ export class NodeActor {
     await this.turns.take(() => Promise.resolve(), false)
     const { context } = this
     if (context) {
-      await this.checkpointing?.stop()
+      await this.checkpoints?.stop()
       await context.loads.stop()
       for (const space of this.spaces.values()) await space.stop()
       await this.listing?.close()

@@ -35,6 +35,8 @@ export interface ActorSettings extends ProtocolTimes {
   readonly checkpointBytes: number
   /** The same, as a multiple of its last checkpoint. */
   readonly checkpointRatio: number
+  /** Closed segments of the journal that are kept, bytes. */
+  readonly retainBytes: number
   /** Rate at which checkpoints are sent to others; 0: by how busy this node is. */
   readonly installBytesPerSecond: number
 }
@@ -62,5 +64,6 @@ export const defaultSettings: ActorSettings = {
   idleConfirmMs: 100,
   checkpointBytes: 256 * MiB,
   checkpointRatio: 2,
+  retainBytes: 1024 * MiB,
   installBytesPerSecond: 0,
 }

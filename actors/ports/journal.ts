@@ -114,11 +114,12 @@ export interface Journal {
   useOf(segment: number): RemovableSegment
   /**
    * Gives up the oldest segment: first what has to stay of it is restated durably, then that it is
-   * given up, then the file is removed. Beside writes. Violates I14 if it has an entry that two
-   * checkpoints do not cover. JournalFullError, SyncFailedError: as for a write. A file that
-   * cannot be removed is logged; the next call tries again, and rejects if it fails again.
+   * given up, then the file is removed. Beside writes: resolves with false if what was written
+   * meanwhile keeps it. Violates I14 if it has an entry that two checkpoints do not cover.
+   * JournalFullError, SyncFailedError: as for a write. A file that cannot be removed is logged; the
+   * next call tries again, and rejects with FileSystemError if it fails again.
    */
-  remove(segment: number): Promise<void>
+  remove(segment: number): Promise<boolean>
   close(): Promise<void>
 }
 

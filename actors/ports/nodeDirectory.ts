@@ -39,6 +39,8 @@ export interface NodeDirectory {
   recover(): Promise<Recovered>
   /** Reserves disk space for a start on a full disk; false: there is no room. Never rejects. */
   keepReserve(): Promise<boolean>
+  /** Gives the reserve back, for a write that makes room. False: there is none, or it stays. */
+  releaseReserve(): Promise<boolean>
   /** Bytes that may still be written. Rejects with FileSystemError. */
   freeBytes(): Promise<number>
   close(): Promise<void>

@@ -4,9 +4,14 @@ export interface CheckpointNeed {
   readonly newBytes: number
   /** Of its newest checkpoint; 0: it has none. */
   readonly lastBytes: number
-  /** Whether a segment that should be given up is kept for this space. */
-  readonly isPinning: boolean
-  /** That all spaces of the node have written since that checkpoint. */
+  /** Set if a segment that should be given up is kept for this space. */
+  readonly pinning: PinningNeed | null
+}
+
+export interface PinningNeed {
+  /** Of the newest checkpoints of all spaces for which that segment is kept. */
+  readonly checkpointBytes: number
+  /** That all spaces of the node have written since the newest checkpoint of this one. */
   readonly nodeBytes: number
 }
 
@@ -19,12 +24,14 @@ export interface CheckpointLimits {
  * Returns how far a space is past the point at which a checkpoint is due: 1 or more, it is due. It
  * is due when the journal has grown by `checkpointRatio` times its last checkpoint, so that
  * checkpoints write at most 1 / `checkpointRatio` of what the journal does. One that keeps a
- * segment for others' sake is due as soon as all together have written as much as it costs.
+ * segment is due, too, when all spaces together have written `checkpointRatio` times what it costs
+ * to take checkpoints of all that do so.
  */
 export function checkpointNeed(
-  { newBytes, lastBytes, isPinning, nodeBytes }: CheckpointNeed,
+  { newBytes, lastBytes, pinning }: CheckpointNeed,
   { checkpointBytes, checkpointRatio }: CheckpointLimits,
 ): number {
   const own = newBytes / Math.max(checkpointBytes, checkpointRatio * lastBytes)
-  return isPinning && nodeBytes >= lastBytes ? Math.max(own, 1) : own
+  const isDue = pinning !== null && pinning.nodeBytes >= checkpointRatio * pinning.checkpointBytes
+  return isDue ? Math.max(own, 1) : own
 }

@@ -61,22 +61,42 @@ export interface LogCover {
   readonly damage: string | null
 }
 
-/** What keeps a segment; null: all that counts in it is in two checkpoints of its space (I14). */
-export function segmentPin(
+/** So much, and two generations of checkpoints, is kept in any case. */
+const usualBytes = 2 * 1024 * 1024 * 1024
+const usualCheckpoints = 4
+
+/** Bytes of journal that a space may keep although they should go, and nobody has to act. */
+export function usualPinBytes(checkpointBytes: number): number {
+  return usualBytes + usualCheckpoints * checkpointBytes
+}
+
+/** What keeps a segment. */
+export interface SegmentPin {
+  /** Null: it concerns no space that is known. */
+  readonly uuid: string | null
+  readonly reason: string
+}
+
+/**
+ * Returns all that keeps a segment: nothing does when what counts in it is in two checkpoints of
+ * its space (I14).
+ */
+export function segmentPins(
   { spaces, unreadSpaces, isUnread }: RemovableSegment,
   logOf: (uuid: string) => LogCover | undefined,
-): { readonly uuid: string | null; readonly reason: string } | null {
-  if (isUnread) return { uuid: null, reason: 'records of unknown spaces could not be read' }
+): SegmentPin[] {
+  const pins: SegmentPin[] = []
+  if (isUnread) pins.push({ uuid: null, reason: 'records of unknown spaces could not be read' })
   for (const uuid of unreadSpaces) {
     // A log that was dropped or installed later is whole again.
     const damage = logOf(uuid)?.damage
-    if (damage) return { uuid, reason: `the log is damaged: ${damage}` }
+    if (damage) pins.push({ uuid, reason: `the log is damaged: ${damage}` })
   }
   for (const { uuid, last } of spaces) {
     const reason = pinOf(last, logOf(uuid))
-    if (reason) return { uuid, reason }
+    if (reason) pins.push({ uuid, reason })
   }
-  return null
+  return pins
 }
 
 function pinOf(last: number, log: LogCover | undefined): string | null {

@@ -1,4 +1,5 @@
 /** Conditions of a space that need an operator's attention, a line each. */
+import { usualPinBytes } from '../../machines/log/retention.js'
 import { rebuildText } from '../status/rebuild.js'
 import type { ClusterMember, ClusterNode, ClusterSpace } from '../status/status.js'
 import { showBytes } from './text.js'
@@ -14,20 +15,11 @@ export function troubleLines({ id, paused, arbiterReason, members }: ClusterSpac
   ]
 }
 
-/** So much, and two generations of checkpoints, is kept in any case: it is no trouble. */
-const pinnedBytesMin = 2 * 1024 * 1024 * 1024
-const pinnedCheckpoints = 4
-
-function isPinning({ pins, checkpoint }: ClusterMember): boolean {
-  const usual = pinnedBytesMin + pinnedCheckpoints * (checkpoint?.bytes ?? 0)
-  return (pins?.bytes ?? 0) > usual
-}
-
 function diskLines(member: ClusterMember): string[] {
-  const { node, rebuilding, pins } = member
+  const { node, rebuilding, pins, checkpoint } = member
   const lines: string[] = []
   if (rebuilding) lines.push(`REBUILDING: ${node} ${rebuildText(rebuilding)}`)
-  if (pins && isPinning(member)) {
+  if (pins && pins.bytes > usualPinBytes(checkpoint?.bytes ?? 0)) {
     lines.push(`PINNED: ${node} keeps ${showBytes(pins.bytes)} of journal that should go: `
       + pins.reason)
   }

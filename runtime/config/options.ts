@@ -99,6 +99,9 @@ export const options = {
     min: 1,
     max: 100,
   },
+  retainBytes: bytes('Closed segments of the journal that are kept for members and readers that '
+    + 'are behind. Beyond it the oldest goes, once two checkpoints have what is in it.',
+    own.retainBytes, 128 * KiB, 1e15),
   installBytesPerSecond: bytes(
     'Rate at which this node sends checkpoints to members that have to be '
       + 'installed. 0: up to 32 MiB/s, and less while it is busy.',
@@ -234,6 +237,11 @@ export const relations: readonly Relation[] = [
     field: 'checkpointBytes',
     rule: 'must be at least segmentBytes / 4',
     holds: (c) => c.checkpointBytes >= c.segmentBytes / 4,
+  },
+  {
+    field: 'retainBytes',
+    rule: 'must be at least 2 x segmentBytes',
+    holds: (c) => c.retainBytes >= 2 * c.segmentBytes,
   },
   {
     field: 'unflushedBytesMax',

@@ -40,6 +40,7 @@ export const instruments: readonly Instrument[] = [
   counter('checkpoints', 'Checkpoints that this node took, by result.', ['result']),
   { ...distribution('checkpointMs', 'Time to take a checkpoint, with reading it back.'),
     buckets: minuteBuckets },
+  counter('segmentsGivenUp', 'Old segments of the journal that were removed.'),
   counter('installs', 'Installs of members of this node, by result: installed, or a checkpoint '
     + 'that was of no use.', ['result']),
   counter('alerts', 'Alerts sent on engram.v1.alert.<space>, by kind.', ['space', 'kind']),

@@ -160,6 +160,11 @@ export class DataDirectory implements NodeDirectory {
     return await keepReserve(directory, fileSystem, reserveBytes)
   }
 
+  async releaseReserve(): Promise<boolean> {
+    const { directory, fileSystem } = this.options
+    return await releaseReserve(directory, fileSystem).catch(() => false)
+  }
+
   async close(): Promise<void> {
     await this.options.beforeClose?.()
     await this.recovered?.journal.close()

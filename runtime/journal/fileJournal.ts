@@ -4,7 +4,8 @@ import { type Frame } from '../../actors/ports/frames.js'
 import { JournalFullError, SyncFailedError, type Journal, type JournalLog, type JournalRecord,
   type RecoveryReport } from '../../actors/ports/journal.js'
 import { assertInvariant } from '../../machines/log/invariants.js'
-import { segmentPin, type RemovableSegment } from '../../machines/log/retention.js'
+import { segmentPins, type RemovableSegment,
+  type SegmentPin } from '../../machines/log/retention.js'
 import { GivenUp } from './givenUp.js'
 import type { Logger } from '../../actors/ports/system.js'
 import { FrameReader } from './frameReader.js'
@@ -14,13 +15,15 @@ import type { Logs } from './logs.js'
 import { encodeFlush, firstParts, flushScratch, partOf, recordBytes, retainedPart,
   type RecordPart } from './record.js'
 import { checkRecords } from './recordChecks.js'
+import { restated } from './restated.js'
 import { createSegment, SegmentNotCreatedError, SEGMENT_HEAD_BYTES,
   type NewSegment } from './segment.js'
 
 /** Number of flushes between two checks of the segment's length. */
 const LOOK_FLUSHES = 64
-/** Restated in one flush. */
-const RESTATED_BYTES = 256 * 1024
+
+/** What a flush of a removal came to. `kept`: something keeps the segment by now. */
+type RemovalStep = 'restated' | 'kept' | 'givenUp'
 
 /** Result of opening: all of it is durable. */
 export interface OpenedJournal {
@@ -140,11 +143,11 @@ export class FileJournal implements Journal {
     return this.#logs.useOf(segment)
   }
 
-  async remove(segment: number): Promise<void> {
+  async remove(segment: number): Promise<boolean> {
     if (this.#isRemoving) throw new Error('bug: one removal of a segment at a time')
     this.#isRemoving = true
     try {
-      await this.#remove(segment)
+      return await this.#remove(segment)
     } finally {
       this.#isRemoving = false
     }
@@ -186,27 +189,16 @@ export class FileJournal implements Journal {
   }
 
   /** See Journal.remove, and docs/internals/checkpoints.md for the order. */
-  async #remove(segment: number): Promise<void> {
+  async #remove(segment: number): Promise<boolean> {
     const [oldest] = this.#closedEnds.keys()
     if (segment !== oldest) throw new RangeError(`bug: segment ${segment} is not the oldest`)
+    const [pin] = this.#pinsOf(segment)
+    assertInvariant('I14', pin === undefined,
+      () => `segment ${segment} is to be removed, space ${pin?.uuid}: ${pin?.reason}`)
     await this.#givenUp.clear()
-    this.#assertMayRemove(segment)
-    while (this.#logs.coveredIn(segment).length > 0) {
-      await this.#inTurn(async () => {
-        await this.#write(restated(this.#logs, segment))
-        await this.#datasync()
-      })
-    }
-    await this.#inTurn(async () => {
-      // Records that were written meanwhile count, too.
-      await this.#datasync()
-      this.#assertMayRemove(segment)
-      await this.#put([retainedPart(segment + 1)])
-      await this.#datasync()
-      this.#firstSegment = segment + 1
-      this.#closedEnds.delete(segment)
-      this.#logs.forget(segment)
-    })
+    let step: RemovalStep = 'restated'
+    while (step === 'restated') step = await this.#inTurn(() => this.#removalStep(segment))
+    if (step === 'kept') return false
     this.#givenUp.add(segment)
     await this.#indexes.forget(segment)
     this.#reader.forget(segment)
@@ -214,12 +206,30 @@ export class FileJournal implements Journal {
       this.options.logger.warn({ segment, error: String(error) },
         'a journal segment that was given up remains')
     })
+    return true
   }
 
-  #assertMayRemove(segment: number): void {
-    const pin = segmentPin(this.#logs.useOf(segment), (uuid) => this.#logs.view(uuid))
-    assertInvariant('I14', pin === null,
-      () => `segment ${segment} is to be removed, space ${pin?.uuid}: ${pin?.reason}`)
+  /** One flush: some of what has to stay is restated; when all is, the segment is given up. */
+  async #removalStep(segment: number): Promise<RemovalStep> {
+    // What was written meanwhile may keep it, and may be what lets it go.
+    await this.#datasync()
+    if (this.#pinsOf(segment).length > 0) return 'kept'
+    const records = restated(this.#logs, segment)
+    if (records.length > 0) {
+      await this.#write(records)
+      await this.#datasync()
+      return 'restated'
+    }
+    await this.#put([retainedPart(segment + 1)])
+    await this.#datasync()
+    this.#firstSegment = segment + 1
+    this.#closedEnds.delete(segment)
+    this.#logs.forget(segment)
+    return 'givenUp'
+  }
+
+  #pinsOf(segment: number): SegmentPin[] {
+    return segmentPins(this.#logs.useOf(segment), (uuid) => this.#logs.view(uuid))
   }
 
   /** Where the frames of a closed segment begin is known from its index only. */
@@ -351,12 +361,12 @@ export class FileJournal implements Journal {
     }
   }
 
-  #inTurn(run: () => Promise<void>): Promise<void> {
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
     const turn = this.#turn.then(() => {
       this.#assertUsable()
       return run()
     })
-    this.#turn = turn.catch(() => undefined)
+    this.#turn = turn.then(() => undefined, () => undefined)
     return turn
   }
 
@@ -369,19 +379,6 @@ export class FileJournal implements Journal {
     this.#failure = new SyncFailedError(`${what}: ${(cause as Error).message}`, cause)
     return this.#failure
   }
-}
-
-/** Records of checkpoints that are in that segment, to be written again: some of them. */
-function restated(logs: Logs, segment: number): JournalRecord[] {
-  const records: JournalRecord[] = []
-  let bytes = 0
-  for (const uuid of logs.coveredIn(segment)) {
-    const record: JournalRecord = { type: 'checkpoint', uuid, covers: logs.get(uuid)!.state.covers }
-    bytes += recordBytes(partOf(record))
-    if (records.length > 0 && bytes > RESTATED_BYTES) break
-    records.push(record)
-  }
-  return records
 }
 
 /** Size of a segment to which nothing was written yet. */

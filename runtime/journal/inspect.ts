@@ -5,7 +5,7 @@ import type { Frame } from '../../actors/ports/frames.js'
 import type { JournalLog } from '../../actors/ports/journal.js'
 import type { Logger } from '../../actors/ports/system.js'
 import type { LogEntry } from '../../machines/log/entries.js'
-import { segmentPin, type RemovableSegment } from '../../machines/log/retention.js'
+import { segmentPins, type RemovableSegment } from '../../machines/log/retention.js'
 import { peekFrame } from '../codec/frameLayout.js'
 import { frameEntries, parseFrame } from '../codec/frames.js'
 import { NodeFileSystem } from '../system/fileSystem.js'
@@ -192,8 +192,8 @@ function pinsOf({ logs }: JournalScan, segment: number | null): {
   const unread = new Set(use.unreadSpaces)
   const spaces = new Map(use.spaces.map((one) => [one.uuid, one]))
   const reasonOf = (part: Partial<RemovableSegment>): string | null =>
-    segmentPin({ spaces: [], unreadSpaces: [], isUnread: false, ...part }, (uuid) =>
-      logs.view(uuid))?.reason ?? null
+    segmentPins({ spaces: [], unreadSpaces: [], isUnread: false, ...part }, (uuid) =>
+      logs.view(uuid))[0]?.reason ?? null
   return {
     oldest: { segment, pin: reasonOf({ isUnread: use.isUnread }) },
     pinOf: (uuid) => {

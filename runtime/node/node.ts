@@ -361,6 +361,7 @@ function settingsOf(config: Config): ActorSettings {
     memoryBytes: config.memoryBytes,
     checkpointBytes: config.checkpointBytes,
     checkpointRatio: config.checkpointRatio,
+    retainBytes: config.retainBytes,
     installBytesPerSecond: config.installBytesPerSecond,
   }
 }

@@ -1,5 +1,6 @@
 /** Status of a node, gathered from its actors. */
 import type { NodeContext } from '../../actors/member/context.js'
+import type { Checkpointing } from '../../actors/checkpoints/checkpointing.js'
 import type { Member } from '../../actors/member/member.js'
 import type { NodeActor } from '../../actors/node/node.js'
 import type { StatusReporter } from '../../actors/node/statusService.js'
@@ -81,7 +82,7 @@ export class Report implements StatusReporter {
         fault: context?.peers.ownClock.fault ?? null,
       },
       arbiterFaults: context?.records.faults ?? [],
-      journal: context ? journalOf(context) : null,
+      journal: context ? journalOf(context, actor.checkpointing) : null,
       diskUse: diskUseOf(this.meter.sample()),
       memory: context
         ? {
@@ -111,6 +112,7 @@ export class Report implements StatusReporter {
 
 function journalOf(
   { ports: { journal }, commits }: NodeContext,
+  checkpointing: Checkpointing | null,
 ): NonNullable<NodeStatus['journal']> {
   const { segments, bytes, flush } = journal.stats()
   const closed = journal.segments()
@@ -121,6 +123,7 @@ function journalOf(
     readOnly: commits.isFull,
     retainedBytes: closed.reduce((sum, one) => sum + one.bytes, 0),
     ...(closed[0] && { oldestSegment: closed[0].segment }),
+    pinnedBy: checkpointing?.retention.pinnedBy ?? null,
   }
 }
 
@@ -152,9 +155,12 @@ function leaseOf({ member }: SpaceActor, node: NodeActor): Pick<
 }
 
 /** What the member's disk keeps of the space. */
-function keptBy({ uuid, context, rebuild }: Member): Pick<
+function keptBy(
+  { uuid, context, rebuild }: Member,
+  checkpointing: Checkpointing | null,
+): Pick<
   MemberStatus,
-  'firstSequence' | 'checkpoint' | 'checkpointDue' | 'rebuilding'
+  'firstSequence' | 'checkpoint' | 'checkpointDue' | 'rebuilding' | 'pins'
 > {
   const { ports: { journal, clock }, settings } = context
   const log = journal.log(uuid)
@@ -164,9 +170,9 @@ function keptBy({ uuid, context, rebuild }: Member): Pick<
   return {
     firstSequence: log ? log.base.sequence + 1 : null,
     checkpoint,
-    checkpointDue: checkpointNeed({ newBytes, lastBytes, isPinning: false, nodeBytes: 0 },
-      settings),
+    checkpointDue: checkpointNeed({ newBytes, lastBytes, pinning: null }, settings),
     rebuilding: rebuild.progress,
+    pins: checkpointing?.retention.pinsOf(uuid) ?? null,
   }
 }
 
@@ -215,6 +221,6 @@ function memberStatus(space: SpaceActor, node: NodeActor, nowMs: number): Member
     flow: primary?.ingest.flow.counted() ?? null,
     reconcile: record?.settings.reconcile ?? 'automatic',
     books: forksStatusOf(store),
-    ...keptBy(member),
+    ...keptBy(member, node.checkpointing),
   }
 }

@@ -4,7 +4,7 @@ import { checkpointNeed } from '../../machines/log/checkpointDue.js'
 
 const test = suite('machines/log/checkpointDue')
 const limits = { checkpointBytes: 100, checkpointRatio: 2 }
-const none = { newBytes: 0, lastBytes: 0, isPinning: false, nodeBytes: 0 }
+const none = { newBytes: 0, lastBytes: 0, pinning: null }
 
 test('the first one is due after checkpointBytes, later ones after a multiple of the last', () => {
   assert.is(checkpointNeed({ ...none, newBytes: 99 }, limits), 0.99)
@@ -15,12 +15,17 @@ test('the first one is due after checkpointBytes, later ones after a multiple of
     'a small last one')
 })
 
-test('one that keeps a segment is due when the node has written as much as it costs', () => {
-  const pinning = { ...none, lastBytes: 50, isPinning: true }
-  assert.is(checkpointNeed({ ...pinning, nodeBytes: 49 }, limits), 0)
-  assert.is(checkpointNeed({ ...pinning, nodeBytes: 50 }, limits), 1)
-  assert.is(checkpointNeed({ ...pinning, newBytes: 300, nodeBytes: 50 }, limits), 3)
-  assert.is(checkpointNeed({ ...none, isPinning: true }, limits), 1, 'it has none yet')
+test('one that keeps a segment is due when the node has written twice what all of them cost', () => {
+  const pinning = (nodeBytes: number) => ({
+    ...none,
+    lastBytes: 20,
+    pinning: { checkpointBytes: 50, nodeBytes },
+  })
+  assert.is(checkpointNeed(pinning(99), limits), 0)
+  assert.is(checkpointNeed(pinning(100), limits), 1)
+  assert.is(checkpointNeed({ ...pinning(100), newBytes: 300 }, limits), 3)
+  const first = { ...none, pinning: { checkpointBytes: 0, nodeBytes: 0 } }
+  assert.is(checkpointNeed(first, limits), 1, 'none of them has one yet')
 })
 
 test.run()

@@ -1,7 +1,7 @@
 /** What keeps a segment of the journal (I14). */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { segmentPin, type LogCover, type RemovableSegment } from '../../machines/log/retention.js'
+import { segmentPins, type LogCover, type RemovableSegment } from '../../machines/log/retention.js'
 
 const test = suite('machines/retention')
 
@@ -21,8 +21,8 @@ const logs = (over: Record<string, LogCover | undefined> = {}) => {
 }
 
 test('all that counts is covered, twice', () => {
-  assert.is(segmentPin(use(), logs()), null)
-  assert.is(segmentPin(use({ spaces: [] }), () => undefined), null)
+  assert.equal(segmentPins(use(), logs()), [])
+  assert.equal(segmentPins(use({ spaces: [] }), () => undefined), [])
 })
 
 test('what is not covered, or by one checkpoint only, keeps it', () => {
@@ -34,18 +34,21 @@ test('what is not covered, or by one checkpoint only, keeps it', () => {
     [undefined, /not known/],
   ]
   for (const [a, reason] of cases) {
-    const pin = segmentPin(use(), logs({ a }))
+    const [pin, ...others] = segmentPins(use(), logs({ a }))
     assert.is(pin?.uuid, 'a')
     assert.match(pin?.reason ?? '', reason)
+    assert.equal(others, [])
   }
+  const both = segmentPins(use(), logs({ a: logOf(9, 2), b: logOf(25, 1) }))
+  assert.equal(both.map(({ uuid }) => uuid), ['a', 'b'])
 })
 
 test('what could not be read keeps it, until its log begins anew', () => {
-  assert.match(segmentPin(use({ isUnread: true }), logs())?.reason ?? '', /unknown spaces/)
+  assert.match(segmentPins(use({ isUnread: true }), logs())[0]?.reason ?? '', /unknown spaces/)
   const unread = use({ unreadSpaces: ['c'] })
-  assert.is(segmentPin(unread, logs({ c: logOf(0, 0, 'bits') }))?.uuid, 'c')
-  assert.is(segmentPin(unread, logs({ c: logOf(0, 0) })), null, 'installed later')
-  assert.is(segmentPin(unread, logs()), null, 'dropped later')
+  assert.is(segmentPins(unread, logs({ c: logOf(0, 0, 'bits') }))[0]?.uuid, 'c')
+  assert.equal(segmentPins(unread, logs({ c: logOf(0, 0) })), [], 'installed later')
+  assert.equal(segmentPins(unread, logs()), [], 'dropped later')
 })
 
 test.run()

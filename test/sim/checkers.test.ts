@@ -12,6 +12,7 @@ import type { Member } from '../../actors/member/member.js'
 import { Lease } from '../../actors/membership/lease.js'
 import { Followers } from '../../actors/primary/followers.js'
 import { Ingest } from '../../actors/primary/ingest.js'
+import { Logs } from '../../runtime/journal/logs.js'
 import { MemoryForkReports } from '../fakes/memoryForkReports.js'
 import { MemorySpaceStore, MemoryStore } from '../fakes/memoryStore.js'
 import type { Fault, Plan } from './plan.js'
@@ -135,6 +136,28 @@ test('forks are reconciled by the product as it is, and are looked at', async ()
     for (const what of wanted) if ((coverage[what] ?? 0) > 0) wanted.delete(what)
   }
   assert.equal([...wanted], [], 'met by one of the seeds')
+})
+
+/** Small segments, of which hardly any are kept. */
+const cutting = (seed: number): Plan => ({
+  ...plan([]),
+  seed,
+  maxLoss: null,
+  requestsMax: 2000,
+  checkpointBytes: 4096,
+  segmentBytes: 8192,
+  retainBytes: 0,
+})
+
+test('journals are cut by the product as it is, and are looked at', async () => {
+  const { violation, stats: { coverage } } = await runPlan(cutting(1))
+  assert.is(violation, null, JSON.stringify(violation))
+  assert.ok((coverage['segments given up'] ?? 0) > 3)
+})
+
+test('I14: a segment that goes although its entries are not in two checkpoints', async () => {
+  const gone = () => () => ({ spaces: [], unreadSpaces: [], isUnread: false })
+  assert.is(await broken(Logs.prototype, 'useOf', gone, cutting(1)), 'I14')
 })
 
 test('I2: a lease that never runs out', async () => {

@@ -99,6 +99,8 @@ export interface Plan {
   readonly checkpointBytes?: number
   /** Size of a segment of the journal; none: there is one. */
   readonly segmentBytes?: number
+  /** Closed segments that are kept; none: hardly any is given up. */
+  readonly retainBytes?: number
   readonly faults: readonly Fault[]
 }
 
@@ -224,12 +226,16 @@ function drawBounds(seed: number): Pick<Plan, 'maxLoss' | 'whenUnderReplicated'>
 }
 
 /** By a random source of its own, too. */
-function drawDisks(seed: number): Pick<Plan, 'checkpointBytes' | 'segmentBytes'> {
+function drawDisks(seed: number): Pick<
+  Plan,
+  'checkpointBytes' | 'segmentBytes' | 'retainBytes'
+> {
   const random = new SeededRandom(seed).fork('disks')
   if (random.chance(0.25)) return {}
   return {
     checkpointBytes: random.pick([4, 8, 16, 32]) * 1024,
     segmentBytes: random.pick([8, 16, 32, 64]) * 1024,
+    retainBytes: random.pick([0, 16, 32, 64, 128]) * 1024,
   }
 }
 

@@ -61,7 +61,10 @@ export class World {
       nodes: plan.nodes,
       seed: plan.seed,
       fsyncMs: plan.fsyncMs,
-      settings: { ...(plan.checkpointBytes && { checkpointBytes: plan.checkpointBytes }) },
+      settings: {
+        ...(plan.checkpointBytes && { checkpointBytes: plan.checkpointBytes }),
+        ...(plan.retainBytes !== undefined && { retainBytes: plan.retainBytes }),
+      },
       ...(plan.segmentBytes && { segmentBytes: plan.segmentBytes }),
       bucket: world.bucket,
       transit: world.network.transit,
@@ -80,6 +83,7 @@ export class World {
         writing: (node, records) => world.checks.logs.writing(node, records),
         written: (node, records) => world.checks.logs.written(node, records),
         synced: (node) => world.checks.logs.synced(node),
+        removed: (node, journal) => world.checks.removals.removed(node, journal),
         recovered: (node, journal) => world.checks.logs.recovered(node, journal),
         applied: (node, uuid, entries) => world.checks.logs.applied(node, uuid, entries),
         starting: (node, host, events) => {

@@ -113,7 +113,9 @@ export class GateJournal implements Journal {
     return { spaces: [], unreadSpaces: [], isUnread: false }
   }
 
-  async remove(): Promise<void> {}
+  async remove(): Promise<boolean> {
+    return false
+  }
 
   stats(): { segments: number; bytes: number; flush: number; indexBytes: number } {
     return { segments: 1, bytes: 0, flush: this.flushes.length, indexBytes: 0 }

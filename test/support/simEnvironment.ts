@@ -41,6 +41,8 @@ export interface SimEvents<TNode> {
   writing?(node: TNode, records: readonly JournalRecord[]): void
   written?(node: TNode, records: readonly JournalRecord[]): void
   synced?(node: TNode): void
+  /** The journal has given up its oldest segment. */
+  removed?(node: TNode, journal: Journal): void
   recovered?(node: TNode, journal: Journal): void
   applied?(node: TNode, uuid: string, entries: readonly LogEntry[]): void
   /** A salvage is about to be removed; what the promise waits for takes no time of the world. */

@@ -295,6 +295,7 @@ export class SimNode {
       confirmOwner: () => directory.confirmOwner(),
       saveIdentity: (numbers) => directory.saveIdentity(numbers),
       keepReserve: () => directory.keepReserve(),
+      releaseReserve: () => directory.releaseReserve(),
       freeBytes: () => directory.freeBytes(),
       recover: async (): Promise<Recovered> => {
         const recovered = await directory.recover()
@@ -383,7 +384,11 @@ export class SimNode {
       stats: () => journal.stats(),
       segments: () => journal.segments(),
       useOf: (segment) => journal.useOf(segment),
-      remove: (segment) => journal.remove(segment),
+      remove: async (segment) => {
+        const isGone = await journal.remove(segment)
+        if (isGone && this.life) observer.removed?.(this, journal)
+        return isGone
+      },
       close: () => journal.close(),
       write: async (records) => {
         observer.writing?.(this, records)

@@ -69,6 +69,7 @@ config('each relation can be broken', () => {
     streamWindowBytes: { streamWindowBytes: 65_536 },
     segmentBytes: { segmentBytes: 65_536 },
     checkpointBytes: { checkpointBytes: 65_536 },
+    retainBytes: { retainBytes: 128 * 1024 },
     unflushedBytesMax: { unflushedBytesMax: 1024 * 1024 },
     overlayBytesMax: { overlayBytesMax: 1024 * 1024 },
   }

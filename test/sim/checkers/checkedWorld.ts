@@ -29,6 +29,8 @@ export interface RecordKnowledge {
   readonly mayLoseCommitted: boolean
   isExempt(epoch: number, later: number): boolean
   tailCut(): void
+  /** A member in sync that has not got that entry; null: none, or entries may be lost. */
+  inSyncLacking(position: Position): string | null
   appliedUpTo(node: SimNode, position: Position): void
   mustBeCommitted(node: SimNode, position: Position): void
 }
@@ -36,5 +38,7 @@ export interface RecordKnowledge {
 /** The disks of the nodes, by node name. */
 export interface DiskKnowledge {
   diskOf(name: string): string
+  /** Names of nodes on whose disks a bit was flipped. */
+  readonly disksFlipped: ReadonlySet<string>
   holds(name: string, position: Position): boolean
 }

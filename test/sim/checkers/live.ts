@@ -10,6 +10,7 @@ import { Entries } from './entries.js'
 import { LogChecks } from './logs.js'
 import { RecordChecks } from './record.js'
 import { EpochChecks } from './epochs.js'
+import { RemovalChecks } from './removals.js'
 import { SalvageChecks } from './salvages.js'
 
 const control = controlCodec()
@@ -25,6 +26,7 @@ export class LiveChecks {
   readonly entries = new Entries()
   readonly clocks: ClockChecks
   readonly salvages: SalvageChecks
+  readonly removals: RemovalChecks
   /** Counts of rare things: a checker that never sees its case proves nothing. */
   readonly coverage: Record<string, number> = {}
 
@@ -34,6 +36,7 @@ export class LiveChecks {
     this.epochs = new EpochChecks(world)
     this.clocks = new ClockChecks(world)
     this.salvages = new SalvageChecks(world)
+    this.removals = new RemovalChecks(world)
   }
 
   published(node: SimNode, subject: string, data: Uint8Array): void {

@@ -158,7 +158,7 @@ export class RecordChecks {
   }
 
   /** An in-sync member whose disk does not have the entry durably. */
-  private inSyncLacking(position: Position): string | null {
+  inSyncLacking(position: Position): string | null {
     if (!this.current || this.mayLoseCommitted) return null
     const { inSync, members } = this.current
     return inSync.find((name) => {

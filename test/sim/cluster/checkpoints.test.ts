@@ -37,7 +37,7 @@ async function cut(cluster: SimCluster, node: SimNode): Promise<void> {
 
 test('each member has two that hold exactly what the log up to there does (I13)', async () => {
   const cluster = await started()
-  await grow(cluster, 4)
+  await grow(cluster, 3)
   await cluster.converged()
   const entries = await cluster.entries(cluster.primary()!.id)
   for (const node of cluster.running) {

@@ -205,8 +205,8 @@ export const dataMutants: readonly Mutant[] = [
     why: 'A log without frames is its last record: the space would pass for new.',
     edits: [{
       file: 'runtime/journal/fileJournal.js',
-      find: 'while (this.#logs.coveredIn(segment).length > 0) {',
-      replace: 'while (false) {',
+      find: 'if (records.length > 0) {\n            await this.#write(records);',
+      replace: 'if (false) {\n            await this.#write(records);',
     }],
     scenarios: ['idle-space-over-a-turn-of-the-journal'],
     evidence: /^I14: an idle space passes for new/,
@@ -216,7 +216,7 @@ export const dataMutants: readonly Mutant[] = [
     why: 'A power cut may keep the removal and lose the record of it.',
     edits: [{
       file: 'runtime/journal/fileJournal.js',
-      find: 'await this.#put([retainedPart(segment + 1)]);\n            await this.#datasync();',
+      find: 'await this.#put([retainedPart(segment + 1)]);\n        await this.#datasync();',
       replace: 'await this.#put([retainedPart(segment + 1)]);',
     }],
     scenarios: ['power-cut-after-a-removal'],

@@ -1,0 +1,218 @@
+import { messageOf } from '../../machines/base/thrown.js'
+import { segmentPins, usualPinBytes } from '../../machines/log/retention.js'
+import type { RemovableSegment, SegmentPin, SegmentSpace } from '../../machines/log/retention.js'
+import { sendAlert } from '../member/alerts.js'
+import type { NodeContext } from '../member/context.js'
+import type { Member } from '../member/member.js'
+import { FileSystemError } from '../ports/fileSystem.js'
+import { JournalFullError } from '../ports/journal.js'
+import type { NodeDirectory } from '../ports/nodeDirectory.js'
+
+export interface RetentionOptions {
+  readonly context: NodeContext
+  readonly members: () => Iterable<Member>
+  readonly directory: Pick<NodeDirectory, 'keepReserve' | 'releaseReserve'>
+  /** Bytes of the newest checkpoint of a space that counts. */
+  readonly checkpointBytes: (uuid: string) => number
+}
+
+/** How often the journal is looked at. */
+const lookMs = 1000
+/** A member of an earlier release cannot be installed: what it may need is kept for so long. */
+const oldMemberMs = 600_000
+/** Removals are logged together. */
+const reportMs = 60_000
+/** A fault of the disk is logged again after this. */
+const faultMs = 60_000
+
+/** What keeps the oldest segment although it should go. */
+interface Pinned {
+  readonly pins: readonly SegmentPin[]
+  /** Of closed segments, above what is to be kept. */
+  readonly bytes: number
+}
+
+const nothing: Pinned = { pins: [], bytes: 0 }
+
+/**
+ * Gives up the oldest segments of the journal: while closed ones have more than `retainBytes`, the
+ * oldest goes, if all entries in it are committed and in two checkpoints (I14), and nobody needs
+ * it. A node whose disk is full gives up all that may go.
+ */
+export class Retention {
+  private lookedAtMs = -Infinity
+  private isBusy = false
+  private isStopped = false
+  private settled: Promise<void> = Promise.resolve()
+  private pinned: Pinned = nothing
+  /** Spaces whose entries in the oldest segment their checkpoints do not cover. */
+  private uncovered: ReadonlySet<string> = new Set()
+  private alerted: string | null = null
+  private faultAtMs = -Infinity
+  private reportAtMs = -Infinity
+  private unreported = { segments: 0, bytes: 0 }
+
+  constructor(private readonly options: RetentionOptions) {}
+
+  /** Called once per heartbeat. */
+  tick(): void {
+    const nowMs = this.options.context.ports.clock.monotonicMs()
+    if (this.isBusy || this.isStopped || nowMs - this.lookedAtMs < lookMs) return
+    this.lookedAtMs = nowMs
+    this.isBusy = true
+    this.settled = this.giveUp().finally(() => {
+      this.isBusy = false
+    })
+  }
+
+  /** Spaces that a checkpoint would keep from pinning the oldest segment, which should go. */
+  get pinning(): ReadonlySet<string> {
+    return this.uncovered
+  }
+
+  /** What keeps the oldest segment although it should go, or null. */
+  get pinnedBy(): { readonly space: string | null; readonly reason: string } | null {
+    const [pin] = this.pinned.pins
+    return pin ? { space: this.nameOf(pin.uuid), reason: pin.reason } : null
+  }
+
+  /** What the space keeps, in bytes of all of the journal that should go, or null. */
+  pinsOf(uuid: string): { readonly bytes: number; readonly reason: string } | null {
+    const { pins, bytes } = this.pinned
+    const pin = pins.find((one) => one.uuid === uuid)
+    return pin ? { bytes, reason: pin.reason } : null
+  }
+
+  /** Resolves when nothing is removed any more. */
+  async stop(): Promise<void> {
+    this.isStopped = true
+    await this.settled
+  }
+
+  private async giveUp(): Promise<void> {
+    const { journal, telemetry } = this.options.context.ports
+    try {
+      while (!this.isStopped) {
+        this.look()
+        const [oldest] = journal.segments()
+        if (!oldest || this.pinned.bytes <= 0 || this.pinned.pins.length > 0) break
+        if (!await this.remove(oldest.segment)) break
+        telemetry.count('segmentsGivenUp')
+        this.unreported.segments += 1
+        this.unreported.bytes += oldest.bytes
+      }
+      this.report()
+      this.alert()
+    } catch (error) {
+      this.failed(error)
+    }
+  }
+
+  /** Sees how much should go, and what keeps it. */
+  private look(): void {
+    const { ports: { journal }, settings, commits } = this.options.context
+    const closed = journal.segments()
+    const retainBytes = commits.isFull ? 0 : settings.retainBytes
+    const bytes = closed.reduce((sum, one) => sum + one.bytes, 0) - retainBytes
+    const [oldest] = closed
+    if (!oldest || bytes <= 0) {
+      this.pinned = nothing
+      this.uncovered = new Set()
+      return
+    }
+    const use = journal.useOf(oldest.segment)
+    const uncovered = segmentPins(use, (uuid) => journal.log(uuid))
+    this.uncovered = new Set(uncovered.flatMap(({ uuid }) => uuid ?? []))
+    this.pinned = { pins: [...uncovered, ...this.needed(use, bytes)], bytes }
+  }
+
+  /** What others may need of the segment. */
+  private needed({ spaces }: RemovableSegment, bytes: number): SegmentPin[] {
+    const members = new Map([...this.options.members()].map((member) => [member.uuid, member]))
+    return spaces.flatMap((part) => {
+      const reason = this.installNeeds(part, bytes) ?? this.oldMemberOf(members.get(part.uuid))
+      return reason === null ? [] : { uuid: part.uuid, reason }
+    })
+  }
+
+  private installNeeds({ uuid, last }: SegmentSpace, bytes: number): string | null {
+    const { pins, settings } = this.options.context
+    const pin = pins.earliest(uuid)
+    // Past the bound it is installed again, with a newer checkpoint.
+    if (!pin || pin.from > last || bytes > Math.max(settings.retainBytes, 2 * pin.bytes))
+      return null
+    return `${pin.node} is being installed, and goes on from entry ${pin.from}`
+  }
+
+  private oldMemberOf(member: Member | undefined): string | null {
+    const { peers, self } = this.options.context
+    for (const { node } of member?.known.record?.assignment.members ?? []) {
+      if (node === self.node || peers.diskOf(node) === null || peers.knowsInstalls(node)) continue
+      if (peers.quietMs(node) < oldMemberMs) {
+        return `${node} runs an earlier release, which cannot be installed: upgrade it`
+      }
+    }
+    return null
+  }
+
+  /** On a disk without any room, what has to be written first gets the reserved space. */
+  private async remove(segment: number): Promise<boolean> {
+    const { context: { ports: { journal }, commits }, directory } = this.options
+    try {
+      return await journal.remove(segment)
+    } catch (error) {
+      if (!(error instanceof JournalFullError) || !await directory.releaseReserve()) throw error
+    }
+    try {
+      return await journal.remove(segment)
+    } finally {
+      if (!await directory.keepReserve()) commits.runShort()
+    }
+  }
+
+  private failed(error: unknown): void {
+    const { context: { ports: { clock, logger }, fatal } } = this.options
+    if (!(error instanceof JournalFullError || error instanceof FileSystemError)) {
+      return fatal(error)
+    }
+    const nowMs = clock.monotonicMs()
+    if (nowMs - this.faultAtMs < faultMs) return
+    this.faultAtMs = nowMs
+    logger.warn({ error: messageOf(error) }, 'the oldest segment of the journal cannot be removed')
+  }
+
+  private report(): void {
+    const { clock, logger } = this.options.context.ports
+    const { segments, bytes } = this.unreported
+    const nowMs = clock.monotonicMs()
+    if (segments === 0 || nowMs - this.reportAtMs < reportMs) return
+    this.reportAtMs = nowMs
+    this.unreported = { segments: 0, bytes: 0 }
+    logger.info({ segments, bytes }, 'old segments of the journal were given up')
+  }
+
+  /** Says once which space keeps more of the journal than is usual, and when it no longer does. */
+  private alert(): void {
+    const { context, checkpointBytes } = this.options
+    const { pins, bytes } = this.pinned
+    const pin = pins.find(({ uuid }) =>
+      uuid !== null && bytes > usualPinBytes(checkpointBytes(uuid)) && this.nameOf(uuid) !== null
+    )
+    const space = pin ? this.nameOf(pin.uuid) : null
+    if (space === this.alerted) return
+    if (this.alerted !== null) {
+      sendAlert(context, this.alerted, 'journalPinnedCleared', {},
+        `${this.alerted} no longer keeps segments of the journal that should go`)
+    }
+    this.alerted = space
+    if (!pin || space === null) return
+    sendAlert(context, space, 'journalPinned', { bytes },
+      `${space} keeps the oldest segment of the journal, and ${bytes} bytes should go: `
+        + pin.reason)
+  }
+
+  private nameOf(uuid: string | null): string | null {
+    for (const member of this.options.members()) if (member.uuid === uuid) return member.space
+    return null
+  }
+}

@@ -1,0 +1,135 @@
+/** What a node says of its journal, and what becomes of faults: the rest is in sim/cluster/retention. */
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Retention } from '../../../actors/checkpoints/retention.js'
+import type { NodeContext } from '../../../actors/member/context.js'
+import type { Member } from '../../../actors/member/member.js'
+import { FileSystemError } from '../../../actors/ports/fileSystem.js'
+import { JournalFullError, SyncFailedError } from '../../../actors/ports/journal.js'
+import { InvariantViolation } from '../../../machines/log/invariants.js'
+import { VirtualClock } from '../../fakes/virtualClock.js'
+
+const test = suite('retention')
+const GiB = 2 ** 30
+
+/** A journal of segments of 1 GiB, of which 1 GiB is kept. */
+function retaining(segments: number) {
+  const clock = new VirtualClock()
+  const alerts: string[] = []
+  const warnings: string[] = []
+  const fatal: unknown[] = []
+  const state = {
+    segments: Array.from({ length: segments }, (_, at) => ({ segment: at + 1, bytes: GiB })),
+    kept: 2,
+    reserve: 0,
+    remove: (): Promise<boolean> => {
+      state.segments.shift()
+      return Promise.resolve(true)
+    },
+  }
+  const journal = {
+    segments: () => state.segments,
+    useOf: () => ({ spaces: [{ uuid: 'u', last: 5, timeMs: 0 }], unreadSpaces: [],
+      isUnread: false }),
+    log: () => ({ damage: null,
+      covers: { kept: Array(state.kept).fill({}), covered: { epoch: 1, sequence: 9 } } }),
+    remove: () => state.remove(),
+  }
+  const note = (of: string[]) => (_: object, message: string): void => void of.push(message)
+  const ports = { clock, journal, telemetry: { count: () => undefined },
+    logger: { info: () => undefined, warn: note(warnings) },
+    events: { note: ({ kind }: { kind: string }) => alerts.push(kind) } }
+  const context = { ports, settings: { retainBytes: GiB }, commits: { isFull: false },
+    self: { node: 'n1' }, pins: { earliest: () => null }, wire: { publish: () => undefined },
+    fatal: (error: unknown) => fatal.push(error) } as unknown as NodeContext
+  const members = () =>
+    [{ uuid: 'u', space: 'demo', known: { record: null } }] as unknown as Member[]
+  const retention = new Retention({ context, members, checkpointBytes: () => GiB, directory: {
+    releaseReserve: () => Promise.resolve((state.reserve -= 1) >= 0),
+    keepReserve: () => Promise.resolve(true),
+  } })
+  const look = async (ms = 1000): Promise<void> => {
+    await clock.advanceAsync(ms)
+    retention.tick()
+    await clock.advanceAsync(1)
+  }
+  return { retention, state, alerts, warnings, fatal, look }
+}
+
+test('all that may go does, down to what is kept', async () => {
+  const { state, look, alerts } = retaining(6)
+  await look()
+  assert.equal(state.segments.map(({ segment }) => segment), [6])
+  assert.equal(alerts, [])
+})
+
+test('a space that keeps more than is usual raises an alert, once, and its end is told', async () => {
+  const { retention, state, look, alerts } = retaining(7)
+  state.kept = 1
+  await look()
+  assert.equal(retention.pinsOf('u'), { bytes: 6 * GiB,
+    reason: '1 checkpoint(s) are kept, and not two' })
+  assert.equal([...retention.pinning], ['u'])
+  assert.equal(alerts, [], 'two generations of its checkpoints, and 2 GiB, are usual')
+  state.segments.push({ segment: 8, bytes: GiB })
+  for (let times = 0; times < 3; times += 1) await look()
+  assert.equal(alerts, ['journalPinned'])
+  state.kept = 2
+  await look()
+  assert.equal(alerts, ['journalPinned', 'journalPinnedCleared'])
+  assert.equal([retention.pinnedBy, retention.pinsOf('u'), retention.pinning.size], [null, null, 0])
+})
+
+test('a full disk gets the reserve; a file that cannot be removed is tried again, said rarely', async () => {
+  const { state, look, warnings, fatal } = retaining(4)
+  const { remove } = state
+  let tries = 0
+  state.reserve = 1
+  state.remove = () => {
+    tries += 1
+    return tries === 1 ? Promise.reject(new JournalFullError('full')) : remove()
+  }
+  await look()
+  assert.equal([state.segments.length, tries, warnings], [1, 4, []])
+  state.segments.push({ segment: 9, bytes: GiB })
+  state.remove = () => Promise.reject(new JournalFullError('full'))
+  for (let times = 0; times < 5; times += 1) await look()
+  state.remove = () => Promise.reject(new FileSystemError('EACCES', 'no'))
+  await look()
+  assert.equal(warnings, ['the oldest segment of the journal cannot be removed'])
+  await look(60_000)
+  assert.is(warnings.length, 2)
+  state.remove = remove
+  await look()
+  assert.is(state.segments.length, 1)
+  assert.equal(fatal, [])
+})
+
+test('a failed sync and a violated invariant end the node', async () => {
+  for (const error of [new SyncFailedError('no'), new InvariantViolation('I14', 'no')]) {
+    const { state, look, fatal } = retaining(3)
+    state.remove = () => Promise.reject(error)
+    await look()
+    assert.equal(fatal, [error])
+  }
+})
+
+test('one that something written meanwhile keeps is looked at again', async () => {
+  const { state, look, fatal } = retaining(3)
+  let tries = 0
+  state.remove = () => Promise.resolve((tries += 1) < 0)
+  await look()
+  await look(500)
+  assert.equal([tries, fatal], [1, []])
+  await look()
+  assert.is(tries, 2)
+})
+
+test('nothing is begun once it is stopped', async () => {
+  const { retention, state, look } = retaining(3)
+  await retention.stop()
+  await look()
+  assert.is(state.segments.length, 3)
+})
+
+test.run()

@@ -1,0 +1,31 @@
+/** I14: what is given up is committed, and two checkpoints on that disk have it. */
+import type { Journal } from '../../../actors/ports/journal.js'
+import type { SimNode } from '../../support/simNode.js'
+import type { CheckedWorld } from './checkedWorld.js'
+
+export class RemovalChecks {
+  constructor(private readonly world: CheckedWorld) {}
+
+  /** The oldest segment of the journal is gone. */
+  removed(node: SimNode, journal: Journal): void {
+    const { checks } = this.world
+    checks.saw('segments given up')
+    const { checkpoints } = node.actor.context!.ports
+    for (const { uuid, base, covers } of journal.logs()) {
+      // A log that was cut since has one of them less.
+      if (base.sequence === 0 || checks.record.mayLoseCommitted) continue
+      const having = covers.kept.filter((kept) =>
+        kept.position.sequence >= base.sequence && checkpoints.find(uuid, kept) !== null
+      )
+      const installed = covers.installs > 0 && covers.kept.length === 1
+      if (having.length < 2 && !installed) {
+        this.world.violate('I14', `${node.id} has given up entries up to ${base.sequence}, which `
+          + `${having.length} of its checkpoints have: ${JSON.stringify(covers.kept)}`)
+      }
+      const lacking = checks.record.inSyncLacking(base)
+      if (lacking === null) continue
+      this.world.violate('I14', `${node.id} has given up (${base.epoch}, ${base.sequence}), which `
+        + `${lacking} lacks and is in sync`)
+    }
+  }
+}
