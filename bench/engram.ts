@@ -2,7 +2,7 @@
  * The product under measurement: `engram up` with its own nats-server and node processes, and what
  * a benchmark does to them (kill, pause, start again), each by its own pid.
  */
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -39,6 +39,8 @@ export interface EngramOptions {
   readonly dist?: string
   /** Flags of Node for all of its processes. */
   readonly nodeFlags?: readonly string[]
+  /** Options of its nodes. */
+  readonly config?: Readonly<Record<string, number>>
 }
 
 /** A member's status, with the node that reported it. */
@@ -78,6 +80,7 @@ export class EngramCluster {
       ...options.nodeFlags ?? [],
       cliFile,
       'up',
+      ...configFlags(options),
       '--json',
       '--nodes',
       String(options.nodes),
@@ -202,6 +205,10 @@ export class EngramCluster {
     this.#signal(id, 'SIGCONT')
   }
 
+  pidOf(id: string): number {
+    return this.#pid(id)
+  }
+
   /** Starts a killed node as an operator would. */
   async restart(id: string): Promise<void> {
     await this.#restarted.get(id)?.exited
@@ -209,6 +216,7 @@ export class EngramCluster {
       ...this.options.nodeFlags ?? [],
       cliFileIn(this.options.dist ?? ownDist),
       'node',
+      ...configFlags(this.options),
       '--id',
       id,
       '--nats',
@@ -276,9 +284,17 @@ export class EngramCluster {
   }
 }
 
+/** A file of the options, for those that are not the defaults. */
+function configFlags({ config }: EngramOptions): string[] {
+  if (!config) return []
+  const file = join(temporaryDirectory('config'), 'engram.json')
+  writeFileSync(file, JSON.stringify(config))
+  return ['--config', file]
+}
+
 export async function startEngram(
   space: string,
-  more: Pick<EngramOptions, 'dist' | 'nodeFlags'> = {},
+  more: Pick<EngramOptions, 'dist' | 'nodeFlags' | 'config'> = {},
 ): Promise<EngramCluster> {
   return await EngramCluster.start({ space, nodes: 3, replicas: 2, ...more })
 }

@@ -32,7 +32,8 @@ function retaining(segments: number) {
     useOf: () => ({ spaces: [{ uuid: 'u', last: 5, timeMs: 0 }], unreadSpaces: [],
       isUnread: false }),
     log: () => ({ damage: null,
-      covers: { kept: Array(state.kept).fill({}), covered: { epoch: 1, sequence: 9 } } }),
+      covers: { kept: Array.from({ length: state.kept }, () => ({})),
+        covered: { epoch: 1, sequence: 9 } } }),
     remove: () => state.remove(),
   }
   const note = (of: string[]) => (_: object, message: string): void => void of.push(message)

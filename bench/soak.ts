@@ -1,0 +1,183 @@
+/**
+ * `npm run soak [-- --gib 20] [--json]`: years in minutes. A cluster with small segments and
+ * checkpoints takes so many GiB of writes to a state that stays small, while nodes are killed, lose
+ * their power, their disks, and are away for longer than the journal reaches back. Fails unless
+ * disk, memory and start-up time level off, and all that was committed is there on all members.
+ */
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { EngramCluster, askCli, startEngram } from './engram.js'
+import { runProgram } from './processes.js'
+import { SoakWriter } from './soakWriter.js'
+import { median } from './table.js'
+
+const MiB = 2 ** 20
+const space = 'soak'
+const config = {
+  segmentBytes: 2 * MiB,
+  checkpointBytes: 4 * MiB,
+  retainBytes: 8 * MiB,
+  frameBytesMax: 512 * 1024,
+}
+const faults = ['kill', 'powerCut', 'stop', 'away', 'emptyDisk'] as const
+type Fault = typeof faults[number]
+
+/** Of one node, once it is in sync again. */
+interface Sample {
+  readonly writtenMiB: number
+  readonly fault: Fault
+  readonly node: string
+  /** From the start of its process until it says that it is ready. */
+  readonly startMs: number
+  readonly inSyncMs: number
+  readonly diskMiB: number
+  readonly journalMiB: number
+  readonly rssMiB: number
+}
+
+/** Growth of the last third against the second one that counts as none. */
+const growthMax = { diskMiB: 1.15, rssMiB: 1.15, startMs: 1.3 }
+
+function bytesBelow(directory: string): number {
+  let bytes = 0
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name)
+    if (entry.isDirectory()) bytes += bytesBelow(path)
+    else bytes += statSync(path, { throwIfNoEntry: false })?.size ?? 0
+  }
+  return bytes
+}
+
+/** Resident memory that is no mapped file. */
+function rssOf(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  return Number(/^RssAnon:\s*(\d+) kB/m.exec(status)?.[1]) / 1024
+}
+
+/** As after a power cut: the store is not that of this boot, and is thrown away. */
+function distrustStore(data: string): void {
+  const file = join(data, 'store', 'marker.json')
+  const marker = JSON.parse(readFileSync(file, 'utf8')) as object
+  writeFileSync(file, JSON.stringify({ ...marker, boot: 'another', clean: false }))
+}
+
+class Soak {
+  readonly samples: Sample[] = []
+
+  constructor(private readonly cluster: EngramCluster, private readonly writer: SoakWriter) {}
+
+  /** One fault to one node, until all are in sync again. */
+  async round(fault: Fault, number: number): Promise<void> {
+    const { cluster, writer } = this
+    const { primary } = await cluster.awaitInSync()
+    // The primary every other time.
+    const others = ['n1', 'n2', 'n3'].filter((id) => id !== primary)
+    const node = number % 2 === 0 ? primary : others[number % others.length]!
+    const data = cluster.dataOf(node)
+    const pid = cluster.pidOf(node)
+    if (fault === 'stop') process.kill(pid, 'SIGTERM')
+    else cluster.kill(node)
+    await gone(pid)
+    if (fault === 'powerCut') distrustStore(data)
+    if (fault === 'emptyDisk') rmSync(data, { recursive: true })
+    if (fault === 'away') await writer.until(writer.bytes + 12 * config.retainBytes)
+    const begun = performance.now()
+    await cluster.restart(node)
+    const startMs = performance.now() - begun
+    await cluster.awaitInSync(space, 120_000)
+    const inSyncMs = performance.now() - begun
+    // Checkpoints come to be as they are in the long run.
+    await writer.until(writer.bytes + 6 * config.retainBytes)
+    this.samples.push({
+      writtenMiB: Math.round(writer.bytes / MiB),
+      fault,
+      node,
+      startMs: Math.round(startMs),
+      inSyncMs: Math.round(inSyncMs),
+      diskMiB: Math.round(bytesBelow(data) / MiB),
+      journalMiB: Math.round(bytesBelow(join(data, 'journal')) / MiB),
+      rssMiB: Math.round(rssOf(cluster.pidOf(node))),
+    })
+  }
+
+  /** What has grown from the second third to the last one. */
+  grown(): string[] {
+    const third = Math.floor(this.samples.length / 3)
+    const [second, last] = [this.samples.slice(third, 2 * third), this.samples.slice(2 * third)]
+    return (['diskMiB', 'rssMiB', 'startMs'] as const).flatMap((what) => {
+      const [before, after] = [second, last].map((some) => median(some.map((one) => one[what])))
+      const isLevel = after! <= before! * growthMax[what] + 20
+      return isLevel ? [] : [`${what} grew from ${before} to ${after}`]
+    })
+  }
+}
+
+async function gone(pid: number): Promise<void> {
+  for (let tries = 0; tries < 600; tries++) {
+    try {
+      process.kill(pid, 0)
+    } catch {
+      return
+    }
+    await delay(50)
+  }
+  throw new Error(`process ${pid} does not end`)
+}
+
+/** Members at the same sequence whose stores differ, or journals that are not whole. */
+async function faultsAtRest(cluster: EngramCluster): Promise<string[]> {
+  const found: string[] = []
+  await cluster.awaitInSync()
+  const level = async (): Promise<boolean> => {
+    const members = await cluster.members()
+    return new Set(members.map((member) => member.appliedSequence)).size === 1
+  }
+  for (let tries = 0; tries < 200 && !await level(); tries++) await delay(50)
+  const members = await cluster.members()
+  const digests = new Set(members.map(({ digest }) => digest))
+  if (digests.size !== 1) found.push(`digests differ: ${[...digests].join(', ')}`)
+  for (const { node } of members) {
+    const data = cluster.dataOf(node)
+    const report = await askCli(['journal', 'verify', join(data, 'journal')]) as { ok: boolean }
+    if (!report.ok) found.push(`${node}: ${JSON.stringify(report)}`)
+  }
+  return found
+}
+
+function show({ writtenMiB, fault, node, ...numbers }: Sample): string {
+  const { startMs, inSyncMs, diskMiB, journalMiB, rssMiB } = numbers
+  return `${String(writtenMiB).padStart(6)} MiB  ${
+    fault.padEnd(9)
+  } ${node}  start ${startMs} ms, in `
+    + `sync ${inSyncMs} ms  disk ${diskMiB} MiB (journal ${journalMiB})  memory ${rssMiB} MiB`
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({ options: {
+    gib: { type: 'string', default: '20' },
+    json: { type: 'boolean', default: false },
+  } })
+  const goal = Number(values.gib) * 2 ** 30
+  if (!(goal > 0)) throw new Error('--gib must be a number above 0')
+  const cluster = await startEngram(space, { config })
+  await cluster.reports()
+  const writer = await SoakWriter.start(cluster.url, space)
+  const soak = new Soak(cluster, writer)
+  await writer.until(Math.min(goal / 10, 100 * MiB))
+  for (let round = 0; writer.bytes < goal || round < 9; round++) {
+    await soak.round(faults[round % faults.length]!, round)
+    if (!values.json) console.log(show(soak.samples.at(-1)!))
+  }
+  await writer.stop()
+  const found = [...soak.grown(), ...await faultsAtRest(cluster), ...await writer.missing()]
+  if (values.json) console.log(JSON.stringify({ samples: soak.samples, found }))
+  else for (const text of found) console.error(text)
+  await writer.close()
+  await cluster.stop()
+  if (!values.json) console.log(found.length === 0 ? 'all is level' : 'not ok')
+  return found.length === 0 ? 0 : 1
+}
+
+runProgram(main)
