@@ -1,5 +1,5 @@
 import { hasEntry } from '../../machines/log/positions.js'
-import { checkpointNeed } from '../../machines/log/checkpointDue.js'
+import { checkpointNeed, epochsAbove } from '../../machines/log/checkpointDue.js'
 import { messageOf } from '../../machines/base/thrown.js'
 import type { AlignedImage } from '../log/applier.js'
 import { sendAlert } from '../member/alerts.js'
@@ -13,6 +13,7 @@ import { ImageClosedError } from '../ports/store.js'
 import { Failures } from './failures.js'
 import { removeFormer } from './formerFiles.js'
 import { LoopPace } from './loopPace.js'
+import { shortHistory } from './shortHistory.js'
 import { notesOf } from './sectionNotes.js'
 
 export interface CheckpointerOptions {
@@ -146,8 +147,10 @@ export class Checkpointer {
     const log = journal.log(member.uuid)
     const lastBytes = this.newestOf(member.uuid)?.bytes ?? 0
     const takenAt = this.takenAt.get(member) ?? -Infinity
+    const newest = log?.covers.kept.at(-1)?.position.sequence ?? 0
     const need = checkpointNeed({
       newBytes: log?.newBytes ?? 0,
+      newEpochs: epochsAbove(member.log, newest),
       lastBytes,
       pinning: pinnedBytes === null
         ? null
@@ -254,6 +257,7 @@ export class Checkpointer {
       if (!before) throw new ImageClosedError()
       const covers = await this.coverage(member, before, section)
       await this.enter(member, { ...covers, installs })
+      member.log.sumUp(covers.history.root)
       await removeFormer(this.options.context.ports, before)
       return section
     } catch (error) {
@@ -315,7 +319,8 @@ export class Checkpointer {
     try {
       const reader = await this.options.context.ports.checkpoints.open(stored)
       await reader.close()
-      const { history, clock, timestamp } = reader.manifest
+      const { clock, timestamp } = reader.manifest
+      const history = shortHistory(member, older.position.sequence)
       const { installs } = before
       return { installs, kept: [older, kept], covered: older.position, history, clock, timestamp }
     } catch (error) {

@@ -179,6 +179,13 @@ export class SpaceLog implements EpochHistory {
     this.count()
   }
 
+  /** Of epochs that end below it, only the root's is known from here on. It is in this log. */
+  sumUp(root: Position): void {
+    if (root.sequence <= this.root.sequence || !hasEntry(this, root)) return
+    const history = this.history.filter(({ last }) => last >= root.sequence)
+    this.epochs = new GrowingHistory({ root, history })
+  }
+
   private cut(to: Position): void {
     this.epochs.truncate(to.sequence)
     this.lastEnd = endOf(this.history)

@@ -1,9 +1,14 @@
+import type { EpochHistory } from '../base/ids.js'
+import { coveredSpansMax } from './retention.js'
+
 /** Bytes of one space in the journal, and of its checkpoints. */
 export interface CheckpointNeed {
   /** Of its frames that were written since its newest checkpoint. */
   readonly newBytes: number
   /** Of its newest checkpoint; 0: it has none. */
   readonly lastBytes: number
+  /** Number of epochs that have entries above that checkpoint. */
+  readonly newEpochs: number
   /** Set if a segment that should be given up is kept for this space. */
   readonly pinning: PinningNeed | null
 }
@@ -23,15 +28,24 @@ export interface CheckpointLimits {
 /**
  * Returns how far a space is past the point at which a checkpoint is due: 1 or more, it is due. It
  * is due when the journal has grown by `checkpointRatio` times its last checkpoint, so that
- * checkpoints write at most 1 / `checkpointRatio` of what the journal does. One that keeps a
+ * checkpoints write at most 1 / `checkpointRatio` of what the journal does; and when it has as many
+ * epochs as a history should, which only checkpoints shorten. One that keeps a
  * segment is due, too, when all spaces together have written `checkpointRatio` times what it costs
  * to take checkpoints of all that do so.
  */
 export function checkpointNeed(
-  { newBytes, lastBytes, pinning }: CheckpointNeed,
+  { newBytes, lastBytes, newEpochs, pinning }: CheckpointNeed,
   { checkpointBytes, checkpointRatio }: CheckpointLimits,
 ): number {
-  const own = newBytes / Math.max(checkpointBytes, checkpointRatio * lastBytes)
+  const own = Math.max(
+    newBytes / Math.max(checkpointBytes, checkpointRatio * lastBytes),
+    newEpochs / coveredSpansMax,
+  )
   const isDue = pinning !== null && pinning.nodeBytes >= checkpointRatio * pinning.checkpointBytes
   return isDue ? Math.max(own, 1) : own
+}
+
+/** Number of epochs that have entries above that sequence. */
+export function epochsAbove({ history }: Pick<EpochHistory, 'history'>, sequence: number): number {
+  return history.length - 1 - history.findLastIndex(({ last }) => last <= sequence)
 }

@@ -1,16 +1,14 @@
 import type { EpochHistory, Position } from '../base/ids.js'
 
 /** Spans of entries that checkpoints cover, in a history; with more, the oldest are summed up. */
-export const coveredSpansMax = 1024
+export const coveredSpansMax = 256
 
 /** What still needs the epochs of entries one by one. All are sequences. */
 export interface SummingLimits {
   /** Of the older one of the two checkpoints that count: up to it, everything is committed. */
   readonly covered: number
-  /** The one before the first retained entry. */
+  /** The one before the first retained entry. A member whose log ends below is installed anyway. */
   readonly base: number
-  /** The least that a member has acknowledged or joined with, of those heard lately. */
-  readonly known: number
   /**
    * Fork points of reports that are open or have a salvage that waits, and starts of epochs that
    * ended and of which no report is committed.
@@ -25,10 +23,10 @@ export interface SummingLimits {
  */
 export function summedUp(
   { root, history }: EpochHistory,
-  { covered, base, known, forkPoints }: SummingLimits,
+  { covered, base, forkPoints }: SummingLimits,
 ): EpochHistory {
   const isCovered = history.filter(({ last }) => last <= covered).length
-  const least = Math.min(covered, base, known, ...forkPoints)
+  const least = Math.min(covered, base, ...forkPoints)
   const isNeeded = history.findIndex(({ last }) => last > least)
   const ended = isNeeded < 0 ? history.length : isNeeded
   // The last one that goes stays in the list, as the root's.

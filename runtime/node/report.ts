@@ -5,7 +5,7 @@ import type { Member } from '../../actors/member/member.js'
 import type { NodeActor } from '../../actors/node/node.js'
 import type { StatusReporter } from '../../actors/node/statusService.js'
 import type { SpaceActor } from '../../actors/space/space.js'
-import { checkpointNeed } from '../../machines/log/checkpointDue.js'
+import { checkpointNeed, epochsAbove } from '../../machines/log/checkpointDue.js'
 import { forksStatusOf } from '../status/forks.js'
 import type { MemberRole, MemberStatus, NodeStatus, NodeStatusReport } from '../status/status.js'
 import type { WhoAnswer } from '../status/who.js'
@@ -170,7 +170,12 @@ function keptBy(
   return {
     firstSequence: log ? log.base.sequence + 1 : null,
     checkpoint,
-    checkpointDue: checkpointNeed({ newBytes, lastBytes, pinning: null }, settings),
+    checkpointDue: checkpointNeed({
+      newBytes,
+      lastBytes,
+      newEpochs: log ? epochsAbove(log, checkpoint?.sequence ?? 0) : 0,
+      pinning: null,
+    }, settings),
     rebuilding: rebuild.progress,
     pins: checkpointing?.retention.pinsOf(uuid) ?? null,
   }

@@ -1,10 +1,10 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { checkpointNeed } from '../../machines/log/checkpointDue.js'
+import { checkpointNeed, epochsAbove } from '../../machines/log/checkpointDue.js'
 
 const test = suite('machines/log/checkpointDue')
 const limits = { checkpointBytes: 100, checkpointRatio: 2 }
-const none = { newBytes: 0, lastBytes: 0, pinning: null }
+const none = { newBytes: 0, lastBytes: 0, newEpochs: 0, pinning: null }
 
 test('the first one is due after checkpointBytes, later ones after a multiple of the last', () => {
   assert.is(checkpointNeed({ ...none, newBytes: 99 }, limits), 0.99)
@@ -26,6 +26,15 @@ test('one that keeps a segment is due when the node has written twice what all o
   assert.is(checkpointNeed({ ...pinning(100), newBytes: 300 }, limits), 3)
   const first = { ...none, pinning: { checkpointBytes: 0, nodeBytes: 0 } }
   assert.is(checkpointNeed(first, limits), 1, 'none of them has one yet')
+})
+
+test('it is due, too, when its history has grown long', () => {
+  assert.is(checkpointNeed({ ...none, newEpochs: 128 }, limits), 0.5)
+  assert.is(checkpointNeed({ ...none, newEpochs: 256, newBytes: 10 }, limits), 1)
+  const history = [{ epoch: 1, last: 5 }, { epoch: 3, last: 9 }, { epoch: 4, last: 20 }]
+  const above = [0, 4, 5, 9, 19, 20].map((sequence) => epochsAbove({ history }, sequence))
+  assert.equal(above, [3, 3, 2, 1, 1, 0])
+  assert.is(epochsAbove({ history: [] }, 0), 0)
 })
 
 test.run()

@@ -123,6 +123,8 @@ function coverageOf(world: World): Record<string, number> {
   for (const node of world.nodes) {
     for (const [name, by] of node.counts) add(name, by)
     add('lives', node.lives)
+    const member = node.life?.actor.spaces.get(space)?.member
+    add('histories summed up', member && member.log.root.sequence > 0 ? 1 : 0)
   }
   return coverage
 }

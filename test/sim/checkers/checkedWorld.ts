@@ -38,6 +38,8 @@ export interface RecordKnowledge {
 /** The disks of the nodes, by node name. */
 export interface DiskKnowledge {
   diskOf(name: string): string
+  /** By epoch: the entry that its first one continues. */
+  readonly begins: ReadonlyMap<number, Position>
   /** Names of nodes on whose disks a bit was flipped. */
   readonly disksFlipped: ReadonlySet<string>
   holds(name: string, position: Position): boolean

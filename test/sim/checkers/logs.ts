@@ -6,6 +6,7 @@ import type { Journal, JournalRecord } from '../../../actors/ports/journal.js'
 import type { EpochSpan, Position } from '../../../machines/base/ids.js'
 import type { LogEntry } from '../../../machines/log/entries.js'
 import { commonPoint, endOf, epochAt, origin } from '../../../machines/log/positions.js'
+import { inFull } from './inFull.js'
 import { extendHistory, truncateHistory } from '../../support/epochHistory.js'
 import type { Ack } from '../../../machines/protocol/messages.js'
 import { createFrameCodec, writerOf } from '../../../runtime/codec/frames.js'
@@ -42,6 +43,8 @@ export class LogChecks {
   private readonly entries = new Map<number, Map<number, number>>()
   /** The entry that any store applied at a sequence: all must apply the same. */
   readonly appliedAt = new Map<number, string>()
+  /** By epoch: the entry that its first one continues. */
+  readonly begins = new Map<number, Position>()
   private readonly numbered = new Map<string, string>()
   private readonly ghosts = new Map<string, Ghost>()
   private readonly seen = new Map<string, Seen>()
@@ -100,7 +103,7 @@ export class LogChecks {
         ghost.durable = truncateHistory(ghost.durable, record.to.sequence)
       } else if (record.type === 'snapshotInstalled') {
         // Until its fsync the old log may be found, or the new one.
-        ghost.durable = inBoth(ghost.durable, record.covers.history.history)
+        ghost.durable = inBoth(ghost.durable, inFull(record.covers.history, this.begins))
       }
     }
   }
@@ -118,7 +121,7 @@ export class LogChecks {
         ghost.written = truncateHistory(ghost.written, record.to.sequence)
       } else if (record.type === 'snapshotInstalled') {
         this.world.checks.saw('installs')
-        ghost.written = [...record.covers.history.history]
+        ghost.written = inFull(record.covers.history, this.begins)
         if (ghost.bitFlipped) this.cutBehindHole(node, ghost)
       }
     }
@@ -159,6 +162,9 @@ export class LogChecks {
   /** I3: an entry of one epoch and sequence is in the same frame, byte by byte, on all members. */
   private frame(node: SimNode, frame: Frame): void {
     const { bytes, epoch, first, last, previousEpoch } = frame
+    if (epoch !== previousEpoch) {
+      this.begins.set(epoch, { epoch: previousEpoch, sequence: first - 1 })
+    }
     const crc = crc32c(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length))
     let entries = this.entries.get(epoch)
     if (!entries) this.entries.set(epoch, entries = new Map())
@@ -187,7 +193,7 @@ export class LogChecks {
       }
       return
     }
-    const history = log?.history ?? []
+    const history = log ? inFull(log, this.begins) : []
     const promised = endOf(ghost.durable)
     const has = endOf(history).sequence >= promised.sequence
       && epochAt(history, promised.sequence) === promised.epoch
@@ -208,7 +214,7 @@ export class LogChecks {
   answered(node: SimNode, { ack, sequence }: WriteAnswer): void {
     if (ack === 'memory') return
     const { durable } = this.ghost(node)
-    const own = node.space(space).member.log.epochAt(sequence)
+    const own = epochAt(inFull(node.space(space).member.log, this.begins), sequence)
     if (endOf(durable).sequence >= sequence && epochAt(durable, sequence) === own) return
     this.world.violate('I4', `${node.id} answers ${ack} for ${sequence}, durable are `
       + JSON.stringify(durable))

@@ -136,6 +136,7 @@ export class Outcomes {
       for (const sequence of [1, forkPoint.sequence, farBeyond]) {
         const mayBeLost = outcome === 'lost' && sequence === farBeyond
         if (mayBeLost || world.checks.entries.at({ epoch, sequence })) continue
+        if (this.isSummedUp({ epoch, sequence })) continue
         const { fate, reason } = await this.fate({ epoch, sequence })
         if (fate === 'unknown') continue
         world.violate('fate', `(${epoch}, ${sequence}), which nobody ever logged, is said to be `
@@ -196,11 +197,19 @@ export class Outcomes {
     const due = fatesOf[this.standing(entry, category)]
     const claim = `the fate of ${show(entry)}, whose category is ${category}, is given as `
       + JSON.stringify(value)
-    if (!due.includes(fate) && !this.isForgotten(entry, fate)) world.violate('fate', claim)
+    const isForgotten = this.isForgotten(entry, fate)
+      || (fate === 'unknown' && this.isSummedUp(entry))
+    if (!due.includes(fate) && !isForgotten) world.violate('fate', claim)
     if (!now || !['safe', 'committed'].includes(fate)) return
     const there = log[now.sequence - 1]
     if (there?.epoch === now.epoch && tokenOf(there) === tokenOf(entry)) return
     world.violate('fate', `${claim}; there is ${there ? show(there) : 'nothing'}`)
+  }
+
+  /** Which epoch has that entry is not known any more. */
+  private isSummedUp({ epoch, sequence }: Position): boolean {
+    const { root } = this.input.member.log
+    return sequence < root.sequence && epoch <= root.epoch
   }
 
   /**

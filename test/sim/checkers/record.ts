@@ -1,10 +1,12 @@
 /** The arbiter's record: who may be primary, who counts as in sync, and what these must have. */
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { Position } from '../../../machines/base/ids.js'
+import { epochAt } from '../../../machines/log/positions.js'
 import type { Assignment } from '../../../machines/protocol/messages.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
 import type { CheckedWorld } from './checkedWorld.js'
+import { inFull } from './inFull.js'
 
 export class RecordChecks {
   current: Assignment | null = null
@@ -126,7 +128,8 @@ export class RecordChecks {
 
   /** A positive answer of level `committed` leaves a node. */
   committed(node: SimNode, { sequence }: WriteAnswer): void {
-    const epoch = node.space(space).member.log.epochAt(sequence)
+    const { log } = node.space(space).member
+    const epoch = epochAt(inFull(log, this.world.checks.logs.begins), sequence)
     this.committedUpTo.set(epoch, Math.max(this.committedUpTo.get(epoch) ?? 0, sequence))
     this.inSyncHoldCommitted(`${node.id} answers sequence ${sequence}`)
   }

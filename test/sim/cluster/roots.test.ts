@@ -19,7 +19,7 @@ function sumUp(node: SimNode): Position {
   const { log } = node.space().member
   const { end } = log
   const upTo = log.history.findLast(({ epoch }) => epoch < end.epoch)!.last
-  const limits = { covered: upTo, base: upTo, known: upTo, forkPoints: [] }
+  const limits = { covered: upTo, base: upTo, forkPoints: [] }
   setHistory(node, summedUp(log, limits))
   return log.root
 }

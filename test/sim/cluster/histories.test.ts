@@ -1,0 +1,73 @@
+/** Histories of logs that go through many epochs: they are summed up with checkpoints. */
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { coveredSpansMax } from '../../../machines/log/retention.js'
+import { SimCluster } from '../../support/simCluster.js'
+import type { SimNode } from '../../support/simNode.js'
+
+const test = suite('cluster: histories')
+
+const logOf = (node: SimNode) => node.space().member.log
+const journalOf = (node: SimNode) => {
+  const { uuid, context: { ports: { journal } } } = node.space().member
+  return journal.log(uuid)!
+}
+
+/** Each of them is primary in turn. */
+async function handOver(cluster: SimCluster, times: number, writes = 0): Promise<void> {
+  for (let n = 0; n < times; n += 1) {
+    const from = cluster.primary()!
+    const to = cluster.running.find((node) => node !== from)!.id
+    const answer = await cluster.command(from.id, { type: 'promote', space: 'demo', to })
+    assert.is(answer['ok'], true, JSON.stringify(answer))
+    await cluster.until('it serves', () => cluster.primary()?.id === to)
+    if (writes > 0) await cluster.writes(writes, 'committed')
+    await cluster.until('all are in sync', () => cluster.record()!.inSync.length === 3)
+  }
+}
+
+test('what no retained entry needs is summed up, and a start finds it so', async () => {
+  const settings = { checkpointBytes: 4096, retainBytes: 0 }
+  const cluster = await SimCluster.serving({ segmentBytes: 8192, settings, writes: 3 })
+  for (let round = 0; round < 8; round += 1) {
+    await handOver(cluster, 6, 4)
+    await cluster.run(3000)
+  }
+  await cluster.converged()
+  for (const node of cluster.running) {
+    const { root, history } = logOf(node)
+    const { base } = journalOf(node)
+    assert.ok(root.sequence > 0 && root.sequence <= base.sequence, `${root.sequence}`)
+    assert.ok(history.length < 48, `${history.length}`)
+    assert.equal(journalOf(node).root, root)
+  }
+  for (const node of cluster.running) {
+    const { root } = logOf(node)
+    const spans = logOf(node).history.slice(0, 3)
+    node.kill()
+    node.start()
+    await cluster.until('it is back', () =>
+      cluster.record()!.inSync.length === 3 && node.life?.actor.spaces.get('demo') !== undefined)
+    assert.equal(logOf(node).root, root)
+    assert.equal(logOf(node).history.slice(0, 3), spans)
+  }
+  await cluster.until('it serves', () => cluster.primary() !== null)
+  await cluster.writes(3, 'committed')
+  await cluster.check()
+})
+
+test('a history stays short even if hardly anything is written', async () => {
+  const cluster = await SimCluster.serving({ writes: 3 })
+  for (let part = 0; part < 4; part += 1) {
+    await handOver(cluster, coveredSpansMax)
+    await cluster.run(3000)
+  }
+  for (const node of cluster.running) {
+    const { root, history } = logOf(node)
+    assert.ok(root.sequence > 0)
+    assert.ok(history.length <= 3 * coveredSpansMax, `${history.length}`)
+  }
+  await cluster.check()
+})
+
+test.run()
