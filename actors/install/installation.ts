@@ -1,14 +1,15 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import { messageOf } from '../../machines/base/thrown.js'
 import { InvariantViolation } from '../../machines/log/invariants.js'
-import { showPosition } from '../../machines/log/positions.js'
-import type { InstallOffer } from '../../machines/protocol/messages.js'
+import type { InstallPhase } from '../../machines/protocol/installMessages.js'
+import type { ReplicaEvent } from '../../machines/protocol/replicaTypes.js'
 import type { Following } from '../member/following.js'
-import { sendNotice } from '../member/alerts.js'
 import type { Member } from '../member/member.js'
 import { pause } from '../structures/pause.js'
+import { installStatus, phaseOf, type InstallStatus } from './installStatus.js'
 import { InstallSession } from './installSession.js'
 import type { InstallProgress, InstallSessionOptions } from './installSession.js'
+import { InstallWatch, type Overtaken } from './installWatch.js'
 import { askSource, openAt, pull, SourceLostError } from './pull.js'
 import { Staged } from './staged.js'
 import { replaceState } from './replaceState.js'
@@ -26,15 +27,6 @@ const failures = {
   switching: 'switchRefused',
 } as const
 
-/** State of an install, for the status of the member. */
-export interface InstallStatus
-  extends Pick<InstallProgress, 'phase' | 'source' | 'doneBytes' | 'totalBytes'>
-{
-  readonly bytesPerSecond: number
-  readonly etaMs: number | null
-  readonly minimum: number
-}
-
 /**
  * A member's own install: it gets a checkpoint from another member, loads it beside its state, and
  * replaces that. What is loaded outlives the session, and the role; but it is switched to only in a
@@ -43,36 +35,52 @@ export interface InstallStatus
 export class Installation {
   private session: InstallSession | null = null
   private staged: Staged | null = null
-  private phase: InstallProgress['phase'] = 'asking'
+  /** As the replica's chart has it; null: it is in no state of an install. */
+  private phase: InstallPhase | null = null
   private agreedAtMs = -Infinity
   /** Sources that were of no use in this session: others are asked before them. */
   private readonly failed = new Set<NodeId>()
   /** One step at a time, also over sessions. */
   private work: Promise<void> = Promise.resolve()
   private hasOldParts = true
+  private readonly watch: InstallWatch
 
-  constructor(private readonly member: Member, private readonly following: Following) {}
+  constructor(private readonly member: Member, private readonly following: Following) {
+    this.watch = new InstallWatch(member, () => this.progress())
+  }
 
+  /** Null: the member is not being installed. */
   get status(): InstallStatus | null {
     const { session, phase, staged } = this
-    if (!session) return null
-    const { source, doneBytes, totalBytes } = this.progress()
-    const bytesPerSecond = staged?.bytesPerSecond(this.clock.monotonicMs()) ?? 0
-    const etaMs = bytesPerSecond > 0
-      ? Math.round((totalBytes - doneBytes) * 1000 / bytesPerSecond)
-      : null
-    return { phase, source, doneBytes, totalBytes, bytesPerSecond, etaMs, minimum: session.minimum }
+    return phase
+      && installStatus(phase, staged, session?.minimum ?? null, this.clock.monotonicMs())
   }
 
   /** Called with each answer to a join, before anything follows from it. */
-  answered(install: InstallOffer | undefined): void {
+  answered(
+    { install, snapshotNeeded }: Pick<ReplicaEvent & { type: 'joined' },
+      | 'install'
+      | 'snapshotNeeded'>,
+    reason: string,
+  ): void {
     if (!install) this.discard()
+    if (snapshotNeeded) this.watch.needed(reason)
+    else this.watch.over()
+  }
+
+  /** The replica's chart has entered that state. */
+  entered(state: string): void {
+    const phase = phaseOf(state)
+    if (phase === null) return
+    this.phase = phase
+    this.watch.entered()
+    if (phase === 'waiting') this.watch.hindered('its primary cannot install it')
   }
 
   /** Begins a session that was answered *install*. */
   begin(options: Omit<InstallSessionOptions, 'member' | 'progress' | 'onOvertaken'>): void {
     const { member } = this
-    this.leave()
+    this.endSession()
     this.failed.clear()
     this.session = new InstallSession({
       ...options,
@@ -80,15 +88,24 @@ export class Installation {
       progress: () => this.progress(),
       onOvertaken: (reason) => this.overtaken(reason),
     })
-    const { minimum, sources } = options.offer
-    sendNotice(member.context, member.space, 'installBegun', { minimum, sources },
-      `has to be installed with a state as of ${minimum} or later, from ${sources.join(' or ')}`)
   }
 
-  /** The session is over. */
+  /** The chart has left the states of an install, and the session is over. */
   leave(): void {
+    this.phase = null
+    this.watch.left()
+    this.endSession()
+  }
+
+  private endSession(): void {
     this.session?.end()
     this.session = null
+  }
+
+  /** The member becomes primary: nothing has to be installed. */
+  cancel(): void {
+    this.discard()
+    this.watch.over()
   }
 
   /** Gives up what is loaded, unless the switch to it is under way already. */
@@ -118,7 +135,7 @@ export class Installation {
   private progress(): InstallProgress {
     const { staged, phase } = this
     return {
-      phase,
+      phase: phase === null || phase === 'waiting' ? 'asking' : phase,
       source: staged?.source ?? null,
       checkpoint: staged && { id: staged.id, position: staged.position },
       doneBytes: staged?.doneBytes ?? 0,
@@ -146,7 +163,6 @@ export class Installation {
   ): void {
     const { session } = this
     if (!session) return
-    this.phase = phase
     this.run(async () => {
       const { staged } = this
       if (session.isOver) return
@@ -167,11 +183,11 @@ export class Installation {
   openCheckpoint(): void {
     const { session } = this
     if (!session) return
-    this.phase = 'asking'
     this.run(async () => {
       while (!session.isOver) {
         const reason = await this.find(session).catch(messageOf)
         if (reason === null || session.isOver) return
+        this.watch.hindered(reason)
         session.send({ type: 'noSource', reason })
         await session.orEnd(pause(this.clock, retryMs))
       }
@@ -189,6 +205,8 @@ export class Installation {
     }
     if (staged && !staged.isFrom(session.minimum)) {
       this.staged = null
+      this.watch.vain(staged.overtakenBy || `it is as of ${staged.position.sequence}`,
+        this.overtakenBy(session, staged))
       await staged.drop(checkpoints)
     }
     const id = this.staged?.id ?? (await checkpoints.parts(this.member.uuid))[0] ?? null
@@ -222,6 +240,7 @@ export class Installation {
     const answer = await session.ask()
     const { source, position, totalBytes } = staged
     if (answer.refusal === null) {
+      this.watch.sourceFound(source, position, session.minimum)
       session.send({ type: 'checkpointOpened', source, position, totalBytes })
     }
     return answer
@@ -259,6 +278,7 @@ export class Installation {
   private hindered(reason: string): void {
     const { logger } = this.member.context.ports
     logger.warn({ space: this.member.space, reason }, 'the install waits for the disk')
+    this.watch.hindered(`the disk does not take it: ${reason}`)
   }
 
   /** Another source, or the same again after a pause. Only a lost one may have the rest later. */
@@ -274,7 +294,9 @@ export class Installation {
       'the install does not go on with this checkpoint')
     this.member.context.ports.telemetry.count('installs', 1, { result: 'failed' })
     this.failed.add(staged.source)
-    if (!(error instanceof SourceLostError) || staged.isOvertaken) {
+    if (error instanceof SourceLostError && !staged.isOvertaken) this.watch.hindered(reason)
+    else {
+      this.watch.vain(reason, staged.isOvertaken ? this.overtakenBy(session, staged) : null)
       if (this.staged === staged) this.staged = null
       await staged.drop(checkpoints)
     }
@@ -314,9 +336,14 @@ export class Installation {
   }
 
   private async refused(session: InstallSession, staged: Staged, reason: string): Promise<void> {
+    this.watch.vain(reason, this.overtakenBy(session, staged))
     if (this.staged === staged) this.staged = null
     await staged.drop(this.member.context.ports.checkpoints)
     session.send({ type: 'switchRefused', reason })
+  }
+
+  private overtakenBy({ minimum }: InstallSession, staged: Staged): Overtaken {
+    return { bytesPerSecond: staged.bytesPerSecond(this.clock.monotonicMs()), minimum }
   }
 
   /**
@@ -352,11 +379,9 @@ export class Installation {
   }
 
   private replaced(session: InstallSession, { position }: Staged): void {
-    const { context, space } = this.member
     this.staged = null
-    sendNotice(context, space, 'installed', { position },
-      `has the state as of ${showPosition(position)}, and follows from there`)
-    context.ports.telemetry.count('installs', 1, { result: 'installed' })
+    this.watch.installed(position)
+    this.member.context.ports.telemetry.count('installs', 1, { result: 'installed' })
     session.send({ type: 'switched', position })
   }
 

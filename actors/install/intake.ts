@@ -11,6 +11,15 @@ interface UnderWay {
   readonly replaces: boolean
   /** Of the member, at its join: below it its state goes back only if `replaces`. */
   readonly applied: number
+  /** The last one; null: none yet, or nothing has been heard for long. */
+  report: InstallReport | null
+}
+
+/** What a member has reported of its install. */
+export interface ReportedInstall
+  extends Pick<InstallReport, 'phase' | 'source' | 'doneBytes' | 'totalBytes'>
+{
+  readonly minimum: number
 }
 
 /** The primary's side of installs: who has to be installed, and with what. */
@@ -20,16 +29,26 @@ export class InstallIntake {
   constructor(private readonly member: Member, private readonly epoch: number) {}
 
   /** Returns why the member has to be installed before it can follow the log, or null. */
-  needed({ node, applied, damaged }: JoinRequest, common: CommonPoint): string | null {
-    const { base } = this.member.log
-    if (damaged) return `the log of ${node} is damaged`
-    if ('below' in common) return `what both logs have ends below ${common.below}, not known where`
+  needed({ applied, damaged, history }: JoinRequest, common: CommonPoint): string | null {
+    const { self, log: { base } } = this.member
+    const keeps = `${self} keeps entries from ${shown(base + 1)} on`
+    if (damaged) return 'its log is damaged'
+    if ('below' in common) {
+      return `it is not known where its log and that of ${self} part, below ${
+        shown(common.below)
+      }; ${keeps}`
+    }
     const { sequence } = common
     if (sequence < base) {
-      return `both logs have entries up to ${sequence}, and those up to ${base} are given up`
+      const end = history.at(-1)?.last ?? 0
+      if (end === 0) return `its log is empty, ${keeps}`
+      return sequence < end
+        ? `its log and that of ${self} part after ${shown(sequence)}, ${keeps}`
+        : `its log ends at ${shown(sequence)}, ${keeps}`
     }
     return sequence < applied
-      ? `${node} has applied entries up to ${applied}, and both logs have those up to ${sequence}`
+      ? `it has applied entries up to ${shown(applied)}, and those after ${shown(sequence)} are `
+        + `not in the log of ${self}`
       : null
   }
 
@@ -44,7 +63,7 @@ export class InstallIntake {
     // Where the common point is not known, an entry above both roots is certainly not in this log.
     const isForeign = 'below' in common ? applied >= common.below : common.sequence < applied
     const replaces = damaged || isForeign
-    this.underWay.set(request.node, { session, replaces, applied })
+    this.underWay.set(request.node, { session, replaces, applied, report: null })
     const minimum = this.minimum(replaces, applied)
     return { minimum, sources, replaces, salvageAfter: this.salvageAfter(request, common) }
   }
@@ -58,6 +77,8 @@ export class InstallIntake {
   /** Nothing is heard of the install: nothing is kept for it, until it is heard of again. */
   silent(node: NodeId): void {
     const { context, uuid } = this.member
+    const at = this.underWay.get(node)
+    if (at) at.report = null
     context.pins.release(uuid, node)
   }
 
@@ -71,6 +92,7 @@ export class InstallIntake {
     if (report.uuid !== member.uuid || report.epoch !== epoch || at?.session !== report.session) {
       return { ...answer, reason: 'the session is not the present one' }
     }
+    at.report = report
     const minimum = this.minimum(at.replaces, at.applied)
     const present = { ...answer, isPresent: true, minimum }
     if (isListed) return { ...present, reason: `${node} is listed in sync` }
@@ -80,6 +102,15 @@ export class InstallIntake {
     const pinnedFrom = checkpoint.position.sequence + 1
     member.context.pins.pin(member.uuid, { node, from: pinnedFrom, bytes: report.totalBytes })
     return { ...present, ok: true, pinnedFrom, reason: '' }
+  }
+
+  /** Null: none is under way, or it is not heard of. */
+  progress(node: NodeId): ReportedInstall | null {
+    const at = this.underWay.get(node)
+    if (!at?.report) return null
+    const { phase, source, doneBytes, totalBytes } = at.report
+    const minimum = this.minimum(at.replaces, at.applied)
+    return { phase, source, doneBytes, totalBytes, minimum }
   }
 
   /** Why the log here does not go on from that position, or null. */
@@ -110,3 +141,5 @@ export class InstallIntake {
     return least
   }
 }
+
+const shown = (count: number): string => count.toLocaleString('en-US')

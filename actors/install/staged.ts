@@ -57,10 +57,10 @@ export class Staged {
     return this.part
   }
 
-  /** Rate since it was begun, or gone on with. */
+  /** Rate since it was begun, or gone on with; with the time after it was complete. */
   bytesPerSecond(nowMs: number): number {
     const { begun } = this
-    if (!begun || nowMs <= begun.atMs || this.isComplete) return 0
+    if (!begun || nowMs <= begun.atMs) return 0
     return Math.round((this.doneBytes - begun.bytes) * 1000 / (nowMs - begun.atMs))
   }
 

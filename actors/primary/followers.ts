@@ -5,7 +5,7 @@ import { commonPoint, endOf, origin, type CommonPoint } from '../../machines/log
 import type { InstallAnswer, InstallReport } from '../../machines/protocol/installMessages.js'
 import type { Ack, JoinAnswer, JoinRequest, Nack } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
-import { InstallIntake } from '../install/intake.js'
+import { InstallIntake, type ReportedInstall } from '../install/intake.js'
 import { commitNoticeMs } from '../member/freshness.js'
 import { isDamage } from '../member/member.js'
 import type { Acked, Member } from '../member/member.js'
@@ -387,10 +387,11 @@ export class Followers {
   }
 
   /** Progress of each replica, with the state of its stream. */
-  status(): Record<NodeId, ReplicaProgress & { state: string }> {
+  status(): Record<NodeId, ReplicaProgress & { state: string; install?: ReportedInstall }> {
     const status: ReturnType<Followers['status']> = {}
-    for (const [node, { shipping, charts }] of this.followers) {
-      status[node] = { ...shipping.progress(), state: charts.state }
+    for (const [node, { shipping, charts: { state } }] of this.followers) {
+      const install = state === 'snapshotting' ? this.installs.progress(node) : null
+      status[node] = { ...shipping.progress(), state, ...(install && { install }) }
     }
     return status
   }

@@ -252,6 +252,7 @@ export class ReplicaRole implements FlushSource {
         this.installation[effect.type]()
         return
       case 'progressed':
+        this.installation.entered(effect.state)
         this.member.context.ports.logger.info(
           { space: this.member.space, state: effect.state },
           effect.reason,
@@ -293,8 +294,9 @@ export class ReplicaRole implements FlushSource {
         return
       }
       this.primaryEnd = answer.endSequence
-      this.installation.answered(answer.install)
-      this.actor?.send(joinedBy(member, answer))
+      const joined = joinedBy(member, answer)
+      this.installation.answered(joined, answer.reason)
+      this.actor?.send(joined)
     } catch (error) {
       if (error instanceof InvariantViolation) return member.context.fatal(error)
       if (error instanceof JoinError) return failed(error.message)

@@ -137,7 +137,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
 
   startPromotion(input: RoleInput) {
     this.replica = null
-    this.installation.discard()
+    this.installation.cancel()
     this.succession.begun(input)
     this.promotion = new PromotionRole(this.member, input, () => this.records.readForPromotion(),
       (reason) => this.primary?.lapsed(reason))

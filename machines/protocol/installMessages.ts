@@ -1,6 +1,10 @@
 /** Messages by which a member is installed: to the primary, and to the source of a checkpoint. */
 import type { NodeId, Position, SpaceId } from '../base/ids.js'
 
+/** States of the replica's chart below `installing`. */
+export type InstallPhase = 'waiting' | 'salvaging' | 'asking' | 'pulling' | 'verifying'
+  | 'switching'
+
 export interface CheckpointName {
   /** Random, of the file. */
   readonly id: string
@@ -21,7 +25,7 @@ export interface InstallReport {
   readonly session: number
   /** Repeated in the answer; other answers are ignored. */
   readonly number: number
-  readonly phase: 'asking' | 'pulling' | 'verifying' | 'switching'
+  readonly phase: Exclude<InstallPhase, 'waiting'>
   readonly source: NodeId | null
   readonly checkpoint: CheckpointName | null
   readonly doneBytes: number

@@ -14,7 +14,7 @@ export const install: z.ZodType<InstallReport> = z.object({
   epoch: count,
   session: count,
   number: count,
-  phase: z.enum(['asking', 'pulling', 'verifying', 'switching']),
+  phase: z.enum(['salvaging', 'asking', 'pulling', 'verifying', 'switching']),
   source: name.nullable(),
   checkpoint: z.object({ id: name, position }).nullable(),
   doneBytes: count,

@@ -92,14 +92,15 @@ const progress: ReadonlyMap<string, Progress> = new Map([
   ['forkReportOpened', { kind: 'fork', begins: '' }],
   ['forkReportClosed', { kind: 'fork', begins: '' }],
   ['quarantined', { kind: 'fork', begins: '' }],
-  ['replicaLagCleared', { kind: 'alert', begins: '' }],
   ['settingsChanged', { kind: 'alert', begins: '' }],
-  ['clockCleared', { kind: 'alert', begins: '' }],
   ['arbiterAccepts', { kind: 'alert', begins: '' }],
   ['paused', { kind: 'alert', begins: '' }],
   ['resumed', { kind: 'alert', begins: '' }],
   ['dropped', { kind: 'alert', begins: '' }],
 ])
+
+/** What an alert was about is over. */
+const cleared: Progress = { kind: 'alert', begins: '' }
 
 function notice(event: EventOf<'notice'>): Sentence {
   const { node, space, kind: alert, isAlert, detail } = event
@@ -112,7 +113,7 @@ function notice(event: EventOf<'notice'>): Sentence {
     alert,
     detail,
   }
-  const found = progress.get(alert)
+  const found = progress.get(alert) ?? (alert.endsWith('Cleared') ? cleared : undefined)
   if (found) return { kind: found.kind, text: `${space}: ${found.begins}${message}`, ...fields }
   const text = isAlert
     ? `ALERT ${alert}: ${space}: ${message} (reported by ${node})`

@@ -2,7 +2,7 @@
 import type { NodeId, SpaceId } from '../../machines/base/ids.js'
 import { byName } from './names.js'
 import type { ForkStatus, ClusterMember, ClusterNode, ClusterSpace, ClusterStatus, ForkCounts,
-  MemberStatus, NodeStatus, NodeStatusReport } from './status.js'
+  InstallProgress, ReplicaLag, MemberStatus, NodeStatus, NodeStatusReport } from './status.js'
 
 /**
  * One report of the cluster from those of its nodes. The facts about a space come from its primary,
@@ -166,6 +166,11 @@ function mergeMember(
     firstSequence: own?.firstSequence ?? null,
     checkpoint: own?.checkpoint ?? null,
     rebuilding: own?.rebuilding ?? null,
+    install: own ? own.install ?? null : reportedInstall(seen),
     pins: own?.pins ?? null,
   }
+}
+
+function reportedInstall(seen: ReplicaLag | undefined): InstallProgress | null {
+  return seen?.install ? { bytesPerSecond: null, etaMs: null, ...seen.install } : null
 }

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import type { NodeId, SpaceId } from '../../machines/base/ids.js'
+import type { InstallPhase } from '../../machines/protocol/installMessages.js'
 import type { AckLevel, MaxLoss, Paused, SpaceSettings } from '../../machines/protocol/messages.js'
 
 /** Every node answers here, without a queue group. No node may be called `_all`. */
@@ -127,6 +128,9 @@ export interface ReplicaLag {
   readonly appliedSequence: number | null
   /** State of the stream: joining, streaming, catchingUp, snapshotting, unreachable. */
   readonly state: string
+  /** Its install, as it reports it; absent: it reports none. */
+  readonly install?: Pick<InstallProgress,
+    'phase' | 'source' | 'doneBytes' | 'totalBytes' | 'minimum'>
 }
 
 export type MemberRole = 'primary' | 'replica' | 'promoting' | 'recovering' | 'damaged' | 'unknown'
@@ -214,17 +218,19 @@ export interface MemberStatus {
   readonly pins?: PinStatus | null
 }
 
-/** An install under way. */
+/** An install under way. `phase`: the state of the replica's chart below `installing`. */
 export interface InstallProgress {
-  readonly phase: 'asking' | 'pulling' | 'verifying' | 'switching'
+  readonly phase: InstallPhase
   readonly source: NodeId | null
   readonly doneBytes: number
+  /** 0: no state is chosen. */
   readonly totalBytes: number
-  readonly bytesPerSecond: number
-  /** Until all is here; null: not known. */
+  /** While it pulls. Null, here and below: not known. */
+  readonly bytesPerSecond: number | null
+  /** Until all is here. */
   readonly etaMs: number | null
   /** Least position of a state that is of use. */
-  readonly minimum: number
+  readonly minimum: number | null
 }
 
 export type Reconcile = NonNullable<SpaceSettings['reconcile']>
@@ -318,6 +324,8 @@ export interface ClusterMember {
   readonly firstSequence?: number | null
   readonly checkpoint?: CheckpointStatus | null
   readonly rebuilding?: RebuildStatus | null
+  /** If it does not answer: as it reports it to its primary. */
+  readonly install?: InstallProgress | null
   readonly pins?: PinStatus | null
 }
 

@@ -53,7 +53,11 @@ test('the other answers and requests are plain messages', () => {
     session: 2, number: 1, phase: 'pulling', source: 'n3',
     checkpoint: { id, position: { epoch: 1, sequence: 9 } }, doneBytes: 1, totalBytes: 2,
     loadedRecords: 0 }
-  assert.equal(codec.ackMessage(codec.encode(report)), { ok: true, value: report })
+  for (const phase of ['salvaging', 'asking', 'pulling', 'verifying', 'switching']) {
+    const value = { ...report, phase }
+    assert.equal(codec.ackMessage(codec.encode(value)), { ok: true, value })
+  }
+  assert.not(codec.ackMessage(codec.encode({ ...report, phase: 'waiting' })).ok)
   const answer = { kind: 'installing', number: 1, node: 'n1', epoch: 3, ok: true, isPresent: true,
     reason: '', minimum: 4, pinnedFrom: 10 }
   assert.equal(codec.installAnswer(codec.encode(answer)), { ok: true, value: answer })

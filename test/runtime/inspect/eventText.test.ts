@@ -253,6 +253,10 @@ test('alerts, and lines like one that call for nobody', () => {
     recorded(notice('replicaLagCleared', 'replica n2 has caught up', { id: 4 })),
     recorded(notice('paused', 'failover was paused by ann', { id: 5 })),
     recorded(notice('dropped', 'the space was dropped by ann', { id: 6 })),
+    recorded(notice('installBegun', 'n3 is installed from n2: its log ends at 1,500, n1 keeps '
+      + 'entries from 3,100 on', { id: 8 }, false)), recorded(
+      notice('installed', 'n3 has the state as of 5,000 and follows from there', { id: 9 }, false),
+    ), recorded(notice('installStalledCleared', 'n3 was installed', { id: 10 })),
     recorded(notice('novel', 'something', { id: 7 }, false)))
   assert.equal(lines.map(({ kind, text, alert: name }) => [kind, name, text]), [
     ['inSync', 'inSyncShrunk', 'demo: fewer members are in sync; in sync: n1 (n2 is dead)'],
@@ -262,6 +266,10 @@ test('alerts, and lines like one that call for nobody', () => {
     ['alert', 'replicaLagCleared', 'demo: replica n2 has caught up'],
     ['alert', 'paused', 'demo: failover was paused by ann'],
     ['alert', 'dropped', 'demo: the space was dropped by ann'],
+    ['alert', 'installBegun', 'demo: n3 is installed from n2: its log ends at 1,500, n1 keeps '
+      + 'entries from 3,100 on'],
+    ['alert', 'installed', 'demo: n3 has the state as of 5,000 and follows from there'],
+    ['alert', 'installStalledCleared', 'demo: n3 was installed'],
     ['alert', 'novel', 'demo: something'],
   ])
 })
