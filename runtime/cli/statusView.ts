@@ -1,12 +1,14 @@
 /** Screen of `engram status --watch`, as lines that fit a terminal. Pure. */
 import { lagDefaults } from '../../machines/lagMonitor.js'
 import { forkLines } from '../status/forks.js'
-import type { ClusterMember, ClusterNode, ClusterSpace, ClusterStatus } from '../status/status.js'
+import { installShare, installText } from '../status/install.js'
+import type { ClusterMember, ClusterNode, ClusterSpace, ClusterStatus,
+  InstallProgress } from '../status/status.js'
 import { tableLines } from './paint.js'
 import type { Column, Line, Segment } from './paint.js'
 import type { WatchEvent } from './statusEvents.js'
 import { orDash, showBytes, showCount, showMs } from './text.js'
-import { blockedLine, showState, troubleLines } from './troubles.js'
+import { blockedLine, installLines, showState, troubleLines } from './troubles.js'
 
 export interface View {
   /** The last status. null before the first. */
@@ -160,7 +162,7 @@ function spaceInFull(space: ClusterSpace, columns: number): Line[] {
     `  ${member.node}`,
     roleSegment(member),
     member.inSync ? 'yes' : ['no', 'yellow'],
-    lagBar(member),
+    member.install ? installBar(member.install) : lagBar(member),
     isFollower(member) ? orDash(member.lagMs, showMs) : '',
     isFollower(member) ? orDash(member.lagBytes, showBytes) : '',
     orDash(member.durableSequence, showCount),
@@ -173,7 +175,9 @@ function spaceInFull(space: ClusterSpace, columns: number): Line[] {
     [`  ${lossSentence(space)}`],
     ...(space.blocked === null ? [] : [[`  ${blockedLine(space.blocked)}`, 'red'] as const]
       .map((segment) => [segment])),
-    ...troubleLines(space).map((line): Line => [[`  ${line}`, 'yellow']]),
+    ...[...troubleLines(space), ...installLines(space)].map((
+      line,
+    ): Line => [[`  ${line}`, 'yellow']]),
     ...forkLines(space).map((line): Line => [[`  ${line}`, 'yellow']]),
     ...tableLines(memberColumns, rows, columns),
   ]
@@ -202,12 +206,20 @@ function lagShare({ lagMs, lagBytes }: ClusterMember): number | null {
   return Math.min(1, Math.log1p(lagMs) / Math.log1p(lagDefaults.lagMsMax))
 }
 
+/** In place of the lag, which is not known until the member follows. */
+function installBar(install: InstallProgress): Segment {
+  const share = installShare(install)
+  return share === null ? '' : [bar(Math.floor(share * barCells)), 'dim']
+}
+
+const bar = (full: number): string => '█'.repeat(full) + '░'.repeat(barCells - full)
+
 function lagBar(member: ClusterMember): Segment {
   const share = lagShare(member)
   if (!isFollower(member) || share === null) return ''
   const full = share === 0 ? 0 : Math.max(1, Math.floor(share * barCells))
   const colour = share >= 1 ? 'red' : share > 0.7 ? 'yellow' : 'green'
-  return ['█'.repeat(full) + '░'.repeat(barCells - full), colour]
+  return [bar(full), colour]
 }
 
 /** One line for each space, printed if stdout is no terminal. */
@@ -216,9 +228,10 @@ export function plainLines(status: ClusterStatus, atMs: number): string[] {
   if (status.nodes.length === 0) return [`${time} no node answers`]
   if (status.spaces.length === 0) return [`${time} no spaces`]
   return status.spaces.map((space) => {
-    const behind = space.members.filter(isFollower).map(({ node, lagMs, state }) =>
-      lagMs === null ? `${node} ${state}` : `${node} ${showMs(lagMs)} behind`
-    )
+    const behind = space.members.filter(isFollower).map(({ node, lagMs, state, install }) => {
+      if (install) return `${node} ${installText(install)}`
+      return lagMs === null ? `${node} ${state}` : `${node} ${showMs(lagMs)} behind`
+    })
     return [
       `${time} ${space.id} epoch ${space.epoch}`,
       `primary ${space.primary ?? 'none'}`,

@@ -1,5 +1,6 @@
 /** Conditions of a space that need an operator's attention, a line each. */
 import { usualPinBytes } from '../../machines/log/retention.js'
+import { installText } from '../status/install.js'
 import { rebuildText } from '../status/rebuild.js'
 import type { ClusterMember, ClusterNode, ClusterSpace } from '../status/status.js'
 import { showBytes } from './text.js'
@@ -13,6 +14,13 @@ export function troubleLines({ id, paused, arbiterReason, members }: ClusterSpac
     ...(arbiterReason ? [`ARBITER: ${arbiterReason}`] : []),
     ...members.flatMap(diskLines),
   ]
+}
+
+/** Installs under way, a line each. */
+export function installLines({ members }: ClusterSpace): string[] {
+  return members.flatMap(({ node, install }) =>
+    install ? [`INSTALLING: ${node} ${installText(install)}`] : []
+  )
 }
 
 function diskLines(member: ClusterMember): string[] {

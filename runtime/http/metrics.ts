@@ -212,10 +212,7 @@ function statusGauges(
   const ofMember = memberGauges.map(
     ([name, help, read]) => ({ gauge: gauge(name, help, ['space']), read }),
   )
-  const lagBytes = gauge('engram_replication_lag_bytes',
-    'Bytes of log that the replica lacks, as its primary sees it.', ['space', 'replica'])
-  const lagSeconds = gauge('engram_replication_lag_seconds',
-    'Age of the oldest entry that the replica lacks, as its primary sees it.', ['space', 'replica'])
+  const labelled = labelledGauges(gauge)
   const silence = gauge('engram_peer_silence_seconds', 'Time since the last heartbeat of a peer.', [
     'peer',
   ])
@@ -235,8 +232,7 @@ function statusGauges(
     memory,
     disk,
     ...ofMember.map((entry) => entry.gauge),
-    lagBytes,
-    lagSeconds,
+    ...labelled.gauges,
     silence,
   ]
   return async (report, slices) => {
@@ -262,12 +258,30 @@ function statusGauges(
         const value = read(member)
         if (value !== null) gauge.set({ space }, value)
       }
-      for (const [replica, lag] of Object.entries(member.lag)) {
-        // A replica that is away has no series, rather than one with 0.
-        if (lag.lagBytes !== null) lagBytes.set({ space, replica }, lag.lagBytes)
-        if (lag.lagMs !== null) lagSeconds.set({ space, replica }, lag.lagMs / 1000)
-      }
+      labelled.show(member)
       if (slices.isOver) await slices.next()
     }
   }
+}
+
+/** Gauges of a member with a label beside `space`. */
+function labelledGauges(gauge: (name: string, help: string, labelNames: string[]) => Gauge) {
+  const lagBytes = gauge('engram_replication_lag_bytes',
+    'Bytes of log that the replica lacks, as its primary sees it.', ['space', 'replica'])
+  const lagSeconds = gauge('engram_replication_lag_seconds',
+    'Age of the oldest entry that the replica lacks, as its primary sees it.', ['space', 'replica'])
+  const installBytes = gauge('engram_install_bytes',
+    'State that this member is installed with: what is here, and all; absent while there is none.',
+    ['space', 'what'])
+  const show = ({ space, lag: lags, install }: MemberStatus): void => {
+    for (const [replica, lag] of Object.entries(lags)) {
+      // A replica that is away has no series, rather than one with 0.
+      if (lag.lagBytes !== null) lagBytes.set({ space, replica }, lag.lagBytes)
+      if (lag.lagMs !== null) lagSeconds.set({ space, replica }, lag.lagMs / 1000)
+    }
+    if (!install || install.totalBytes === 0) return
+    installBytes.set({ space, what: 'done' }, install.doneBytes)
+    installBytes.set({ space, what: 'total' }, install.totalBytes)
+  }
+  return { gauges: [lagBytes, lagSeconds, installBytes], show }
 }

@@ -1,4 +1,5 @@
 /** Checks whether a node takes part, and what is missing. */
+import { installText } from '../status/install.js'
 import { rebuildText } from '../status/rebuild.js'
 import type { MemberStatus, NodeStatusReport } from '../status/status.js'
 
@@ -37,9 +38,13 @@ function missingOfNode({ state, spacesListed }: NodeStatusReport['node']): strin
 }
 
 function missingOf(member: MemberStatus, self: string): string | null {
-  const { role, state, reason, blocked, inSync, arbiter, arbiterReason, rebuilding } = member
-  if (role === 'damaged') return `damaged: ${reason}`
+  const { role, state, reason, blocked, inSync, arbiter, arbiterReason, rebuilding, install } =
+    member
+  if (role === 'damaged') {
+    return `damaged: ${reason}${install ? `; it ${installText(install)}` : ''}`
+  }
   if (blocked) return `blocked: ${blocked}`
+  if (install) return installText(install)
   // It follows, and could not be the primary: a rolling restart has to wait for it, too.
   if (rebuilding) return rebuildText(rebuilding)
   if (role === 'primary') return state === 'opening' ? `is opening: ${reason}` : null

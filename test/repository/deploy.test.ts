@@ -99,7 +99,7 @@ test('alert rules: what must not go unnoticed has one', () => {
   const names = rules.map(({ alert }) => alert)
   for (const name of ['NoPrimary', 'UnderReplicated', 'ReplicationLag', 'LossWindow', 'ReadOnly',
     'Divergence', 'Tilt', 'ArbiterLost', 'ForkReportOpen', 'DiskUse', 'DiskNearlyFull',
-    'JournalPinned', 'CheckpointFailed', 'CheckpointUnusable', 'DiskRotten'])
+    'JournalPinned', 'CheckpointFailed', 'CheckpointUnusable', 'DiskRotten', 'InstallStalled'])
   {
     assert.ok(names.includes(`Engram${name}`), name)
   }
@@ -177,7 +177,8 @@ test('dashboard: lag, loss window, members, failovers, latency, journal and aler
     'in_sync_members', 'promotions_total', 'writes_total', 'durable_ack_seconds_bucket',
     'journal_flush_seconds_bucket', 'alerts_total', 'fork_reports_open', 'quarantined_writes',
     'reconciled_writes_total', 'salvages_waiting', 'disk_bytes', 'disk_cap_bytes',
-    'checkpoint_age_seconds', 'journal_pinned_bytes', 'rebuild_ratio'])
+    'checkpoint_age_seconds', 'journal_pinned_bytes', 'rebuild_ratio', 'install_bytes',
+    'installs_total'])
     assert.match(text, `engram_${name}`)
 })
 

@@ -81,11 +81,18 @@ test('disks: what a member keeps, and what is wrong', () => {
   const kept = shown({ firstSequence: 2_901, checkpoint })
   assert.match(kept, /FIRST +CHECKPOINT.*\n.* 2,901 +5,000, 2\.0 min old/)
   assert.match(shown({ checkpoint: { ...checkpoint, ageMs: null } }), /5,000, unreadable/)
-  assert.not.match(shown({ firstSequence: 1 }), /FIRST|CHECKPOINT|PINNED|REBUILDING/)
+  assert.not.match(shown({ firstSequence: 1 }), /FIRST|CHECKPOINT|PINNED|REBUILDING|INSTALLING/)
   assert.match(shown({ rebuilding: { phase: 'checkpoint', done: 620, total: 1_000 } }),
     /^REBUILDING: n1 loads its store from a checkpoint: 62 %, 620 of 1,000 records$/m)
   assert.match(shown({ rebuilding: { phase: 'journal', done: 1, total: 2 } }),
     /^REBUILDING: n1 applies its journal to its store: 50 %, 1 of 2 entries$/m)
+  assert.match(
+    shown({
+      install: { phase: 'pulling', source: 'n2', doneBytes: 412 * 2 ** 20, totalBytes: 2 ** 30,
+        bytesPerSecond: 31 * 2 ** 20, etaMs: 19_741, minimum: 7 },
+    }),
+    /^INSTALLING: n1 installs 412 of 1,024 MiB from n2, 31 MiB\/s, 20 s$/m,
+  )
   assert.match(shown({ pins: { bytes: 3 * 2 ** 30, reason: 'no checkpoint' } }),
     /^PINNED: n1 keeps 3\.0 GiB of journal that should go: no checkpoint$/m)
   const large = { ...checkpoint, bytes: 2 ** 30 }

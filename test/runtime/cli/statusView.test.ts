@@ -188,6 +188,39 @@ test('it fits any terminal; what matters most is left out last', () => {
   assert.match(narrow, /^NODE +STATE +UPTIME$/m)
 })
 
+const installing = member('n3', { state: 'installing.pulling', inSync: false, lagMs: null,
+  lagBytes: null,
+  install: { phase: 'pulling', source: 'n2', doneBytes: 412 * 2 ** 20, totalBytes: 2 ** 30,
+    bytesPerSecond: 31 * 2 ** 20, etaMs: 19_741, minimum: 7 } })
+const withInstall = status({
+  spaces: [
+    space('demo', { inSync: ['n1', 'n2'],
+      members: [member('n1', { role: 'primary', state: 'serving' }), member('n2'), installing] }),
+  ],
+})
+
+test('an install takes the place of the lag: its share as a bar, and a line', () => {
+  for (const columns of [80, 140]) {
+    const shown = text(viewLines(view({ status: withInstall }), { columns, rows: 40 }), columns)
+    assert.match(shown, /^ {2}INSTALLING: n3 installs 412 of 1,024 MiB from n2, 31 MiB\/s, 20 s$/m)
+    assert.match(shown, /^ {2}n3 +replica +no +████░░░░░░ +- /m)
+    assert.match(shown, /^ {2}n2 +replica +yes +░░░░░░░░░░ +0 ms/m)
+  }
+  const waiting = { ...installing,
+    install: { ...installing.install!, phase: 'asking' as const, doneBytes: 0, totalBytes: 0 } }
+  const shown = text(
+    viewLines(
+      view({
+        status: status({
+          spaces: [space('demo', { members: [member('n1', { role: 'primary' }), waiting] })],
+        }),
+      }),
+      wide,
+    ),
+  )
+  assert.match(shown, /^ {2}n3 +replica +no +- /m, 'no bar of what is not known')
+})
+
 test('many spaces: those in trouble in full and first, the latest events stay', () => {
   const spaces = Array.from({ length: 30 }, (_, i) => space(`s${i}`))
   spaces[20] = space('s20', { primary: null, blocked: 'blocked: n1 is not in sync', inSync: [],
@@ -269,6 +302,8 @@ test('without a terminal: one line for each space', () => {
     `${time} demo epoch 4, primary n1, in sync n1 n2 n3 (3 of 3), committed 1042, `
     + 'not yet on a second disk: 3 writes (420 B, 4 ms old), n2 0 ms behind, n3 0 ms behind',
   ])
+  assert.match(plainLines(withInstall, atMs)[0]!,
+    /, n2 0 ms behind, n3 installs 412 of 1,024 MiB from n2, 31 MiB\/s, 20 s$/)
   assert.equal(plainLines({ nodes: [], spaces: [] }, atMs), [`${time} no node answers`])
 })
 

@@ -193,6 +193,9 @@ const ready: Readonly<Record<string, Partial<MemberStatus>>> = {
   'one that catches up, and still counts': { role: 'replica', state: 'catchingUp' },
 }
 
+const install = { phase: 'pulling', source: 'n2', doneBytes: 412 * 2 ** 20, totalBytes: 2 ** 30,
+  bytesPerSecond: 31 * 2 ** 20, etaMs: 19_741, minimum: 7 } as const
+
 const notReady: readonly (readonly [Partial<MemberStatus>, string])[] = [
   [{ role: 'damaged', reason: 'a gap' }, 'damaged: a gap'],
   [{ blocked: 'n1, n2 are dead' }, 'blocked: n1, n2 are dead'],
@@ -207,6 +210,10 @@ const notReady: readonly (readonly [Partial<MemberStatus>, string])[] = [
   [{ role: 'replica', state: 'streaming', inSync: ['n1', 'n2'],
     rebuilding: { phase: 'checkpoint', done: 620, total: 1_000 } },
     'loads its store from a checkpoint: 62 %, 620 of 1,000 records'],
+  [{ role: 'replica', state: 'installing.pulling', install },
+    'installs 412 of 1,024 MiB from n2, 31 MiB/s, 20 s'],
+  [{ role: 'damaged', state: 'installing.pulling', reason: 'a gap', install },
+    'damaged: a gap; it installs 412 of 1,024 MiB from n2, 31 MiB/s, 20 s'],
 ]
 
 http('/readyz: ready is who has joined and is in sync in all its spaces', async () => {
@@ -341,7 +348,7 @@ http('telemetry: counters and distributions in base units, labels fitted', async
 /** Of the disks only, samples without their text. */
 const ofDisks = (body: string): string[] =>
   body.split('\n').filter((line) =>
-    /^engram_(first|checkpoint_(seq|age|bytes|due)|checkpoints_kept|rebuild|disk|journal_(ret|pin))/
+    /^engram_(first|checkpoint_(seq|age|bytes|due)|checkpoints_kept|rebuild|disk|journal_(ret|pin)|install_)/
       .test(line)
   )
 
@@ -371,9 +378,10 @@ http('metrics of disks', async () => {
         checkpointDue: 0.5,
         rebuilding: { phase: 'journal', done: 30, total: 40 },
         pins,
+        install,
       },
       { ...member!, space: 'new', firstSequence: null, checkpoint: null, rebuilding: null,
-        pins: null },
+        pins: null, install: { ...install, phase: 'asking', doneBytes: 0, totalBytes: 0 } },
     ],
   }
   assert.equal(ofDisks((await get('/metrics')).body), [
@@ -390,6 +398,8 @@ http('metrics of disks', async () => {
     'engram_rebuild_ratio{space="demo"} 0.75',
     'engram_journal_pinned_bytes{space="demo"} 9000',
     'engram_journal_pinned_bytes{space="new"} 0',
+    'engram_install_bytes{space="demo",what="done"} 432013312',
+    'engram_install_bytes{space="demo",what="total"} 1073741824',
     'engram_disk_bytes{use="journal"} 1',
     'engram_disk_bytes{use="checkpoints"} 2',
     'engram_disk_bytes{use="store"} 3',

@@ -1,4 +1,6 @@
 import { useRef } from 'preact/hooks'
+import { installShare, installText } from '../../../status/install.js'
+import { rebuildText } from '../../../status/rebuild.js'
 import type { ClusterMember, ClusterNode, ClusterSpace } from '../../../status/status.js'
 import { lastFailover } from '../../model/headlines.js'
 import { absenceOf } from '../../model/presence.js'
@@ -186,12 +188,13 @@ function RoleRow({ space, member, isGone, grantMs }: RoleProps) {
         <p class="facts" title={actor?.reason ?? member.reason}>
           {member.state}
           {member.durableSequence === null ? '' : ` · at ${countText(member.durableSequence)}`}
-          {role === 'primary'
+          {role === 'primary' || member.install
             ? ''
             : ` · lag ${member.lagMs === null ? '-' : msText(member.lagMs)}`}
           {member.inSync ? '' : ' · not in sync'}
         </p>
       )}
+      {!isGone && <Progress member={member} />}
       {role === 'primary' && space.primary === member.node
         && <Lease space={space} grantMs={grantMs} />}
     </li>
@@ -210,6 +213,36 @@ function roleOf(space: ClusterSpace, member: ClusterMember): string {
   const lag = state.value.nodes.get(space.primary ?? '')?.actors
     .get(`space.${space.id}.lag.${member.node}`)
   return lag !== undefined && stateText(lag.state).startsWith('lagging') ? 'lagging' : 'replica'
+}
+
+/** The install of a member, or the rebuild of its store after a start. */
+function Progress({ member: { install, rebuilding } }: { readonly member: ClusterMember }) {
+  if (install)
+    return <Bar name="Install" share={installShare(install)} text={installText(install)} />
+  if (!rebuilding) return null
+  const { done, total } = rebuilding
+  return <Bar name="Rebuild" share={done / Math.max(1, total)} text={rebuildText(rebuilding)} />
+}
+
+interface BarProps {
+  readonly name: string
+  /** Null: not known. */
+  readonly share: number | null
+  readonly text: string
+}
+
+function Bar({ name, share, text }: BarProps) {
+  const percent = share === null ? null : Math.round(share * 100)
+  return (
+    <div class="progress" data-progress={name.toLowerCase()}>
+      <div role="progressbar" aria-label={name} aria-valuemin={0} aria-valuemax={100}
+        aria-valuenow={percent ?? undefined} aria-valuetext={text}
+      >
+        <i style={{ width: `${percent ?? 0}%` }} />
+      </div>
+      <p class="facts">{text}</p>
+    </div>
+  )
 }
 
 function Lease({ space, grantMs }: { readonly space: ClusterSpace; readonly grantMs: number }) {
