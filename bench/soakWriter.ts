@@ -6,13 +6,14 @@ import { openConnection } from './inbox.js'
 
 const lanes = 16
 /** Memory nodes that each lane writes over and over. */
-const idsPerLane = 500
-const perRequest = 25
-const contentBytes = 1000
+const idsPerLane = 45
+const perRequest = 15
+const contentBytes = 4000
 const filler = 'x'.repeat(contentBytes)
 /** A request in this number waits until it is committed. */
 const committedEach = 10
 const timeoutMs = 10_000
+const foundMax = 5
 
 export class SoakWriter {
   /** Of positive answers. */
@@ -39,15 +40,16 @@ export class SoakWriter {
     await Promise.all(this.#running)
   }
 
-  /** Memory nodes that are older than what was committed. */
+  /** Memory nodes that are older than what was committed: the first few. */
   async missing(): Promise<string[]> {
     const found: string[] = []
     for (const [id, number] of this.#committed) {
       const answer = await this.connection.request(`engram.v1.read.${this.space}`,
-        JSON.stringify({ type: 'GetNode', id }), { timeout: timeoutMs })
+        JSON.stringify({ type: 'GetNode', nodeId: id }), { timeout: timeoutMs })
       const { value } = answer.json<{ value: { content: string } | null }>()
       const present = Number(value?.content.split(' ')[0])
       if (!(present >= number)) found.push(`${id} is at ${present}, committed was ${number}`)
+      if (found.length >= foundMax) break
     }
     return found
   }
