@@ -21,6 +21,8 @@ export interface FileSystem {
   syncDirectory(path: string): Promise<void>
   rename(from: string, to: string): Promise<void>
   remove(path: string): Promise<void>
+  /** Gives a file a second name. EEXIST: `to` is there already. */
+  link(from: string, to: string): Promise<void>
   /** Bytes that this user may still write on the file system that has the path. */
   freeBytes(path: string): Promise<number>
 }

@@ -1,6 +1,6 @@
 /** The file system port on node:fs. Callback API on plain descriptors: the least work per call. */
 import * as fs from 'node:fs'
-import { mkdir, readdir, rename, rm, statfs } from 'node:fs/promises'
+import { link, mkdir, readdir, rename, rm, statfs } from 'node:fs/promises'
 import { FileSystemError, type FileHandle, type FileSystem } from '../../actors/ports/fileSystem.js'
 
 /** Buffers per writev: IOV_MAX of Linux and macOS. */
@@ -179,6 +179,12 @@ export class NodeFileSystem implements FileSystem {
   async remove(path: string): Promise<void> {
     await rm(path).catch((error: unknown) => {
       throw failure('remove', path, error)
+    })
+  }
+
+  async link(from: string, to: string): Promise<void> {
+    await link(from, to).catch((error: unknown) => {
+      throw failure(`link as ${to}:`, from, error)
     })
   }
 

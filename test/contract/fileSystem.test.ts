@@ -94,6 +94,24 @@ export function fileSystemContract(
     assert.equal(await fileSystem.list(join(directory, 'a')), ['b'])
   })
 
+  contract('a second name keeps the file when the first one is removed', async () => {
+    const { fileSystem, directory } = await make()
+    const [one, two] = [join(directory, 'one'), join(directory, 'two')]
+    const writer = await fileSystem.open(one, 'create')
+    await writer.write([Buffer.from('abc')], 0)
+    await writer.close()
+    await fileSystem.link(one, two)
+    await rejects(fileSystem.link(one, two), 'EEXIST')
+    await rejects(fileSystem.link(join(directory, 'none'), join(directory, 'n')), 'ENOENT')
+    await fileSystem.remove(one)
+    assert.equal(await fileSystem.list(directory), ['two'])
+    const into = Buffer.alloc(3)
+    const handle = await fileSystem.open(two, 'read')
+    await handle.read(into, 0)
+    assert.is(into.toString(), 'abc')
+    await handle.close()
+  })
+
   contract.run()
 }
 
@@ -137,6 +155,25 @@ disk('loses bytes that were not synced, and entries of directories', async () =>
   assert.equal(await fs.list('/d'), ['kept'])
   assert.is(fs.bytesOf('/d/kept').toString(), 'one')
   await rejects(kept.read(Buffer.alloc(1), 0), 'EBADF')
+})
+
+disk('a second name is durable with its directory', async () => {
+  const fs = new MemoryFileSystem()
+  for (const directory of ['/d', '/e']) await fs.makeDirectory(directory)
+  const handle = await fs.open('/d/f', 'create')
+  await handle.write([Buffer.from('one')], 0)
+  await handle.datasync()
+  await fs.syncDirectory('/d')
+  await fs.link('/d/f', '/e/lost')
+  await fs.syncDirectory('/d')
+  fs.powerCut()
+  assert.equal(await fs.list('/e'), [])
+  await fs.link('/d/f', '/e/kept')
+  await fs.syncDirectory('/e')
+  await fs.remove('/d/f')
+  await fs.syncDirectory('/d')
+  fs.powerCut()
+  assert.is(fs.bytesOf('/e/kept').toString(), 'one')
 })
 
 disk('a killed process leaves what it wrote', async () => {

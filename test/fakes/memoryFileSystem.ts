@@ -101,7 +101,7 @@ interface Entry {
 }
 
 type Operation = 'open' | 'write' | 'read' | 'datasync' | 'truncate' | 'syncDirectory' | 'rename'
-  | 'remove' | 'makeDirectory'
+  | 'remove' | 'link' | 'makeDirectory'
 const CHANGING: ReadonlySet<Operation> = new Set<Operation>([
   'write',
   'datasync',
@@ -109,6 +109,7 @@ const CHANGING: ReadonlySet<Operation> = new Set<Operation>([
   'syncDirectory',
   'rename',
   'remove',
+  'link',
   'makeDirectory',
 ])
 
@@ -182,6 +183,7 @@ export class MemoryFileSystem implements FileSystem {
       syncDirectory: async (path) => await alive().syncDirectory(path),
       rename: async (from, to) => await alive().rename(from, to),
       remove: async (path) => await alive().remove(path),
+      link: async (from, to) => await alive().link(from, to),
       freeBytes: async () => await alive().freeBytes(),
     }
   }
@@ -274,6 +276,13 @@ export class MemoryFileSystem implements FileSystem {
     this.#inode(path)
     this.#files.delete(path)
     this.#change(path, { path, inode: null })
+  }
+
+  async link(from: string, to: string): Promise<void> {
+    this.#begin('link')
+    const inode = this.#inode(from)
+    if (this.#files.has(to)) throw new FileSystemError('EEXIST', `${to} exists`)
+    this.#enter(to, inode)
   }
 
   #handle(path: string, inode: Inode, writable: boolean): FileHandle {

@@ -58,6 +58,11 @@ export class FailingFileSystem implements FileSystem {
     await this.under.remove(path)
   }
 
+  async link(from: string, to: string): Promise<void> {
+    this.count(`link ${from}`)
+    await this.under.link(from, to)
+  }
+
   freeBytes(path: string): Promise<number> {
     return this.under.freeBytes(path)
   }

@@ -160,6 +160,7 @@ export function processFiles(
     syncDirectory: (path) => on('syncDirectory', () => disk.syncDirectory(path)),
     rename: (from, to) => on('rename', () => disk.rename(from, to)),
     remove: (path) => on('remove', () => disk.remove(path)),
+    link: (from, to) => on('link', () => disk.link(from, to)),
     freeBytes: (path) => on('freeBytes', () => disk.freeBytes(path)),
     open: async (path, mode) => {
       const handle = await on('open', () => disk.open(path, mode))

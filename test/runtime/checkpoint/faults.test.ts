@@ -194,6 +194,7 @@ test('what is read back otherwise than it was written is removed', async (contex
     list: (path) => disk.list(path),
     syncDirectory: (path) => disk.syncDirectory(path),
     remove: (path) => disk.remove(path),
+    link: (from, to) => disk.link(from, to),
     freeBytes: () => disk.freeBytes(),
     open: (path, mode) => disk.open(path, mode),
     rename: async (from, to) => {
@@ -219,6 +220,7 @@ test('each MiB is synced, and writes are bounded', async ({ disk }) => {
     list: (path) => disk.list(path),
     syncDirectory: (path) => disk.syncDirectory(path),
     remove: (path) => disk.remove(path),
+    link: (from, to) => disk.link(from, to),
     freeBytes: () => disk.freeBytes(),
     rename: (from, to) => disk.rename(from, to),
     open: async (path, mode) => {
