@@ -1,6 +1,7 @@
 import type { Position } from '../../machines/base/ids.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import type { ForkReport, OriginRecord } from '../../machines/log/forkNotes.js'
+import { contains, partsOf } from '../../machines/log/salvageParts.js'
 import type { Member } from '../member/member.js'
 import type { FateValue } from '../ports/clientApi.js'
 import type { VersionReader } from '../ports/store.js'
@@ -188,12 +189,8 @@ function quarantined(write: Position, by: Position | null, now: Position): FateV
 /** The write is beyond the fork point and not reconciled. `disk`: the present one of that node. */
 function missing(write: Position, report: ForkReport, disk: string | undefined): FateValue {
   const { epoch, sequence } = write
-  const salvage = report.salvages.find(({ state, common, spans }) =>
-    state === 'waiting' && sequence > common.sequence
-    && spans.some((span, index) =>
-      span.epoch === epoch && sequence <= span.last
-      && sequence > (spans[index - 1]?.last ?? common.sequence)
-    )
+  const salvage = report.salvages.find((one) =>
+    one.state === 'waiting' && contains(partsOf(one, epoch).kept, sequence)
   )
   if (salvage) {
     const { name, node } = salvage
@@ -202,6 +199,12 @@ function missing(write: Position, report: ForkReport, disk: string | undefined):
       return { ...nowhere(write, 'unknown', reason), node }
     }
     return { ...nowhere(write, 'salvaged', `it waits on ${node}, in ${name}`), node }
+  }
+  const without = report.salvages.find((one) => contains(partsOf(one, epoch).missing, sequence))
+  if (report.outcome === null && without) {
+    return nowhere(write, 'unknown',
+      `it is not in the log; ${without.node} no longer keeps it, and `
+        + `the report on epoch ${epoch} is still open`)
   }
   if (report.outcome === null) {
     return {

@@ -9,6 +9,7 @@ import type { LogEntry } from '../log/entries.js'
 import { closedReportsMax } from '../log/forkNotes.js'
 import type { ForkNote, ForkOpening, ForkReport, OriginRecord, QuarantineItem, SalvageNote,
   SalvageState, Version } from '../log/forkNotes.js'
+import { contains, partsOf } from '../log/salvageParts.js'
 import { originName, originsOf } from '../log/versions.js'
 
 /**
@@ -185,16 +186,28 @@ function open(forks: ForkReports, entry: LogEntry, opening: ForkOpening): void {
   for (const at of strays) count(forks, at, undefined, countOf(forks, at))
 }
 
-/** Closes a report. A closed one that was given up may still become reconciled. */
+/**
+ * Closes a report. A closed one that was given up may still become reconciled, and one of which a
+ * salvage misses entries may still become lost, with more entries than before.
+ */
 function close(forks: ForkReports, entry: LogEntry, note: ForkNote & { note: 'closed' }): void {
   const report = forks.report(note.epoch)
   if (report === undefined) return
-  const wasGivenUp = report.outcome === 'dismissed' || report.outcome === 'lost'
-  if (report.outcome !== null && !(wasGivenUp && note.outcome === 'reconciled')) return
+  if (report.outcome !== null && !mayBecome(report, note)) return
   const { outcome, lost, reason } = note
   forks.putReport({ ...report, outcome, lost, reason, closedAtMs: entry.timestamp })
   const closed = forks.reports().filter((one) => one.outcome !== null)
   for (const { epoch } of closed.slice(0, -closedReportsMax)) forks.forgetReport(epoch)
+}
+
+function mayBecome(
+  { outcome: before, lost, salvages }: ForkReport,
+  note: ForkNote & { note: 'closed' },
+): boolean {
+  if (note.outcome === 'reconciled') return before === 'dismissed' || before === 'lost'
+  if (note.outcome !== 'lost' || before === 'dismissed') return false
+  return salvages.some(({ begins }) => begins !== undefined)
+    && (before !== 'lost' || note.lost > lost)
 }
 
 /** Adds the salvage to the reports on its epochs. One that was taken or gone waits again. */
@@ -315,9 +328,16 @@ function count(
   if (from !== undefined) counts[from] = report[from] - 1
   if (to !== undefined) counts[to] = report[to] + 1
   // A write that was counted as lost and comes later was not lost.
-  const isFound = from === undefined && at.sequence <= report.lastKnown
+  const isFound = from === undefined && (at.sequence <= report.lastKnown || isMissed(report, at))
   const lost = isFound ? Math.max(0, report.lost - 1) : report.lost
   forks.putReport({ ...report, ...counts, lost })
+}
+
+/** A salvage misses the entry. */
+function isMissed({ salvages }: ForkReport, { epoch, sequence }: Position): boolean {
+  return salvages.some((salvage) =>
+    salvage.begins !== undefined && contains(partsOf(salvage, epoch).missing, sequence)
+  )
 }
 
 function placeOf({ epoch, sequence }: LogEntry): Position {

@@ -54,7 +54,7 @@ export interface ForkOpening {
 export interface ForkSpan {
   readonly epoch: number
   readonly last: number
-  /** Number of clients' entries: no first entries of epochs, no notes. */
+  /** Number of clients' entries: no first entries of epochs, no notes (of missing ones not known). */
   readonly writes: number
 }
 
@@ -64,8 +64,12 @@ export interface SalvageNote {
   readonly node: NodeId
   /** Last entry that it shares with the log that its member joined. */
   readonly common: Position
-  /** Entries beyond that, by epoch, oldest first. */
+  /** Entries beyond that, by epoch, oldest first; also those before `begins`. */
   readonly spans: readonly ForkSpan[]
+  /** Its first entry; absent: the one after `common`. Its member no longer kept those before. */
+  readonly begins?: number
+  /** A checkpoint of that log, with the effect of those; its member keeps the file. */
+  readonly checkpoint?: Position
 }
 
 /** Note of the primary in the log about a fork, beside the reconciled writes. */
@@ -104,7 +108,8 @@ export type ForkNote = { readonly type: 'ForkNote' } & (
 
 /**
  * level: there was nothing beyond the fork point. reconciled: all writes that were found are in the
- * log. lost: the disk with them is gone. dismissed: an operator closed the report.
+ * log. lost: the disk with them is gone, or no member keeps all of them. dismissed: an operator
+ * closed the report.
  */
 export type ForkOutcome = 'level' | 'reconciled' | 'lost' | 'dismissed'
 

@@ -19,14 +19,16 @@ export type Starts = (epoch: number) => Position | undefined
 
 /**
  * Returns the starts in a history: each epoch began where the one before it in the log ends.
- * `base`: an entry before those spans, or in the first one: the root, or where a salvage begins.
+ * `base`: an entry before those spans, or in the first one: the root, or what a salvage has in
+ * common with the log that took its place. Of epoch 0 it says nothing, unless it is the origin.
  */
 export function startsOf(history: readonly EpochSpan[], base: Position): Starts {
   return (epoch) => {
     const index = spanOf(history, epoch)
     if (index < 0 || epoch === base.epoch) return undefined
     const before = history[index - 1]
-    return before ? { epoch: before.epoch, sequence: before.last } : base
+    if (before) return { epoch: before.epoch, sequence: before.last }
+    return base.epoch === 0 && base.sequence > 0 ? undefined : base
   }
 }
 

@@ -73,6 +73,17 @@ export function spansAfter(
   )
 }
 
+/** Returns the spans of the entries after a sequence, up to another one. */
+export function spansBetween(
+  history: readonly EpochSpan[],
+  after: number,
+  upTo: number,
+): EpochSpan[] {
+  if (after >= upTo) return []
+  return history.slice(spanAt(history, after + 1), spanAt(history, upTo) + 1)
+    .map(({ epoch, last }) => ({ epoch, last: Math.min(last, upTo) }))
+}
+
 /** The last point that two logs have in common; or not known, but below that sequence. */
 export type CommonPoint = Position | { readonly below: number }
 

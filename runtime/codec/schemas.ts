@@ -152,6 +152,8 @@ const offer: z.ZodType<SalvageOffer> = z.object({
     common: position,
     spans: z.array(z.object({ epoch: count, last: count, writes: count })).max(epochsMax)
       .refine(grows, growing),
+    begins: count.min(1).exactOptional(),
+    checkpoint: position.exactOptional(),
   })).max(bounds.salvages),
   // Nodes of earlier releases offer all they have, or fail.
   isComplete: z.boolean().default(true),

@@ -4,6 +4,7 @@
  */
 import type { ForkReader } from '../../actors/ports/store.js'
 import type { ForkReport } from '../../machines/log/forkNotes.js'
+import { missingCount } from '../../machines/log/salvageParts.js'
 import type { ForkStatus, ClusterSpace, OpenReport } from './status.js'
 
 /** Limit of the open reports in a status; the latest are shown. `open` counts them all. */
@@ -59,10 +60,11 @@ function waitingIn({ salvages }: ForkReport): ForkReport['salvages'] {
  * that one has, since they kept beginnings of one log. Some may be reconciled already.
  */
 export function waitingWrites(report: ForkReport): number {
-  return Math.max(0, ...waitingIn(report).map(({ spans }) =>
-    spans
-      .reduce((sum, span) => sum + (span.epoch === report.epoch ? span.writes : 0), 0)
-  ))
+  const { epoch } = report
+  return Math.max(0, ...waitingIn(report).map((salvage) => {
+    const writes = salvage.spans.find((span) => span.epoch === epoch)?.writes ?? 0
+    return writes - missingCount(salvage, epoch)
+  }))
 }
 
 /** `at least 10`, `at least 10, at most 100`: entries, including the first one of an epoch. */

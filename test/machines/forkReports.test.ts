@@ -188,6 +188,38 @@ test('what comes after it was counted as lost is not lost', () => {
   assert.is(lost(), 0)
 })
 
+test('entries that a salvage misses may turn a closed report into a lost one, with more', () => {
+  const ledger = new Ledger()
+  const state = () => {
+    const { outcome, lost } = ledger.forks.report(3)!
+    return [outcome, lost]
+  }
+  const misses = { ...salvage('s', 'n1', 3), begins: 18 }
+  ledger.add(epochStart(opening(3)))
+  ledger.add(note({ note: 'salvaged', salvage: misses }))
+  ledger.add(from(3, 5, storeNode('a'), { via: 'client' }))
+  assert.equal(state(), [null, 0])
+  ledger.add(closed(3, 'reconciled'))
+  ledger.add(closed(3, 'lost', 7))
+  assert.equal(state(), ['lost', 7])
+  ledger.add(closed(3, 'lost', 6))
+  assert.equal(state(), ['lost', 7])
+  ledger.add(closed(3, 'lost', 9))
+  assert.equal(state(), ['lost', 9])
+  ledger.add(from(3, 6, storeNode('a'), { via: 'client' }))
+  assert.equal(state(), ['lost', 8], 'one of them came')
+  ledger.add(from(3, 6, storeNode('a')))
+  ledger.add(from(3, 18, storeNode('b')))
+  assert.equal(state(), ['lost', 8], 'it came before; the salvage has it')
+  ledger.add(closed(3, 'reconciled'))
+  assert.equal(state(), ['reconciled', 0])
+  ledger.add(epochStart(opening(4)))
+  ledger.add(note({ note: 'salvaged', salvage: { ...salvage('t', 'n1', 4), begins: 18 } }))
+  ledger.add(closed(4, 'dismissed'))
+  ledger.add(closed(4, 'lost', 3))
+  assert.is(ledger.forks.report(4)!.outcome, 'dismissed')
+})
+
 test('a salvage belongs to the reports of whose epochs it holds writes', () => {
   const ledger = new Ledger()
   const states = (epoch: number) =>

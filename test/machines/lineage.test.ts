@@ -33,6 +33,14 @@ test('a salvage says where its epochs began', () => {
   assert.equal(starts(6), at(3, 110))
 })
 
+test('a salvage without the epoch at its common point does not say where its first one began', () => {
+  const spans = [{ epoch: 3, last: 110 }, { epoch: 6, last: 115 }]
+  const starts = startsOf(spans, at(0, 100))
+  assert.is(starts(3), undefined)
+  assert.equal(starts(6), at(3, 110))
+  assert.equal(startsOf(spans, origin)(3), origin, 'but the first epoch of all')
+})
+
 test('where an epoch began nobody knows, the most that it can share is taken', () => {
   const history = [{ epoch: 3, last: 100 }, { epoch: 5, last: 120 }]
   const unknown: Starts = () => undefined

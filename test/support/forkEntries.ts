@@ -153,8 +153,11 @@ const opened = fc.tuple(epoch, fc.integer({ min: 0, max: 3 }))
 const salvageName = fc.constantFrom('s1', 's2')
 const noted: fc.Arbitrary<Draft> = fc.oneof(
   opened.map((one) => note({ note: 'opened', opening: one })),
-  fc.tuple(salvageName, fc.uniqueArray(epoch, { maxLength: 2 }))
-    .map(([name, epochs]) => note({ note: 'salvaged', salvage: salvage(name, 'n1', ...epochs) })),
+  fc.tuple(salvageName, fc.uniqueArray(epoch, { maxLength: 2 }), fc.nat({ max: 30 }))
+    .map(([name, epochs, begins]) => {
+      const whole = salvage(name, 'n1', ...epochs.toSorted((a, b) => a - b))
+      return note({ note: 'salvaged', salvage: begins < 2 ? whole : { ...whole, begins } })
+    }),
   fc.tuple(salvageName, fc.constantFrom('taken', 'gone'))
     .map(([name, said]) => note({ note: said, name, node: 'n1' })),
   fc.array(fc.tuple(place, place), { maxLength: 3 }).map((writes) =>

@@ -80,6 +80,14 @@ const cases: readonly [
   ['one before it, the report being open', 3, 2, [report()], 'unknown', /of other epochs/],
   ['one that is out with its node', 3, 45, [report()], 'unknown', /has not come back yet/],
   ['one in a salvage', 3, 45, [report({ salvages: [salvage()] })], 'salvaged', /waits on n1/],
+  ['one that nobody keeps, the report being open', 3, 44, [report({ salvages: [
+    salvage({ begins: 46 }),
+  ] })], 'unknown', /n1 no longer keeps it, and the report on epoch 3 is still open/],
+  ['one after those that nobody keeps', 3, 46, [report({ salvages: [salvage({ begins: 46 })] })],
+    'salvaged', /waits on n1/],
+  ['one that nobody keeps', 3, 60, [closed({ outcome: 'lost', salvages: [
+    salvage({ state: 'taken', begins: 62, spans: [{ epoch: 3, last: 70, writes: 30 }] }),
+  ] })], 'lost', /it is nowhere: the report on epoch 3 is closed/],
   ['one beyond an epoch that ended in order', 2, 8, [], 'unknown', /epoch 2 ended with entry 7/],
   ['one of an epoch that nobody knows', 1, 3, [], 'unknown', /none of epoch 1/],
   ['one that may come', 4, 61, [], 'unknown', /has not logged entry 61 yet/],

@@ -118,6 +118,18 @@ x('an offer without a word on completeness is complete', () => {
   refused(sent({ ...offer, isComplete: 'no' }), /^isComplete/)
 })
 
+x('a salvage says where it begins only if entries before that are missing', () => {
+  const [first] = offer.salvages
+  const misses = { ...first, begins: 44, checkpoint: { epoch: 3, sequence: 48 } }
+  assert.equal(sent({ ...offer, salvages: [misses] }), { ok: true,
+    value: { ...offer, salvages: [misses] } })
+  const { checkpoint: _, ...alone } = misses
+  assert.equal(sent({ ...offer, salvages: [alone] }), { ok: true,
+    value: { ...offer, salvages: [alone] } })
+  for (const begins of [0, -1, 1.5, '4', null]) refused(offered({ begins }), /begins/)
+  refused(offered({ checkpoint: { epoch: 3 } }), /^salvages.0.checkpoint/)
+})
+
 x('every field is checked', () => {
   for (const message of [offer, { ...slice, writes: [] }]) {
     for (const field of Object.keys(message)) {

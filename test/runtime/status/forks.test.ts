@@ -41,6 +41,13 @@ test('only open reports count; of many the latest are shown, and all are counted
   assert.equal([status?.reports[0]?.epoch, status?.reports.at(-1)?.epoch], [6, openReportsMax + 5])
 })
 
+test('entries that a salvage misses do not wait in it', () => {
+  const misses = salvage({ begins: 46, spans: [{ epoch: 3, last: 50, writes: 9 }] })
+  assert.is(forksStatusOf(store([report({ salvages: [misses] })]))?.waiting, 4)
+  const none = salvage({ begins: 51, spans: [{ epoch: 3, last: 50, writes: 10 }] })
+  assert.is(forksStatusOf(store([report({ salvages: [none] })]))?.waiting, 0)
+})
+
 test('waiting writes: for a fork that several members kept the longest, of its own epoch', () => {
   const reports = [
     report({ salvages: [

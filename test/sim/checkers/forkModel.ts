@@ -20,6 +20,8 @@ export interface ModelReport {
   outcome: string | null
   lost: number
   readonly salvages: Map<string, string>
+  /** Sequences that some salvage misses: its member had given them up. */
+  readonly missed: Set<number>
 }
 
 export type Counts = Record<'resent' | 'merged' | 'superseded' | 'quarantined' | 'discarded',
@@ -73,7 +75,8 @@ export class ForkModel {
 
   private open(opening: ForkOpening): void {
     if (this.reports.has(opening.epoch)) return
-    this.reports.set(opening.epoch, { opening, outcome: null, lost: 0, salvages: new Map() })
+    this.reports.set(opening.epoch, { opening, outcome: null, lost: 0, salvages: new Map(),
+      missed: new Set() })
   }
 
   private note(note: ForkNote): void {
@@ -81,9 +84,18 @@ export class ForkModel {
       case 'opened':
         return this.open(note.opening)
       case 'salvaged': {
-        const { node, name, spans } = note.salvage
-        for (const { epoch, writes } of spans) {
-          if (writes > 0) this.reports.get(epoch)?.salvages.set(`${node}/${name}`, 'waiting')
+        const { node, name, common, spans, begins = 0 } = note.salvage
+        let { sequence, epoch: before } = common
+        for (const { epoch, last, writes } of spans) {
+          const report = writes > 0 ? this.reports.get(epoch) : undefined
+          report?.salvages.set(`${node}/${name}`, 'waiting')
+          // The first entry of an epoch is no write.
+          if (epoch !== before) sequence += 1
+          for (sequence += 1; sequence <= last; sequence += 1) {
+            if (sequence < begins) report?.missed.add(sequence)
+          }
+          before = epoch
+          sequence = last
         }
         return
       }
@@ -114,8 +126,11 @@ export class ForkModel {
   private close(note: ForkNote & { note: 'closed' }): void {
     const report = this.reports.get(note.epoch)
     if (!report) return
-    const wasGivenUp = report.outcome === 'lost' || report.outcome === 'dismissed'
-    if (report.outcome !== null && !(wasGivenUp && note.outcome === 'reconciled')) return
+    const { outcome: before, lost, missed } = report
+    const isFound = note.outcome === 'reconciled' && (before === 'lost' || before === 'dismissed')
+    const isMore = note.outcome === 'lost' && missed.size > 0 && before !== 'dismissed'
+      && (before !== 'lost' || note.lost > lost)
+    if (before !== null && !isFound && !isMore) return
     report.outcome = note.outcome
     report.lost = note.lost
   }
@@ -125,7 +140,8 @@ export class ForkModel {
     const report = this.reports.get(epoch)
     if (!report) return
     const { forkPoint, lastKnown } = report.opening
-    if (sequence <= forkPoint.sequence || sequence > lastKnown) return
+    if (sequence <= forkPoint.sequence) return
+    if (sequence > lastKnown && !report.missed.has(sequence)) return
     report.lost = Math.max(0, report.lost - 1)
   }
 
