@@ -4,6 +4,8 @@ import type { ForkNote, ForkOpening, ForkReport, SalvageNote,
 import { forkPointOf, startsOf } from '../../machines/log/lineage.js'
 import type { Starts } from '../../machines/log/lineage.js'
 import type { SpaceStore } from '../ports/store.js'
+import { closing, lostIn, notKept } from './lostWrites.js'
+import type { KnownSalvage } from './lostWrites.js'
 
 export interface ForkTrackerOptions {
   readonly store: SpaceStore
@@ -14,8 +16,7 @@ export interface ForkTrackerOptions {
   readonly openedAtMs: number
 }
 
-interface Known {
-  readonly note: SalvageNote
+interface Known extends KnownSalvage {
   state: SalvageState
   /** Sequence of the durable note that the salvage is taken. */
   takenAt?: number
@@ -160,23 +161,60 @@ export class ForkTracker {
   /** Returns notes that close reports to which the node cannot add anything any more. */
   private closings(node: NodeId, disk: string): ForkNote[] {
     const notes: ForkNote[] = []
-    const givenUp = this.givenUp(disk)
-    for (const report of [...this.open(), ...givenUp]) {
-      const { epoch } = report
-      const closed = givenUp.includes(report) ? this.closedAfterAll : this.closed
-      if (report.node !== node || closed.has(epoch)) continue
-      const salvages = this.salvagesOf(epoch)
-      if (salvages.some(({ state }) => state === 'waiting')) continue
-      closed.add(epoch)
-      notes.push(closing(report, disk, salvages, () => this.lostOf(report)))
+    for (const report of this.open()) {
+      const salvages = this.settledOf(report)
+      if (report.node !== node || this.closed.has(report.epoch) || !salvages) continue
+      this.closed.add(report.epoch)
+      notes.push(closing(report, disk, salvages, this.view(report)))
+    }
+    for (const report of this.options.store.reports()) {
+      if (report.outcome === null || this.closedAfterAll.has(report.epoch)) continue
+      const note = isGivenUp(report, node, disk) ? this.foundAfterAll(report, disk) : null
+      const change = note ?? this.lostAfterAll(report, node)
+      if (!change) continue
+      this.closedAfterAll.add(report.epoch)
+      notes.push(change)
     }
     return notes
   }
 
+  /** Closes a report that was given up, and whose writes came after all. */
+  private foundAfterAll(report: ForkReport, disk: string): ForkNote | null {
+    const salvages = this.settledOf(report)
+    const note = salvages && closing(report, disk, salvages, this.view(report))
+    return note?.outcome === 'reconciled' ? note : null
+  }
+
+  /** Closes a report again, as lost: the node has brought a salvage that misses entries. */
+  private lostAfterAll(report: ForkReport, node: NodeId): ForkNote | null {
+    const { epoch, outcome } = report
+    const salvages = this.settledOf(report)
+    if (outcome === 'dismissed' || !salvages) return null
+    const isNews = salvages.some(({ note: { name, node: holder, begins } }) =>
+      holder === node && begins !== undefined && this.salvages.has(`${node}/${name}`)
+    )
+    if (!isNews) return null
+    const { count, reason } = notKept(report, salvages, this.options.store)
+    if (count === 0 || (outcome === 'lost' && count <= report.lost)) return null
+    const lost = Math.max(count, report.lost)
+    return { type: 'ForkNote', note: 'closed', epoch, outcome: 'lost', lost, reason }
+  }
+
+  /** Returns the salvages with writes of the epoch; null: one of them waits. */
+  private settledOf({ epoch }: ForkOpening): Known[] | null {
+    const salvages = this.salvagesOf(epoch)
+    return salvages.some(({ state }) => state === 'waiting') ? null : salvages
+  }
+
+  private view({ start }: ForkOpening): Parameters<typeof lostIn>[2] {
+    const hasEarlier = this.openings.has(start.epoch) || this.report(start.epoch) !== undefined
+    return { store: this.options.store, isOwnOnly: hasEarlier }
+  }
+
   private salvagesOf(epoch: number): Known[] {
     const known = new Map<string, Known>()
-    for (const { name, node, common, spans, state } of this.report(epoch)?.salvages ?? []) {
-      known.set(`${node}/${name}`, { note: { name, node, common, spans }, state })
+    for (const { state, ...note } of this.report(epoch)?.salvages ?? []) {
+      known.set(`${note.node}/${note.name}`, { note, state })
     }
     for (const [name, salvage] of this.salvages) {
       if (salvage.note.spans.some((span) => span.epoch === epoch && span.writes > 0)) {
@@ -192,15 +230,6 @@ export class ForkTracker {
     const stored = new Set(reports.map(({ epoch }) => epoch))
     const own = [...this.openings.values()].filter(({ epoch }) => !stored.has(epoch))
     return [...reports.filter(({ outcome }) => outcome === null), ...own]
-  }
-
-  /** Reports that were given up, on epochs with that disk, whose writes came after all. */
-  private givenUp(disk: string): ForkOpening[] {
-    return this.options.store.reports().filter((report) =>
-      (report.outcome === 'lost' || report.outcome === 'dismissed') && report.disk === disk
-      && report.salvages.some(({ state }) => state === 'taken')
-      && report.salvages.every(({ state }) => state !== 'gone')
-    )
   }
 
   /** Notes that the note could not be logged, so that it is returned again. */
@@ -227,59 +256,19 @@ export class ForkTracker {
       note: 'closed',
       epoch,
       outcome: 'dismissed',
-      lost: this.lostOf(report),
+      lost: lostIn(report, this.salvagesOf(epoch), this.view(report)),
       reason: 'an operator closed the report',
     }
   }
-
-  /**
-   * Returns how many writes are known to have been logged and are found nowhere: a lower bound.
-   * Writes of earlier epochs in that log count as well, unless they have a report of their own.
-   */
-  private lostOf({ epoch, start, forkPoint, lastKnown }: ForkOpening): number {
-    const { store } = this.options
-    const isOwnOnly = this.openings.has(start.epoch) || this.report(start.epoch) !== undefined
-    const from = isOwnOnly ? Math.max(start.sequence, forkPoint.sequence) : forkPoint.sequence
-    let lost = Math.max(0, lastKnown - from - countedMax)
-    for (let sequence = from + 1 + lost; sequence <= lastKnown; sequence += 1) {
-      // The first entry of the epoch is no write.
-      if (sequence === start.sequence + 1) continue
-      const epochs = sequence > start.sequence ? [epoch] : [start.epoch, forkPoint.epoch]
-      if (!epochs.some((of) => store.origin(of, sequence))) lost += 1
-    }
-    return lost
-  }
 }
 
-/** Entries that are looked up one by one; earlier ones count as lost. */
-const countedMax = 100_000
-
-function closing(
-  report: ForkOpening,
+/** A report that was given up, on an epoch with that disk, and salvages of it that came after all. */
+function isGivenUp(
+  { node: holder, outcome, disk: former, salvages }: ForkReport,
+  node: NodeId,
   disk: string,
-  salvages: readonly Known[],
-  lostOf: () => number,
-): ForkNote {
-  const { epoch, node, start, forkPoint, lastKnown } = report
-  const note = { type: 'ForkNote', note: 'closed', epoch } as const
-  if (report.disk !== disk) {
-    return {
-      ...note,
-      outcome: 'lost',
-      lost: lostOf(),
-      reason: `${node} came back with another disk`,
-    }
-  }
-  const gone = salvages.filter(({ state }) => state === 'gone')
-  if (gone.length > 0) {
-    const reason = `${gone.map((one) => one.note.name).join(', ')} disappeared before it was taken`
-    return { ...note, outcome: 'lost', lost: lostOf(), reason }
-  }
-  const lasts = salvages.flatMap((one) => one.note.spans.filter((span) => span.epoch === epoch))
-  // Its first entry is no write, and those before it are of earlier epochs.
-  const found = Math.max(forkPoint.sequence, start.sequence + 1, ...lasts.map(({ last }) => last))
-  const lost = Math.max(0, lastKnown - found)
-  return salvages.length === 0
-    ? { ...note, outcome: 'level', lost, reason: `${node} had nothing beyond the fork point` }
-    : { ...note, outcome: 'reconciled', lost, reason: 'all that was found is in the log' }
+): boolean {
+  return (outcome === 'lost' || outcome === 'dismissed') && holder === node && former === disk
+    && salvages.some(({ state }) => state === 'taken')
+    && salvages.every(({ state }) => state !== 'gone')
 }

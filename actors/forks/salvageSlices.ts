@@ -2,11 +2,12 @@ import type { NodeId } from '../../machines/base/ids.js'
 import type { Operation } from '../../machines/graph/graph.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import type { ForkSpan, SalvageNote } from '../../machines/log/forkNotes.js'
+import { missingCount } from '../../machines/log/salvageParts.js'
 import { dotOf, nodeOf } from '../../machines/log/vectorClock.js'
 import type { SalvagedWrite } from '../../machines/protocol/messages.js'
 import type { Member } from '../member/member.js'
 import type { Frame, FrameCodec } from '../ports/frames.js'
-import type { OpenSalvage } from '../ports/journal.js'
+import type { OpenSalvage, SalvageHeader } from '../ports/journal.js'
 
 /** Writes in one slice: enough to be quick, few enough for live writes to get their turn. */
 const sliceWritesMax = 128
@@ -127,8 +128,8 @@ export async function noteOf(
   codec: FrameCodec,
   pause: () => Promise<void>,
 ): Promise<SalvageNote> {
-  const spans: ForkSpan[] = []
-  const { common } = source.header
+  const { common, missing } = source.header
+  const spans = missingSpans(source.header)
   let looked = 0
   for (let frame = await source.next(); frame !== null; frame = await source.next()) {
     const { epoch, first, last } = frame
@@ -142,7 +143,20 @@ export async function noteOf(
     looked = 0
     await pause()
   }
-  return { name, node, common, spans }
+  const note = { name, node, common, spans }
+  if (!missing) return note
+  const { begins, checkpoint } = missing
+  return checkpoint ? { ...note, begins, checkpoint } : { ...note, begins }
+}
+
+/** Of missing entries it is not known which are writes: all but the first ones of epochs may be. */
+function missingSpans({ common, missing }: SalvageHeader): ForkSpan[] {
+  const { spans, begins } = missing ?? { spans: [], begins: 0 }
+  return spans.map(({ epoch, last }) => ({
+    epoch,
+    last,
+    writes: missingCount({ common, spans, begins }, epoch),
+  }))
 }
 
 /** Filters the names of a space's salvages, whether they can be read or not. */
@@ -150,7 +164,7 @@ export function namesOf(names: readonly string[], space: string, uuid: string): 
   return names.filter((name) => name.startsWith(`${space}.${uuid.slice(0, 8)}.`))
 }
 
-/** Whether it is named like a salvage of that space, whatever the space is called. */
+/** Whether it is named like a salvage, or what is kept beside one, whatever the space is called. */
 export function isSalvageOf(name: string, uuid: string): boolean {
   return name.split('.')[1] === uuid.slice(0, 8)
 }
@@ -177,12 +191,15 @@ function writeOf(entry: LogEntry): SalvagedWrite {
 }
 
 /**
- * Reads the frames of the member's log beyond a sequence, for a salvage. A log is never cut where
- * entries were given up, so all of them are there.
+ * Reads the frames of the member's log after a sequence, at least up to another one, for a salvage.
  */
-export async function* framesAbove(member: Member, sequence: number): AsyncIterable<Frame[]> {
-  let from = sequence + 1
-  while (from <= member.log.end.sequence) {
+export async function* framesAfter(
+  member: Member,
+  after: number,
+  upTo: number,
+): AsyncIterable<Frame[]> {
+  let from = after + 1
+  while (from <= upTo) {
     const frames = await member.log.framesFrom(from, 1024 * 1024)
     const last = frames.at(-1)
     if (!last) return

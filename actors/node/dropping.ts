@@ -14,7 +14,7 @@ import { JournalFullError } from '../ports/journal.js'
  *    never does, nor does that of another space which does not name this one.
  * 2. `spaceDropped` is written to the journal, and synced.
  * 3. The store forgets the space; its records go in the background.
- * 4. The checkpoints and the salvages of the space are removed.
+ * 4. The checkpoints and the salvages of the space are removed, and what is kept beside them.
  *
  * The space has no actor here any more, and gets none.
  */
@@ -27,10 +27,19 @@ export class Dropping {
 
   /** Continues what a crash interrupted. `salvages`: names of the files that exist. */
   resume(salvages: readonly string[]): void {
-    const { journal, store } = this.context.ports
-    for (const uuid of journal.dropped()) {
-      const isLeft = store.has(uuid) || salvages.some((name) => isSalvageOf(name, uuid))
-      if (isLeft) void this.run(uuid, () => this.remove(null, uuid))
+    const { store, salvages: files, logger } = this.context.ports
+    this.resumeIf((uuid) => store.has(uuid) || salvages.some((name) => isSalvageOf(name, uuid)))
+    files.kept().then(
+      (kept) => this.resumeIf((uuid) => kept.some((name) => isSalvageOf(name, uuid))),
+      (error: unknown) =>
+        logger.error({ error: stackOf(error) },
+          'what is kept of dropped spaces is not known; the next start looks again'),
+    )
+  }
+
+  private resumeIf(isLeft: (uuid: string) => boolean): void {
+    for (const uuid of this.context.ports.journal.dropped().filter(isLeft)) {
+      void this.run(uuid, () => this.remove(null, uuid))
     }
   }
 
@@ -84,25 +93,35 @@ export class Dropping {
   }
 
   private async remove(space: string | null, uuid: string): Promise<void> {
-    const { context, context: { ports: { store, salvages, checkpoints, telemetry, logger } } } =
-      this
+    const { context, context: { ports: { store, checkpoints, telemetry, logger } } } = this
     await store.drop(uuid)
     await checkpoints.removeParts(uuid)
     for (const { number, sections } of checkpoints.files()) {
       const isOfSpace = sections.length > 0 && sections.every((section) => section.uuid === uuid)
       if (isOfSpace) await checkpoints.remove(number)
     }
+    const files = await this.removeSalvages(uuid)
+    telemetry.count('spacesDropped')
+    const kept = files === 0 ? '' : `, with ${files} salvage(s)`
+    const text = `${context.self.node} has removed its data of the space, which was dropped${kept}`
+    if (space === null) logger.info({ uuid }, text)
+    else sendNotice(context, space, 'dataRemoved', { uuid, salvages: files }, text)
+  }
+
+  /** Returns how many salvages there were. */
+  private async removeSalvages(uuid: string): Promise<number> {
+    const { salvages, journal } = this.context.ports
     // The name has only a part of the uuid.
     const others = new Set((await salvages.list()).filter(({ header }) => header.uuid !== uuid)
       .map(({ name }) => name))
     const files = (await salvages.names())
       .filter((name) => isSalvageOf(name, uuid) && !others.has(name))
     for (const name of files) await salvages.remove(name)
-    telemetry.count('spacesDropped')
-    const kept = files.length === 0 ? '' : `, with ${files.length} salvage(s)`
-    const text = `${context.self.node} has removed its data of the space, which was dropped${kept}`
-    if (space === null) logger.info({ uuid }, text)
-    else sendNotice(context, space, 'dataRemoved', { uuid, salvages: files.length }, text)
+    const isAmbiguous = journal.logs()
+      .some((log) => log.uuid !== uuid && log.uuid.slice(0, 8) === uuid.slice(0, 8))
+    const kept = (await salvages.kept()).filter((name) => isSalvageOf(name, uuid))
+    if (!isAmbiguous) { for (const name of kept) await salvages.remove(name) }
+    return files.length
   }
 
   private failed(uuid: string, error: unknown): void {

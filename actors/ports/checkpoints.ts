@@ -126,6 +126,8 @@ export interface Checkpoints {
   ): Promise<readonly StoredSection[]>
   /** The section of the space in that very file, or null. */
   find(uuid: string, of: { readonly file: number; readonly id: string }): StoredSection | null
+  /** Path of the file that has the section. */
+  pathOf(section: StoredSection): string
   /** CheckpointDamagedError, CheckpointVersionError, CheckpointGoneError. */
   open(section: StoredSection): Promise<SectionReader>
   /** Reads all of it: blocks, hashes of records, digest, counts. Rejects like `open`. */

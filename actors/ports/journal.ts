@@ -1,6 +1,6 @@
 /** The journal of a node, and the files of salvaged entries. */
 
-import type { EpochHistory, Position } from '../../machines/base/ids.js'
+import type { EpochHistory, EpochSpan, Position } from '../../machines/base/ids.js'
 import type { RemovableSegment } from '../../machines/log/retention.js'
 import type { VectorClock } from '../../machines/log/vectorClock.js'
 import type { Frame } from './frames.js'
@@ -174,20 +174,44 @@ export interface SalvageHeader {
   /** Epoch of the primary that the member joined. */
   readonly joinedEpoch: number
   readonly savedAtMs: number
+  /** Absent: the file has all entries after `common`. */
+  readonly missing?: MissingEntries
+}
+
+/** What of a fork is not in the file: the member had given it up, as committed. */
+export interface MissingEntries {
+  /** First entry in the file; the one after `end`: it has none. */
+  readonly begins: number
+  /** Epochs of the entries between `common` and there. */
+  readonly spans: readonly EpochSpan[]
+  /** A checkpoint that has their effect, kept beside the file; null: there was none. */
+  readonly checkpoint: Position | null
+}
+
+/** Returns the sequence at which the entries of a salvage begin. */
+export function firstOf({ common, missing }: Pick<SalvageHeader, 'common' | 'missing'>): number {
+  return missing?.begins ?? common.sequence + 1
 }
 
 export interface SalvageFiles {
   /**
    * Returns the name once file and directory are fsynced. It begins with the space, a dot, the
-   * first 8 characters of the uuid, and a dot.
+   * first 8 characters of the uuid, and a dot. `checkpoint`: a file that is kept beside it, under
+   * its name, durable by then; it is linked, so that it takes no room of its own at first.
    */
-  save(header: SalvageHeader, frames: AsyncIterable<readonly Frame[]>): Promise<string>
+  save(
+    header: SalvageHeader,
+    frames: AsyncIterable<readonly Frame[]>,
+    checkpoint?: string,
+  ): Promise<string>
   /** Names of all files, whether they can be read or not. */
   names(): Promise<string[]>
   /** Those whose header can be read; the others are logged. */
   list(): Promise<{ name: string; header: SalvageHeader; bytes: number; entries: number }[]>
+  /** Names of the checkpoints that are kept beside salvages, also of those that are gone. */
+  kept(): Promise<string[]>
   /** Reads it frame by frame, since it may be larger than memory. The caller closes it. */
   open(name: string): Promise<OpenSalvage>
-  /** Durable when it resolves; a file that is gone already is no error. */
+  /** Salvages and kept checkpoints. Durable when it resolves; one that is gone is no error. */
   remove(name: string): Promise<void>
 }

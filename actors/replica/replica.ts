@@ -336,12 +336,12 @@ export class ReplicaRole implements FlushSource {
         throw new Error(`the store holds entries up to ${member.store.applied.sequence} already`)
       }
       const { end } = log
-      const salvage = await salvageAbove(member, common, epoch)
+      const salvage = await salvageAbove(member, { common, end }, epoch)
       await commits.submit({ type: 'truncate', uuid, to: common, salvage })
       overlay.dropAbove(common.sequence)
       log.truncate(common)
       this.following.forkGivenUp()
-      alertFork(member, salvage, common, end)
+      alertFork(member, salvage, { common, end })
       this.actor?.send({ type: 'forkTruncated' })
     } catch (error) {
       ports.logger.error({ space, error: String(error) }, 'the fork could not be salvaged')

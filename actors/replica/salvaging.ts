@@ -1,30 +1,41 @@
 import type { Position } from '../../machines/base/ids.js'
-import { framesAbove, namesOf } from '../forks/salvageSlices.js'
+import { spansBetween } from '../../machines/log/positions.js'
+import { framesAfter, namesOf } from '../forks/salvageSlices.js'
 import { sendAlert } from '../member/alerts.js'
 import { isDamage } from '../member/member.js'
 import type { Member } from '../member/member.js'
+import type { StoredSection } from '../ports/checkpoints.js'
 import type { Frame } from '../ports/frames.js'
+import { firstOf } from '../ports/journal.js'
+import type { MissingEntries } from '../ports/journal.js'
 
 const readBytes = 1024 * 1024
 
-/** Writes the entries above `common` to a salvage, fsynced (I6). Returns its name. */
+/** What of a log goes to a salvage. */
+interface Fork {
+  readonly common: Position
+  readonly end: Position
+  readonly missing?: MissingEntries
+}
+
+/**
+ * Writes the entries above `common` to a salvage, fsynced (I6). Returns its name. `checkpoint`: of
+ * this log, with the effect of what is missing; it is kept beside the salvage.
+ */
 export async function salvageAbove(
   member: Member,
-  common: Position,
+  fork: Fork,
   joinedEpoch: number,
-  end = member.log.end,
+  checkpoint: StoredSection | null = null,
 ): Promise<string> {
   const { ports, self } = member.context
   const { space, uuid } = member
-  const salvage = await ports.salvages.save({
-    space,
-    uuid,
-    node: self.node,
-    common,
-    end,
-    joinedEpoch,
-    savedAtMs: ports.clock.wallMs(),
-  }, upTo(end.sequence, framesAbove(member, common.sequence)))
+  const header = { space, uuid, node: self.node, ...fork, joinedEpoch,
+    savedAtMs: ports.clock.wallMs() }
+  const last = fork.end.sequence
+  const frames = upTo(last, framesAfter(member, firstOf(header) - 1, last))
+  const salvage = await ports.salvages.save(header, frames,
+    checkpoint ? ports.checkpoints.pathOf(checkpoint) : undefined)
   // Counted by name: after a crash between save and truncate the file exists already.
   await ports.salvages.names().then(
     (names) => member.salvages.counted(namesOf(names, space, uuid).length),
@@ -35,23 +46,41 @@ export async function salvageAbove(
 
 /**
  * Writes what only this log may have, before it is replaced: its entries above `after`, as far as
- * they are kept here. Of a damaged log, those that can be read in one piece.
+ * they are kept here. Of a damaged log, those that can be read in one piece. Entries above `after`
+ * that were given up are named as missing, and the newest checkpoint, which has their effect, is
+ * kept.
  */
 export async function salvageBeforeInstall(
   member: Member,
   after: number,
   joinedEpoch: number,
 ): Promise<void> {
-  const { log, salvages, damage } = member
-  const from = Math.max(after, log.base) + 1
-  if (from > log.end.sequence) return
-  const found = await readable(member, from, damage === null ? from : log.end.sequence)
-  if (!found) return
-  const common = positionAt(member, found.first - 1)
-  const end = damage === null ? log.end : positionAt(member, found.last)
+  const { log, log: { base }, salvages, damage } = member
+  const from = Math.max(after, base) + 1
+  const found = from > log.end.sequence
+    ? null
+    : await readable(member, from, damage === null ? from : log.end.sequence)
+  if (!found && base <= after) return
+  const checkpoint = base > after ? checkpointOf(member) : null
+  const fork: Fork = {
+    common: positionAt(member, base > after ? after : found!.first - 1),
+    end: damage === null ? log.end : positionAt(member, found?.last ?? base),
+    ...(base > after && { missing: {
+      begins: base + 1,
+      spans: spansBetween(log.history, after, base),
+      checkpoint: checkpoint?.position ?? null,
+    } }),
+  }
   const before = salvages.count
-  const salvage = await salvageAbove(member, common, joinedEpoch, end)
-  if (salvages.count > before) alertFork(member, salvage, common, end)
+  const salvage = await salvageAbove(member, fork, joinedEpoch, checkpoint)
+  if (salvages.count > before) alertFork(member, salvage, fork)
+}
+
+/** The newest checkpoint of this log that counts, as far as their files are there. */
+function checkpointOf({ uuid, context: { ports } }: Member): StoredSection | null {
+  const { journal, checkpoints } = ports
+  const kept = journal.log(uuid)?.covers.kept ?? []
+  return kept.map((one) => checkpoints.find(uuid, one)).findLast((one) => one !== null) ?? null
 }
 
 function positionAt({ log }: Member, sequence: number): Position {
@@ -94,11 +123,18 @@ async function* upTo(
 export function alertFork(
   { context, space }: Member,
   salvage: string,
-  common: Position,
-  end: Position,
+  { common, end, missing }: Fork,
 ): void {
-  const entries = end.sequence - common.sequence
-  sendAlert(context, space, 'fork', { salvage, common, end, entries },
-    `gave up a fork of ${entries} entries; it is kept in ${salvage}`)
+  const entries = end.sequence + 1 - firstOf({ common, ...(missing && { missing }) })
+  const text = `gave up a fork of ${entries} entries; it is kept in ${salvage}`
+  if (!missing) {
+    sendAlert(context, space, 'fork', { salvage, common, end, entries }, text)
+  } else {
+    const { begins, checkpoint } = missing
+    const kept = checkpoint ? `, and a checkpoint at ${checkpoint.sequence} is kept` : ''
+    sendAlert(context, space, 'fork', { salvage, common, end, entries, begins, checkpoint },
+      `${text}; entries ${common.sequence + 1} to ${begins - 1} before them are no longer kept`
+        + kept)
+  }
   context.ports.telemetry.count('forks', 1, { space })
 }

@@ -158,6 +158,10 @@ class CheckpointFiles implements Checkpoints {
     }
   }
 
+  pathOf({ file }: StoredSection): string {
+    return this.path(fileName(file))
+  }
+
   async open(section: StoredSection): Promise<StoredSectionReader> {
     return await openStored(this.options, section)
   }

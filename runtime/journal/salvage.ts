@@ -2,13 +2,14 @@
  * Files that keep the entries that a member had to truncate when it joined another log. Layout:
  * magic `EGSV` and version (4 + 4 bytes), length and CRC32C of the header (4 + 4), the header as
  * JSON; then each frame, preceded by its length (4), and at the end a length of 0. A file gets its
- * name when it is complete and durable.
+ * name when it is complete and durable. Version 2 is written where the header says that entries are
+ * missing: a reader that does not know of that must not take the file for the whole fork.
  */
 import { join } from 'node:path'
 import { crc32c } from '@node-rs/crc32'
 import { FileSystemError, type FileHandle, type FileSystem } from '../../actors/ports/fileSystem.js'
 import { type Frame } from '../../actors/ports/frames.js'
-import { type OpenSalvage, type SalvageFiles,
+import { firstOf, type OpenSalvage, type SalvageFiles,
   type SalvageHeader } from '../../actors/ports/journal.js'
 import { type Logger } from '../../actors/ports/system.js'
 import { messageOf } from '../../machines/base/thrown.js'
@@ -25,6 +26,16 @@ export class SalvageDamagedError extends Error {
   }
 }
 
+/** The file was written by a later version of this program. It is not damaged. */
+export class SalvageVersionError extends Error {
+  readonly code = 'SALVAGE_VERSION'
+  constructor(name: string, version: number) {
+    super(`salvage ${name} needs a later version of this program: its format has version `
+      + `${version}, and this one reads up to ${VERSION}`)
+    this.name = 'SalvageVersionError'
+  }
+}
+
 export class SalvageNotFoundError extends Error {
   readonly code = 'SALVAGE_NOT_FOUND'
   constructor(name: string) {
@@ -34,10 +45,13 @@ export class SalvageNotFoundError extends Error {
 }
 
 const MAGIC = Buffer.from('EGSV')
-const VERSION = 1
+const VERSION = 2
+const VERSION_WHOLE = 1
 const START_BYTES = 16
-const HEADER_BYTES_MAX = 64 * 1024
+/** Room for as many epochs as a join can name. */
+const HEADER_BYTES_MAX = 512 * 1024
 const NAME = /^[A-Za-z0-9_.-]{1,240}\.salvage$/
+const KEPT_NAME = /^[A-Za-z0-9_.-]{1,240}\.checkpoint$/
 
 /**
  * `directory` is made when absent. Saving the same fork again (after a crash between salvage and
@@ -52,7 +66,8 @@ export function createSalvageFiles(
 ): SalvageFiles {
   const { directory, fileSystem, logger } = options
   return {
-    save: (header, frames) => save(fileSystem, directory, header, frames),
+    save: (header, frames, checkpoint) => save(fileSystem, directory, header, frames, checkpoint),
+    kept: async () => (await fileSystem.list(directory)).filter((name) => KEPT_NAME.test(name)),
     names: () => names(fileSystem, directory),
     list: () => list(fileSystem, directory, logger),
     open: (name) => open(fileSystem, directory, name),
@@ -60,26 +75,39 @@ export function createSalvageFiles(
   }
 }
 
-function nameOf(header: SalvageHeader): string {
-  const { space, uuid, common, end } = header
-  return `${space}.${uuid.slice(0, 8)}.${common.epoch}-${common.sequence}`
+/** With the first entry: one that was saved before more was given up has what a later one lacks. */
+function nameOf({ space, uuid, common, end, missing }: SalvageHeader): string {
+  const begins = missing ? `.from-${missing.begins}` : ''
+  return `${space}.${uuid.slice(0, 8)}.${common.epoch}-${common.sequence}${begins}`
     + `.${end.epoch}-${end.sequence}.salvage`
+}
+
+/** Name of the checkpoint that is kept beside a salvage. */
+export function keptName(salvage: string): string {
+  return salvage.replace(/\.salvage$/, '.checkpoint')
 }
 
 /**
  * Throws RangeError, and keeps nothing, if the frames are not exactly those between `header.common`
- * and `header.end`: a salvage has no holes (I6).
+ * and `header.end`, but for those that the header says are missing (I6).
  */
 async function save(
   fileSystem: FileSystem,
   directory: string,
   header: SalvageHeader,
   frames: AsyncIterable<readonly Frame[]>,
+  checkpoint: string | undefined,
 ): Promise<string> {
   const name = nameOf(header)
   if (!NAME.test(name)) throw new RangeError(`bug: '${name}' is no name of a salvage`)
+  if (headerFault(header)) throw new RangeError(`bug: the header of '${name}' makes no sense`)
   await fileSystem.makeDirectory(directory)
   const path = join(directory, name)
+  if (checkpoint !== undefined) {
+    // One of an earlier try may be older than the one that the header names.
+    await fileSystem.remove(join(directory, keptName(name))).catch(ignoreMissing)
+    await fileSystem.link(checkpoint, join(directory, keptName(name)))
+  }
   await fileSystem.remove(`${path}.tmp`).catch(ignoreMissing)
   const handle = await fileSystem.open(`${path}.tmp`, 'create')
   try {
@@ -104,12 +132,12 @@ async function writeAll(
   const json = Buffer.from(JSON.stringify(header))
   const start = Buffer.alloc(START_BYTES)
   MAGIC.copy(start)
-  start.writeUInt32LE(VERSION, 4)
+  start.writeUInt32LE(header.missing ? VERSION : VERSION_WHOLE, 4)
   start.writeUInt32LE(json.length, 8)
   start.writeUInt32LE(crc32c(json), 12)
   let at = START_BYTES + json.length
   await handle.write([start, json], 0)
-  let next = header.common.sequence + 1
+  let next = firstOf(header)
   for await (const some of frames) {
     const buffers: Uint8Array[] = []
     for (const frame of some) {
@@ -150,7 +178,7 @@ async function list(
       const handle = await openSalvage(fileSystem, directory, name)
       try {
         const { header } = await readHeader(handle, name)
-        const entries = header.end.sequence - header.common.sequence
+        const entries = header.end.sequence + 1 - firstOf(header)
         found.push({ name, header, bytes: await handle.size(), entries })
       } finally {
         await handle.close()
@@ -181,7 +209,7 @@ async function openSalvage(
 
 /** Syncs the directory even if the file is gone: the process that removed it may have died. */
 async function remove(fileSystem: FileSystem, directory: string, name: string): Promise<void> {
-  if (!NAME.test(name)) throw new SalvageNotFoundError(name)
+  if (!NAME.test(name) && !KEPT_NAME.test(name)) throw new SalvageNotFoundError(name)
   await fileSystem.remove(join(directory, name)).catch(ignoreMissing)
   await fileSystem.syncDirectory(directory).catch(ignoreMissing)
 }
@@ -193,7 +221,8 @@ async function readHeader(
   const start = await readExactly(handle, name, 0, START_BYTES)
   if (start.compare(MAGIC, 0, 4, 0, 4) !== 0) throw new SalvageDamagedError(name, 'wrong magic')
   const version = start.readUInt32LE(4)
-  if (version !== VERSION) throw new SalvageDamagedError(name, `format version ${version}`)
+  if (version > VERSION) throw new SalvageVersionError(name, version)
+  if (version < VERSION_WHOLE) throw new SalvageDamagedError(name, `format version ${version}`)
   const length = start.readUInt32LE(8)
   if (length > HEADER_BYTES_MAX) throw new SalvageDamagedError(name, 'impossible header length')
   const json = await readExactly(handle, name, START_BYTES, length)
@@ -201,10 +230,24 @@ async function readHeader(
     throw new SalvageDamagedError(name, 'bad checksum of the header')
   }
   const header = JSON.parse(json.toString('utf8')) as SalvageHeader
-  if (!isUuid(header.uuid) || !isSafe(header.common.sequence) || !isSafe(header.end.sequence)) {
+  if (headerFault(header) || (header.missing !== undefined) !== (version === VERSION)) {
     throw new SalvageDamagedError(name, 'its header makes no sense')
   }
   return { header, end: START_BYTES + length }
+}
+
+function headerFault({ uuid, common, end, missing }: SalvageHeader): boolean {
+  if (!isUuid(uuid) || !isSafe(common.sequence) || !isSafe(end.sequence)) return true
+  if (missing === undefined) return false
+  const { begins, spans } = missing
+  if (!isSafe(begins) || !Array.isArray(spans)) return true
+  let before = common
+  for (const { epoch, last } of spans) {
+    const isNext = before === common ? epoch >= common.epoch : epoch > before.epoch
+    if (!isSafe(epoch) || !isSafe(last) || !isNext || last <= before.sequence) return true
+    before = { epoch, sequence: last }
+  }
+  return spans.length === 0 || before.sequence !== begins - 1 || begins > end.sequence + 1
 }
 
 /** Entry by entry: a salvage may be larger than memory. Throws SalvageDamagedError. */
@@ -245,7 +288,7 @@ async function* framesOf(
   header: SalvageHeader,
   begin: number,
 ): AsyncGenerator<Frame, undefined> {
-  let next = header.common.sequence + 1
+  let next = firstOf(header)
   for (let at = begin;;) {
     const length = (await readExactly(handle, name, at, 4)).readUInt32LE(0)
     if (length === 0) break

@@ -1,9 +1,11 @@
 /** Gives up entries of a member of a simulated cluster, as its node does once checkpoints cover them. */
 import type { KeptCheckpoint } from '../../actors/ports/journal.js'
+import { segmentPin } from '../../machines/log/retention.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
 import { keptAt } from './journalCoverage.js'
 import type { SimCluster } from './simCluster.js'
 import type { SimNode } from './simNode.js'
+import { takeCheckpoint } from './takeCheckpoint.js'
 
 const frames = createFrameCodec()
 
@@ -40,4 +42,26 @@ export async function giveUp(
     for (const { segment } of journal.segments()) await journal.remove(segment)
   }
   await cluster.wait(work())
+}
+
+/**
+ * Takes checkpoints of all that the member has applied until two count, and removes what they
+ * cover. Returns the last sequence that is given up.
+ */
+export async function giveUpCovered(
+  cluster: SimCluster,
+  node: SimNode,
+  space = 'demo',
+): Promise<number> {
+  for (let taken = 0; taken < 2; taken += 1) await takeCheckpoint(cluster, node, space)
+  const { log, context: { ports: { journal } } } = node.space(space).member
+  const work = async (): Promise<void> => {
+    for (const { segment } of journal.segments()) {
+      const pin = segmentPin(journal.useOf(segment), (of) => journal.log(of))
+      if (pin !== null) return
+      await journal.remove(segment)
+    }
+  }
+  await cluster.wait(work())
+  return log.base
 }

@@ -1,6 +1,6 @@
 /** Spaces that an operator drops: what goes, what stays, and whatever fails meanwhile. */
 import * as assert from 'uvu/assert'
-import { framesAbove } from '../../../actors/forks/salvageSlices.js'
+import { framesAfter } from '../../../actors/forks/salvageSlices.js'
 import type { CrashPoint } from '../../support/simNode.js'
 import type { Begin, Scenario } from './scenario.js'
 import type { Stage } from './stage.js'
@@ -295,7 +295,7 @@ async function withSalvage(stage: Stage, node: string): Promise<void> {
     end: log.end,
     joinedEpoch: 1,
     savedAtMs: 1,
-  }, framesAbove(member, 1)))
+  }, framesAfter(member, 1, log.end.sequence)))
 }
 
 const crashes: Scenario = {
