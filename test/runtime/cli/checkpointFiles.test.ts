@@ -5,9 +5,14 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { StoredSection } from '../../../actors/ports/checkpoints.js'
+import { openCheckpoints } from '../../../runtime/checkpoint/checkpoints.js'
+import { createSalvageFiles } from '../../../runtime/journal/salvage.js'
+import { NodeFileSystem } from '../../../runtime/system/fileSystem.js'
+import { SeededRandom } from '../../fakes/seededRandom.js'
+import { atOnce, disk, fullSpace, sourceOf } from '../../support/checkpoints.js'
 import { runHere } from '../../support/cli.js'
 import { DataFiles, writtenAtMs } from '../../support/dataFiles.js'
-import { A, B } from '../../support/journalKit.js'
+import { A, B, quiet } from '../../support/journalKit.js'
 
 interface Context {
   /** Data directory of a node with files 1 (A), 2 (A and B) and 3 (A); 2 and 3 count for A. */
@@ -232,6 +237,63 @@ test('journal verify shows what pins the oldest segment', async ({ data }) => {
   assert.is(code, 0)
   assert.match(out, new RegExp('^the oldest segment \\(1\\) has to stay:\n'
     + ` {2}space ${A}: 1 checkpoint\\(s\\) are kept, and not two$`, 'm'))
+})
+
+test('what is kept beside a salvage is listed, and shown as operations', async ({ data }) => {
+  const fileSystem = new NodeFileSystem()
+  const checkpoints = await openCheckpoints({ directory: join(data, 'checkpoints'), fileSystem,
+    random: new SeededRandom(8), nowMs: () => writtenAtMs, disk, numberAbove: 9 })
+  const [newer] = await checkpoints.write([sourceOf(A, await fullSpace())], atOnce)
+  const { space, uuid, position } = newer!
+  const directory = join(data, 'salvage')
+  const files = createSalvageFiles({ directory, fileSystem, logger: quiet })
+  const name = await files.save({
+    space,
+    uuid,
+    node: 'n1',
+    common: { epoch: 1, sequence: 2 },
+    end: position,
+    joinedEpoch: 2,
+    savedAtMs: writtenAtMs,
+    missing: { begins: position.sequence + 1, spans: [{ epoch: 1, last: position.sequence }],
+      checkpoint: position },
+  }, (async function* none() {})(), checkpoints.pathOf(newer!))
+  const kept = name.replace(/salvage$/, 'checkpoint')
+  const { code, said } = await json('salvage', 'list', data)
+  assert.is(code, 0)
+  assert.equal([said.salvages.length, said.salvages[0].entries, said.unreadable, said.unusable], [1,
+    0, [], []])
+  assert.equal(said.checkpoints, [{ name: kept, bytes: said.checkpoints[0].bytes, space, uuid,
+    position, writtenAtMs }])
+  const table = (await engram('salvage', 'list', data)).out
+  assert.match(table, new RegExp(` 3 to ${position.sequence} `))
+  assert.match(table,
+    new RegExp(`KEPT CHECKPOINT[^]*${kept}.*\\(${position.epoch}, ${position.sequence}\\)`))
+  const shown = await json('salvage', 'show', data, kept)
+  assert.is(shown.said.checkpoint.name, kept)
+  const lines = (await engram('salvage', 'show', data, kept)).out.trim().split('\n')
+  assert.equal(lines.map((line) => JSON.parse(line) as object), shown.said.operations)
+  assert.ok(shown.said.operations.length > 0)
+  assert.equal(
+    shown.said.operations.map(({ type, node, edge }: any) => [type, node?.content ?? edge.weight]),
+    [['StoreNode', 'one'], ['StoreNode', 'two'], ['StoreNode', 'four'], ['StoreNode', 'stray'], [
+      'StoreEdge',
+      0.5,
+    ]],
+  )
+  change(join(directory, kept), (bytes) => {
+    bytes[bytes.length >> 1]! ^= 4
+    return bytes
+  })
+  const broken = await engram('salvage', 'show', data, kept, '--json')
+  assert.is(broken.code, 1)
+  assert.match((JSON.parse(broken.out) as { error: string }).error, /is damaged/)
+  await files.remove(name)
+  change(join(directory, kept), (bytes) => bytes.subarray(0, 100))
+  const alone = await engram('salvage', 'list', data)
+  assert.match(alone.err, /the checkpoint .* is damaged, and is not used: its end is missing/)
+  assert.match((await engram('salvage', 'show', data, 'none.checkpoint')).err,
+    /there is no checkpoint none/)
 })
 
 test.run()
