@@ -14,6 +14,8 @@ const codec = createFrameCodec()
 export interface DurableWrite {
   readonly entry: LogEntry
   readonly disks: Set<object>
+  /** Disks that had it, and gave it up as covered by checkpoints. */
+  readonly givenUpBy: Set<object>
 }
 
 export class Entries {
@@ -51,7 +53,18 @@ export class Entries {
     if (!entry || tokenOf(entry) === null) return
     const known = this.durableByPlace.get(nameOf(place))
     if (known) known.disks.add(disk)
-    else this.durableByPlace.set(nameOf(place), { entry, disks: new Set([disk]) })
+    else {
+      this.durableByPlace.set(nameOf(place), { entry, disks: new Set([disk]),
+        givenUpBy: new Set() })
+    }
+  }
+
+  /** The disk has removed what its log has up to there: only checkpoints of it hold that. */
+  givenUp(disk: object, history: readonly EpochSpan[], upTo: number): void {
+    for (const { entry: { epoch, sequence }, disks, givenUpBy } of this.durableByPlace.values()) {
+      if (sequence > upTo || epochAt(history, sequence) !== epoch || !disks.delete(disk)) continue
+      givenUpBy.add(disk)
+    }
   }
 
   /** The process died: what was not synced may be there, or not. */

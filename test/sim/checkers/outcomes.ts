@@ -12,7 +12,7 @@ import { comparePositions } from '../../../machines/log/positions.js'
 import type { SimNode } from '../../support/simNode.js'
 import { tokenOf } from '../operations.js'
 import type { World } from '../world.js'
-import { nameOf } from './entries.js'
+import { type DurableWrite, nameOf } from './entries.js'
 import { ForkModel } from './forkModel.js'
 import type { ModelReport } from './forkModel.js'
 import { reportsOf, shortReport, sorted } from './reads.js'
@@ -113,10 +113,11 @@ export class Outcomes {
 
   private async writes(): Promise<void> {
     const { world } = this.input
-    for (const { entry, disks } of world.checks.entries.durableWrites()) {
+    for (const write of world.checks.entries.durableWrites()) {
+      const { entry } = write
       const category = this.categoryOf(entry)
       world.checks.saw(`writes: ${category}`)
-      if (category === 'lost') this.lost(entry, disks)
+      if (category === 'lost') this.lost(write)
       await this.claimed(entry, category)
     }
     for (const { write, answer } of world.history.acknowledged()) {
@@ -177,16 +178,28 @@ export class Outcomes {
     return isInLog ? entry.reconciliation?.origin ?? entry : world.checks.entries.originOf(entry)
   }
 
-  private lost(entry: LogEntry, disks: ReadonlySet<object>): void {
+  private lost({ entry, disks }: DurableWrite): void {
     const { world } = this.input
     const holder = world.nodes.find(({ disk }) => disks.has(disk))
     if (holder) {
       world.violate('I6', `${show(entry)} is nowhere, and was durable on the disk that `
         + `${holder.id} still has`)
     }
+    if (this.isGivenUp(entry)) this.reported(entry)
     const lost = this.lostByEpoch.get(entry.epoch)
     if (lost) lost.push(entry)
     else this.lostByEpoch.set(entry.epoch, [entry])
+  }
+
+  /** That no disk keeps it any more was intended; that the log that did is gone has to be said. */
+  private reported(entry: LogEntry): void {
+    const { world } = this.input
+    world.checks.saw('lost writes that were given up')
+    const report = this.model.reports.get(entry.epoch)
+    if (report?.outcome === 'lost' || report?.outcome === 'dismissed') return
+    if (report && report.outcome === null) return
+    world.violate('I6', `${show(entry)} was given up, and is nowhere; the report on its epoch says `
+      + `${report?.outcome ?? 'nothing, there is none'}`)
   }
 
   private async claimed(entry: LogEntry, category: Category): Promise<void> {
@@ -251,6 +264,7 @@ export class Outcomes {
       world.violate('I5', `${what}, and it is ${this.categoryOf(entry)}`)
     }
     if (this.categoryOf(entry) !== 'lost') return
+    if (this.isGivenUp(entry)) return
     // When was the disk lost on which it was durable, if one was?
     if (!logs.disksLost.has(node) && !logs.tailsCut.has(node)) {
       world.violate('I6', `${what}: it is nowhere, and no disk of ${node} was lost`)
@@ -263,15 +277,27 @@ export class Outcomes {
     world.violate('I6', `${what}: it is lost, and no report says so`)
   }
 
-  /** A closed report counts at least what was lost, as far as it was heard of. */
+  /** What the report has to say of it is checked with the durable writes. */
+  private isGivenUp(place: Position): boolean {
+    const { nodes, checks: { entries } } = this.input.world
+    const disks = entries.durableWrite(place)?.givenUpBy
+    // With the disk that gave it up it is gone in any case.
+    return disks !== undefined && nodes.some(({ disk }) => disks.has(disk))
+  }
+
+  /**
+   * A closed report counts at least what was lost, as far as it was heard of, or is known to have
+   * been given up.
+   */
   private counts(): void {
     const { world } = this.input
     for (const [epoch, entries] of this.lostByEpoch) {
       const report = this.model.reports.get(epoch)
       if (!report?.outcome) continue
       const { lastKnown, forkPoint } = report.opening
-      const known = entries.filter(({ sequence }) =>
-        sequence > forkPoint.sequence && sequence <= lastKnown
+      const known = entries.filter((entry) =>
+        entry.sequence > forkPoint.sequence
+        && (entry.sequence <= lastKnown || (report.outcome === 'lost' && this.isGivenUp(entry)))
       )
       world.checks.saw('reports with losses counted')
       if (report.lost >= known.length) continue

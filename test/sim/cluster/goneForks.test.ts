@@ -191,8 +191,13 @@ test('a member that keeps nothing at all says so', async () => {
   await balanced(cluster, (at) => at.epoch === epoch && at.sequence > common)
 })
 
+interface Alone {
+  readonly cluster: SimCluster
+  readonly node: SimNode
+}
+
 /** The former primary is alone ahead, and returns; `prepare` is called right before its start. */
-async function aloneAhead(prepare: (node: SimNode) => void): Promise<SimNode> {
+async function aloneAhead(prepare: (node: SimNode) => void): Promise<Alone> {
   const all = await ahead(30)
   const { cluster, others: [node], common } = all
   const { epoch } = cluster.record()!
@@ -208,7 +213,7 @@ async function aloneAhead(prepare: (node: SimNode) => void): Promise<SimNode> {
   await cluster.until('nothing waits', () => node.space().member.salvages.count === 0)
   assert.is(kept(node).length, 1)
   await balanced(cluster, (at) => at.epoch === epoch && at.sequence > common && at.sequence <= base)
-  return node
+  return { cluster, node }
 }
 
 /** Calls of the disk that a salvage takes, from the second name of the checkpoint on. */
@@ -219,7 +224,7 @@ test('a power cut at any step of the salvage loses nothing and says the same', a
   const left: string[] = []
   for (const step of steps) {
     const [operation, moment] = step.split(' ') as [string, 'before' | 'after']
-    const node = await aloneAhead((dying) => {
+    const { node } = await aloneAhead((dying) => {
       const die = (): void => {
         left.push(dying.disk.paths('/data/salvage').map((path) => extname(path)).join())
         dying.powerCut()
@@ -240,10 +245,29 @@ test('a power cut at any step of the salvage loses nothing and says the same', a
 })
 
 test('a disk that takes no second name makes the install wait', async () => {
-  const node = await aloneAhead((failing) => failing.disk.failNext('link', 'ENOSPC'))
+  const { node } = await aloneAhead((failing) => failing.disk.failNext('link', 'ENOSPC'))
   const said = node.log.filter(({ message }) => message === 'the fork could not be salvaged')
   assert.is(said.length, 1)
   assert.match(JSON.stringify(said[0]!.fields), /link fails, as planned/)
+})
+
+test('the kept checkpoint goes with the space, also when that is interrupted', async () => {
+  const { cluster, node } = await aloneAhead(() => undefined)
+  const [path] = kept(node)
+  const answer = await cluster.command(node.id, { type: 'dropSpace', space: 'demo', by: 'ann' })
+  assert.is(answer['ok'], true, JSON.stringify(answer))
+  await cluster.until('it is gone', () => kept(node).length === 0)
+  const handle = await node.disk.open(path!, 'create')
+  await handle.datasync()
+  await handle.close()
+  await node.disk.syncDirectory('/data/salvage')
+  const other = await node.disk.open('/data/salvage/demo.00000000.1-1.from-2.1-3.checkpoint',
+    'create')
+  await other.close()
+  node.kill()
+  node.start()
+  await cluster.until('it is gone at the next start', () => !kept(node).includes(path!))
+  assert.is(kept(node).length, 1, 'that of another space stays')
 })
 
 test.run()
