@@ -262,7 +262,7 @@ export class ForkTracker {
   }
 }
 
-/** A report that was given up, on an epoch with that disk, and salvages of it that came after all. */
+/** A report that was given up, on an epoch with that disk, and has salvages that came after all. */
 function isGivenUp(
   { node: holder, outcome, disk: former, salvages }: ForkReport,
   node: NodeId,

@@ -54,7 +54,7 @@ export interface ForkOpening {
 export interface ForkSpan {
   readonly epoch: number
   readonly last: number
-  /** Number of clients' entries: no first entries of epochs, no notes (of missing ones not known). */
+  /** Number of clients' entries: no first entries of epochs, no notes (those that miss may be). */
   readonly writes: number
 }
 

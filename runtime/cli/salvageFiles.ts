@@ -19,8 +19,8 @@ export function addSalvageFiles(program: Command, context: Context): void {
     .description('A salvage keeps the entries of a fork: entries of an epoch that ended before '
       + 'they were replicated. (MongoDB calls it a rollback file.)')
   directoryCommand(salvage, 'list', 'list the salvage files of a node',
-    'Lists the salvage files of a node, with the fork that each one holds, and the checkpoints that '
-      + 'are kept for entries that no salvage has.')
+    'Lists the salvage files of a node, with the fork that each one holds, and the checkpoints '
+      + 'that are kept for entries that no salvage has.')
     .action(context.act((dir: string, flags: JsonFlag) => list(context, dir, flags)))
   directoryCommand(salvage, 'show', 'print the entries of a salvage file',
     'Prints the entries of a salvage file. Their {"operations":[…]} can be written again. Of a '

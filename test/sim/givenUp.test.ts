@@ -128,7 +128,10 @@ test('a report that counts them is enough', async () => {
 test('without one they are silently gone', async () => {
   const { offered } = ForkTracker.prototype
   ForkTracker.prototype.offered = function whole(node, disk, salvages, isComplete) {
-    const without = salvages.map(({ begins: _, ...note }): SalvageNote => note)
+    const without = salvages.map((salvage): SalvageNote => {
+      const { name, node: holder, common, spans } = salvage
+      return { name, node: holder, common, spans }
+    })
     return offered.call(this, node, disk, without, isComplete)
   }
   try {

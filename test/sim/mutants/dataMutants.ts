@@ -49,8 +49,8 @@ export const dataMutants: readonly Mutant[] = [
     why: 'A write that was answered as durable is in the log or in a salvage, never just gone.',
     edits: [{
       file: 'actors/replica/salvaging.js',
-      find: 'const salvage = await ports.salvages.save({',
-      replace: 'const salvage = await (async () => \'none\')({',
+      find: 'const salvage = await ports.salvages.save(header, ',
+      replace: 'const salvage = await (async () => \'none\')(header, ',
     }],
     scenarios: ['fork-and-rejoin'],
     evidence: /^lost: w\d+, answered/,

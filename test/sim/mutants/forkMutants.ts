@@ -93,8 +93,8 @@ const salvages: readonly Mutant[] = [
     why: 'A closed report says that nothing more can come.',
     edits: [{
       file: 'actors/forks/forkTracker.js',
-      find: 'if (salvages.some(({ state }) => state === \'waiting\'))\n                continue;',
-      replace: '',
+      find: 'salvages.some(({ state }) => state === \'waiting\') ? null : salvages',
+      replace: 'salvages',
     }],
     scenarios: ['salvage-that-waits-for-a-command'],
     evidence: /^forks: a report is closed and a salvage waits/,
@@ -231,9 +231,9 @@ const reports: readonly Mutant[] = [
     name: 'any-disk-will-do',
     why: 'A node that comes back with an empty disk has nothing to bring: that is a loss.',
     edits: [{
-      file: 'actors/forks/forkTracker.js',
-      find: 'if (report.disk !== disk) {',
-      replace: 'if (false) {',
+      file: 'actors/forks/lostWrites.js',
+      find: 'if (report.disk !== disk || gone.length > 0)',
+      replace: 'if (gone.length > 0)',
     }],
     scenarios: ['fork-lost-with-its-disk'],
     evidence: /^forks: what is nowhere is counted as lost/,
@@ -288,10 +288,63 @@ const clients: readonly Mutant[] = [
   },
 ]
 
+/** What a member gave up before an epoch was forced without it. */
+const givenUp: readonly Mutant[] = [
+  {
+    name: 'take-a-salvage-for-the-whole-fork',
+    why: 'What the member had given up before is in no salvage: nobody would miss it.',
+    edits: [{
+      file: 'actors/replica/salvaging.js',
+      find: 'common: positionAt(member, base > after ? after : found.first - 1),',
+      replace: 'common: positionAt(member, base),',
+    }, {
+      file: 'actors/replica/salvaging.js',
+      find: '...(base > after && { missing: {',
+      replace: '...(false && { missing: {',
+    }],
+    scenarios: ['forced-epoch-after-retention'],
+    evidence: /I6: \d+ writes are nowhere; the report says 0 and reconciled/,
+  },
+  {
+    name: 'close-a-report-without-what-is-missing',
+    why: 'All that was found is in the log, but not all was found.',
+    edits: [{
+      file: 'actors/forks/lostWrites.js',
+      find: 'if (count > 0)',
+      replace: 'if (false)',
+    }],
+    scenarios: ['forced-epoch-after-retention'],
+    evidence: /I6: \d+ writes are nowhere; the report says 0 and reconciled/,
+  },
+  {
+    name: 'keep-no-checkpoint-of-what-is-missing',
+    why: 'The install makes it stop to count, and it is removed: it is the last trace of them.',
+    edits: [{
+      file: 'actors/replica/salvaging.js',
+      find: 'checkpoint ? ports.checkpoints.pathOf(checkpoint) : undefined',
+      replace: 'undefined',
+    }],
+    scenarios: ['forced-epoch-after-retention'],
+    evidence: /n1 keeps/,
+  },
+  {
+    name: 'name-a-salvage-without-its-first-entry',
+    why: 'Saved again after more was given up, it would take the place of one that has more.',
+    edits: [{
+      file: 'runtime/journal/salvage.js',
+      find: 'missing ? `.from-${missing.begins}` : \'\'',
+      replace: '\'\'',
+    }],
+    scenarios: ['test:contract/journal'],
+    evidence: /keeps salvages that say which entries are missing/,
+  },
+]
+
 export const forkMutants: readonly Mutant[] = [
   ...once,
   ...salvages,
   ...judgement,
   ...reports,
   ...clients,
+  ...givenUp,
 ]

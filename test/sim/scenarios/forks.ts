@@ -1,5 +1,6 @@
 /** Forks: how they are reconciled, what they meet, what may die on the way. */
 import { conflictScenarios } from './conflicts.js'
+import { goneForkScenarios } from './goneForks.js'
 import { reconciliationScenarios } from './reconciliation.js'
 import { interruptionScenarios } from './interruptions.js'
 import type { Scenario } from './scenario.js'
@@ -8,4 +9,5 @@ export const forkScenarios: readonly Scenario[] = [
   ...reconciliationScenarios,
   ...conflictScenarios,
   ...interruptionScenarios,
+  ...goneForkScenarios,
 ]
