@@ -59,7 +59,10 @@ async function promote(context: Context, space: string, flags: PromoteFlags): Pr
   }
   await context.withClient(flags, async (client) => {
     if (force) {
-      context.note(`forcing ${to}: other members keep the writes that it lacks in salvage files`)
+      context.note(
+        `forcing ${to}: other members keep the writes that it lacks in salvage files, as far `
+          + 'as their journals still have them',
+      )
     }
     const answer = await client.admin(
       { type: 'promote', space, ...(to ? { to } : {}), ...(force ? { force } : {}) },
