@@ -5,6 +5,7 @@ import type { ForkSpan, SalvageNote } from '../../machines/log/forkNotes.js'
 import { missingCount } from '../../machines/log/salvageParts.js'
 import { dotOf, nodeOf } from '../../machines/log/vectorClock.js'
 import type { SalvagedWrite } from '../../machines/protocol/messages.js'
+import { isDamage } from '../member/member.js'
 import type { Member } from '../member/member.js'
 import type { Frame, FrameCodec } from '../ports/frames.js'
 import type { OpenSalvage, SalvageHeader } from '../ports/journal.js'
@@ -21,6 +22,8 @@ const requestWritesMax = 1024
 const requestBytesMax = 880 * 1024
 /** Entries read in one turn of the event loop, some 7 ms: heartbeats go on in between. */
 const entriesPerTurn = 2048
+/** Bytes of frames that are read at a time. */
+const readBytes = 1024 * 1024
 
 export interface Slice {
   readonly writes: readonly SalvagedWrite[]
@@ -192,6 +195,7 @@ function writeOf(entry: LogEntry): SalvagedWrite {
 
 /**
  * Reads the frames of the member's log after a sequence, at least up to another one, for a salvage.
+ * At one that cannot be read it rejects, when it has yielded those before it.
  */
 export async function* framesAfter(
   member: Member,
@@ -199,8 +203,17 @@ export async function* framesAfter(
   upTo: number,
 ): AsyncIterable<Frame[]> {
   let from = after + 1
+  let bytes = readBytes
   while (from <= upTo) {
-    const frames = await member.log.framesFrom(from, 1024 * 1024)
+    const frames = await member.log.framesFrom(from, bytes).catch((error: unknown) => {
+      if (bytes === 1 || !isDamage(error)) throw error
+      return null
+    })
+    if (frames === null) {
+      // One by one: a broken one further on must not hide those before it.
+      bytes = 1
+      continue
+    }
     const last = frames.at(-1)
     if (!last) return
     yield frames

@@ -8,6 +8,7 @@ import type { ActorSpec, HostedActor } from '../host/actorHost.js'
 import type { FlushItem, FlushSource } from '../log/groupCommit.js'
 import type { Installation } from '../install/installation.js'
 import type { Following } from '../member/following.js'
+import { isDamage } from '../member/member.js'
 import type { Member } from '../member/member.js'
 import { isUnanswered } from '../ports/bus.js'
 import type { BusMessage } from '../ports/bus.js'
@@ -314,17 +315,23 @@ export class ReplicaRole implements FlushSource {
       await salvageBeforeInstall(member, after, epoch)
       this.actor?.send({ type: 'forkSalvaged' })
     } catch (error) {
-      const { logger } = member.context.ports
-      logger.error({ space: member.space, error: String(error) }, 'the fork could not be salvaged')
+      this.notSalvaged(error)
       this.actor?.send({ type: 'salvageFailed', reason: String(error) })
     }
+  }
+
+  /** A log that cannot be read is replaced as a whole: what can be read of it is salvaged then. */
+  private notSalvaged(error: unknown): void {
+    const { member, member: { space, context: { ports: { logger } } } } = this
+    logger.error({ space, error: String(error) }, 'the fork could not be salvaged')
+    if (isDamage(error)) member.damaged(String(error))
   }
 
   /** Writes the fork to a salvage, fsynced, before the log forgets it (I6). */
   private async truncate(common: Position, epoch: number): Promise<void> {
     const { member } = this
-    const { ports, commits } = member.context
-    const { log, space, uuid, overlay } = member
+    const { commits } = member.context
+    const { log, uuid, overlay } = member
     try {
       // First, so that nothing of the fork goes into the store meanwhile.
       log.commonPoint(common.sequence)
@@ -344,7 +351,7 @@ export class ReplicaRole implements FlushSource {
       alertFork(member, salvage, { common, end })
       this.actor?.send({ type: 'forkTruncated' })
     } catch (error) {
-      ports.logger.error({ space, error: String(error) }, 'the fork could not be salvaged')
+      this.notSalvaged(error)
       this.actor?.send({ type: 'truncationFailed', reason: String(error) })
     }
   }

@@ -9,8 +9,6 @@ import type { Frame } from '../ports/frames.js'
 import { firstOf } from '../ports/journal.js'
 import type { MissingEntries } from '../ports/journal.js'
 
-const readBytes = 1024 * 1024
-
 /** What of a log goes to a salvage. */
 interface Fork {
   readonly common: Position
@@ -60,14 +58,17 @@ export async function salvageBeforeInstall(
   const found = from > log.end.sequence
     ? null
     : await readable(member, from, damage === null ? from : log.end.sequence)
-  if (!found && base <= after) return
-  const checkpoint = base > after ? checkpointOf(member) : null
+  const spans = spansBetween(log.history, after, base)
+  // Of a damaged log it may not be known what it had.
+  const isMissing = spans.length > 0 && spans.at(-1)!.last === base
+  if (!found && !isMissing) return
+  const checkpoint = isMissing ? checkpointOf(member) : null
   const fork: Fork = {
-    common: positionAt(member, base > after ? after : found!.first - 1),
+    common: positionAt(member, isMissing ? after : found!.first - 1),
     end: damage === null ? log.end : positionAt(member, found?.last ?? base),
-    ...(base > after && { missing: {
+    ...(isMissing && { missing: {
       begins: base + 1,
-      spans: spansBetween(log.history, after, base),
+      spans,
       checkpoint: checkpoint?.position ?? null,
     } }),
   }
@@ -89,21 +90,19 @@ function positionAt({ log }: Member, sequence: number): Position {
 
 /** Entries from the frame that holds `from` on, as far as they can be read, at least to `upTo`. */
 async function readable(
-  { log, damage }: Member,
+  member: Member,
   from: number,
   least: number,
 ): Promise<{ readonly first: number; readonly last: number } | null> {
   let first: number | null = null
   let last = from - 1
   try {
-    while (last < least) {
-      const frames = await log.framesFrom(last + 1, readBytes)
-      if (frames.length === 0) break
+    for await (const frames of framesAfter(member, last, least)) {
       first ??= frames[0]!.first
       last = frames.at(-1)!.last
     }
   } catch (error) {
-    if (damage === null || !isDamage(error)) throw error
+    if (member.damage === null || !isDamage(error)) throw error
   }
   return first === null ? null : { first, last }
 }

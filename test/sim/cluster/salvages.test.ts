@@ -266,4 +266,25 @@ async function watched(cluster: SimCluster, node: SimNode): Promise<void> {
   }
 }
 
+test('of a fork that cannot be read whole the beginning is salvaged, and its member installed',
+  async () => {
+    const cluster = await SimCluster.serving({ writes: 5, segmentBytes: 4096 })
+    const old = cluster.primary()!
+    cluster.weather = (from, to) => (from === old.id && to !== 'client' ? 'lost' : 0.2)
+    for (let n = 0; n < 40; n += 1) await cluster.writes(1, 'durable')
+    old.kill()
+    cluster.weather = () => 0.2
+    await cluster.until('another is primary', () => cluster.primary() !== null)
+    const segments = old.disk.paths('/data/journal').filter((path) => path.endsWith('.segment'))
+    // Closed: a start does not read it.
+    const closed = segments.at(-2)!
+    old.disk.flipBit(closed, old.disk.bytesOf(closed).length >> 1, 1)
+    old.start()
+    await cluster.until('it is in sync', () => cluster.record()!.inSync.includes(old.id), 30_000)
+    assert.is(old.space().member.store.installs, 1)
+    await isHome(cluster, old)
+    const merged = reports(cluster).reduce((sum, report) => sum + report.merged, 0)
+    assert.ok(merged > 0 && merged < 40, `${merged}`)
+  })
+
 test.run()

@@ -295,12 +295,8 @@ const givenUp: readonly Mutant[] = [
     why: 'What the member had given up before is in no salvage: nobody would miss it.',
     edits: [{
       file: 'actors/replica/salvaging.js',
-      find: 'common: positionAt(member, base > after ? after : found.first - 1),',
-      replace: 'common: positionAt(member, base),',
-    }, {
-      file: 'actors/replica/salvaging.js',
-      find: '...(base > after && { missing: {',
-      replace: '...(false && { missing: {',
+      find: 'spans.at(-1).last === base;',
+      replace: 'false;',
     }],
     scenarios: ['forced-epoch-after-retention'],
     evidence: /I6: \d+ writes are nowhere; the report says 0 and reconciled/,
