@@ -103,11 +103,6 @@ async function save(
   if (headerFault(header)) throw new RangeError(`bug: the header of '${name}' makes no sense`)
   await fileSystem.makeDirectory(directory)
   const path = join(directory, name)
-  if (checkpoint !== undefined) {
-    // One of an earlier try may be older than the one that the header names.
-    await fileSystem.remove(join(directory, keptName(name))).catch(ignoreMissing)
-    await fileSystem.link(checkpoint, join(directory, keptName(name)))
-  }
   await fileSystem.remove(`${path}.tmp`).catch(ignoreMissing)
   const handle = await fileSystem.open(`${path}.tmp`, 'create')
   try {
@@ -118,6 +113,11 @@ async function save(
     throw error
   } finally {
     await handle.close()
+  }
+  if (checkpoint !== undefined) {
+    // One of an earlier try may be older than the one that the header names.
+    await fileSystem.remove(join(directory, keptName(name))).catch(ignoreMissing)
+    await fileSystem.link(checkpoint, join(directory, keptName(name)))
   }
   await fileSystem.rename(`${path}.tmp`, path)
   await fileSystem.syncDirectory(directory)
