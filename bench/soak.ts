@@ -157,10 +157,9 @@ async function faultsAtRest(cluster: EngramCluster): Promise<string[]> {
 
 function show({ writtenMiB, fault, node, ...numbers }: Sample): string {
   const { startMs, inSyncMs, diskMiB, journalMiB, storeMiB, rssMiB } = numbers
-  return `${String(writtenMiB).padStart(6)} MiB  ${
-    fault.padEnd(9)
-  } ${node}  start ${startMs} ms, in `
-    + `sync ${inSyncMs} ms  disk ${diskMiB} MiB (journal ${journalMiB}, store ${storeMiB})  memory ${rssMiB} MiB`
+  return `${String(writtenMiB).padStart(6)} MiB  ${fault.padEnd(9)} ${node}  start ${startMs} ms, `
+    + `in sync ${inSyncMs} ms  disk ${diskMiB} MiB (journal ${journalMiB}, store ${storeMiB})  `
+    + `memory ${rssMiB} MiB`
 }
 
 async function main(): Promise<number> {

@@ -136,12 +136,14 @@ export class Retention {
   }
 
   private installNeeds({ uuid, last }: SegmentSpace, bytes: number): string | null {
-    const { pins, settings } = this.options.context
+    const { pins, settings, self } = this.options.context
     const pin = pins.earliest(uuid)
     // Past the bound it is installed again, with a newer checkpoint.
     if (!pin || pin.from > last || bytes > Math.max(settings.retainBytes, 2 * pin.bytes))
       return null
-    return `${pin.node} is being installed, and goes on from entry ${pin.from}`
+    return pin.node === self.node
+      ? `entries from ${pin.from} on are being salvaged`
+      : `${pin.node} is being installed, and goes on from entry ${pin.from}`
   }
 
   private oldMemberOf(member: Member | undefined): string | null {

@@ -1,9 +1,12 @@
 import type { NodeId } from '../../machines/base/ids.js'
 
-/** What is kept in the journal of a primary for one member that is being installed. */
+/**
+ * What is kept in the journal of a primary for one member that is being installed; in that of such
+ * a member (`node` is this one) while its fork is salvaged.
+ */
 export interface InstallPin {
   readonly node: NodeId
-  /** First entry after the checkpoint that it is getting. */
+  /** First entry after the checkpoint that it is getting, or of the salvage. */
   readonly from: number
   /** Bytes of that checkpoint. */
   readonly bytes: number

@@ -53,6 +53,17 @@ export async function salvageBeforeInstall(
   after: number,
   joinedEpoch: number,
 ): Promise<void> {
+  const { context: { pins, self }, uuid, log } = member
+  // What is still here must not be given up meanwhile.
+  pins.pin(uuid, { node: self.node, from: Math.max(after, log.base) + 1, bytes: 0 })
+  try {
+    await salvageKept(member, after, joinedEpoch)
+  } finally {
+    pins.release(uuid, self.node)
+  }
+}
+
+async function salvageKept(member: Member, after: number, joinedEpoch: number): Promise<void> {
   const { log, log: { base }, salvages, damage } = member
   const from = Math.max(after, base) + 1
   const found = from > log.end.sequence

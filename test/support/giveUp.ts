@@ -1,6 +1,6 @@
 /** Gives up entries of a member of a simulated cluster, as its node does once checkpoints cover them. */
 import type { KeptCheckpoint } from '../../actors/ports/journal.js'
-import { segmentPin } from '../../machines/log/retention.js'
+import { segmentPins } from '../../machines/log/retention.js'
 import { createFrameCodec } from '../../runtime/codec/frames.js'
 import { keptAt } from './journalCoverage.js'
 import type { SimCluster } from './simCluster.js'
@@ -57,8 +57,7 @@ export async function giveUpCovered(
   const { log, context: { ports: { journal } } } = node.space(space).member
   const work = async (): Promise<void> => {
     for (const { segment } of journal.segments()) {
-      const pin = segmentPin(journal.useOf(segment), (of) => journal.log(of))
-      if (pin !== null) return
+      if (segmentPins(journal.useOf(segment), (of) => journal.log(of)).length > 0) return
       await journal.remove(segment)
     }
   }

@@ -2,6 +2,7 @@
 import type { Journal } from '../../../actors/ports/journal.js'
 import type { SimNode } from '../../support/simNode.js'
 import type { CheckedWorld } from './checkedWorld.js'
+import { inFull } from './inFull.js'
 
 export class RemovalChecks {
   constructor(private readonly world: CheckedWorld) {}
@@ -11,7 +12,9 @@ export class RemovalChecks {
     const { checks } = this.world
     checks.saw('segments given up')
     const { checkpoints } = node.actor.context!.ports
-    for (const { uuid, base, covers } of journal.logs()) {
+    for (const log of journal.logs()) {
+      const { uuid, base, covers } = log
+      checks.entries.givenUp(node.disk, inFull(log, checks.logs.begins), base.sequence)
       // A log that was cut since has one of them less.
       if (base.sequence === 0 || checks.record.mayLoseCommitted) continue
       const having = covers.kept.filter((kept) =>
