@@ -67,7 +67,7 @@ async function list(context: Context, node: string, flags: JsonFlag): Promise<vo
   }
   for (const { reason } of kept.unusable) context.note(reason)
   if (salvages.length === 0 && unreadable.length === 0) {
-    context.note(`no salvages in ${node}: no entries were truncated`)
+    context.note(`no salvages wait in ${node}`)
   }
   if (salvages.length > 0) context.print(salvageTable(salvages))
   if (kept.files.length > 0) context.print(keptTable(kept.files))
@@ -172,7 +172,7 @@ async function onlyOne(files: SalvageFiles, directory: string): Promise<string> 
   const found = await files.list()
   const [first] = found
   if (first && found.length === 1) return first.name
-  if (!first) throw new CliError(`no salvages in ${directory}: no entries were truncated`)
+  if (!first) throw new CliError(`no salvages wait in ${directory}`)
   const names = found.map((one) => one.name).join(', ')
   throw usage(`there are ${found.length} salvages`, `Name one of them: ${names}`)
 }

@@ -21,7 +21,7 @@ function spaceLines(space: ClusterSpace, atMs: number): EventLine[] {
     : `${primary} is the primary of ${id}, in epoch ${epoch}; in sync: ${inSync.join(', ')} `
       + `(${inSync.length} of ${rf}); loss window ${lossWindow.entries} entries`
   const salvages = space.members.filter((member) => member.salvages > 0).map((member) =>
-    eventLine(atMs, 'situation', `${member.node} keeps ${member.salvages} salvages of ${id}`, {
+    eventLine(atMs, 'situation', `${member.node} keeps salvages of ${id}: ${member.salvages}`, {
       node: member.node,
       space: id,
     })
