@@ -95,12 +95,19 @@ export class Checkpointer {
     const nowMs = this.options.context.ports.clock.monotonicMs()
     if (this.isBusy || this.isStopped || nowMs - this.lookedAtMs < lookMs) return
     this.lookedAtMs = nowMs
-    const due = this.mostDue(nowMs)
-    if (!due) return
     this.isBusy = true
-    this.settled = this.take(due).finally(() => {
+    this.settled = this.takeAll().finally(() => {
       this.isBusy = false
     })
+  }
+
+  /** Until none is due: there may be many small ones. */
+  private async takeAll(): Promise<void> {
+    const { clock } = this.options.context.ports
+    while (!this.isStopped) {
+      const due = this.mostDue(clock.monotonicMs())
+      if (!due || !await this.take(due)) return
+    }
   }
 
   /** A member that has to be installed needs a newer one: it is taken as soon as may be. */
@@ -174,7 +181,8 @@ export class Checkpointer {
     return kept ? checkpoints.find(uuid, kept) : null
   }
 
-  private async take(due: Due): Promise<void> {
+  /** False: it was not taken. */
+  private async take(due: Due): Promise<boolean> {
     const { member, lastBytes } = due
     const { context, hasRoom, nodeBytes } = this.options
     const { space } = member
@@ -182,24 +190,26 @@ export class Checkpointer {
     const takenAt = nodeBytes()
     try {
       if (!await hasRoom(Math.max(lastBytes, bytesMin))) throw new NoRoomError()
-      if (this.isStopped) return
+      if (this.isStopped) return false
       const aligned = await this.aligned(member)
       // A log that ends within what is committed has no such end, until it goes on.
-      if (!aligned) return this.failures.later(member)
+      if (!aligned) {
+        this.failures.later(member)
+        return false
+      }
       const section = await this.write(due, aligned)
       this.takenAt.set(member, takenAt)
       this.wanted.delete(member)
       this.failures.over(member)
-      // Many small ones may be due.
-      this.lookedAtMs = -Infinity
       const ms = Math.round(context.ports.clock.monotonicMs() - begunMs)
       context.ports.telemetry.count('checkpoints', 1, { result: 'written' })
       context.ports.telemetry.observe('checkpointMs', ms)
       context.ports.logger.info({ space, bytes: section.bytes, ms, file: section.file },
         `a checkpoint holds all up to ${section.position.sequence}`)
+      return true
     } catch (error) {
-      if (this.isStopped || error instanceof ImageClosedError) return
-      this.failed(member, error)
+      if (!this.isStopped && !(error instanceof ImageClosedError)) this.failed(member, error)
+      return false
     }
   }
 

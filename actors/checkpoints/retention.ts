@@ -45,8 +45,6 @@ export class Retention {
   private isStopped = false
   private settled: Promise<void> = Promise.resolve()
   private pinned: Pinned = nothing
-  /** Spaces whose entries in the oldest segment their checkpoints do not cover. */
-  private uncovered: ReadonlySet<string> = new Set()
   private alerted: string | null = null
   private faultAtMs = -Infinity
   private reportAtMs = -Infinity
@@ -65,9 +63,10 @@ export class Retention {
     })
   }
 
-  /** Spaces that a checkpoint would keep from pinning the oldest segment, which should go. */
+  /** Spaces whose entries in the oldest segment, which should go, are not in two checkpoints. */
   get pinning(): ReadonlySet<string> {
-    return this.uncovered
+    const oldest = this.oldest()
+    return new Set(oldest ? this.uncovered(oldest.use).flatMap(({ uuid }) => uuid ?? []) : [])
   }
 
   /** What keeps the oldest segment although it should go, or null. */
@@ -110,20 +109,28 @@ export class Retention {
 
   /** Sees how much should go, and what keeps it. */
   private look(): void {
+    const oldest = this.oldest()
+    if (!oldest) {
+      this.pinned = nothing
+      return
+    }
+    const { use, bytes } = oldest
+    this.pinned = { pins: [...this.uncovered(use), ...this.needed(use, bytes)], bytes }
+  }
+
+  /** The segment that should go, and the bytes that should; null: none should. */
+  private oldest(): { readonly use: RemovableSegment; readonly bytes: number } | null {
     const { ports: { journal }, settings, commits } = this.options.context
     const closed = journal.segments()
     const retainBytes = commits.isFull ? 0 : settings.retainBytes
     const bytes = closed.reduce((sum, one) => sum + one.bytes, 0) - retainBytes
     const [oldest] = closed
-    if (!oldest || bytes <= 0) {
-      this.pinned = nothing
-      this.uncovered = new Set()
-      return
-    }
-    const use = journal.useOf(oldest.segment)
-    const uncovered = segmentPins(use, (uuid) => journal.log(uuid))
-    this.uncovered = new Set(uncovered.flatMap(({ uuid }) => uuid ?? []))
-    this.pinned = { pins: [...uncovered, ...this.needed(use, bytes)], bytes }
+    return oldest && bytes > 0 ? { use: journal.useOf(oldest.segment), bytes } : null
+  }
+
+  private uncovered(use: RemovableSegment): SegmentPin[] {
+    const { journal } = this.options.context.ports
+    return segmentPins(use, (uuid) => journal.log(uuid))
   }
 
   /** What others may need of the segment. */
