@@ -231,5 +231,7 @@ export interface Store {
   unmarkDamaged(uuid: string): Promise<void>
   /** Memory of the index of keys, bytes. */
   readonly keyBytes: number
+  /** Bytes of the file that nothing uses, as of now. Cheap. */
+  readonly freeBytes: number
   close(): Promise<void>
 }

@@ -262,6 +262,7 @@ function directoryOf(
     openStore: async (path) => {
       const store = await openStore(path, {
         onDamage: (reason) => onDamage(new Error(`the store's file is damaged: ${reason}`)),
+        logger,
       })
       if (store.discarded !== null) {
         logger.warn({}, `the store is rebuilt from the journal: ${store.discarded}`)

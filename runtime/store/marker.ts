@@ -6,7 +6,8 @@
  * durable before the first write of a life, with the kernel's boot id, and again after the sync of
  * a clean close. A file is trusted if it is clean, or marked in the present boot. It must be the
  * very file that was marked, by device, inode, and a nonce that each opening writes into the file,
- * too, so that neither a copy nor an older state of it passes. Everything else is discarded; the
+ * too, so that neither a copy nor an older state of it passes. While a compacted copy takes the
+ * place of the file, the marker names both. Everything else is discarded; the
  * journal holds all of it.
  */
 import { writeFileSync } from 'node:fs'
@@ -25,6 +26,8 @@ export interface Marker {
   readonly clean: boolean
   /** The file that was opened; null while it is being opened, and from earlier releases. */
   readonly file: FileMark | null
+  /** A copy that takes the place of `file`, with the same nonce: either of them counts. */
+  readonly compacted?: Place
   /** Set while the file is being opened; if it stays set, the process died meanwhile. */
   readonly opening?: boolean
   /** Damage that a process found in the file. */
@@ -32,9 +35,12 @@ export interface Marker {
 }
 
 /** Device and inode as text, for they may exceed a safe integer. */
-export interface FileMark {
+export interface Place {
   readonly device: string
   readonly inode: string
+}
+
+export interface FileMark extends Place {
   /** The same as in the file. */
   readonly nonce: string
 }
@@ -51,13 +57,16 @@ export async function readMarker(directory: string): Promise<Marker | undefined>
     throw error
   }
   try {
-    const { version, boot, clean, file, opening, damage } = JSON.parse(text) as Partial<Marker>
+    const { version, boot, clean, file, compacted, opening, damage } = JSON.parse(text) as Partial<
+      Marker
+    >
     if (typeof version !== 'number') throw new Error('no version')
     return {
       version,
       boot: typeof boot === 'string' ? boot : null,
       clean: clean === true,
       file: file ?? null,
+      ...(compacted !== undefined && { compacted }),
       ...(opening === true && { opening }),
       ...(damage !== undefined && { damage: String(damage) }),
     }
@@ -108,7 +117,7 @@ export async function bootId(): Promise<string | null> {
 }
 
 /** Device and inode of the file; null if it does not exist. */
-export async function placeOf(path: string): Promise<Omit<FileMark, 'nonce'> | null> {
+export async function placeOf(path: string): Promise<Place | null> {
   try {
     const { dev, ino } = await stat(path, { bigint: true })
     return { device: String(dev), inode: String(ino) }
@@ -122,14 +131,15 @@ export async function placeOf(path: string): Promise<Omit<FileMark, 'nonce'> | n
 export function distrust(
   marker: Marker,
   boot: string | null,
-  place: Omit<FileMark, 'nonce'> | null,
+  place: Place | null,
 ): string | null {
-  const { file } = marker
+  const { file, compacted } = marker
   if (marker.version < STORE_VERSION) return `it has format ${marker.version}`
   if (marker.damage !== undefined) return marker.damage
   if (marker.opening) return 'the process that opened it last died while it did'
   if (place === null) return 'its file does not exist any more'
-  if (file && (file.device !== place.device || file.inode !== place.inode)) {
+  const isHere = (one: Place): boolean => one.device === place.device && one.inode === place.inode
+  if (file && !isHere(file) && !(compacted && isHere(compacted))) {
     return 'its file is not the one that was written, but a copy'
   }
   if (marker.clean) return null

@@ -82,15 +82,15 @@ async function discard(directory: string): Promise<void> {
   await syncPath(directory)
 }
 
-const nonceKey = tableKey(0, Table.nonce)
+export const nonceKey = tableKey(0, Table.nonce)
 
-/** The nonce of this opening, in the file and in the marker. */
+/** A new nonce, in the file and in the marker, which is returned. */
 export async function markFile(
   directory: string,
   room: Room,
   records: RootDatabase<Buffer, Buffer>,
   boot: string | null,
-): Promise<string> {
+): Promise<Marker> {
   let nonce: string = randomUUID()
   try {
     await room.assert(1)
@@ -101,11 +101,12 @@ export async function markFile(
     nonce = records.getBinary(nonceKey)?.toString() ?? ''
   }
   const place = await placeOf(join(directory, 'graph', 'data.mdb'))
-  await writeMarker(directory, {
+  const marker: Marker = {
     version: STORE_VERSION,
     boot,
     clean: false,
     file: place && { ...place, nonce },
-  })
-  return nonce
+  }
+  await writeMarker(directory, marker)
+  return marker
 }

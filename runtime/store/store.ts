@@ -21,8 +21,10 @@ import { join } from 'node:path'
 import type { RootDatabase } from 'lmdb'
 import type { DamageMark, RememberedRecord, SpaceState, SpaceStore, Stage,
   Store } from '../../actors/ports/store.js'
+import type { Logger } from '../../actors/ports/system.js'
+import { compacted, type CompactionOptions, pageUse, removeCopy } from './compaction.js'
 import { findGarbage, Garbage } from './garbage.js'
-import { GraphFile } from './graphFile.js'
+import { GraphFile, StoreDamagedError } from './graphFile.js'
 import { KeyReading } from './keyReading.js'
 import { bootId, type Marker, placeOf, readMarker, STORE_VERSION, syncPath, writeMarker,
   writeMarkerSync } from './marker.js'
@@ -56,6 +58,8 @@ export interface OpenedStore extends Store {
 export interface StoreOptions {
   /** Called when the file turns out to be broken: its contents do not count, and it is rebuilt. */
   readonly onDamage?: (reason: string) => void
+  readonly logger?: Logger
+  readonly compaction?: CompactionOptions
 }
 
 /**
@@ -65,7 +69,7 @@ export interface StoreOptions {
  */
 export async function openStore(
   directory: string,
-  { onDamage = () => undefined }: StoreOptions = {},
+  { onDamage = () => undefined, logger, compaction }: StoreOptions = {},
 ): Promise<OpenedStore> {
   await mkdir(directory, { recursive: true })
   const marker = await readMarker(directory)
@@ -78,9 +82,22 @@ export async function openStore(
     writeMarkerSync(directory, mark)
     onDamage(reason)
   }
-  const { records, discarded } = await openGraph(directory, marker, boot)
+  const wasCutOff = await removeCopy(directory, compaction?.files)
+  const opened = await openGraph(directory, marker, boot)
   const room = Room.of(directory)
-  const nonce = await markFile(directory, room, records, boot)
+  const marked = await markFile(directory, room, opened.records, boot)
+  const records = await compacted({
+    ...compaction,
+    wasCutOff,
+    directory,
+    records: opened.records,
+    marker: marked,
+    logger,
+    damaged: (reason, cause) => {
+      damaged(reason)
+      return new StoreDamagedError(reason, cause)
+    },
+  })
   const remembered = await Remembered.open(directory, room)
   const { writeback, stop } = await watchWriteback(join(directory, 'graph', 'data.mdb'), damaged)
   const graph = new GraphFile(records, damaged, () => writeback.wrote())
@@ -91,8 +108,8 @@ export async function openStore(
     directory,
     room,
     boot,
-    nonce,
-    discarded,
+    nonce: marked.file?.nonce ?? '',
+    discarded: opened.discarded,
     records,
     graph,
     remembers: remembered,
@@ -248,6 +265,10 @@ class LmdbStore implements OpenedStore {
     let bytes = 0
     for (const space of this.spaces.values()) bytes += space.keyBytes
     return bytes
+  }
+
+  get freeBytes(): number {
+    return this.closed === undefined ? pageUse(this.parts.records).freeBytes : 0
   }
 
   remember(space: string, seen: RememberedRecord): Promise<void> {

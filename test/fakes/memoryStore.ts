@@ -270,6 +270,7 @@ export class MemorySpaceStore implements SpaceStore {
 
 export class MemoryStore implements Store {
   readonly keyBytes = 0
+  readonly freeBytes = 0
   private readonly spaces = new Map<string, MemorySpaceStore>()
   private readonly stages = new Map<string, MemoryStage>()
   private readonly seen = new Map<string, RememberedRecord>()

@@ -314,6 +314,9 @@ export function processStore(
       call(caller, 'store', 'condemn', () => store.markDamaged(uuid, mark)),
     unmarkDamaged: (uuid) => call(caller, 'store', 'condemn', () => store.unmarkDamaged(uuid)),
     markedDamaged: (uuid) => store.markedDamaged(uuid),
+    get freeBytes() {
+      return store.freeBytes
+    },
     get keyBytes() {
       return store.keyBytes
     },
