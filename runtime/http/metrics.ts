@@ -111,6 +111,8 @@ const nodeGauges: readonly (readonly [string, string, Read<NodeStatusReport>])[]
     (r) => r.node.diskUse?.capBytes ?? null],
   ['engram_disk_free_bytes', 'Free on the file system of the data directory.',
     (r) => r.node.diskUse?.freeBytes ?? null],
+  ['engram_store_free_bytes', 'Of the store\'s file, free for its next writes.',
+    (r) => r.node.diskUse?.storeFreeBytes ?? null],
   ['engram_journal_flush_number', 'Number of the last flush, over all lives of the node.',
     (r) => r.node.journal?.flush ?? null],
   ['engram_journal_read_only', '1 while the disk refuses writes.',

@@ -1,6 +1,7 @@
 /** What the status says about the disk of a node. */
 import type { NodeContext } from '../../actors/member/context.js'
-import type { CheckpointStatus, DiskUse } from '../status/status.js'
+import type { DiskUse } from '../status/diskUse.js'
+import type { CheckpointStatus } from '../status/status.js'
 import type { DiskSample } from '../system/diskUse.js'
 
 /** Parts of a data directory. */
@@ -9,7 +10,7 @@ export const meteredFolders = ['journal', 'checkpoints', 'store', 'salvage']
 /** A file system should not be fuller than that. */
 const capShare = 0.9
 
-export function diskUseOf(sample: DiskSample | null): DiskUse | null {
+export function diskUseOf(sample: DiskSample | null, storeFreeBytes: number): DiskUse | null {
   if (!sample) return null
   const { folders, totalBytes, freeBytes } = sample
   return {
@@ -18,6 +19,7 @@ export function diskUseOf(sample: DiskSample | null): DiskUse | null {
     journalBytes: folders['journal'] ?? 0,
     checkpointBytes: folders['checkpoints'] ?? 0,
     storeBytes: folders['store'] ?? 0,
+    storeFreeBytes,
     salvageBytes: folders['salvage'] ?? 0,
     freeBytes,
   }

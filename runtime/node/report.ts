@@ -83,7 +83,7 @@ export class Report implements StatusReporter {
       },
       arbiterFaults: context?.records.faults ?? [],
       journal: context ? journalOf(context, actor.checkpointing) : null,
-      diskUse: diskUseOf(this.meter.sample()),
+      diskUse: diskUseOf(this.meter.sample(), context?.ports.store.freeBytes ?? 0),
       memory: context
         ? {
           bytesMax: context.budget.bytesMax,

@@ -6,6 +6,7 @@ import { z } from 'zod'
 import type { NodeId, SpaceId } from '../../machines/base/ids.js'
 import type { InstallPhase } from '../../machines/protocol/installMessages.js'
 import type { AckLevel, MaxLoss, Paused, SpaceSettings } from '../../machines/protocol/messages.js'
+import type { DiskUse } from './diskUse.js'
 
 /** Every node answers here, without a queue group. No node may be called `_all`. */
 export const statusOfAll = 'engram.v1.status._all'
@@ -73,19 +74,6 @@ export interface NodeStatus {
     readonly usedBytes: number
     readonly used: Readonly<Record<string, number>>
   } | null
-}
-
-/** Bytes of a data directory, by use, and of the file system that it is on. */
-export interface DiskUse {
-  readonly usedBytes: number
-  /** That it should not exceed. */
-  readonly capBytes: number
-  readonly journalBytes: number
-  readonly checkpointBytes: number
-  readonly storeBytes: number
-  readonly salvageBytes: number
-  /** Free for it on the file system, which others may use, too. */
-  readonly freeBytes: number
 }
 
 /** The newest checkpoint on the member's disk that counts. */

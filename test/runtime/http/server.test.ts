@@ -348,7 +348,7 @@ http('telemetry: counters and distributions in base units, labels fitted', async
 /** Of the disks only, samples without their text. */
 const ofDisks = (body: string): string[] =>
   body.split('\n').filter((line) =>
-    /^engram_(first|checkpoint_(seq|age|bytes|due)|checkpoints_kept|rebuild|disk|journal_(ret|pin)|install_)/
+    /^engram_(first|checkpoint_(seq|age|bytes|due)|checkpoints_kept|rebuild|disk|store_free|journal_(ret|pin)|install_)/
       .test(line)
   )
 
@@ -366,6 +366,7 @@ http('metrics of disks', async () => {
         journalBytes: 1,
         checkpointBytes: 2,
         storeBytes: 3,
+        storeFreeBytes: 2,
         salvageBytes: 4,
         freeBytes: 500,
       },
@@ -388,6 +389,7 @@ http('metrics of disks', async () => {
     'engram_journal_retained_bytes 3000',
     'engram_disk_cap_bytes 900',
     'engram_disk_free_bytes 500',
+    'engram_store_free_bytes 2',
     'engram_first_sequence{space="demo"} 41',
     'engram_checkpoint_sequence{space="demo"} 70',
     'engram_checkpoint_age_seconds{space="demo"} 2.5',
@@ -409,7 +411,7 @@ http('metrics of disks', async () => {
 
 http('metrics of disks: where nothing is known there are no series', async () => {
   assert.equal(ofDisks((await get('/metrics')).body), ['engram_journal_retained_bytes Nan',
-    'engram_disk_cap_bytes Nan', 'engram_disk_free_bytes Nan'])
+    'engram_disk_cap_bytes Nan', 'engram_disk_free_bytes Nan', 'engram_store_free_bytes Nan'])
 })
 
 http('metrics of forks: nothing is zero, and is there all the same', async () => {
