@@ -21,6 +21,7 @@ import { listenAs } from './nodeMessages.js'
 import type { NodeActorOptions } from './nodeParameters.js'
 import { contextOf } from './nodeParts.js'
 import { NodeRegistration, isFinal } from './nodeRegistration.js'
+import { SalvageWatch } from './salvageWatch.js'
 import { Spaces } from './spaces.js'
 import { SupersededError } from './startErrors.js'
 
@@ -198,6 +199,7 @@ export class NodeActor {
       tick: () => {
         this.listing?.tick()
         this.checkpoints?.tick()
+        salvages.tick()
       },
       watched: () => this.listing?.watchedNodes() ?? new Set(),
       syncFailed: (error) => this.send({ type: 'syncFailed', error }),
@@ -206,6 +208,7 @@ export class NodeActor {
       fatal: (error) => this.fatal(error),
       replyPrefixes: this.options.replyPrefixes,
     })
+    const salvages = new SalvageWatch(context, boot)
     this.present = context
     this.listing = new Spaces(context, this.spaces, await recovered.salvages.names(),
       (member) => this.checkpoints?.checkpointer.want(member))

@@ -43,5 +43,7 @@ export interface NodeDirectory {
   releaseReserve(): Promise<boolean>
   /** Bytes that may still be written. Rejects with FileSystemError. */
   freeBytes(): Promise<number>
+  /** All salvages, whether they can be read or not. Rejects with FileSystemError. */
+  salvageFiles(): Promise<readonly { readonly name: string; readonly bytes: number }[]>
   close(): Promise<void>
 }

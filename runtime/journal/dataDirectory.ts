@@ -1,7 +1,7 @@
 /** A node's data directory: its owner, its identity, journal, store and salvages. */
 import { join } from 'node:path'
 import type { Checkpoints } from '../../actors/ports/checkpoints.js'
-import type { FileSystem } from '../../actors/ports/fileSystem.js'
+import { type FileSystem, FileSystemError } from '../../actors/ports/fileSystem.js'
 import { type Journal, namedFiles } from '../../actors/ports/journal.js'
 import type { NodeDirectory, DirectoryNumbers,
   Recovered } from '../../actors/ports/nodeDirectory.js'
@@ -126,11 +126,8 @@ export class DataDirectory implements NodeDirectory {
     )
     await this.adopt(journal)
     const store = await this.openStore(journal)
-    const salvages = createSalvageFiles({
-      directory: join(directory, 'salvage'),
-      fileSystem,
-      logger,
-    })
+    await this.removeUnfinished()
+    const salvages = createSalvageFiles({ directory: this.salvages, fileSystem, logger })
     const checkpoints = await this.openCheckpoints(journal)
     this.recovered = { journal, store, salvages, checkpoints }
     return this.recovered
@@ -153,6 +150,33 @@ export class DataDirectory implements NodeDirectory {
   async freeBytes(): Promise<number> {
     const { directory, fileSystem } = this.options
     return await fileSystem.freeBytes(directory)
+  }
+
+  async salvageFiles(): Promise<readonly { name: string; bytes: number }[]> {
+    const { fileSystem } = this.options
+    const found = []
+    for (const name of await fileSystem.list(this.salvages)) {
+      try {
+        const handle = await fileSystem.open(join(this.salvages, name), 'read')
+        found.push({ name, bytes: await handle.size().finally(() => handle.close()) })
+      } catch (error) {
+        // It was removed meanwhile.
+        if (!(error instanceof FileSystemError) || error.code !== 'ENOENT') throw error
+      }
+    }
+    return found
+  }
+
+  private get salvages(): string {
+    return join(this.options.directory, 'salvage')
+  }
+
+  /** A crash while a salvage is written leaves a file that nobody asks for again. */
+  private async removeUnfinished(): Promise<void> {
+    const { fileSystem } = this.options
+    for (const name of await fileSystem.list(this.salvages)) {
+      if (name.endsWith('.salvage.tmp')) await fileSystem.remove(join(this.salvages, name))
+    }
   }
 
   async keepReserve(): Promise<boolean> {

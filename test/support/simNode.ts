@@ -297,6 +297,7 @@ export class SimNode {
       keepReserve: () => directory.keepReserve(),
       releaseReserve: () => directory.releaseReserve(),
       freeBytes: () => directory.freeBytes(),
+      salvageFiles: () => directory.salvageFiles(),
       recover: async (): Promise<Recovered> => {
         const recovered = await directory.recover()
         cluster.observer?.recovered?.(this, recovered.journal)

@@ -63,4 +63,26 @@ directory('the reserve is for starts: a node that runs does not use it up', asyn
   assert.not.ok(disk.paths('/data').includes('/data/reserve'), 'a start does')
 })
 
+directory('salvages: all files count, and what a crash left of one goes at a start', async () => {
+  const disk = new MemoryFileSystem()
+  const data = await started(disk)
+  assert.equal(await data.salvageFiles(), [])
+  await disk.makeDirectory('/data/salvage')
+  for (const [name, bytes] of [['demo.0b1f0c00.1-2.1-9.salvage', 70], [
+    'demo.0b1f0c00.1-2.1-5.salvage.tmp',
+    30,
+  ], ['notes', 5]] as const) {
+    const handle = await disk.open(`/data/salvage/${name}`, 'create')
+    await handle.write([Buffer.alloc(bytes)], 0)
+    await handle.close()
+  }
+  const counted = async (): Promise<readonly (string | number)[]> =>
+    (await data.salvageFiles()).flatMap(({ name, bytes }) => [name, bytes])
+  assert.equal(await counted(), ['demo.0b1f0c00.1-2.1-5.salvage.tmp', 30,
+    'demo.0b1f0c00.1-2.1-9.salvage', 70, 'notes', 5])
+  disk.kill()
+  await started(disk)
+  assert.equal(await counted(), ['demo.0b1f0c00.1-2.1-9.salvage', 70, 'notes', 5])
+})
+
 directory.run()
