@@ -7,6 +7,7 @@
 import { open as openFile } from 'node:fs/promises'
 import type { Database, RangeOptions } from 'lmdb'
 import { messageOf } from '../../machines/base/thrown.js'
+import { freeBetween } from './freePages.js'
 
 /** The file does not hold what was written to it. It is rebuilt at the next start. */
 export class StoreDamagedError extends Error {
@@ -26,7 +27,8 @@ export class StoreDamagedError extends Error {
 const META_BYTES = 160
 const PAGE_BYTES_MAX = 65_536
 const MAGIC = 0xbeefc0de
-const place = { magic: 24, version: 28, pageBytes: 48, lastPage: 144, transaction: 152 }
+const place = { magic: 24, version: 28, pageBytes: 48, freeBranches: 56, freeLeaves: 64,
+  freeRoot: 88, lastPage: 144, transaction: 152 }
 
 /** Why the file must not be mapped, or null. An absent or empty file is a new one. */
 export async function fileFault(path: string): Promise<string | null> {
@@ -53,8 +55,15 @@ export async function fileFault(path: string): Promise<string | null> {
         head.readBigUInt64LE(b + place.transaction) - head.readBigUInt64LE(a + place.transaction),
       )
     )
-    const wanted = (head.readBigUInt64LE(latest + place.lastPage) + 1n) * BigInt(pageBytes)
-    return wanted > BigInt(size) ? `it has ${size} bytes, and had ${wanted}` : null
+    const at = (field: number): bigint => head.readBigUInt64LE(latest + field)
+    const lastPage = at(place.lastPage)
+    const wanted = (lastPage + 1n) * BigInt(pageBytes)
+    if (wanted <= BigInt(size)) return null
+    const list = { pageBytes, root: at(place.freeRoot),
+      pages: at(place.freeBranches) + at(place.freeLeaves) }
+    const missing = BigInt(Math.floor(size / pageBytes))
+    const free = await freeBetween(file, list, missing, lastPage).catch(() => 0n)
+    return free === lastPage - missing + 1n ? null : `it has ${size} bytes, and had ${wanted}`
   } finally {
     await file.close()
   }
