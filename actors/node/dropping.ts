@@ -27,19 +27,14 @@ export class Dropping {
 
   /** Continues what a crash interrupted. `salvages`: names of the files that exist. */
   resume(salvages: readonly string[]): void {
-    const { store, salvages: files, logger } = this.context.ports
-    this.resumeIf((uuid) => store.has(uuid) || salvages.some((name) => isSalvageOf(name, uuid)))
-    files.kept().then(
-      (kept) => this.resumeIf((uuid) => kept.some((name) => isSalvageOf(name, uuid))),
-      (error: unknown) =>
-        logger.error({ error: stackOf(error) },
-          'what is kept of dropped spaces is not known; the next start looks again'),
-    )
-  }
-
-  private resumeIf(isLeft: (uuid: string) => boolean): void {
-    for (const uuid of this.context.ports.journal.dropped().filter(isLeft)) {
-      void this.run(uuid, () => this.remove(null, uuid))
+    const { journal, store, checkpoints, salvages: files } = this.context.ports
+    for (const uuid of journal.dropped()) {
+      const isOf = (name: string): boolean => isSalvageOf(name, uuid)
+      void this.run(uuid, async () => {
+        const isLeft = store.has(uuid) || salvages.some(isOf)
+          || (await checkpoints.parts(uuid)).length > 0 || (await files.kept()).some(isOf)
+        if (isLeft) await this.remove(null, uuid)
+      })
     }
   }
 
