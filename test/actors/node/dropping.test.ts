@@ -10,21 +10,23 @@ interface Left {
   readonly store: Set<string>
   readonly parts: Set<string>
   readonly salvages: Set<string>
+  /** Checkpoints that are kept beside salvages. */
+  readonly kept: Set<string>
 }
 
 /** A node that starts with these remains, its removals, and whether it said that it removed any. */
 async function started(left: Left): Promise<{ left: Left; said: number }> {
   let said = 0
-  const { store, parts, salvages } = left
+  const { store, parts, salvages, kept } = left
   const ports = {
-    journal: { dropped: () => ['0b1f0c00-u', '7c22aa00-v'] },
+    journal: { dropped: () => ['0b1f0c00-u', '7c22aa00-v'], logs: () => [] },
     store: { has: (uuid: string) => store.has(uuid),
       drop: async (uuid: string) => void store.delete(uuid) },
     checkpoints: { files: () => [],
       parts: async (uuid: string) => [...parts].filter((one) => one === uuid),
       removeParts: async (uuid: string) => void parts.delete(uuid) },
-    salvages: { names: async () => [...salvages], list: async () => [],
-      remove: async (name: string) => void salvages.delete(name) },
+    salvages: { names: async () => [...salvages], list: async () => [], kept: async () => [...kept],
+      remove: async (name: string) => void (salvages.delete(name) || kept.delete(name)) },
     telemetry: { count: () => undefined },
     logger: { info: () => {
       said += 1
@@ -37,7 +39,8 @@ async function started(left: Left): Promise<{ left: Left; said: number }> {
   return { left, said }
 }
 
-const nothing = (): Left => ({ store: new Set(), parts: new Set(), salvages: new Set() })
+const nothing = (): Left => ({ store: new Set(), parts: new Set(), salvages: new Set(),
+  kept: new Set() })
 
 for (const part of ['store', 'parts'] as const) {
   test(`${part}: removed, and what is another space's stays`, async () => {
@@ -51,6 +54,13 @@ test('salvages: removed, and what is another space\'s stays', async () => {
   const names = ['demo.0b1f0c00.1-2.1-9.salvage', 'demo.99999999.1-2.1-9.salvage']
   const { left, said } = await started({ ...nothing(), salvages: new Set(names) })
   assert.equal([...left.salvages], names.slice(1))
+  assert.is(said, 1)
+})
+
+test('a checkpoint beside a salvage: removed, and what is another space\'s stays', async () => {
+  const names = ['demo.0b1f0c00.1-2.1-9.checkpoint', 'demo.99999999.1-2.1-9.checkpoint']
+  const { left, said } = await started({ ...nothing(), kept: new Set(names) })
+  assert.equal([...left.kept], names.slice(1))
   assert.is(said, 1)
 })
 

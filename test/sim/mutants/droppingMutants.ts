@@ -73,8 +73,8 @@ export const droppingMutants: readonly Mutant[] = [
     why: 'The record in the journal decides: a start continues with what is left.',
     edits: [{
       file: 'actors/node/dropping.js',
-      find: 'journal.dropped().filter(isLeft)',
-      replace: 'journal.dropped().filter(() => false)',
+      find: 'of journal.dropped()) {',
+      replace: 'of []) {',
     }],
     scenarios: ['crash-between-any-two-steps-of-a-drop'],
     evidence: /n3 still has/,
