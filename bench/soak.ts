@@ -5,11 +5,12 @@
  * unless disk, memory and start-up time level off (in a short run: unless the journal is cut), and
  * all that was committed is there on all members.
  */
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { EngramCluster, askCli, startEngram } from './engram.js'
+import { bytesBelow, distrustStore, gone, rssOf } from './faults.js'
 import { runProgram } from './processes.js'
 import { SoakWriter } from './soakWriter.js'
 import { median } from './table.js'
@@ -40,29 +41,6 @@ interface Sample {
 
 /** Growth of the last third against the second one that counts as none: so much noise there is. */
 const growthMax = { diskMiB: 1.2, rssMiB: 1.15, startMs: 1.5 }
-
-function bytesBelow(directory: string): number {
-  let bytes = 0
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name)
-    if (entry.isDirectory()) bytes += bytesBelow(path)
-    else bytes += statSync(path, { throwIfNoEntry: false })?.size ?? 0
-  }
-  return bytes
-}
-
-/** Resident memory that is no mapped file. */
-function rssOf(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-  return Number(/^RssAnon:\s*(\d+) kB/m.exec(status)?.[1]) / 1024
-}
-
-/** As after a power cut: the store is not that of this boot, and is thrown away. */
-function distrustStore(data: string): void {
-  const file = join(data, 'store', 'marker.json')
-  const marker = JSON.parse(readFileSync(file, 'utf8')) as object
-  writeFileSync(file, JSON.stringify({ ...marker, boot: 'another', clean: false }))
-}
 
 class Soak {
   readonly samples: Sample[] = []
@@ -121,18 +99,6 @@ class Soak {
       return isLevel ? [] : [`${what} grew from ${before} to ${after}`]
     })
   }
-}
-
-async function gone(pid: number): Promise<void> {
-  for (let tries = 0; tries < 600; tries++) {
-    try {
-      process.kill(pid, 0)
-    } catch {
-      return
-    }
-    await delay(50)
-  }
-  throw new Error(`process ${pid} does not end`)
 }
 
 /** Members at the same sequence whose stores differ, or journals that are not whole. */

@@ -29,6 +29,8 @@ export interface LoadSpec extends Endpoint {
   readonly rate?: number
   readonly seconds: number
   readonly warmupSeconds: number
+  /** Memory nodes that are written over and over; default 100,000. */
+  readonly ids?: number
   /** A header with every write, of another value each: `Nats-Msg-Id` is its idempotency key. */
   readonly header?: string
   /** To Redis; default 1, over which all is pipelined. */

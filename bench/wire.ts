@@ -24,7 +24,8 @@ async function overNats(spec: LoadSpec): Promise<Wire> {
   const connection = await openConnection(spec.url, 'bench load')
   const open = (take: TakeAnswer): Send => {
     const inbox = new SharedInbox(connection, take)
-    return (id) => inbox.publish(spec.subject, writePayload(id), id, headersOf(spec, id))
+    const { subject, ids = Infinity } = spec
+    return (id) => inbox.publish(subject, writePayload(id % ids), id, headersOf(spec, id))
   }
   return { open, close: () => connection.close() }
 }
