@@ -29,10 +29,12 @@ export class LoopPace implements Pace {
 
   async rest(bytes: number): Promise<void> {
     const { clock, duty, bytesPerSecond, check } = this.options
-    await check()
+    // The check waits for the disk; that is time which the loop had for others.
     const workedMs = clock.monotonicMs() - this.begunMs
+    await check()
+    const passedMs = clock.monotonicMs() - this.begunMs
     const byDuty = Math.min(workedMs * (1 / duty() - 1), restMsMax)
-    this.owedMs += Math.max(byDuty, bytes * 1000 / bytesPerSecond - workedMs)
+    this.owedMs += Math.max(byDuty, bytes * 1000 / bytesPerSecond - passedMs)
     if (this.owedMs < restMsMin) return await new Promise((resolve) => clock.nextTurn(resolve))
     const owedMs = Math.floor(this.owedMs)
     this.owedMs -= owedMs

@@ -9,11 +9,11 @@ const test = suite('pace of long work')
 async function taken(
   slices: number,
   workMs: number,
-  { bytes = 1, duty = 0.1, bytesPerSecond = 1e9 } = {},
+  { bytes = 1, duty = 0.1, bytesPerSecond = 1e9, checkMs = 0 } = {},
 ): Promise<number> {
   const clock = new VirtualClock()
   const pace = new LoopPace({ clock, duty: () => duty, bytesPerSecond,
-    check: () => Promise.resolve() })
+    check: async () => clock.advance(checkMs) })
   const begun = clock.monotonicMs()
   let done = false
   const work = (async () => {
@@ -46,6 +46,11 @@ test('short slices add up, and a slow disk does not make the rests long', async 
 test('bytes have a limit of their own', async () => {
   const ms = await taken(100, 0.1, { bytes: 100_000, bytesPerSecond: 10_000_000 })
   assert.ok(ms > 950 && ms < 1100, `${ms} ms for 10 MB at 10 MB/s`)
+})
+
+test('the wait for the check is no work of the loop', async () => {
+  const ms = await taken(100, 1, { checkMs: 2 })
+  assert.ok(ms > 1100 && ms < 1350, `${ms} ms for 100 ms of work at 10 %, and 200 ms of waits`)
 })
 
 test('the check ends the work', async () => {
