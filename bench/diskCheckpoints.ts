@@ -14,9 +14,10 @@ import type { Pair, Values } from './pairs.js'
 const MiB = 2 ** 20
 /** State of some 5 MB: at 5,000/s, twice of that is written in about 10 s. */
 const ids = 20_000
-const shared = { segmentBytes: 8 * MiB, retainBytes: 64 * MiB, checkpointRatio: 2 }
-const often = { ...shared, checkpointBytes: 2 * MiB }
-const hardlyEver = { ...shared, checkpointBytes: 1e12 }
+const shared = { segmentBytes: 8 * MiB, checkpointRatio: 2 }
+const often = { ...shared, checkpointBytes: 2 * MiB, retainBytes: 64 * MiB }
+/** A journal that should be given up would make one due. */
+const hardlyEver = { ...shared, checkpointBytes: 1e12, retainBytes: 1e12 }
 const warmSeconds = 10
 const scenes = {
   closed: { inFlight: 256, seconds: 8 },
