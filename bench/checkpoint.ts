@@ -80,7 +80,7 @@ async function loopMs(work: () => Promise<void>): Promise<number> {
   return performance.eventLoopUtilization(before).active
 }
 
-const atOnce: Pace = { begin: () => undefined, rest: () => nextTurn() }
+const atOnce: Pace = { begin: () => undefined, end: () => undefined, rest: () => nextTurn() }
 
 interface Writing {
   readonly writeMs: number

@@ -40,6 +40,10 @@ const duty = 0.1
 /** Of a large one, and once the journal has twice the bytes at which the space was due. */
 const lateDuty = 0.3
 const lateNeed = 2
+/** Of one that would not be done before its image is too old. */
+const lastDuty = 0.5
+/** How often the room on the disk is looked at meanwhile. */
+const roomMs = 500
 /** A small or new checkpoint is expected to need as much room. */
 const bytesMin = 1024 * 1024
 
@@ -300,17 +304,22 @@ export class Checkpointer {
   private pace(due: Due): LoopPace {
     const { context: { ports: { clock } }, hasRoom } = this.options
     const begunMs = clock.monotonicMs()
+    let roomAtMs = begunMs
     return new LoopPace({
       clock,
       duty: () => {
-        const isLate = clock.monotonicMs() - begunMs > imageMsAim
-          || this.dueOf(due.member, null).need >= lateNeed
+        const passedMs = clock.monotonicMs() - begunMs
+        if (passedMs > 3 * imageMsAim) return lastDuty
+        const isLate = passedMs > imageMsAim || this.dueOf(due.member, null).need >= lateNeed
         return isLate ? lateDuty : duty
       },
       bytesPerSecond: Math.max(bytesPerSecondMax, due.lastBytes * 1000 / imageMsAim),
       check: async () => {
         if (this.isStopped) throw new ImageClosedError()
-        if (clock.monotonicMs() - begunMs > imageMsMax) throw new TooSlowError()
+        const nowMs = clock.monotonicMs()
+        if (nowMs - begunMs > imageMsMax) throw new TooSlowError()
+        if (nowMs - roomAtMs < roomMs) return
+        roomAtMs = nowMs
         if (!await hasRoom(0)) throw new NoRoomError()
       },
     })

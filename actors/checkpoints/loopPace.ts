@@ -11,7 +11,7 @@ export interface LoopPaceOptions {
   readonly check: () => Promise<void>
 }
 
-/** Longest rest after one slice, however long the disk took for it. */
+/** Longest rest after one slice, however long it took. */
 const restMsMax = 20
 /** Shorter rests are added up: timers are whole milliseconds. */
 const restMsMin = 1
@@ -19,6 +19,7 @@ const restMsMin = 1
 /** Leaves the event loop to writes and heartbeats between slices of long work. */
 export class LoopPace implements Pace {
   private begunMs = 0
+  private workedMs = 0
   private owedMs = 0
 
   constructor(private readonly options: LoopPaceOptions) {}
@@ -27,13 +28,15 @@ export class LoopPace implements Pace {
     this.begunMs = this.options.clock.monotonicMs()
   }
 
+  end(): void {
+    this.workedMs = this.options.clock.monotonicMs() - this.begunMs
+  }
+
   async rest(bytes: number): Promise<void> {
     const { clock, duty, bytesPerSecond, check } = this.options
-    // The check waits for the disk; that is time which the loop had for others.
-    const workedMs = clock.monotonicMs() - this.begunMs
     await check()
     const passedMs = clock.monotonicMs() - this.begunMs
-    const byDuty = Math.min(workedMs * (1 / duty() - 1), restMsMax)
+    const byDuty = Math.min(this.workedMs * (1 / duty() - 1), restMsMax)
     this.owedMs += Math.max(byDuty, bytes * 1000 / bytesPerSecond - passedMs)
     if (this.owedMs < restMsMin) return await new Promise((resolve) => clock.nextTurn(resolve))
     const owedMs = Math.floor(this.owedMs)

@@ -62,6 +62,8 @@ export interface StoredFile {
 export interface Pace {
   /** Called before each slice of work of the event loop. */
   begin(): void
+  /** Called after it: what follows are waits for the disk. */
+  end(): void
   /** Called after it, and after its bytes were written or read. The next slice comes then. */
   rest(bytes: number): Promise<void>
 }

@@ -157,7 +157,7 @@ async function readFile(options: InspectOptions, number: number): Promise<ReadFi
   return { stored, sections, isGone: stored.fault?.code === 'ENOENT' }
 }
 
-const unpaced: Pace = { begin: () => undefined, rest: async () => undefined }
+const unpaced: Pace = { begin: () => undefined, end: () => undefined, rest: async () => undefined }
 
 async function faultOf(
   options: InspectOptions,

@@ -148,13 +148,13 @@ export class StoredSectionReader implements SectionReader {
   /** Rejects with CheckpointDamagedError if hashes, digest or counts are not right either. */
   async verify(pace: Pace): Promise<void> {
     const sums = new StateSums(this.manifest.state)
-    pace.begin()
     for await (const payload of this.payloads()) {
       for (const piece of piecesOf(payload)) {
+        pace.begin()
         const fault = sums.addAll(piece, recordFault)
+        pace.end()
         if (fault !== null) throw this.blocks.damaged(fault)
         await pace.rest(piece.length)
-        pace.begin()
       }
     }
     const fault = sums.fault()

@@ -91,8 +91,9 @@ export class FileWriter {
     for (;;) {
       pace.begin()
       const slice = asBuffer(image.next())
-      if (slice.length === 0) break
       const fault = sums.addAll(slice)
+      pace.end()
+      if (slice.length === 0) break
       if (fault !== null) return fault
       if (bytes > 0 && bytes + slice.length > RECORDS_BYTES) {
         await this.write(BlockType.records, pending)

@@ -16,7 +16,8 @@ export const uuids = [
 ] as const
 export const disk = '0d000000-0000-4000-8000-00000000000d'
 
-export const atOnce: Pace = { begin: () => undefined, rest: async () => undefined }
+export const atOnce: Pace = { begin: () => undefined, end: () => undefined,
+  rest: async () => undefined }
 
 let seed = 0
 

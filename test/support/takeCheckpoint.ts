@@ -5,7 +5,7 @@ import type { StoredSection } from '../../actors/ports/checkpoints.js'
 import type { SimCluster } from './simCluster.js'
 import type { SimNode } from './simNode.js'
 
-const atOnce = { begin: () => {}, rest: () => Promise.resolve() }
+const atOnce = { begin: () => {}, end: () => {}, rest: () => Promise.resolve() }
 
 export async function takeCheckpoint(
   cluster: SimCluster,

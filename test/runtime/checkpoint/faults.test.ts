@@ -158,6 +158,7 @@ test('a write that is ended by its pace, or by its image, leaves nothing', async
     let left = slices
     const pace: Pace = {
       begin: () => undefined,
+      end: () => undefined,
       rest: async () => {
         left -= 1
         if (left < 0) throw ended
