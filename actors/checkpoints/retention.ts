@@ -94,7 +94,7 @@ export class Retention {
       while (!this.isStopped) {
         this.look()
         const [oldest] = journal.segments()
-        if (!oldest || this.pinned.bytes <= 0 || this.pinned.pins.length > 0) break
+        if (!oldest || !this.mayGo) break
         if (!await this.remove(oldest.segment)) break
         telemetry.count('segmentsGivenUp')
         this.unreported.segments += 1
@@ -105,6 +105,12 @@ export class Retention {
     } catch (error) {
       this.failed(error)
     }
+  }
+
+  /** Whether the oldest segment should go, and nothing keeps it. */
+  private get mayGo(): boolean {
+    const { bytes, pins } = this.pinned
+    return bytes > 0 && pins.length === 0
   }
 
   /** Sees how much should go, and what keeps it. */
@@ -173,7 +179,9 @@ export class Retention {
       if (!(error instanceof JournalFullError) || !await directory.releaseReserve()) throw error
     }
     try {
-      return await journal.remove(segment)
+      // What keeps it may have been written, or found, meanwhile.
+      this.look()
+      return this.mayGo && await journal.remove(segment)
     } finally {
       if (!await directory.keepReserve()) commits.runShort()
     }

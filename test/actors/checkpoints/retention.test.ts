@@ -106,6 +106,27 @@ test('a full disk gets the reserve; a file that cannot be removed is tried again
   assert.equal(fatal, [])
 })
 
+test('what keeps a segment while the reserve is given back is looked at again', async () => {
+  const { state, look, warnings, fatal } = retaining(4)
+  const { remove } = state
+  let tries = 0
+  state.reserve = 1
+  state.remove = () => {
+    tries += 1
+    if (tries > 1) {
+      return state.kept < 2 ? Promise.reject(new InvariantViolation('I14', 'kept')) : remove()
+    }
+    // A truncation, after a forced promotion, is durable by then.
+    state.kept = 1
+    return Promise.reject(new JournalFullError('full'))
+  }
+  await look()
+  assert.equal([state.segments.length, tries, warnings, fatal], [4, 1, [], []])
+  state.kept = 2
+  await look()
+  assert.equal([state.segments.length, fatal], [1, []])
+})
+
 test('a failed sync and a violated invariant end the node', async () => {
   for (const error of [new SyncFailedError('no'), new InvariantViolation('I14', 'no')]) {
     const { state, look, fatal } = retaining(3)
