@@ -1,5 +1,5 @@
 import { hasEntry } from '../../machines/log/positions.js'
-import { checkpointNeed, epochsAbove } from '../../machines/log/checkpointDue.js'
+import { checkpointNeed, epochsBetween } from '../../machines/log/checkpointDue.js'
 import { messageOf } from '../../machines/base/thrown.js'
 import type { AlignedImage } from '../log/applier.js'
 import { sendAlert } from '../member/alerts.js'
@@ -161,7 +161,7 @@ export class Checkpointer {
     const newest = log?.covers.kept.at(-1)?.position.sequence ?? 0
     const need = checkpointNeed({
       newBytes: log?.newBytes ?? 0,
-      newEpochs: epochsAbove(member.log, newest),
+      newEpochs: epochsBetween(member.log, newest, member.store.applied.sequence),
       lastBytes,
       pinning: pinnedBytes === null
         ? null

@@ -1,4 +1,5 @@
 import type { EpochHistory } from '../base/ids.js'
+import { spansBetween } from './positions.js'
 import { coveredSpansMax } from './retention.js'
 
 /** Bytes of one space in the journal, and of its checkpoints. */
@@ -7,7 +8,7 @@ export interface CheckpointNeed {
   readonly newBytes: number
   /** Of its newest checkpoint; 0: it has none. */
   readonly lastBytes: number
-  /** Number of epochs that have entries above that checkpoint. */
+  /** Number of epochs that have entries above that checkpoint, and in the store. */
   readonly newEpochs: number
   /** Set if a segment that should be given up is kept for this space. */
   readonly pinning: PinningNeed | null
@@ -45,7 +46,11 @@ export function checkpointNeed(
   return isDue ? Math.max(own, 1) : own
 }
 
-/** Number of epochs that have entries above that sequence. */
-export function epochsAbove({ history }: Pick<EpochHistory, 'history'>, sequence: number): number {
-  return history.length - 1 - history.findLastIndex(({ last }) => last <= sequence)
+/** Number of epochs that have entries above a sequence, up to the last one that is applied. */
+export function epochsBetween(
+  { history }: Pick<EpochHistory, 'history'>,
+  above: number,
+  applied: number,
+): number {
+  return spansBetween(history, above, applied).length
 }

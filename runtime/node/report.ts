@@ -5,7 +5,7 @@ import type { Member } from '../../actors/member/member.js'
 import type { NodeActor } from '../../actors/node/node.js'
 import type { StatusReporter } from '../../actors/node/statusService.js'
 import type { SpaceActor } from '../../actors/space/space.js'
-import { checkpointNeed, epochsAbove } from '../../machines/log/checkpointDue.js'
+import { checkpointNeed, epochsBetween } from '../../machines/log/checkpointDue.js'
 import { forksStatusOf } from '../status/forks.js'
 import type { MemberRole, MemberStatus, NodeStatus, NodeStatusReport } from '../status/status.js'
 import type { WhoAnswer } from '../status/who.js'
@@ -156,7 +156,7 @@ function leaseOf({ member }: SpaceActor, node: NodeActor): Pick<
 
 /** What the member's disk keeps of the space. */
 function keptBy(
-  { uuid, context, rebuild }: Member,
+  { uuid, context, rebuild, store }: Member,
   checkpointing: Checkpointing | null,
 ): Pick<
   MemberStatus,
@@ -173,7 +173,7 @@ function keptBy(
     checkpointDue: checkpointNeed({
       newBytes,
       lastBytes,
-      newEpochs: log ? epochsAbove(log, checkpoint?.sequence ?? 0) : 0,
+      newEpochs: log ? epochsBetween(log, checkpoint?.sequence ?? 0, store.applied.sequence) : 0,
       pinning: null,
     }, settings),
     rebuilding: rebuild.progress,

@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { checkpointNeed, epochsAbove } from '../../machines/log/checkpointDue.js'
+import { checkpointNeed, epochsBetween } from '../../machines/log/checkpointDue.js'
 
 const test = suite('machines/log/checkpointDue')
 const limits = { checkpointBytes: 100, checkpointRatio: 2 }
@@ -32,9 +32,11 @@ test('it is due, too, when its history has grown long', () => {
   assert.is(checkpointNeed({ ...none, newEpochs: 128 }, limits), 0.5)
   assert.is(checkpointNeed({ ...none, newEpochs: 256, newBytes: 10 }, limits), 1)
   const history = [{ epoch: 1, last: 5 }, { epoch: 3, last: 9 }, { epoch: 4, last: 20 }]
-  const above = [0, 4, 5, 9, 19, 20].map((sequence) => epochsAbove({ history }, sequence))
+  const above = [0, 4, 5, 9, 19, 20].map((sequence) => epochsBetween({ history }, sequence, 20))
   assert.equal(above, [3, 3, 2, 1, 1, 0])
-  assert.is(epochsAbove({ history: [] }, 0), 0)
+  assert.is(epochsBetween({ history: [] }, 0, 0), 0)
+  const applied = [5, 6, 9, 10, 20].map((sequence) => epochsBetween({ history }, 5, sequence))
+  assert.equal(applied, [0, 1, 1, 2, 2], 'a checkpoint would not hold those that are not applied')
 })
 
 test.run()
