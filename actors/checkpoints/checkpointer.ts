@@ -132,12 +132,19 @@ export class Checkpointer {
       0)
     let most: Due | null = null
     for (const member of this.options.members()) {
+      this.seeDamage(member)
       if (!this.mayTake(member, nowMs)) continue
       const isPinning = pinning.has(member.uuid) && this.mayRelease(member)
       const due = this.dueOf(member, isPinning ? pinnedBytes : null)
       if (due.need >= 1 && (most === null || isMoreDue(due, most))) most = due
     }
     return most
+  }
+
+  /** A reader that goes on without its entries, or finds damage of others, does not tell them. */
+  private seeDamage(member: Member): void {
+    const damage = this.options.context.ports.journal.log(member.uuid)?.damage ?? null
+    if (damage !== null && member.damage === null) member.damaged(damage)
   }
 
   private mayTake(member: Member, nowMs: number): boolean {

@@ -197,6 +197,34 @@ test('one that rotted is passed over, said so, and replaced', async () => {
   assert.ok(keptBy(replica!).every(({ file }) => file > newer!.file))
 })
 
+test('damage that only the journal has noted: no checkpoint is taken in vain', async () => {
+  const cluster = await started()
+  await grow(cluster)
+  await cluster.run(1500)
+  const [replica] = cluster.running.filter((node) => node !== cluster.primary())
+  const { member } = replica!.space()
+  const { journal, checkpoints } = replica!.actor.context!.ports
+  const [path] = replica!.disk.paths('/data/journal').filter((one) => one.endsWith('.segment'))
+  for (let at = 400; at < 700; at += 10) replica!.disk.flipBit(path!, at, 1)
+  let written = 0
+  const { write } = checkpoints
+  checkpoints.write = (...args) => {
+    written += 1
+    return write.apply(checkpoints, args)
+  }
+  // Who reads it goes on without an answer, as a comparison of a repeated write does.
+  const read = journal.read(member.uuid, 1, 1 << 20).then(() => 'read', () => 'damaged')
+  assert.is(await cluster.wait(read), 'damaged')
+  assert.is(member.damage, null)
+  for (let round = 0; round < 5; round += 1) {
+    await cluster.writes(400, 'durable')
+    await cluster.run(2000)
+  }
+  assert.ok(written <= 3, `${written} checkpoints`)
+  assert.is(replica!.counts.get('installs'), 1, 'the member knows it, too')
+  await cluster.check()
+})
+
 test('both rotted, and the store thrown away: damaged, until the member was installed', async () => {
   const cluster = await started()
   await grow(cluster)
