@@ -6,9 +6,9 @@ import { sendAlert } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
 import { isDamage } from '../member/member.js'
 import type { Member } from '../member/member.js'
-import { ReadBackError } from '../ports/checkpoints.js'
-import type { SectionNotes, StoredSection } from '../ports/checkpoints.js'
-import type { Coverage } from '../ports/journal.js'
+import { faultOf, ReadBackError } from '../ports/checkpoints.js'
+import type { SectionManifest, SectionNotes, StoredSection } from '../ports/checkpoints.js'
+import type { Coverage, KeptCheckpoint } from '../ports/journal.js'
 import { ImageClosedError } from '../ports/store.js'
 import { Failures } from './failures.js'
 import { removeFormer } from './formerFiles.js'
@@ -153,10 +153,12 @@ export class Checkpointer {
       && !following.isSwitching && !this.failures.isPausing(member, nowMs)
   }
 
-  /** Whether one more checkpoint would cover more entries. */
+  /** Whether one more checkpoint would cover more entries, or take the place of a lost one. */
   private mayRelease({ uuid, store }: Member): boolean {
-    const { kept = [] } = this.options.context.ports.journal.log(uuid)?.covers ?? {}
+    const { journal, checkpoints } = this.options.context.ports
+    const { kept = [] } = journal.log(uuid)?.covers ?? {}
     return kept.length < 2 || kept[0]!.position.sequence < store.applied.sequence
+      || kept.some((one) => checkpoints.find(uuid, one) === null)
   }
 
   /** `pinnedBytes`: checkpoints of all spaces that keep a segment; null: this one keeps none. */
@@ -332,27 +334,41 @@ export class Checkpointer {
     })
   }
 
-  /** The newest and the one before it count from now on. */
+  /** The newest and the one before it that can be used count from now on. */
   private async coverage(
     member: Member,
     before: Coverage,
     { file, id, position }: StoredSection,
   ): Promise<Coverage> {
     const kept = { file, id, position }
-    const older = before.kept.at(-1)
-    const stored = older && this.options.context.ports.checkpoints.find(member.uuid, older)
-    if (!older || !stored) return { ...before, kept: [kept] }
-    try {
-      const reader = await this.options.context.ports.checkpoints.open(stored)
-      await reader.close()
-      const { clock, timestamp } = reader.manifest
+    for (const older of before.kept.toReversed()) {
+      const manifest = await this.manifestOf(member, older)
+      if (!manifest) continue
+      const { clock, timestamp } = manifest
       const history = shortHistory(member, older.position.sequence)
       const { installs } = before
       return { installs, kept: [older, kept], covered: older.position, history, clock, timestamp }
+    }
+    return { ...before, kept: [kept] }
+  }
+
+  /** Null: the checkpoint cannot be used. */
+  private async manifestOf(
+    { space, uuid }: Member,
+    kept: KeptCheckpoint,
+  ): Promise<SectionManifest | null> {
+    const { context, context: { ports: { checkpoints } } } = this.options
+    const stored = checkpoints.find(uuid, kept)
+    if (!stored) return null
+    try {
+      const reader = await checkpoints.open(stored)
+      await reader.close()
+      return reader.manifest
     } catch (error) {
-      sendAlert(this.options.context, member.space, 'checkpointUnusable', { file: older.file },
+      checkpoints.noteUnusable(stored.file, faultOf(error))
+      sendAlert(context, space, 'checkpointUnusable', { file: stored.file },
         `${messageOf(error)}. The next checkpoint takes its place; check the disk`)
-      return { ...before, kept: [kept] }
+      return null
     }
   }
 }

@@ -136,7 +136,17 @@ export class Retention {
 
   private uncovered(use: RemovableSegment): SegmentPin[] {
     const { journal } = this.options.context.ports
-    return segmentPins(use, (uuid) => journal.log(uuid))
+    return [...segmentPins(use, (uuid) => journal.log(uuid)), ...this.unusable(use)]
+  }
+
+  /** A checkpoint that is named and cannot be used does not count: nothing goes until two do. */
+  private unusable({ spaces }: RemovableSegment): SegmentPin[] {
+    const { journal, checkpoints } = this.options.context.ports
+    return spaces.flatMap(({ uuid }) => {
+      const { kept = [] } = journal.log(uuid)?.covers ?? {}
+      const lost = kept.find((one) => checkpoints.find(uuid, one) === null)
+      return lost ? { uuid, reason: `checkpoint file ${lost.file} cannot be used` } : []
+    })
   }
 
   /** What others may need of the segment. */

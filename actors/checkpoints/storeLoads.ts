@@ -1,9 +1,9 @@
-import { messageOf } from '../../machines/base/thrown.js'
 import { sendAlert } from '../member/alerts.js'
 import { FileSystemError } from '../ports/fileSystem.js'
 import type { NodeContext } from '../member/context.js'
 import type { LoadedMember, StoreLoading } from '../member/rebuild.js'
-import type { SectionReader, StoredSection } from '../ports/checkpoints.js'
+import { faultOf } from '../ports/checkpoints.js'
+import type { SectionReader, StoredFile, StoredSection } from '../ports/checkpoints.js'
 import type { Stage } from '../ports/store.js'
 import { untilTaken } from '../structures/untilTaken.js'
 
@@ -61,8 +61,9 @@ export class StoreLoads implements StoreLoading {
       const fault = await this.loadFrom(member, section, covers.installs)
       if (this.isOver(member)) return
       if (fault === null) return member.rebuild.loaded()
-      reasons.push(fault)
-      sendAlert(this.context, member.space, 'checkpointUnusable', { file: kept.file }, fault)
+      reasons.push(fault.reason)
+      checkpoints.noteUnusable(kept.file, fault)
+      sendAlert(this.context, member.space, 'checkpointUnusable', { file: kept.file }, fault.reason)
     }
     if (this.isOver(member)) return
     member.rebuild.failed()
@@ -75,7 +76,7 @@ export class StoreLoads implements StoreLoading {
     member: LoadedMember,
     section: StoredSection,
     installs: number,
-  ): Promise<string | null> {
+  ): Promise<StoredFile['fault']> {
     const { checkpoints, store } = this.context.ports
     let reader: SectionReader | null = null
     let stage: Stage | null = null
@@ -94,7 +95,7 @@ export class StoreLoads implements StoreLoading {
       return null
     } catch (error) {
       if (!isUnusable(error)) throw error
-      return messageOf(error)
+      return faultOf(error)
     } finally {
       stage?.discard()
       await reader?.close()

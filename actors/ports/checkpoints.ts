@@ -1,6 +1,7 @@
 /** Files with the committed state of spaces, as of one position each. */
 
 import type { EpochHistory, Position } from '../../machines/base/ids.js'
+import { messageOf } from '../../machines/base/thrown.js'
 import type { VectorClock } from '../../machines/log/vectorClock.js'
 import type { SpaceSettings } from '../../machines/protocol/messages.js'
 import type { SpaceImage, SpaceState } from './store.js'
@@ -128,6 +129,8 @@ export interface Checkpoints {
   ): Promise<readonly StoredSection[]>
   /** The section of the space in that very file, or null. */
   find(uuid: string, of: { readonly file: number; readonly id: string }): StoredSection | null
+  /** Notes that the file cannot be used: it is listed with the reason, and no section is found. */
+  noteUnusable(file: number, fault: NonNullable<StoredFile['fault']>): void
   /** Path of the file that has the section. */
   pathOf(section: StoredSection): string
   /** CheckpointDamagedError, CheckpointVersionError, CheckpointGoneError. */
@@ -146,6 +149,12 @@ export interface Checkpoints {
   remove(file: number): Promise<void>
   /** Removes all files that are not named. For a start that has read the journal. */
   keepOnly(files: ReadonlySet<number>): Promise<void>
+}
+
+/** Why a file cannot be used, as it is listed. */
+export function faultOf(error: unknown): NonNullable<StoredFile['fault']> {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'UNKNOWN'
+  return { code, reason: messageOf(error) }
 }
 
 /** The file does not hold what was written. It is of no use; another checkpoint may be. */

@@ -158,6 +158,11 @@ class CheckpointFiles implements Checkpoints {
     }
   }
 
+  noteUnusable(number: number, fault: NonNullable<StoredFile['fault']>): void {
+    const file = this.found.get(number)
+    if (file) this.found.set(number, { ...file, sections: [], fault })
+  }
+
   pathOf({ file }: StoredSection): string {
     return this.path(fileName(file))
   }

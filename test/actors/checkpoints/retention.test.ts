@@ -37,8 +37,8 @@ function retaining(segments: number) {
     remove: () => state.remove(),
   }
   const note = (of: string[]) => (_: object, message: string): void => void of.push(message)
-  const ports = { clock, journal, telemetry: { count: () => undefined },
-    logger: { info: () => undefined, warn: note(warnings) },
+  const ports = { clock, journal, checkpoints: { find: () => ({}) },
+    telemetry: { count: () => undefined }, logger: { info: () => undefined, warn: note(warnings) },
     events: { note: ({ kind }: { kind: string }) => alerts.push(kind) } }
   const context = { ports, settings: { retainBytes: GiB }, commits: { isFull: false },
     self: { node: 'n1' }, pins: { earliest: () => null }, wire: { publish: () => undefined },

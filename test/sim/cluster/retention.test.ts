@@ -139,6 +139,47 @@ test('a space that cannot be checkpointed keeps its journal, and the node says w
   assert.ok(closedBytes(node) <= retainBytes)
 })
 
+test('of a space that rests, a checkpoint is lost: its journal stays until two count again', async () => {
+  const cluster = await SimCluster.serving({ segmentBytes, writes: 3,
+    settings: { checkpointBytes: 4096, retainBytes: 6 * segmentBytes } })
+  await cluster.createSpace({}, 'idle')
+  await grow(cluster, 8, 'idle')
+  await cluster.run(3000)
+  const node = cluster.running.find((one) => one !== cluster.primary('idle'))!
+  const { uuid, log } = node.space('idle').member
+  const [older, newer] = journalOf(node).log(uuid)!.covers.kept
+  assert.is(log.base, 0)
+  node.kill()
+  const lost = node.disk.paths('/data/checkpoints')
+    .find((path) => path.includes(`${newer!.file}.checkpoint`))!
+  await node.disk.remove(lost)
+  node.start()
+  await cluster.until('it is back', () => node.life?.actor.spaces.get('idle') !== undefined)
+  await cluster.until('both serve',
+    () => cluster.primary() !== null && cluster.record('idle')!.inSync.length === 3)
+  const usable = () => {
+    const { checkpoints } = node.actor.context!.ports
+    return journalOf(node).log(uuid)!.covers.kept.filter((one) => checkpoints.find(uuid, one))
+  }
+  assert.equal(usable(), [older])
+  const journal = journalOf(node)
+  const { remove } = journal
+  const counted: number[] = []
+  journal.remove = (segment) => {
+    const isOfIdle = journal.useOf(segment).spaces.some((one) => one.uuid === uuid)
+    if (isOfIdle) counted.push(usable().length)
+    return remove.call(journal, segment)
+  }
+  for (let part = 0; part < 10 && node.space('idle').member.log.base === 0; part += 1) {
+    await grow(cluster, 5)
+    await cluster.run(2000)
+  }
+  assert.ok(node.space('idle').member.log.base > 0, 'it goes then')
+  assert.equal(counted.filter((count) => count !== 2), [], 'checkpoints that have what goes')
+  await cluster.converged()
+  await cluster.converged('idle')
+})
+
 test('what a member needs once it is installed stays, up to a bound', async () => {
   const cluster = await started()
   await grow(cluster, 10)
