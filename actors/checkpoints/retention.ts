@@ -128,7 +128,7 @@ export class Retention {
   private oldest(): { readonly use: RemovableSegment; readonly bytes: number } | null {
     const { ports: { journal }, settings, commits } = this.options.context
     const closed = journal.segments()
-    const retainBytes = commits.isFull ? 0 : settings.retainBytes
+    const retainBytes = commits.lacksRoom ? 0 : settings.retainBytes
     const bytes = closed.reduce((sum, one) => sum + one.bytes, 0) - retainBytes
     const [oldest] = closed
     return oldest && bytes > 0 ? { use: journal.useOf(oldest.segment), bytes } : null

@@ -1,3 +1,4 @@
+import { isNoSpace } from '../ports/fileSystem.js'
 import { JournalFullError } from '../ports/journal.js'
 import type { Journal, JournalRecord } from '../ports/journal.js'
 import type { Clock, Logger, Telemetry, TimerHandle } from '../ports/system.js'
@@ -65,6 +66,8 @@ export class GroupCommit {
   private full = false
   /** The disk is short of room. Small records may still fit, so only free room clears this. */
   private isShort = false
+  /** The last write that failed found no room. */
+  private noRoom = false
   private stopped = false
   private unconfirmed = false
   private lastBeganMs = -Infinity
@@ -84,6 +87,11 @@ export class GroupCommit {
   /** Set while the disk takes no records: such a node is no candidate for a promotion. */
   get isFull(): boolean {
     return this.full
+  }
+
+  /** Set while it does so for want of room, and not for another fault. */
+  get lacksRoom(): boolean {
+    return this.full && (this.isShort || this.noRoom)
   }
 
   /** Notes that the source has records. A flush begins after the present burst of messages. */
@@ -205,6 +213,7 @@ export class GroupCommit {
   }
 
   private becomeFull(error: JournalFullError): void {
+    this.noRoom = isNoSpace(error)
     if (!this.full) {
       this.full = true
       this.options.logger.error({ error: error.message }, 'the journal cannot be written')

@@ -33,3 +33,11 @@ export class FileSystemError extends Error {
     this.name = 'FileSystemError'
   }
 }
+
+/** Whether the disk, or the quota, is full, according to the error or its cause. */
+export function isNoSpace(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if ('code' in at && (at.code === 'ENOSPC' || at.code === 'EDQUOT')) return true
+  }
+  return false
+}

@@ -1,7 +1,7 @@
 /** A node's data directory: its owner, its identity, journal, store and salvages. */
 import { join } from 'node:path'
 import type { Checkpoints } from '../../actors/ports/checkpoints.js'
-import { type FileSystem, FileSystemError } from '../../actors/ports/fileSystem.js'
+import { isNoSpace, type FileSystem, FileSystemError } from '../../actors/ports/fileSystem.js'
 import { type Journal, namedFiles } from '../../actors/ports/journal.js'
 import type { NodeDirectory, DirectoryNumbers,
   Recovered } from '../../actors/ports/nodeDirectory.js'
@@ -11,7 +11,7 @@ import type { DirectoryIdentity } from '../../machines/protocol/dataDirectoryVer
 import { readIdentity, writeIdentity, type StoredIdentity } from './identityFile.js'
 import { openJournal } from './journal.js'
 import { unusable, type DirectoryOwner } from './directoryOwner.js'
-import { isNoSpace, keepReserve, releaseReserve, RESERVE_BYTES } from './reserve.js'
+import { keepReserve, releaseReserve, RESERVE_BYTES } from './reserve.js'
 import { createSalvageFiles } from './salvage.js'
 import { listSegments } from './segment.js'
 

@@ -49,14 +49,6 @@ export async function releaseReserve(directory: string, fileSystem: FileSystem):
   }
 }
 
-/** Whether the disk, or the quota, is full, according to the error or its cause. */
-export function isNoSpace(error: unknown): boolean {
-  for (let at = error; at instanceof Error; at = at.cause) {
-    if (['ENOSPC', 'EDQUOT'].includes(codeOf(at))) return true
-  }
-  return false
-}
-
 function codeOf(error: unknown): string {
   if (error instanceof FileSystemError) return error.code
   return error instanceof Error && 'code' in error ? String(error.code) : ''

@@ -40,7 +40,7 @@ function retaining(segments: number) {
   const ports = { clock, journal, checkpoints: { find: () => ({}) },
     telemetry: { count: () => undefined }, logger: { info: () => undefined, warn: note(warnings) },
     events: { note: ({ kind }: { kind: string }) => alerts.push(kind) } }
-  const context = { ports, settings: { retainBytes: GiB }, commits: { isFull: false },
+  const context = { ports, settings: { retainBytes: GiB }, commits: { lacksRoom: false },
     self: { node: 'n1' }, pins: { earliest: () => null }, wire: { publish: () => undefined },
     fatal: (error: unknown) => fatal.push(error) } as unknown as NodeContext
   const members = () =>

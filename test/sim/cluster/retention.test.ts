@@ -247,4 +247,22 @@ test('a full disk gives up all that may go, and the node goes on by itself', asy
   await cluster.converged()
 })
 
+test('a disk that refuses a write for another reason than room: nothing goes for it', async () => {
+  const cluster = await SimCluster.serving({ segmentBytes, writes: 3,
+    settings: { checkpointBytes: 4096, retainBytes: 8 * segmentBytes } })
+  await grow(cluster, 12)
+  await cluster.run(3000)
+  const node = cluster.primary()!
+  assert.is(baseOf(node), 0)
+  for (let n = 0; n < 12; n += 1) {
+    node.disk.failNext('write', 'EIO')
+    await cluster.wait(cluster.send({ 'Engram-Ack': 'durable' }))
+    assert.is(node.actor.context!.commits.isFull, true)
+    await cluster.run(350)
+  }
+  assert.is(baseOf(node), 0)
+  await cluster.until('it takes writes', () => !node.actor.context!.commits.isFull)
+  await cluster.converged()
+})
+
 test.run()
