@@ -46,6 +46,8 @@ export class Retention {
   private settled: Promise<void> = Promise.resolve()
   private pinned: Pinned = nothing
   private alerted: string | null = null
+  /** What no member here keeps was logged. */
+  private isSaid = false
   private faultAtMs = -Infinity
   private reportAtMs = -Infinity
   private unreported = { segments: 0, bytes: 0 }
@@ -102,6 +104,7 @@ export class Retention {
       }
       this.report()
       this.alert()
+      this.sayUnowned()
     } catch (error) {
       this.failed(error)
     }
@@ -236,6 +239,24 @@ export class Retention {
     sendAlert(context, space, 'journalPinned', { bytes },
       `${space} keeps the oldest segment of the journal, and ${bytes} bytes should go: `
         + pin.reason)
+  }
+
+  /** Logs what keeps too much and is of no space with a member here: no alert can name it. */
+  private sayUnowned(): void {
+    const { context: { ports: { logger } }, members, checkpointBytes } = this.options
+    const { pins, bytes } = this.pinned
+    const owned = new Set(pins.length > 0 ? [...members()].map(({ uuid }) => uuid) : [])
+    const pin = pins.find(({ uuid }) =>
+      uuid === null
+        ? bytes > usualPinBytes(0)
+        : !owned.has(uuid) && bytes > usualPinBytes(checkpointBytes(uuid))
+    )
+    if (pin && !this.isSaid) {
+      logger.warn({ bytes, uuid: pin.uuid, reason: pin.reason },
+        'the oldest segment of the journal is kept, and no space here can let it go: '
+          + 'give the node an empty data directory')
+    }
+    this.isSaid = pin !== undefined
   }
 
   private nameOf(uuid: string | null): string | null {

@@ -22,6 +22,7 @@ function retaining(segments: number) {
     segments: Array.from({ length: segments }, (_, at) => ({ segment: at + 1, bytes: GiB })),
     kept: 2,
     reserve: 0,
+    isUnread: false,
     remove: (): Promise<boolean> => {
       state.segments.shift()
       return Promise.resolve(true)
@@ -30,7 +31,7 @@ function retaining(segments: number) {
   const journal = {
     segments: () => state.segments,
     useOf: () => ({ spaces: [{ uuid: 'u', last: 5, timeMs: 0 }], unreadSpaces: [],
-      isUnread: false }),
+      isUnread: state.isUnread }),
     log: () => ({ damage: null,
       covers: { kept: Array.from({ length: state.kept }, () => ({})),
         covered: { epoch: 1, sequence: 9 } } }),
@@ -79,6 +80,18 @@ test('a space that keeps more than is usual raises an alert, once, and its end i
   await look()
   assert.equal(alerts, ['journalPinned', 'journalPinnedCleared'])
   assert.equal([retention.pinnedBy, retention.pinsOf('u'), retention.pinning.size], [null, null, 0])
+})
+
+test('what no space here can let go is said once', async () => {
+  const { retention, state, look, alerts, warnings } = retaining(3)
+  state.isUnread = true
+  await look()
+  assert.equal(warnings, [])
+  assert.equal(retention.pinnedBy!.space, null)
+  state.segments.push({ segment: 4, bytes: GiB })
+  for (let times = 0; times < 3; times += 1) await look()
+  assert.equal([warnings.length, alerts], [1, []])
+  assert.match(warnings[0]!, /no space here can let it go/)
 })
 
 test('a full disk gets the reserve; a file that cannot be removed is tried again, said rarely', async () => {
