@@ -48,6 +48,11 @@ export class ForkTracker {
     return forkPointOf(this.options.history, write, starts, 'nothing').sequence
   }
 
+  /** Whether the history does not tell of its epoch. */
+  isBelowRoot({ epoch }: Position): boolean {
+    return epoch < this.options.history.root.epoch
+  }
+
   readonly startOf: Starts = (epoch) =>
     this.historyStarts(epoch) ?? this.openings.get(epoch)?.start ?? this.report(epoch)?.start
 

@@ -6,6 +6,7 @@ import type { LogEntry } from '../../machines/log/entries.js'
 import { quarantineMax } from '../../machines/log/forkNotes.js'
 import type { ForkNote, OriginRecord, Reconciliation,
   Version } from '../../machines/log/forkNotes.js'
+import { isTraced } from '../../machines/log/lineage.js'
 import type { Starts } from '../../machines/log/lineage.js'
 import type { Member } from '../member/member.js'
 import type { StartedEpoch } from '../member/startedEpoch.js'
@@ -170,15 +171,18 @@ export class Reconciler {
     const timestamp = known ?? tracker.noLaterThan(origin.epoch)
     const relate = relationTo(origin, tracker.sharedWith(origin, starts), starts)
     const met: Met[] = []
+    // Below the root, this log may have the write itself, and the version on top of it.
+    let isKnown = true
     const relation = (version: Version): Relation => {
       met.push({ version, relation: relate(version) })
+      isKnown &&= !tracker.isBelowRoot(origin) || isTraced(version, origin.epoch, starts)
       return met.at(-1)!.relation
     }
     const { operation: result, ...decision } = decide(
       { operation, origin, timestamp },
       this.view(),
       relation,
-      rule,
+      (standing, incoming) => (isKnown ? rule(standing, incoming) : 'standing'),
     )
     const reconciliation = { origin, timestamp, via, ...decision }
     return { operation: result, reconciliation, met }

@@ -39,6 +39,13 @@ export function holds(end: Position, entry: Position, starts: Starts): boolean {
   return at !== undefined && at.epoch === entry.epoch && entry.sequence <= at.sequence
 }
 
+/** Whether it is known where the log that ends at `end` was in that epoch, if it was in it. */
+export function isTraced(end: Position, epoch: number, starts: Starts): boolean {
+  let at: Position | undefined = end
+  while (at && at.epoch > epoch) at = startBelow(at.epoch, starts)
+  return at !== undefined
+}
+
 /**
  * Returns the last entry that the log that ends at `end` has in common with the log of that
  * history. `whereUnknown`: the most that it can be, or nothing.

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { EpochSpan, Position } from '../../machines/base/ids.js'
-import { forkPointOf, holds, startsOf } from '../../machines/log/lineage.js'
+import { forkPointOf, holds, isTraced, startsOf } from '../../machines/log/lineage.js'
 import type { Starts } from '../../machines/log/lineage.js'
 import { relationTo } from '../../machines/forks/merge.js'
 import { comparePositions, origin } from '../../machines/log/positions.js'
@@ -153,6 +153,13 @@ test('below a root nothing is claimed that the whole history would deny', () => 
     }
   }), { numRuns: 5000, seed: 1 })
   for (const count of Object.values(seen)) assert.ok(count > 100, JSON.stringify(seen))
+})
+
+test('a log is traced down to an epoch as far as it is known where epochs began', () => {
+  const starts: Starts = (epoch) => (epoch === 5 ? { epoch: 3, sequence: 9 } : undefined)
+  const end = { epoch: 5, sequence: 20 }
+  const traced = [6, 5, 4, 3, 2].map((epoch) => isTraced(end, epoch, starts))
+  assert.equal(traced, [true, true, true, true, false], 'it is not known where epoch 3 began')
 })
 
 test.run()

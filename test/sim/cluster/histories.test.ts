@@ -2,6 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { coveredSpansMax } from '../../../machines/log/retention.js'
+import { subjects } from '../../../machines/protocol/subjects.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
@@ -68,6 +69,46 @@ test('a history stays short even if hardly anything is written', async () => {
     assert.ok(history.length <= 3 * coveredSpansMax, `${history.length}`)
   }
   await cluster.check()
+})
+
+/** Stores a node; the primary has to answer as asked. */
+async function store(cluster: SimCluster, node: object, ack: string): Promise<void> {
+  const request = cluster.client.request(subjects.write('demo'),
+    Buffer.from(JSON.stringify({ type: 'StoreNode', node })), { timeoutMs: 8000,
+    headers: { 'Engram-Ack': ack } })
+  assert.match(Buffer.from((await cluster.wait(request)).data).toString(), /"ok":true/)
+}
+
+test('a write that came before the present value does not replace it below the root', async () => {
+  const settings = { checkpointBytes: 4096, retainBytes: 0 }
+  const cluster = await SimCluster.serving({ segmentBytes: 8192, settings, writes: 3 })
+  const away = cluster.running.find((node) => node !== cluster.primary())!
+  await cluster.run(2000)
+  await store(cluster, { id: 'x', content: 'old', confidence: 0.9 }, 'committed')
+  const { end, commitSequence } = logOf(away)
+  assert.ok(commitSequence < end.sequence, 'it has the write, and does not know of its commit')
+  away.kill()
+  await cluster.until('it is out', () => !cluster.record()!.inSync.includes(away.id))
+  for (let round = 0; round < 5; round += 1) {
+    const from = cluster.primary()!
+    const to = cluster.running.find((node) => node !== from)!.id
+    await cluster.command(from.id, { type: 'promote', space: 'demo', to })
+    await cluster.until('it serves', () => cluster.primary()?.id === to)
+    await cluster.until('both are in sync', () => cluster.record()!.inSync.length === 2)
+    if (round === 0) await store(cluster, { id: 'x', content: 'new', confidence: 0.5 }, 'committed')
+    for (let n = 0; n < 60; n += 1) {
+      await store(cluster, { id: `same${n % 5}`, content: 'x'.repeat(100) + String(n) }, 'durable')
+    }
+    await cluster.run(3000)
+  }
+  assert.ok(logOf(cluster.primary()!).root.sequence > end.sequence)
+  away.start()
+  await cluster.until('it is back', () => cluster.record()!.inSync.includes(away.id), 60_000)
+  await cluster.run(5000)
+  const read = await cluster.read({ type: 'GetNode', nodeId: 'x' })
+  assert.ok(read.ok)
+  assert.match(JSON.stringify(read.value), /"new"/)
+  await cluster.converged()
 })
 
 test.run()
