@@ -28,11 +28,12 @@ const faultMs = 60_000
 /** What keeps the oldest segment although it should go. */
 interface Pinned {
   readonly pins: readonly SegmentPin[]
+  readonly reasons: ReadonlyMap<string | null, string>
   /** Of closed segments, above what is to be kept. */
   readonly bytes: number
 }
 
-const nothing: Pinned = { pins: [], bytes: 0 }
+const nothing: Pinned = { pins: [], reasons: new Map(), bytes: 0 }
 
 /**
  * Gives up the oldest segments of the journal: while closed ones have more than `retainBytes`, the
@@ -79,9 +80,9 @@ export class Retention {
 
   /** What the space keeps, in bytes of all of the journal that should go, or null. */
   pinsOf(uuid: string): { readonly bytes: number; readonly reason: string } | null {
-    const { pins, bytes } = this.pinned
-    const pin = pins.find((one) => one.uuid === uuid)
-    return pin ? { bytes, reason: pin.reason } : null
+    const { reasons, bytes } = this.pinned
+    const reason = reasons.get(uuid)
+    return reason === undefined ? null : { bytes, reason }
   }
 
   /** Resolves when nothing is removed any more. */
@@ -124,7 +125,8 @@ export class Retention {
       return
     }
     const { use, bytes } = oldest
-    this.pinned = { pins: [...this.uncovered(use), ...this.needed(use, bytes)], bytes }
+    const pins = [...this.uncovered(use), ...this.needed(use, bytes)]
+    this.pinned = { pins, reasons: new Map(pins.map(({ uuid, reason }) => [uuid, reason])), bytes }
   }
 
   /** The segment that should go, and the bytes that should; null: none should. */
