@@ -19,6 +19,7 @@ export class SoakWriter {
   /** Of positive answers. */
   bytes = 0
   #isStopped = false
+  #isResting = false
   readonly #running: Promise<void>[]
   /** By memory node: number of the last write that was answered as committed. */
   readonly #committed = new Map<string, number>()
@@ -33,6 +34,13 @@ export class SoakWriter {
 
   async until(bytes: number): Promise<void> {
     while (this.bytes < bytes) await delay(50)
+  }
+
+  /** Nothing is written for so long. */
+  async rest(ms: number): Promise<void> {
+    this.#isResting = true
+    await delay(ms)
+    this.#isResting = false
   }
 
   async stop(): Promise<void> {
@@ -60,6 +68,7 @@ export class SoakWriter {
 
   async #lane(lane: number): Promise<void> {
     for (let number = 1; !this.#isStopped; number++) {
+      while (this.#isResting && !this.#isStopped) await delay(20)
       const ids = Array.from({ length: perRequest }, (_, at) =>
         `l${lane}-${(number * perRequest + at) % idsPerLane}`)
       const operations = ids.map((id) => ({ type: 'StoreNode',
