@@ -137,7 +137,8 @@ function findings({ ms, bytes, inSyncMs, rate, before, meanwhile }: Measures): F
   const p99 = (results: readonly LoadResult[]): number => median(results.map((one) => one.p99Ms))
   const most = (results: readonly LoadResult[]): number =>
     Math.max(...results.map((one) => one.p99Ms))
-  const lost = meanwhile.reduce((sum, { sent, ok }) => sum + Math.max(0, sent - ok), 0)
+  const failed = meanwhile.flatMap(({ errors }) => Object.values(errors))
+    .reduce((sum, count) => sum + count, 0)
   return [
     { what: 'checkpoint that was sent', value: bytes / MiB, unit: 'MiB' },
     { what: 'install, from its first step until the state is in place', unit: 'MiB/s',
@@ -151,7 +152,7 @@ function findings({ ms, bytes, inSyncMs, rate, before, meanwhile }: Measures): F
     { what: 'p99 meanwhile, worst slice', value: most(meanwhile), unit: 'ms' },
     { what: 'p99 meanwhile against before', value: p99(meanwhile) / p99(before), unit: '×',
       goal: { most: 2 } },
-    { what: 'writes meanwhile without a positive answer in time', value: lost, unit: '' },
+    { what: 'writes meanwhile that were refused, or not answered', value: failed, unit: '' },
   ]
 }
 
