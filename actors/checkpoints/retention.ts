@@ -165,10 +165,11 @@ export class Retention {
 
   private installNeeds({ uuid, last }: SegmentSpace, bytes: number): string | null {
     const { pins, settings, self } = this.options.context
-    const pin = pins.earliest(uuid)
-    // Past the bound it is installed again, with a newer checkpoint.
-    if (!pin || pin.from > last || bytes > Math.max(settings.retainBytes, 2 * pin.bytes))
-      return null
+    // Past the bound of its pin, a member is installed again, with a newer checkpoint.
+    const pin = [...pins.of(uuid)].find((one) =>
+      one.from <= last && bytes <= Math.max(settings.retainBytes, 2 * one.bytes)
+    )
+    if (!pin) return null
     return pin.node === self.node
       ? `entries from ${pin.from} on are being salvaged`
       : `${pin.node} is being installed, and goes on from entry ${pin.from}`

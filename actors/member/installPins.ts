@@ -28,12 +28,7 @@ export class InstallPins {
     if (pins?.size === 0) this.pins.delete(uuid)
   }
 
-  /** The pin with the earliest entry of the space, or null. */
-  earliest(uuid: string): InstallPin | null {
-    let earliest: InstallPin | null = null
-    for (const pin of this.pins.get(uuid)?.values() ?? []) {
-      if (!earliest || pin.from < earliest.from) earliest = pin
-    }
-    return earliest
+  of(uuid: string): Iterable<InstallPin> {
+    return this.pins.get(uuid)?.values() ?? []
   }
 }

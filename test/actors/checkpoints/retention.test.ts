@@ -3,6 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Retention } from '../../../actors/checkpoints/retention.js'
 import type { NodeContext } from '../../../actors/member/context.js'
+import type { InstallPin } from '../../../actors/member/installPins.js'
 import type { Member } from '../../../actors/member/member.js'
 import { FileSystemError } from '../../../actors/ports/fileSystem.js'
 import { JournalFullError, SyncFailedError } from '../../../actors/ports/journal.js'
@@ -21,6 +22,7 @@ function retaining(segments: number) {
   const state = {
     segments: Array.from({ length: segments }, (_, at) => ({ segment: at + 1, bytes: GiB })),
     kept: 2,
+    pins: [] as InstallPin[],
     reserve: 0,
     isUnread: false,
     remove: (): Promise<boolean> => {
@@ -42,7 +44,7 @@ function retaining(segments: number) {
     telemetry: { count: () => undefined }, logger: { info: () => undefined, warn: note(warnings) },
     events: { note: ({ kind }: { kind: string }) => alerts.push(kind) } }
   const context = { ports, settings: { retainBytes: GiB }, commits: { lacksRoom: false },
-    self: { node: 'n1' }, pins: { earliest: () => null }, wire: { publish: () => undefined },
+    self: { node: 'n1' }, pins: { of: () => state.pins }, wire: { publish: () => undefined },
     fatal: (error: unknown) => fatal.push(error) } as unknown as NodeContext
   const members = () =>
     [{ uuid: 'u', space: 'demo', known: { record: null } }] as unknown as Member[]
@@ -158,6 +160,22 @@ test('one that something written meanwhile keeps is looked at again', async () =
   assert.equal([tries, fatal], [1, []])
   await look()
   assert.is(tries, 2)
+})
+
+test('each member that is installed keeps what it needs, up to its own bound', async () => {
+  const { retention, state, look } = retaining(4)
+  state.pins = [{ node: 'n2', from: 1, bytes: GiB }, { node: 'n3', from: 4, bytes: 4 * GiB }, {
+    node: 'n4',
+    from: 9,
+    bytes: 9 * GiB,
+  }]
+  await look()
+  assert.is(state.segments.length, 4)
+  assert.match(retention.pinnedBy!.reason, /^n3 is being installed, and goes on from entry 4$/)
+  state.pins.splice(1, 1)
+  await look()
+  assert.is(state.segments.length, 3, 'what n4 needs comes later; n2 has its bound')
+  assert.match(retention.pinnedBy!.reason, /^n2 is being installed/)
 })
 
 test('nothing is begun once it is stopped', async () => {
