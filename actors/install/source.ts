@@ -8,7 +8,8 @@ import type { NodeContext } from '../member/context.js'
 import type { Member } from '../member/member.js'
 import type { ReplyTarget } from '../messaging/answers.js'
 import type { BusMessage } from '../ports/bus.js'
-import type { SectionReader, StoredSection } from '../ports/checkpoints.js'
+import { CheckpointDamagedError, faultOf, type SectionReader,
+  type StoredSection } from '../ports/checkpoints.js'
 import { pause } from '../structures/pause.js'
 import { SendRate } from './sendRate.js'
 
@@ -90,7 +91,8 @@ export class CheckpointSource {
     const before = this.opened.get(name)
     if (before?.reader.section.id !== section.id) {
       await this.close(name)
-      const reader = await this.options.context.ports.checkpoints.open(section)
+      const reader = await this.readerOf(section)
+      if (!reader) return this.none(member)
       // Another one may have been opened meanwhile.
       const busy = this.busyReason(name)
       if (busy !== null) {
@@ -103,6 +105,20 @@ export class CheckpointSource {
     const { reader } = this.opened.get(name)!
     const { id, position } = reader.section
     return { kind: 'opened', id, position, bytes: reader.fileBytes }
+  }
+
+  /** Null: it is damaged, and does not count from now on. */
+  private async readerOf(section: StoredSection): Promise<SectionReader | null> {
+    const { checkpoints, logger } = this.options.context.ports
+    try {
+      return await checkpoints.open(section)
+    } catch (error) {
+      if (!(error instanceof CheckpointDamagedError)) throw error
+      const { file, space } = section
+      logger.warn({ file, space, error: messageOf(error) }, 'a checkpoint cannot be sent')
+      checkpoints.noteUnusable(file, faultOf(error))
+      return null
+    }
   }
 
   private refusal(
@@ -141,13 +157,14 @@ export class CheckpointSource {
 
   private none(member: Member): CheckpointAnswer {
     this.options.onWanted(member)
-    const newest = this.options.context.ports.journal.log(member.uuid)?.covers.kept.at(-1)
+    const { journal, checkpoints } = this.options.context.ports
+    const kept = journal.log(member.uuid)?.covers.kept.at(-1)
+    const newest = kept && checkpoints.find(member.uuid, kept)
+    const unusable = kept ? 'its newest checkpoint cannot be used' : 'it has no checkpoint yet'
     return {
       kind: 'none',
       newest: newest?.position.sequence ?? 0,
-      reason: newest
-        ? `its newest checkpoint is as of ${newest.position.sequence}`
-        : 'it has no checkpoint yet',
+      reason: newest ? `its newest checkpoint is as of ${newest.position.sequence}` : unusable,
     }
   }
 

@@ -84,6 +84,19 @@ test('one below the minimum is none, and another id than that of the newest is f
   assert.is(await opened({ minimum: second.position.sequence + 1 }), 'none')
 })
 
+test('one that does not open does not count any more, and another one is taken', async () => {
+  const { cluster, node } = await started()
+  const section = await takeCheckpoint(cluster, node)
+  const [path] = node.disk.paths('/data/checkpoints')
+  // In the manifest: the file's head and end are as they were.
+  node.disk.flipBit(path!, section.offset + 40, 0)
+  const none = await cluster.wait(ask(cluster, node, open(node)))
+  assert.equal(none, { kind: 'none', newest: 0, reason: 'its newest checkpoint cannot be used' })
+  const answer = async () => (await cluster.wait(ask(cluster, node, open(node)))).kind
+  for (let n = 0; n < 30 && await answer() !== 'opened'; n += 1) await cluster.run(500)
+  assert.is(await answer(), 'opened')
+})
+
 test('refused: another space, a reader of other formats, a damaged log, more than two at a time', async () => {
   const { cluster, node } = await started()
   await takeCheckpoint(cluster, node)
