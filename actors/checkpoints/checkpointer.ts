@@ -55,10 +55,6 @@ interface Due {
   readonly lastBytes: number
 }
 
-function isMoreDue(one: Due, other: Due): boolean {
-  return one.isUrgent === other.isUrgent ? one.need > other.need : one.isUrgent
-}
-
 class TooSlowError extends Error {
   constructor() {
     super(`it took more than ${imageMsMax / 60_000} minutes`)
@@ -99,18 +95,21 @@ export class Checkpointer {
     const nowMs = this.options.context.ports.clock.monotonicMs()
     if (this.isBusy || this.isStopped || nowMs - this.lookedAtMs < lookMs) return
     this.lookedAtMs = nowMs
+    const due = this.allDue(nowMs)
+    if (due.length === 0) return
     this.isBusy = true
-    this.settled = this.takeAll().finally(() => {
+    this.settled = this.takeAll(due).finally(() => {
       this.isBusy = false
     })
   }
 
-  /** Until none is due: there may be many small ones. */
-  private async takeAll(): Promise<void> {
+  /** As many as there is time for until the next look: there may be many small ones. */
+  private async takeAll(all: readonly Due[]): Promise<void> {
     const { clock } = this.options.context.ports
-    while (!this.isStopped) {
-      const due = this.mostDue(clock.monotonicMs())
-      if (!due || !await this.take(due)) return
+    for (const due of all) {
+      const nowMs = clock.monotonicMs()
+      if (this.isStopped || nowMs - this.lookedAtMs >= lookMs) return
+      if (this.mayTake(due.member, nowMs) && !await this.take(due)) return
     }
   }
 
@@ -126,19 +125,20 @@ export class Checkpointer {
     await this.settled
   }
 
-  private mostDue(nowMs: number): Due | null {
+  /** The most urgent one first. */
+  private allDue(nowMs: number): Due[] {
     const pinning = this.options.pinning()
     const pinnedBytes = [...pinning].reduce((sum, uuid) => sum + (this.newestOf(uuid)?.bytes ?? 0),
       0)
-    let most: Due | null = null
+    const all: Due[] = []
     for (const member of this.options.members()) {
       this.seeDamage(member)
       if (!this.mayTake(member, nowMs)) continue
       const isPinning = pinning.has(member.uuid) && this.mayRelease(member)
       const due = this.dueOf(member, isPinning ? pinnedBytes : null)
-      if (due.need >= 1 && (most === null || isMoreDue(due, most))) most = due
+      if (due.need >= 1) all.push(due)
     }
-    return most
+    return all.toSorted((a, b) => Number(b.isUrgent) - Number(a.isUrgent) || b.need - a.need)
   }
 
   /** A reader that goes on without its entries, or finds damage of others, does not tell them. */

@@ -1,10 +1,11 @@
 import { messageOf } from '../../machines/base/thrown.js'
+import { bytesText } from '../../machines/base/units.js'
 import { segmentPins, usualPinBytes } from '../../machines/log/retention.js'
 import type { RemovableSegment, SegmentPin, SegmentSpace } from '../../machines/log/retention.js'
 import { sendAlert } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
 import type { Member } from '../member/member.js'
-import { FileSystemError } from '../ports/fileSystem.js'
+import { FileSystemError, isNoSpace } from '../ports/fileSystem.js'
 import { JournalFullError } from '../ports/journal.js'
 import type { NodeDirectory } from '../ports/nodeDirectory.js'
 
@@ -25,15 +26,20 @@ const reportMs = 60_000
 /** A fault of the disk is logged again after this. */
 const faultMs = 60_000
 
+interface Pin extends SegmentPin {
+  /** Null: no member here is of it. */
+  readonly space: string | null
+}
+
 /** What keeps the oldest segment although it should go. */
 interface Pinned {
-  readonly pins: readonly SegmentPin[]
-  readonly reasons: ReadonlyMap<string | null, string>
+  /** By uuid, one of each. */
+  readonly pins: ReadonlyMap<string | null, Pin>
   /** Of closed segments, above what is to be kept. */
   readonly bytes: number
 }
 
-const nothing: Pinned = { pins: [], reasons: new Map(), bytes: 0 }
+const nothing: Pinned = { pins: new Map(), bytes: 0 }
 
 /**
  * Gives up the oldest segments of the journal: while closed ones have more than `retainBytes`, the
@@ -74,15 +80,15 @@ export class Retention {
 
   /** What keeps the oldest segment although it should go, or null. */
   get pinnedBy(): { readonly space: string | null; readonly reason: string } | null {
-    const [pin] = this.pinned.pins
-    return pin ? { space: this.nameOf(pin.uuid), reason: pin.reason } : null
+    const [pin] = this.pinned.pins.values()
+    return pin ? { space: pin.space, reason: pin.reason } : null
   }
 
   /** What the space keeps, in bytes of all of the journal that should go, or null. */
   pinsOf(uuid: string): { readonly bytes: number; readonly reason: string } | null {
-    const { reasons, bytes } = this.pinned
-    const reason = reasons.get(uuid)
-    return reason === undefined ? null : { bytes, reason }
+    const { pins, bytes } = this.pinned
+    const pin = pins.get(uuid)
+    return pin ? { bytes, reason: pin.reason } : null
   }
 
   /** Resolves when nothing is removed any more. */
@@ -104,8 +110,7 @@ export class Retention {
         this.unreported.bytes += oldest.bytes
       }
       this.report()
-      this.alert()
-      this.sayUnowned()
+      this.complain()
     } catch (error) {
       this.failed(error)
     }
@@ -114,7 +119,7 @@ export class Retention {
   /** Whether the oldest segment should go, and nothing keeps it. */
   private get mayGo(): boolean {
     const { bytes, pins } = this.pinned
-    return bytes > 0 && pins.length === 0
+    return bytes > 0 && pins.size === 0
   }
 
   /** Sees how much should go, and what keeps it. */
@@ -125,8 +130,13 @@ export class Retention {
       return
     }
     const { use, bytes } = oldest
-    const pins = [...this.uncovered(use), ...this.needed(use, bytes)]
-    this.pinned = { pins, reasons: new Map(pins.map(({ uuid, reason }) => [uuid, reason])), bytes }
+    const members = new Map([...this.options.members()].map((member) => [member.uuid, member]))
+    const pins = new Map<string | null, Pin>()
+    for (const pin of [...this.uncovered(use), ...this.needed(use, bytes, members)]) {
+      const space = members.get(pin.uuid ?? '')?.space ?? null
+      if (!pins.has(pin.uuid)) pins.set(pin.uuid, { ...pin, space })
+    }
+    this.pinned = { pins, bytes }
   }
 
   /** The segment that should go, and the bytes that should; null: none should. */
@@ -155,8 +165,11 @@ export class Retention {
   }
 
   /** What others may need of the segment. */
-  private needed({ spaces }: RemovableSegment, bytes: number): SegmentPin[] {
-    const members = new Map([...this.options.members()].map((member) => [member.uuid, member]))
+  private needed(
+    { spaces }: RemovableSegment,
+    bytes: number,
+    members: ReadonlyMap<string, Member>,
+  ): SegmentPin[] {
     return spaces.flatMap((part) => {
       const reason = this.installNeeds(part, bytes) ?? this.oldMemberOf(members.get(part.uuid))
       return reason === null ? [] : { uuid: part.uuid, reason }
@@ -192,7 +205,7 @@ export class Retention {
     try {
       return await journal.remove(segment)
     } catch (error) {
-      if (!(error instanceof JournalFullError) || !await directory.releaseReserve()) throw error
+      if (!isNoSpace(error) || !await directory.releaseReserve()) throw error
     }
     try {
       // What keeps it may have been written, or found, meanwhile.
@@ -224,14 +237,20 @@ export class Retention {
     logger.info({ segments, bytes }, 'old segments of the journal were given up')
   }
 
-  /** Says once which space keeps more of the journal than is usual, and when it no longer does. */
-  private alert(): void {
-    const { context, checkpointBytes } = this.options
+  /** Of what keeps more of the journal than is usual. */
+  private complain(): void {
     const { pins, bytes } = this.pinned
-    const pin = pins.find(({ uuid }) =>
-      uuid !== null && bytes > usualPinBytes(checkpointBytes(uuid)) && this.nameOf(uuid) !== null
+    const unusual = [...pins.values()].filter(({ uuid }) =>
+      bytes > usualPinBytes(uuid === null ? 0 : this.options.checkpointBytes(uuid))
     )
-    const space = pin ? this.nameOf(pin.uuid) : null
+    this.alert(unusual.find(({ space }) => space !== null))
+    this.sayUnowned(unusual.find(({ space }) => space === null))
+  }
+
+  /** Says once which space it is, and when it no longer is. */
+  private alert(pin: Pin | undefined): void {
+    const { context } = this.options
+    const space = pin?.space ?? null
     if (space === this.alerted) return
     if (this.alerted !== null) {
       sendAlert(context, this.alerted, 'journalPinnedCleared', {},
@@ -239,31 +258,20 @@ export class Retention {
     }
     this.alerted = space
     if (!pin || space === null) return
+    const { bytes } = this.pinned
     sendAlert(context, space, 'journalPinned', { bytes },
-      `${space} keeps the oldest segment of the journal, and ${bytes} bytes should go: `
+      `${space} keeps the oldest segment of the journal, and ${bytesText(bytes)} should go: `
         + pin.reason)
   }
 
-  /** Logs what keeps too much and is of no space with a member here: no alert can name it. */
-  private sayUnowned(): void {
-    const { context: { ports: { logger } }, members, checkpointBytes } = this.options
-    const { pins, bytes } = this.pinned
-    const owned = new Set(pins.length > 0 ? [...members()].map(({ uuid }) => uuid) : [])
-    const pin = pins.find(({ uuid }) =>
-      uuid === null
-        ? bytes > usualPinBytes(0)
-        : !owned.has(uuid) && bytes > usualPinBytes(checkpointBytes(uuid))
-    )
+  /** No alert can name it: it is logged once. */
+  private sayUnowned(pin: Pin | undefined): void {
     if (pin && !this.isSaid) {
-      logger.warn({ bytes, uuid: pin.uuid, reason: pin.reason },
+      const { uuid, reason } = pin
+      this.options.context.ports.logger.warn({ bytes: this.pinned.bytes, uuid, reason },
         'the oldest segment of the journal is kept, and no space here can let it go: '
           + 'give the node an empty data directory')
     }
     this.isSaid = pin !== undefined
-  }
-
-  private nameOf(uuid: string | null): string | null {
-    for (const member of this.options.members()) if (member.uuid === uuid) return member.space
-    return null
   }
 }

@@ -12,6 +12,7 @@ import { VirtualClock } from '../../fakes/virtualClock.js'
 
 const test = suite('retention')
 const GiB = 2 ** 30
+const full = () => new JournalFullError('full', new FileSystemError('ENOSPC', 'no space left'))
 
 /** A journal of segments of 1 GiB, of which 1 GiB is kept. */
 function retaining(segments: number) {
@@ -103,12 +104,12 @@ test('a full disk gets the reserve; a file that cannot be removed is tried again
   state.reserve = 1
   state.remove = () => {
     tries += 1
-    return tries === 1 ? Promise.reject(new JournalFullError('full')) : remove()
+    return tries === 1 ? Promise.reject(full()) : remove()
   }
   await look()
   assert.equal([state.segments.length, tries, warnings], [1, 4, []])
   state.segments.push({ segment: 9, bytes: GiB })
-  state.remove = () => Promise.reject(new JournalFullError('full'))
+  state.remove = () => Promise.reject(full())
   for (let times = 0; times < 5; times += 1) await look()
   state.remove = () => Promise.reject(new FileSystemError('EACCES', 'no'))
   await look()
@@ -119,6 +120,15 @@ test('a full disk gets the reserve; a file that cannot be removed is tried again
   await look()
   assert.is(state.segments.length, 1)
   assert.equal(fatal, [])
+})
+
+test('a fault other than want of room leaves the reserve where it is', async () => {
+  const { state, look, warnings } = retaining(4)
+  state.reserve = 1
+  state.remove = () =>
+    Promise.reject(new JournalFullError('no', new FileSystemError('EIO', 'a bad sector')))
+  await look()
+  assert.equal([state.reserve, state.segments.length, warnings.length], [1, 4, 1])
 })
 
 test('what keeps a segment while the reserve is given back is looked at again', async () => {
@@ -133,7 +143,7 @@ test('what keeps a segment while the reserve is given back is looked at again', 
     }
     // A truncation, after a forced promotion, is durable by then.
     state.kept = 1
-    return Promise.reject(new JournalFullError('full'))
+    return Promise.reject(full())
   }
   await look()
   assert.equal([state.segments.length, tries, warnings, fatal], [4, 1, [], []])

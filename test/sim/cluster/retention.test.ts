@@ -90,6 +90,24 @@ test('a space that rests does not keep the journal of one that is busy', async (
   await cluster.converged('idle')
 })
 
+test('many spaces that rest let the journal go, one after the other', async () => {
+  const cluster = await started()
+  const spaces = Array.from({ length: 12 }, (_, at) => `idle${at}`)
+  for (const space of spaces) {
+    await cluster.createSpace({}, space)
+    await grow(cluster, 1, space)
+  }
+  // Twice, and each time when the node has written twice what all of them are.
+  await grow(cluster, 100)
+  await cluster.run(3000)
+  for (const node of cluster.running) {
+    for (const space of spaces) {
+      const { log } = node.space(space).member
+      assert.is(log.base, log.end.sequence, `${node.id} ${space}`)
+    }
+  }
+})
+
 test('a member that was away for longer than the journal reaches back is installed', async () => {
   const cluster = await started()
   const away = cluster.running.find((node) => node !== cluster.primary())!
