@@ -2,11 +2,10 @@ import { hasEntry } from '../../machines/log/positions.js'
 import { checkpointNeed, epochsBetween } from '../../machines/log/checkpointDue.js'
 import { messageOf } from '../../machines/base/thrown.js'
 import type { AlignedImage } from '../log/applier.js'
-import { sendAlert } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
 import { isDamage } from '../member/member.js'
 import type { Member } from '../member/member.js'
-import { faultOf, ReadBackError } from '../ports/checkpoints.js'
+import { ReadBackError } from '../ports/checkpoints.js'
 import type { SectionManifest, SectionNotes, StoredSection } from '../ports/checkpoints.js'
 import type { Coverage, KeptCheckpoint } from '../ports/journal.js'
 import { ImageClosedError } from '../ports/store.js'
@@ -15,6 +14,7 @@ import { removeFormer } from './formerFiles.js'
 import { LoopPace } from './loopPace.js'
 import { shortHistory } from './shortHistory.js'
 import { notesOf } from './sectionNotes.js'
+import { noteUnusable } from './unusable.js'
 
 export interface CheckpointerOptions {
   readonly context: NodeContext
@@ -354,7 +354,7 @@ export class Checkpointer {
 
   /** Null: the checkpoint cannot be used. */
   private async manifestOf(
-    { space, uuid }: Member,
+    { uuid }: Member,
     kept: KeptCheckpoint,
   ): Promise<SectionManifest | null> {
     const { context, context: { ports: { checkpoints } } } = this.options
@@ -365,9 +365,7 @@ export class Checkpointer {
       await reader.close()
       return reader.manifest
     } catch (error) {
-      checkpoints.noteUnusable(stored.file, faultOf(error))
-      sendAlert(context, space, 'checkpointUnusable', { file: stored.file },
-        `${messageOf(error)}. The next checkpoint takes its place; check the disk`)
+      noteUnusable(context, stored, error)
       return null
     }
   }

@@ -1,11 +1,10 @@
-import { sendAlert } from '../member/alerts.js'
 import { FileSystemError } from '../ports/fileSystem.js'
 import type { NodeContext } from '../member/context.js'
 import type { LoadedMember, StoreLoading } from '../member/rebuild.js'
-import { faultOf } from '../ports/checkpoints.js'
-import type { SectionReader, StoredFile, StoredSection } from '../ports/checkpoints.js'
+import type { SectionReader, StoredSection } from '../ports/checkpoints.js'
 import type { Stage } from '../ports/store.js'
 import { untilTaken } from '../structures/untilTaken.js'
+import { noteUnusable } from './unusable.js'
 
 /**
  * Loads stores from the newest checkpoint of their space that can be read, one at a time. The
@@ -61,9 +60,8 @@ export class StoreLoads implements StoreLoading {
       const fault = await this.loadFrom(member, section, covers.installs)
       if (this.isOver(member)) return
       if (fault === null) return member.rebuild.loaded()
-      reasons.push(fault.reason)
-      checkpoints.noteUnusable(kept.file, fault)
-      sendAlert(this.context, member.space, 'checkpointUnusable', { file: kept.file }, fault.reason)
+      reasons.push(fault.message)
+      noteUnusable(this.context, section, fault)
     }
     if (this.isOver(member)) return
     member.rebuild.failed()
@@ -76,7 +74,7 @@ export class StoreLoads implements StoreLoading {
     member: LoadedMember,
     section: StoredSection,
     installs: number,
-  ): Promise<StoredFile['fault']> {
+  ): Promise<Error | null> {
     const { checkpoints, store } = this.context.ports
     let reader: SectionReader | null = null
     let stage: Stage | null = null
@@ -95,7 +93,7 @@ export class StoreLoads implements StoreLoading {
       return null
     } catch (error) {
       if (!isUnusable(error)) throw error
-      return faultOf(error)
+      return error
     } finally {
       stage?.discard()
       await reader?.close()
@@ -122,7 +120,7 @@ const unusable: ReadonlySet<unknown> = new Set(['CHECKPOINT_DAMAGED', 'CHECKPOIN
   'CHECKPOINT_GONE', 'RECORDS_DAMAGED'])
 
 /** Also one that the disk does not give back. */
-function isUnusable(error: unknown): boolean {
+function isUnusable(error: unknown): error is Error {
   if (error instanceof FileSystemError) return error.code === 'EIO'
   return error instanceof Error && 'code' in error && unusable.has(error.code)
 }

@@ -4,11 +4,12 @@ import type { CheckpointAnswer,
   CheckpointRequest } from '../../machines/protocol/installMessages.js'
 import { checkpointVersion } from '../../machines/protocol/messages.js'
 import { spaceOf } from '../../machines/protocol/subjects.js'
+import { noteUnusable } from '../checkpoints/unusable.js'
 import type { NodeContext } from '../member/context.js'
 import type { Member } from '../member/member.js'
 import type { ReplyTarget } from '../messaging/answers.js'
 import type { BusMessage } from '../ports/bus.js'
-import { CheckpointDamagedError, faultOf, type SectionReader,
+import { CheckpointDamagedError, type SectionReader,
   type StoredSection } from '../ports/checkpoints.js'
 import { pause } from '../structures/pause.js'
 import { SendRate } from './sendRate.js'
@@ -109,14 +110,12 @@ export class CheckpointSource {
 
   /** Null: it is damaged, and does not count from now on. */
   private async readerOf(section: StoredSection): Promise<SectionReader | null> {
-    const { checkpoints, logger } = this.options.context.ports
+    const { context } = this.options
     try {
-      return await checkpoints.open(section)
+      return await context.ports.checkpoints.open(section)
     } catch (error) {
       if (!(error instanceof CheckpointDamagedError)) throw error
-      const { file, space } = section
-      logger.warn({ file, space, error: messageOf(error) }, 'a checkpoint cannot be sent')
-      checkpoints.noteUnusable(file, faultOf(error))
+      noteUnusable(context, section, error)
       return null
     }
   }
