@@ -86,21 +86,21 @@ export function notKept(
   const isWrite = (sequence: number) => sequence !== start.sequence + 1 || start.epoch >= epoch
   let uncounted = ranges.reduce((sum, range) => sum + lengthOf(range), 0) - countedMax
   let count = 0
-  const lost: number[] = []
+  let [from, upTo] = [0, 0]
+  const add = (first: number, last: number): void => {
+    if (count === 0) from = first
+    count += last + 1 - first
+    upTo = last
+  }
   for (const { first, last } of ranges) {
     const skipped = Math.max(0, Math.min(uncounted, last + 1 - first))
     uncounted -= skipped
-    count += skipped
-    if (skipped > 0) lost.push(first, first + skipped - 1)
+    if (skipped > 0) add(first, first + skipped - 1)
     for (let sequence = first + skipped; sequence <= last; sequence += 1) {
-      if (!isWrite(sequence) || store.origin(epoch, sequence)) continue
-      count += 1
-      lost.push(sequence)
+      if (isWrite(sequence) && !store.origin(epoch, sequence)) add(sequence, sequence)
     }
   }
-  const [from] = lost
-  const range = from === undefined ? null : { first: from, last: lost.at(-1)! }
-  return { count, reason: range ? reasonOf(range, notes, epoch) : '' }
+  return { count, reason: count > 0 ? reasonOf({ first: from, last: upTo }, notes, epoch) : '' }
 }
 
 /** Names the member with the newest checkpoint of those that miss such entries. */

@@ -2,15 +2,18 @@ import type { NodeId } from '../../machines/base/ids.js'
 import type { InstallPhase } from '../../machines/protocol/installMessages.js'
 import type { Staged } from './staged.js'
 
-/** State of an install, for the status of the member. */
+/** An install under way. `phase`: the state of the replica's chart below `installing`. */
 export interface InstallStatus {
   readonly phase: InstallPhase
   readonly source: NodeId | null
   readonly doneBytes: number
+  /** 0: no state is chosen. */
   readonly totalBytes: number
-  /** Null, here and below: not known. */
+  /** While it pulls. Null, here and below: not known. */
   readonly bytesPerSecond: number | null
+  /** Until all is here. */
   readonly etaMs: number | null
+  /** Least position of a state that is of use. */
   readonly minimum: number | null
 }
 

@@ -1,5 +1,5 @@
 import type { NodeId, Position } from '../../machines/base/ids.js'
-import { bytesText, msText } from '../../machines/base/units.js'
+import { bytesText, countText, msText } from '../../machines/base/units.js'
 import { sendAlert, sendNotice } from '../member/alerts.js'
 import type { Member } from '../member/member.js'
 import type { TimerHandle } from '../ports/system.js'
@@ -114,7 +114,7 @@ export class InstallWatch {
     const change = former === null ? ['', ''] : [` instead of ${former}`, because(run)]
     this.notice('installSourceChanged', { ...fields, former },
       `${member.self} is installed from ${source}${change[0]}, with the state as of ${
-        shown(sequence)
+        countText(sequence)
       }${change[1]}`)
   }
 
@@ -141,14 +141,14 @@ export class InstallWatch {
       + (rates
         ? `, the last one since its log goes on meanwhile: it gets ${
           bytesText(rates.bytesPerSecond)
-        }/s, and ${shown(rates.entriesPerSecond)} entries/s are given up`
+        }/s, and ${countText(rates.entriesPerSecond)} entries/s are given up`
         : ''))
   }
 
   /** The member has the state. */
   installed(position: Position): void {
     const { self } = this.member
-    const sequence = shown(position.sequence)
+    const sequence = countText(position.sequence)
     this.notice('installed', { position },
       `${self} has the state as of ${sequence} and follows from there`)
     this.end(`${self} was installed`)
@@ -219,5 +219,3 @@ export class InstallWatch {
 function because({ obstacle }: Run): string {
   return obstacle === '' ? '' : `: ${obstacle}`
 }
-
-const shown = (count: number): string => count.toLocaleString('en-US')

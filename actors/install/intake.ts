@@ -1,4 +1,5 @@
 import type { NodeId, Position } from '../../machines/base/ids.js'
+import { countText } from '../../machines/base/units.js'
 import { showPosition } from '../../machines/log/positions.js'
 import type { CommonPoint } from '../../machines/log/positions.js'
 import type { InstallAnswer, InstallReport } from '../../machines/protocol/installMessages.js'
@@ -31,11 +32,11 @@ export class InstallIntake {
   /** Returns why the member has to be installed before it can follow the log, or null. */
   needed({ applied, damaged, history }: JoinRequest, common: CommonPoint): string | null {
     const { self, log: { base } } = this.member
-    const keeps = `${self} keeps entries from ${shown(base + 1)} on`
+    const keeps = `${self} keeps entries from ${countText(base + 1)} on`
     if (damaged) return 'its log is damaged'
     if ('below' in common) {
       return `it is not known where its log and that of ${self} part, below ${
-        shown(common.below)
+        countText(common.below)
       }; ${keeps}`
     }
     const { sequence } = common
@@ -43,11 +44,13 @@ export class InstallIntake {
       const end = history.at(-1)?.last ?? 0
       if (end === 0) return `its log is empty, ${keeps}`
       return sequence < end
-        ? `its log and that of ${self} part after ${shown(sequence)}, ${keeps}`
-        : `its log ends at ${shown(sequence)}, ${keeps}`
+        ? `its log and that of ${self} part after ${countText(sequence)}, ${keeps}`
+        : `its log ends at ${countText(sequence)}, ${keeps}`
     }
     return sequence < applied
-      ? `it has applied entries up to ${shown(applied)}, and those after ${shown(sequence)} are `
+      ? `it has applied entries up to ${countText(applied)}, and those after ${
+        countText(sequence)
+      } are `
         + `not in the log of ${self}`
       : null
   }
@@ -141,5 +144,3 @@ export class InstallIntake {
     return least
   }
 }
-
-const shown = (count: number): string => count.toLocaleString('en-US')

@@ -1,3 +1,4 @@
+import { isRecovery } from '../../machines/protocol/events.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { NodeContext } from './context.js'
 
@@ -32,9 +33,4 @@ export function sendNotice(
 ): void {
   ports.logger.info({ space, kind, ...fields }, message)
   ports.events.note({ type: 'notice', space, kind, isAlert: false, message, detail: { ...fields } })
-}
-
-/** Whether the alert says that something is over, so that nobody has to act. */
-function isRecovery(kind: string): boolean {
-  return kind.endsWith('Cleared')
 }

@@ -114,8 +114,8 @@ export class Dropping {
     for (const name of files) await salvages.remove(name)
     const isAmbiguous = journal.logs()
       .some((log) => log.uuid !== uuid && log.uuid.slice(0, 8) === uuid.slice(0, 8))
-    const kept = (await salvages.kept()).filter((name) => isSalvageOf(name, uuid))
-    if (!isAmbiguous) { for (const name of kept) await salvages.remove(name) }
+    const kept = isAmbiguous ? [] : await salvages.kept()
+    for (const name of kept) if (isSalvageOf(name, uuid)) await salvages.remove(name)
     return files.length
   }
 

@@ -1,4 +1,5 @@
 import { messageOf } from '../../machines/base/thrown.js'
+import { isNoSpace } from '../ports/fileSystem.js'
 import type { Clock } from '../ports/system.js'
 import { pause } from './pause.js'
 
@@ -34,7 +35,6 @@ export async function untilTaken(
 
 /** Whether the same write may succeed later. */
 export function isRetryable(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  const { retryable, code } = error as { retryable?: unknown; code?: unknown }
-  return retryable === true || code === 'ENOSPC' || code === 'EDQUOT'
+  const isMarked = error instanceof Error && 'retryable' in error && error.retryable === true
+  return isMarked || isNoSpace(error)
 }

@@ -22,3 +22,8 @@ export function bytesText(bytes: number): string {
   }
   return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`
 }
+
+/** `1,024`. */
+export function countText(count: number): string {
+  return count.toLocaleString('en-US')
+}

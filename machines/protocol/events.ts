@@ -86,3 +86,8 @@ export function spaceOfEvent(event: ClusterEvent): SpaceId | null {
   if (event.type === 'promoted') return event.promotion.space
   return 'space' in event ? event.space : null
 }
+
+/** Whether an alert of that kind says that something is over, so that nobody has to act. */
+export function isRecovery(kind: string): boolean {
+  return kind.endsWith('Cleared')
+}

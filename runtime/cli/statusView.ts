@@ -1,9 +1,9 @@
 /** Screen of `engram status --watch`, as lines that fit a terminal. Pure. */
+import type { InstallStatus } from '../../actors/install/installStatus.js'
 import { lagDefaults } from '../../machines/lagMonitor.js'
 import { forkLines } from '../status/forks.js'
 import { installShare, installText } from '../status/install.js'
-import type { ClusterMember, ClusterNode, ClusterSpace, ClusterStatus,
-  InstallProgress } from '../status/status.js'
+import type { ClusterMember, ClusterNode, ClusterSpace, ClusterStatus } from '../status/status.js'
 import { tableLines } from './paint.js'
 import type { Column, Line, Segment } from './paint.js'
 import type { WatchEvent } from './statusEvents.js'
@@ -207,7 +207,7 @@ function lagShare({ lagMs, lagBytes }: ClusterMember): number | null {
 }
 
 /** In place of the lag, which is not known until the member follows. */
-function installBar(install: InstallProgress): Segment {
+function installBar(install: InstallStatus): Segment {
   const share = installShare(install)
   return share === null ? '' : [bar(Math.floor(share * barCells)), 'dim']
 }

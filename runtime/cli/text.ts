@@ -52,9 +52,7 @@ export function showMs(ms: number): string {
   return `${(ms / 3_600_000).toFixed(1)} h`
 }
 
-export function showCount(count: number): string {
-  return count.toLocaleString('en-US')
-}
+export { countText as showCount } from '../../machines/base/units.js'
 
 /** A dash if the value is not known. */
 export function orDash<T>(value: T | null, show: (value: T) => string): string {

@@ -1,6 +1,7 @@
 /** Recorded events as sentences. */
-import { msText } from '../../machines/base/units.js'
+import { countText, msText } from '../../machines/base/units.js'
 import { handoverReason, vacancyText } from '../../machines/election/vacancy.js'
+import { isRecovery } from '../../machines/protocol/events.js'
 import type { ClusterEvent, PromotionReport,
   RecordedEvent } from '../../machines/protocol/events.js'
 import type { EventKind, EventLine } from './eventLine.js'
@@ -76,7 +77,7 @@ function riskClause({ atRisk, from, to }: PromotionReport): string {
 }
 
 export function writesText(count: number): string {
-  return count === 1 ? '1 write' : `${count.toLocaleString('en-US')} writes`
+  return count === 1 ? '1 write' : `${countText(count)} writes`
 }
 
 interface Progress {
@@ -113,7 +114,7 @@ function notice(event: EventOf<'notice'>): Sentence {
     alert,
     detail,
   }
-  const found = progress.get(alert) ?? (alert.endsWith('Cleared') ? cleared : undefined)
+  const found = progress.get(alert) ?? (isRecovery(alert) ? cleared : undefined)
   if (found) return { kind: found.kind, text: `${space}: ${found.begins}${message}`, ...fields }
   const text = isAlert
     ? `ALERT ${alert}: ${space}: ${message} (reported by ${node})`

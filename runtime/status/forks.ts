@@ -4,6 +4,7 @@
  */
 import type { ForkReader } from '../../actors/ports/store.js'
 import type { ForkReport } from '../../machines/log/forkNotes.js'
+import { countText } from '../../machines/base/units.js'
 import { missingCount } from '../../machines/log/salvageParts.js'
 import type { ForkStatus, ClusterSpace, OpenReport } from './status.js'
 
@@ -140,8 +141,4 @@ export function forkLines({ id, forks }: Pick<ClusterSpace, 'id' | 'forks'>): st
       + `quarantine: engram quarantine list ${id}`)
   }
   return lines
-}
-
-function countText(count: number): string {
-  return count.toLocaleString('en-US')
 }

@@ -1,8 +1,9 @@
 /** An install for people. */
-import type { InstallProgress } from './status.js'
+import { countText } from '../../machines/base/units.js'
+import type { InstallStatus } from '../../actors/install/installStatus.js'
 
 /** How far it is: `installs 412 of 1,024 MiB from n2, 31 MiB/s, 20 s`. */
-export function installText(install: InstallProgress): string {
+export function installText(install: InstallStatus): string {
   const { phase, source, doneBytes, totalBytes, bytesPerSecond, etaMs, minimum } = install
   const from = source === null ? '' : ` from ${source}`
   switch (phase) {
@@ -12,7 +13,7 @@ export function installText(install: InstallProgress): string {
       return 'salvages what only it has, and is installed then'
     case 'asking':
       return 'looks for a state to be installed with'
-        + (minimum === null ? '' : `, as of ${minimum.toLocaleString('en-US')} or later`)
+        + (minimum === null ? '' : `, as of ${countText(minimum)} or later`)
     case 'pulling':
       return [
         `installs ${shareText(doneBytes, totalBytes)}${from}`,
@@ -27,7 +28,7 @@ export function installText(install: InstallProgress): string {
 }
 
 /** Part of the state that is here; null: none is chosen. */
-export function installShare({ doneBytes, totalBytes }: InstallProgress): number | null {
+export function installShare({ doneBytes, totalBytes }: InstallStatus): number | null {
   return totalBytes > 0 ? Math.min(1, doneBytes / totalBytes) : null
 }
 
@@ -51,7 +52,7 @@ function shareText(done: number, total: number): string {
 }
 
 function inUnit(bytes: number, unit: number): string {
-  return Math.round(bytes / 1024 ** unit).toLocaleString('en-US')
+  return countText(Math.round(bytes / 1024 ** unit))
 }
 
 function timeText(ms: number): string {

@@ -1,8 +1,9 @@
 /** Merges the status of nodes into one of the cluster. */
+import type { InstallStatus } from '../../actors/install/installStatus.js'
 import type { NodeId, SpaceId } from '../../machines/base/ids.js'
 import { byName } from './names.js'
 import type { ForkStatus, ClusterMember, ClusterNode, ClusterSpace, ClusterStatus, ForkCounts,
-  InstallProgress, ReplicaLag, MemberStatus, NodeStatus, NodeStatusReport } from './status.js'
+  ReplicaLag, MemberStatus, NodeStatus, NodeStatusReport } from './status.js'
 
 /**
  * One report of the cluster from those of its nodes. The facts about a space come from its primary,
@@ -171,6 +172,6 @@ function mergeMember(
   }
 }
 
-function reportedInstall(seen: ReplicaLag | undefined): InstallProgress | null {
+function reportedInstall(seen: ReplicaLag | undefined): InstallStatus | null {
   return seen?.install ? { bytesPerSecond: null, etaMs: null, ...seen.install } : null
 }

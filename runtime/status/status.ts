@@ -3,8 +3,9 @@
  * of the answers of all nodes. Plain JSON: numbers are finite, absent values are null.
  */
 import { z } from 'zod'
+import type { InstallStatus } from '../../actors/install/installStatus.js'
+import type { ReportedInstall } from '../../actors/install/intake.js'
 import type { NodeId, SpaceId } from '../../machines/base/ids.js'
-import type { InstallPhase } from '../../machines/protocol/installMessages.js'
 import type { AckLevel, MaxLoss, Paused, SpaceSettings } from '../../machines/protocol/messages.js'
 import type { DiskUse } from './diskUse.js'
 
@@ -117,8 +118,7 @@ export interface ReplicaLag {
   /** State of the stream: joining, streaming, catchingUp, snapshotting, unreachable. */
   readonly state: string
   /** Its install, as it reports it; absent: it reports none. */
-  readonly install?: Pick<InstallProgress,
-    'phase' | 'source' | 'doneBytes' | 'totalBytes' | 'minimum'>
+  readonly install?: Pick<InstallStatus, keyof ReportedInstall>
 }
 
 export type MemberRole = 'primary' | 'replica' | 'promoting' | 'recovering' | 'damaged' | 'unknown'
@@ -163,7 +163,7 @@ export interface MemberStatus {
   readonly forks: number
   readonly salvages: number
   /** The member gets a state from another one; null: it does not. */
-  readonly install?: InstallProgress | null
+  readonly install?: InstallStatus | null
   /** Why the space has no primary and none can be promoted; otherwise null. */
   readonly blocked: string | null
   /**
@@ -204,21 +204,6 @@ export interface MemberStatus {
   readonly rebuilding?: RebuildStatus | null
   /** Null: it keeps nothing that should go. */
   readonly pins?: PinStatus | null
-}
-
-/** An install under way. `phase`: the state of the replica's chart below `installing`. */
-export interface InstallProgress {
-  readonly phase: InstallPhase
-  readonly source: NodeId | null
-  readonly doneBytes: number
-  /** 0: no state is chosen. */
-  readonly totalBytes: number
-  /** While it pulls. Null, here and below: not known. */
-  readonly bytesPerSecond: number | null
-  /** Until all is here. */
-  readonly etaMs: number | null
-  /** Least position of a state that is of use. */
-  readonly minimum: number | null
 }
 
 export type Reconcile = NonNullable<SpaceSettings['reconcile']>
@@ -313,7 +298,7 @@ export interface ClusterMember {
   readonly checkpoint?: CheckpointStatus | null
   readonly rebuilding?: RebuildStatus | null
   /** If it does not answer: as it reports it to its primary. */
-  readonly install?: InstallProgress | null
+  readonly install?: InstallStatus | null
   readonly pins?: PinStatus | null
 }
 

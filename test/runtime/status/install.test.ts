@@ -2,13 +2,13 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { installShare, installText } from '../../../runtime/status/install.js'
 import { mergeStatus } from '../../../runtime/status/mergeStatus.js'
-import type { InstallProgress } from '../../../runtime/status/status.js'
+import type { InstallStatus } from '../../../actors/install/installStatus.js'
 import { report } from '../../support/pageKit.js'
 
 const test = suite('status: installs')
 
 const MiB = 1024 * 1024
-const install = (over: Partial<InstallProgress> = {}): InstallProgress => ({
+const install = (over: Partial<InstallStatus> = {}): InstallStatus => ({
   phase: 'pulling',
   source: 'n2',
   doneBytes: 412 * MiB,
@@ -20,7 +20,7 @@ const install = (over: Partial<InstallProgress> = {}): InstallProgress => ({
 })
 
 test('each phase in plain words', () => {
-  const of = (over: Partial<InstallProgress>): string => installText(install(over))
+  const of = (over: Partial<InstallStatus>): string => installText(install(over))
   const none = { source: null, doneBytes: 0, totalBytes: 0, bytesPerSecond: null, etaMs: null }
   assert.is(of({}), 'installs 412 of 1,024 MiB from n2, 31 MiB/s, 20 s')
   assert.is(of({ bytesPerSecond: null, etaMs: null }), 'installs 412 of 1,024 MiB from n2')
