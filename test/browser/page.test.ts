@@ -304,6 +304,8 @@ inBrowser('an actor is killed and handed over to its supervisor', async ({ page 
 
 inBrowser('lag and flow are drawn', async ({ page }) => {
   await go(page, 'flow')
+  // Plots are drawn after the view is there.
+  await page.locator('[data-plot] canvas').nth(5).waitFor()
   assert.is(await page.locator('[data-plot] canvas').count(), 6)
   const values = page.locator('[data-plot="Durable writes per second"] .values b')
   await waitFor('writes per second', async () => Number(await values.innerText()) > 0)
