@@ -2,16 +2,14 @@
  * The page of a cluster that had a failover and is not level with it yet: its nodes are reports
  * of this test. Needs Chromium; skipped without.
  */
-import type { Browser, Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import * as assert from 'uvu/assert'
-import { startHttpServer } from '../../runtime/http/server.js'
-import { PageHub } from '../../runtime/page/server/hub.js'
-import { pageRoutes } from '../../runtime/page/server/routes.js'
 import { forksStatusOf } from '../../runtime/status/forks.js'
 import type { MemberStatus, NodeStatusReport } from '../../runtime/status/status.js'
-import { noBrowser, openPage, seriousFaults, startBrowser } from '../support/browser.js'
+import { noBrowser, openPage, seriousFaults } from '../support/browser.js'
 import { report as forkReport, salvage } from '../support/forksKit.js'
 import { report } from '../support/pageKit.js'
+import { type ShownReports, showReports } from '../support/pageOfReports.js'
 import { shared, skipped, suite } from '../support/scenario.js'
 import type { Stage } from '../support/scenario.js'
 import { waitFor } from '../support/wait.js'
@@ -55,50 +53,10 @@ const forks = forksStatusOf({
   ],
 })
 
-interface Shown {
-  readonly browser: Browser
-  readonly base: string
-  change(over: Partial<MemberStatus>): void
-}
-
-async function setUp(stage: Stage): Promise<Shown> {
-  let over: Partial<MemberStatus> = { books: forks }
-  const hub = new PageHub({
-    start: {
-      source: 'up',
-      node: null,
-      playground: false,
-      payloads: false,
-      thresholds: { lagAlertMs: 5_000, lagAlertBytes: 100_000_000 },
-      times: { heartbeatMs: 100, grantMs: 2_000 },
-    },
-    link: (feed) => {
-      feed.onReports(reports(over))
-      const timer = setInterval(() => feed.onReports(reports(over)), 200)
-      return { stop: () => Promise.resolve(clearInterval(timer)) }
-    },
-  })
-  const server = await startHttpServer({
-    address: '127.0.0.1:0',
-    ...pageRoutes({
-      hub,
-      perform: () => Promise.resolve({ ok: false, message: '' }),
-      payloads: false,
-      routes: {},
-    }),
-  })
-  stage.onEnd(async () => {
-    await hub.close()
-    await server.close()
-  })
-  const browser = await startBrowser(stage)
-  return { browser, base: server.url, change: (next) => {
-    over = next
-  } }
-}
+const setUp = (stage: Stage): Promise<ShownReports> => showReports(stage, { books: forks }, reports)
 
 const absent = noBrowser()
-const inBrowser: ReturnType<typeof shared<Shown>> = absent === null
+const inBrowser: ReturnType<typeof shared<ShownReports>> = absent === null
   ? shared(tests, 'forks', setUp)
   : (title) => skipped(tests, title, absent)
 

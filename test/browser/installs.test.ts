@@ -2,14 +2,11 @@
  * The page of a cluster with a member that is installed, and one whose store is rebuilt: its nodes
  * are reports of this test. Needs Chromium; skipped without.
  */
-import type { Browser } from 'playwright-core'
 import * as assert from 'uvu/assert'
-import { startHttpServer } from '../../runtime/http/server.js'
-import { PageHub } from '../../runtime/page/server/hub.js'
-import { pageRoutes } from '../../runtime/page/server/routes.js'
 import type { MemberStatus, NodeStatusReport } from '../../runtime/status/status.js'
-import { noBrowser, openPage, seriousFaults, startBrowser } from '../support/browser.js'
+import { noBrowser, openPage, seriousFaults } from '../support/browser.js'
 import { report } from '../support/pageKit.js'
+import { type ShownReports, showReports } from '../support/pageOfReports.js'
 import { shared, skipped, suite } from '../support/scenario.js'
 import type { Stage } from '../support/scenario.js'
 import { waitFor } from '../support/wait.js'
@@ -36,50 +33,10 @@ function reports(third: Partial<MemberStatus>): NodeStatusReport[] {
   ]
 }
 
-interface Shown {
-  readonly browser: Browser
-  readonly base: string
-  change(third: Partial<MemberStatus>): void
-}
-
-async function setUp(stage: Stage): Promise<Shown> {
-  let third = progressing
-  const hub = new PageHub({
-    start: {
-      source: 'up',
-      node: null,
-      playground: false,
-      payloads: false,
-      thresholds: { lagAlertMs: 5_000, lagAlertBytes: 100_000_000 },
-      times: { heartbeatMs: 100, grantMs: 2_000 },
-    },
-    link: (feed) => {
-      feed.onReports(reports(third))
-      const timer = setInterval(() => feed.onReports(reports(third)), 200)
-      return { stop: () => Promise.resolve(clearInterval(timer)) }
-    },
-  })
-  const server = await startHttpServer({
-    address: '127.0.0.1:0',
-    ...pageRoutes({
-      hub,
-      perform: () => Promise.resolve({ ok: false, message: '' }),
-      payloads: false,
-      routes: {},
-    }),
-  })
-  stage.onEnd(async () => {
-    await hub.close()
-    await server.close()
-  })
-  const browser = await startBrowser(stage)
-  return { browser, base: server.url, change: (next) => {
-    third = next
-  } }
-}
+const setUp = (stage: Stage): Promise<ShownReports> => showReports(stage, progressing, reports)
 
 const absent = noBrowser()
-const inBrowser: ReturnType<typeof shared<Shown>> = absent === null
+const inBrowser: ReturnType<typeof shared<ShownReports>> = absent === null
   ? shared(tests, 'installs', setUp)
   : (title) => skipped(tests, title, absent)
 

@@ -20,6 +20,17 @@ import { A, B, C, frameOf, framesOf, hex, open, quiet, rec } from '../support/jo
 import { coveringAll } from '../support/journalCoverage.js'
 import { readSalvage } from '../support/salvages.js'
 
+/** Of a salvage with entries 3 to 6 of epoch 1. */
+const header: SalvageHeader = {
+  space: 'demo',
+  uuid: A,
+  node: 'n1',
+  common: { epoch: 1, sequence: 2 },
+  end: { epoch: 1, sequence: 6 },
+  joinedEpoch: 2,
+  savedAtMs: 5,
+}
+
 async function* batches(all: readonly Frame[]): AsyncGenerator<Frame[]> {
   for (const frame of all) yield [frame]
 }
@@ -295,15 +306,6 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
     const salvages = createSalvageFiles({ directory, fileSystem, logger: quiet })
     assert.equal(await salvages.list(), [])
     const frames = [frameOf(A, 3, { count: 2 }), frameOf(A, 5), frameOf(A, 6)]
-    const header: SalvageHeader = {
-      space: 'demo',
-      uuid: A,
-      node: 'n1',
-      common: { epoch: 1, sequence: 2 },
-      end: { epoch: 1, sequence: 6 },
-      joinedEpoch: 2,
-      savedAtMs: 5,
-    }
     const saved = await salvages.save(header, batches(frames))
     assert.is(await salvages.save(header, batches(frames)), saved)
     const listed = await salvages.list()
@@ -450,16 +452,10 @@ export function journalContract(name: string, make: () => Promise<Place>): void 
   contract.run()
 }
 
-/** Entries 3 to 6 of epoch 1, of which those before `begins` are missing. */
+/** The same, of which those before `begins` are missing. */
 function missingHeader(begins: number): SalvageHeader {
   return {
-    space: 'demo',
-    uuid: A,
-    node: 'n1',
-    common: { epoch: 1, sequence: 2 },
-    end: { epoch: 1, sequence: 6 },
-    joinedEpoch: 2,
-    savedAtMs: 5,
+    ...header,
     missing: { begins, spans: [{ epoch: 1, last: begins - 1 }],
       checkpoint: { epoch: 1, sequence: 6 } },
   }
