@@ -1,6 +1,7 @@
 import { assign, emit, setup } from 'xstate'
 import type { NodeId } from './base/ids.js'
 import type { ProtocolTimes } from './protocol/defaultTimes.js'
+import type { MemberChange } from './protocol/memberChange.js'
 
 export interface PrimaryInput {
   readonly space: string
@@ -8,7 +9,11 @@ export interface PrimaryInput {
   readonly epoch: number
   readonly times: ProtocolTimes
   readonly inSync: readonly NodeId[]
+  /** Change of the members that the record of this epoch orders. */
+  readonly change: PendingChange | null
 }
+
+export type PendingChange = Pick<MemberChange, 'add' | 'remove'>
 
 export interface PrimaryContext extends PrimaryInput {
   /** In-sync set of the compare-and-set in flight; null: none is in flight. */
@@ -31,9 +36,14 @@ export type PrimaryEvent =
   | { type: 'lossWindowCleared'; reason: string }
   | { type: 'memberLost'; node: NodeId; reason: string }
   | { type: 'memberCaughtUp'; node: NodeId; reason: string }
-  | { type: 'settingsRequested'; reason: string }
+  /** The member that is to be removed may be taken out now. */
+  | { type: 'memberLeaves'; node: NodeId; reason: string }
+  /** An operator changes the settings, or orders a change of the members. */
+  | { type: 'changeRequested'; reason: string }
   /** The record has been changed; `inSync`: its in-sync set now. */
   | { type: 'inSyncChanged'; inSync: readonly NodeId[] }
+  /** The record that was adopted last orders this change of the members; null: none. */
+  | { type: 'changeSeen'; change: PendingChange | null; reason: string }
   | { type: 'compareAndSetRefused'; reason: string }
   | { type: 'handoverRequested'; to: NodeId; reason: string }
   | { type: 'handoverReady' }
@@ -49,8 +59,10 @@ export type PrimaryEffect =
   | { type: 'refuseWrites'; code: 'READ_ONLY' | 'OVERLOADED'; reason: string }
   | { type: 'acceptWrites' }
   | { type: 'changeInSync'; inSync: readonly NodeId[]; reason: string }
-  /** Make the settings change that was requested first. */
-  | { type: 'changeSettings' }
+  /** Take the member out of the in-sync set and of the members. */
+  | { type: 'removeMember'; node: NodeId; reason: string }
+  /** Carry out the command that was given first. */
+  | { type: 'changeRecord' }
   | { type: 'awaitHandover'; to: NodeId }
   | { type: 'transfer'; to: NodeId }
   | { type: 'stepDown'; reason: string }
@@ -78,6 +90,10 @@ const machine = setup({
     isListed: ({ context }, params: { node: NodeId }) => context.inSync.includes(params.node),
     isNotListed: ({ context }, params: { node: NodeId }) => !context.inSync.includes(params.node),
     isSteady: ({ context }) => context.proposed === null,
+    isToLeave: ({ context }, params: { node: NodeId }) =>
+      context.change?.add === undefined && context.change?.remove === params.node,
+    isAdding: ({ context }) => context.change?.add !== undefined,
+    isRemoving: ({ context }) => context.change?.remove !== undefined,
     isJournalFull: ({ context }) => context.journalFault !== null,
   },
   actions: {
@@ -106,6 +122,9 @@ const machine = setup({
       code: params.code,
       reason: context.lastReason,
     })),
+    noteChange: assign({
+      change: ({ context, event }) => event.type === 'changeSeen' ? event.change : context.change,
+    }),
     noteJournalFull: assign({
       journalFault: ({ context, event }) =>
         event.type === 'journalFull' ? event.reason : context.journalFault,
@@ -159,6 +178,7 @@ export const primaryMachine = machine.createMachine({
     // While no writes are taken (opening, handing over), the fault is only remembered.
     journalFull: { actions: 'noteJournalFull' },
     journalHealed: { actions: 'noteJournalHealed' },
+    changeSeen: { actions: 'noteChange' },
   },
   states: {
     opening: {
@@ -229,6 +249,23 @@ export const primaryMachine = machine.createMachine({
             lapsed: { always: '#primary.closed' },
           },
         },
+        // Shows what the record orders; `membership` does it, one compare-and-set after the other.
+        change: {
+          initial: 'deciding',
+          on: { changeSeen: { target: '.deciding', actions: ['explainEvent', 'noteChange'] } },
+          states: {
+            deciding: {
+              always: [
+                { guard: 'isAdding', target: 'adding' },
+                { guard: 'isRemoving', target: 'removing' },
+                { target: 'none' },
+              ],
+            },
+            none: {},
+            adding: { entry: { type: 'progress', params: { state: 'adding a member' } } },
+            removing: { entry: { type: 'progress', params: { state: 'a member is to leave' } } },
+          },
+        },
         membership: {
           initial: 'steady',
           states: {
@@ -255,7 +292,18 @@ export const primaryMachine = machine.createMachine({
                     }),
                   ],
                 },
-                settingsRequested: {
+                memberLeaves: {
+                  guard: { type: 'isToLeave', params: ({ event }) => ({ node: event.node }) },
+                  target: 'removing',
+                  actions: [
+                    'explainEvent',
+                    assign({
+                      proposed: ({ context, event }) =>
+                        context.inSync.filter((n) => n !== event.node),
+                    }),
+                  ],
+                },
+                changeRequested: {
                   target: 'adjusting',
                   actions: [
                     'explainEvent',
@@ -266,9 +314,20 @@ export const primaryMachine = machine.createMachine({
             },
             shrinking: changing,
             expanding: changing,
+            removing: {
+              entry: [
+                { type: 'progress', params: { state: 'removing a member' } },
+                emit(({ context }): PrimaryEffect => ({
+                  type: 'removeMember',
+                  node: context.change?.remove ?? '',
+                  reason: context.lastReason,
+                })),
+              ],
+              on: { inSyncChanged: { target: 'steady', actions: 'adoptInSync' } },
+            },
             // One change of the record is in flight at a time, whatever it changes.
             adjusting: {
-              entry: { type: 'perform', params: { effect: { type: 'changeSettings' } } },
+              entry: { type: 'perform', params: { effect: { type: 'changeRecord' } } },
               on: { inSyncChanged: { target: 'steady', actions: 'adoptInSync' } },
             },
           },

@@ -1,7 +1,7 @@
 import type { EpochHistory, NodeId, Position, Vacancy } from '../../machines/base/ids.js'
 import { vacancyOf } from '../../machines/election/vacancy.js'
 import { defaultKeyRetention } from '../../machines/graph/graph.js'
-import type { Signature } from '../../machines/protocol/assignments.js'
+import type { Signature } from '../../machines/protocol/signature.js'
 import type { Announcement, AssignmentAt, EndedEpoch } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import { Applier } from '../log/applier.js'

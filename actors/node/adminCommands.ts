@@ -12,6 +12,7 @@ import { createSpace } from './createSpace.js'
 import { dropSpace } from './dropSpace.js'
 import { handleForkCommand } from './forkCommands.js'
 import { drain, pauseSpace, undrain } from './maintenance.js'
+import { changeMembers } from './memberCommands.js'
 import { PromoteCommands } from './promoteCommands.js'
 import { SpaceList } from './spaceList.js'
 import { pause } from '../structures/pause.js'
@@ -91,6 +92,8 @@ export class AdminCommands {
         return await this.atPrimary(command, (primary) => handleForkCommand(command, primary))
       case 'setSpace':
         return await this.atPrimary(command, (primary) => setSpace(command, primary))
+      case 'changeMembers':
+        return await this.atPrimary(command, (primary) => changeMembers(command, primary))
       case 'listActors':
         return this.listActors(command)
       case 'killActor':
@@ -98,8 +101,8 @@ export class AdminCommands {
       default:
         throw new AdminRefusal('INVALID_OPERATION',
           'type is one of createSpace, dropSpace, listSpaces, promote, drain, undrain, pause, '
-            + 'resume, setSpace, reconcile, applyQuarantined, discardQuarantined, closeFork, '
-            + 'listActors, killActor')
+            + 'resume, setSpace, changeMembers, reconcile, applyQuarantined, discardQuarantined, '
+            + 'closeFork, listActors, killActor')
     }
   }
 

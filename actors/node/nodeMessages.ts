@@ -1,3 +1,4 @@
+import { isHolder } from '../../machines/protocol/members.js'
 import type { Announcement } from '../../machines/protocol/messages.js'
 import { spaceOf, subjects } from '../../machines/protocol/subjects.js'
 import type { CheckpointSource } from '../install/source.js'
@@ -68,10 +69,10 @@ class NodeMessages {
     const decoded = ports.control.announcement(message.data)
     if (!decoded.ok) return ports.telemetry.count('badMessages', 1, { kind: 'announcement' })
     const announcement: Announcement = decoded.value
-    const { space, members, state } = announcement.assignment
+    const { space, state } = announcement.assignment
     const known = this.node.spaces.get(space)
     if (known) known.onAnnouncement(announcement)
-    else if (state === 'dropped' || members.some((m) => m.node === self.node)) {
+    else if (state === 'dropped' || isHolder(announcement.assignment, self.node)) {
       void this.node.take(space)
     }
   }

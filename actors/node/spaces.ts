@@ -2,6 +2,7 @@ import type { NodeId } from '../../machines/base/ids.js'
 import { stackOf } from '../../machines/base/thrown.js'
 import { compareUtf8 } from '../../machines/graph/utf8.js'
 import { droppedText, formerlyOf, saysDropped } from '../../machines/protocol/assignments.js'
+import { isHolder } from '../../machines/protocol/members.js'
 import type { Assignment, AssignmentAt } from '../../machines/protocol/messages.js'
 import { namesOf } from '../forks/salvageSlices.js'
 import { sendAlert } from '../member/alerts.js'
@@ -163,8 +164,8 @@ export class Spaces {
     const { records, self } = this.context
     const remembered = records.allRemembered()
     for (const record of remembered) {
-      const { space: name, members, state } = record.assignment
-      const isMine = state !== 'dropped' && members.some((m) => m.node === self.node)
+      const { space: name, state } = record.assignment
+      const isMine = state !== 'dropped' && isHolder(record.assignment, self.node)
       if (!isMine || this.held.has(name)) continue
       const space = this.tryToHold(record)
       if (space) space.member.known.learned(record)
@@ -195,7 +196,7 @@ export class Spaces {
     }
     const isUnusable = read.kind === 'unreadable' || read.kind === 'newer'
     if (isUnusable) this.unheld.set(name, read.reason)
-    if (isUnusable || record?.assignment.members.every((m) => m.node !== self.node)) {
+    if (isUnusable || (record && !isHolder(record.assignment, self.node))) {
       this.elsewhere.set(name, ports.clock.monotonicMs())
       return
     }

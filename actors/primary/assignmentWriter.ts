@@ -1,7 +1,8 @@
 import type { NodeId } from '../../machines/base/ids.js'
-import { signed, withInSync, withSettings } from '../../machines/protocol/assignments.js'
-import type { Assignment, SpaceSettings } from '../../machines/protocol/messages.js'
-import { isSameSettings } from '../../machines/protocol/spaceSettings.js'
+import { isoTime } from '../../machines/election/pause.js'
+import { signed, withInSync } from '../../machines/protocol/assignments.js'
+import { isMember, learnerOf, withoutMember } from '../../machines/protocol/members.js'
+import type { Assignment } from '../../machines/protocol/messages.js'
 import type { Settlement } from '../arbiter/assignmentStore.js'
 import type { Member } from '../member/member.js'
 import { AdminRefusal } from '../ports/adminApi.js'
@@ -17,15 +18,21 @@ export interface AssignmentWriterOptions {
   readonly followers: Followers
 }
 
-/** Returns the new settings, given the present ones when its turn comes. Throws AdminRefusal. */
-export type SettingsChange = (present: SpaceSettings) => SpaceSettings
+/** An operator's change of the record. */
+export interface RecordCommand {
+  /** Named in errors: `the settings`. */
+  readonly what: string
+  /** Returns the new record, or the present one if nothing is to do. Throws AdminRefusal. */
+  readonly change: (present: Assignment) => Assignment
+  /** Called when another record was written: sends the alert, and returns why, for members. */
+  readonly written: (record: Assignment) => string
+}
 
-/** An operator's command. Commands are handled one after the other. */
-interface SettingsCommand {
-  readonly change: SettingsChange
+/** Commands are handled one after the other. */
+interface GivenCommand extends RecordCommand {
   /** Its turn has come: the change may be written at any moment. */
   isBegun: boolean
-  settled: { readonly settings: SpaceSettings } | { readonly refusal: unknown } | null
+  settled: { readonly record: Assignment } | { readonly refusal: unknown } | null
 }
 
 /** Commands that may wait for their turn; one more is refused. */
@@ -34,74 +41,102 @@ const commandsMax = 16
 const pollMs = 20
 
 /**
- * Writes the record of a primary's epoch, by compare-and-set: changes of the in-sync set and of the
- * settings of the space. Its chart ensures that one is in flight at a time.
+ * Writes the record of a primary's epoch, by compare-and-set: changes of the in-sync set, of the
+ * members and of the settings. Its chart ensures that one is in flight at a time.
  */
 export class AssignmentWriter {
-  private commands: SettingsCommand[] = []
+  private commands: GivenCommand[] = []
 
   constructor(private readonly options: AssignmentWriterOptions) {}
 
   async inSync(inSync: readonly NodeId[], reason: string): Promise<void> {
-    const { member, epoch, epoch: { lease }, followers } = this.options
+    const { member, epoch, followers } = this.options
     const { assignment } = epoch.record
-    followers.propose(inSync)
-    lease.need(this.options.inSync.union())
+    const learner = learnerOf(assignment)
     const diskOf = (node: NodeId) => followers.diskOf(node)
-    if (!await this.settle(withInSync(assignment, inSync, diskOf, member.signature()))) return
+    followers.propose(inSync)
+    const next = withInSync(assignment, inSync, diskOf, member.signature())
+    if (!await this.changeSet(next, reason)) return
+    member.alert(inSync.length < assignment.inSync.length ? 'inSyncShrunk' : 'inSyncGrown', {
+      inSync,
+    }, `in sync: ${inSync.join(', ')} (${reason})`)
+    this.alertIfAlone(inSync)
+    if (learner === null || !isMember(next, learner)) return
+    const members = next.members.map(({ node }) => node)
+    member.alert('memberAdded', { member: learner, members },
+      `${learner} is a member now; members: ${members.join(', ')}`)
+  }
+
+  /** Takes the member out of the in-sync set and of the members, in one step. */
+  async removeMember(node: NodeId, reason: string): Promise<void> {
+    const { member, epoch, followers } = this.options
+    const at = isoTime(member.context.ports.clock.wallMs())
+    const next = withoutMember(epoch.record.assignment, node, at, member.signature())
+    followers.propose(next.inSync)
+    if (!await this.changeSet(next, reason)) return
+    const members = next.members.map((one) => one.node)
+    member.alert('memberRemoved', { member: node, members },
+      `${node} is no member any more; members: ${members.join(', ')}`)
+    this.alertIfAlone(next.inSync)
+  }
+
+  /** Writes a record whose in-sync set was proposed. False: the epoch is over, or ends now. */
+  private async changeSet(next: Assignment, reason: string): Promise<boolean> {
+    const { member, epoch, epoch: { lease }, followers } = this.options
+    const { inSync } = next
+    lease.need(this.options.inSync.union())
+    if (!await this.settle(next)) return false
     lease.need(inSync)
     followers.adopt(inSync)
     epoch.send({ type: 'inSyncChanged', inSync })
     epoch.announce('changed', reason)
     member.context.ports.telemetry.count('inSyncChanges', 1, { space: member.space })
-    member.alert(inSync.length < assignment.inSync.length ? 'inSyncShrunk' : 'inSyncGrown', {
-      inSync,
-    }, `in sync: ${inSync.join(', ')} (${reason})`)
-    this.alertIfAlone(inSync)
+    return true
   }
 
   /**
-   * Asks the chart for a turn; resolves with the settings that the record has afterwards. Rejects
-   * with AdminRefusal, also when the change is not settled in time.
+   * Asks the chart for a turn; resolves with the record as it is afterwards. Rejects with
+   * AdminRefusal, also when the change is not settled in time.
    */
-  async ask(change: SettingsChange): Promise<SpaceSettings> {
+  async ask(asked: RecordCommand): Promise<Assignment> {
     if (this.commands.length >= commandsMax) {
       throw new AdminRefusal('OVERLOADED',
-        `${commandsMax} changes of the settings wait for their turn; try again soon`, true)
+        `${commandsMax} changes of the record wait for their turn; try again soon`, true)
     }
     const { epoch, member } = this.options
     const { ports: { clock }, settings: { ackTimeoutMs } } = member.context
     const limit = clock.monotonicMs() + ackTimeoutMs
-    const command: SettingsCommand = { change, isBegun: false, settled: null }
+    const command: GivenCommand = { ...asked, isBegun: false, settled: null }
     this.commands.push(command)
     while (!command.settled) {
       if (epoch.isOver || clock.monotonicMs() > limit) return this.giveUp(command)
       if (!command.isBegun) {
-        epoch.send({ type: 'settingsRequested', reason: 'an operator changes the settings' })
+        epoch.send({ type: 'changeRequested', reason: `an operator changes ${command.what}` })
       }
       await pause(clock, pollMs)
     }
     if ('refusal' in command.settled) throw command.settled.refusal
-    return command.settled.settings
+    return command.settled.record
   }
 
   /** Cancels a change that is queued. One in flight may still be applied. */
-  private giveUp(command: SettingsCommand): never {
+  private giveUp(command: GivenCommand): never {
     this.commands = this.commands.filter((one) => one !== command)
-    if (command.isBegun) {
+    const { what, isBegun } = command
+    if (isBegun) {
       throw new AdminRefusal('ACK_TIMEOUT',
-        'the change of the settings was not settled in time; it may still be applied', true)
+        `the change of ${what} was not settled in time; it may still be applied`, true)
     }
     if (this.options.epoch.isOver) {
       throw new AdminRefusal('NOT_PRIMARY', 'this node is no longer primary; nothing was changed',
         true)
     }
     throw new AdminRefusal('ACK_TIMEOUT',
-      'the settings were not changed in time; nothing was changed', true)
+      `${what} could not be changed in time; nothing was changed`, true)
   }
 
   /** Handles the oldest command. */
-  async settings(): Promise<void> {
+  async next(): Promise<void> {
     const { epoch } = this.options
     const { inSync } = epoch.record.assignment
     const command = this.commands.shift()
@@ -110,24 +145,22 @@ export class AssignmentWriter {
   }
 
   /** False: the epoch is over, or ends now. */
-  private async handle(command: SettingsCommand): Promise<boolean> {
-    const { member, epoch } = this.options
+  private async handle(command: GivenCommand): Promise<boolean> {
+    const { epoch } = this.options
     const { assignment } = epoch.record
     command.isBegun = true
-    let settings: SpaceSettings
+    let next: Assignment
     try {
-      settings = command.change(assignment.settings)
+      next = command.change(assignment)
     } catch (refusal) {
       command.settled = { refusal }
       return true
     }
-    if (!isSameSettings(assignment.settings, settings)) {
-      const next = withSettings(assignment, settings, member.signature())
+    if (next !== assignment) {
       if (!await this.settle(next)) return false
-      epoch.announce('changed', 'the settings were changed')
-      member.alert('settingsChanged', { settings }, 'the settings of the space were changed')
+      epoch.announce('changed', command.written(next))
     }
-    command.settled = { settings }
+    command.settled = { record: next }
     return true
   }
 

@@ -40,9 +40,9 @@ export function successorOf(
 }
 
 /**
- * Hands the space over when this node should not be primary: it is drained, or its journal takes
- * nothing while a member in sync has room. Nodes may share a disk (one machine, one volume), so
- * the successor has to write to its own journal first.
+ * Hands the space over when this node should not be primary: it is drained, it is to be removed
+ * from the members, or its journal takes nothing while a member in sync has room. Nodes may share a
+ * disk (one machine, one volume), so the successor has to write to its own journal first.
  */
 export class AutoHandover {
   private sinceMs: number | null = null
@@ -58,7 +58,9 @@ export class AutoHandover {
   tick(): void {
     const { member, followers, inSync, primary } = this.options
     const { ports: { clock }, duty, commits } = member.context
-    const { drained } = duty
+    const leaves = inSync.leaver() === member.self
+    const drained = duty.drained
+      ?? (leaves ? `${member.self} is to be removed from the members` : null)
     if (drained === null && !commits.isFull) {
       this.sinceMs = null
       this.dueMs = 0

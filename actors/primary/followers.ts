@@ -3,14 +3,15 @@ import { advanceCommit, commitSequence, safeSequence } from '../../machines/log/
 import { assertCommitDurable } from '../../machines/log/invariants.js'
 import { commonPoint, endOf, origin, type CommonPoint } from '../../machines/log/positions.js'
 import type { InstallAnswer, InstallReport } from '../../machines/protocol/installMessages.js'
+import { holdersOf, isHolder, learnerOf } from '../../machines/protocol/members.js'
 import type { Ack, JoinAnswer, JoinRequest, Nack } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import { InstallIntake, type ReportedInstall } from '../install/intake.js'
-import { commitNoticeMs } from '../member/freshness.js'
 import { isDamage } from '../member/member.js'
 import type { Acked, Member } from '../member/member.js'
 import { EntriesGoneError } from '../ports/journal.js'
-import type { TimerHandle } from '../ports/system.js'
+import { joinBase, joinRefused } from './joinAnswers.js'
+import { CommitNotices } from './commitNotices.js'
 import { Digests } from './digests.js'
 import { FollowerCharts } from './followerCharts.js'
 import { InSyncPolicy } from './inSyncPolicy.js'
@@ -24,7 +25,7 @@ interface Follower {
 }
 
 export interface MembershipChange {
-  readonly type: 'memberLost' | 'memberCaughtUp'
+  readonly type: 'memberLost' | 'memberCaughtUp' | 'memberLeaves'
   readonly node: NodeId
   readonly reason: string
 }
@@ -37,8 +38,6 @@ export interface FollowersOptions {
   readonly replies: { committed(): void }
 }
 
-/** A timer may fire this much too early. */
-const earlyMs = 1
 /**
  * Heartbeats between two measurements of the lag of a replica that is away, spread over the spaces:
  * the cost grows with the time that it is away.
@@ -58,13 +57,15 @@ export class Followers {
   private readonly fitness: InSyncPolicy
   private readonly installs: InstallIntake
   private ticks: number
-  private noticeTimer: TimerHandle | null = null
+  private isStarted = false
+  private readonly notices: CommitNotices
 
   constructor(private readonly options: FollowersOptions) {
     const { sequence } = options.epoch.started
     this.ticks = sequence
     this.digests = new Digests(options.member)
     this.fitness = new InSyncPolicy(options.member, sequence)
+    this.notices = new CommitNotices(options.member.context.ports.clock, () => this.streams())
     this.installs = new InstallIntake(options.member, options.epoch.number)
     for (const { node, disk } of options.member.known.record?.assignment.members ?? []) {
       this.listedDisks.set(node, disk)
@@ -73,11 +74,30 @@ export class Followers {
 
   /** Spawns a stream and a lag monitor for each replica, below the primary's actor. */
   start(): void {
-    const { member } = this.options
-    for (const { node } of member.known.record?.assignment.members ?? []) {
-      if (node !== member.self) this.followers.set(node, this.follow(node))
-    }
+    this.isStarted = true
+    this.listed()
     this.recommit()
+  }
+
+  /** Follows the record: a learner gets a stream, and who was taken out has none any more. */
+  listed(): void {
+    if (!this.isStarted) return
+    const { member: { self }, epoch: { record: { assignment } } } = this.options
+    for (const node of holdersOf(assignment)) {
+      if (node !== self && !this.followers.has(node)) this.followers.set(node, this.follow(node))
+    }
+    for (const [node, { shipping, charts }] of this.followers) {
+      if (isHolder(assignment, node)) continue
+      shipping.stop()
+      charts.stop()
+      this.installs.over(node)
+      this.followers.delete(node)
+      this.listedDisks.delete(node)
+    }
+  }
+
+  private *streams(): Iterable<ReplicaStream> {
+    for (const { shipping } of this.followers.values()) yield shipping
   }
 
   private follow(peer: NodeId): Follower {
@@ -110,7 +130,8 @@ export class Followers {
   }
 
   stop(): void {
-    if (this.noticeTimer) this.options.member.context.ports.clock.clearTimeout(this.noticeTimer)
+    this.isStarted = false
+    this.notices.stop()
     for (const [node, { charts }] of this.followers) {
       charts.stop()
       this.installs.over(node)
@@ -158,22 +179,8 @@ export class Followers {
   join(request: JoinRequest): JoinAnswer {
     const { member, epoch: { number: epoch } } = this.options
     const { log } = member
-    const base = {
-      number: request.number,
-      node: member.self,
-      epoch,
-      commitSequence: log.commitSequence,
-      endSequence: log.end.sequence,
-    }
-    const refused = (reason: string): JoinAnswer => ({
-      ...base,
-      kind: 'refused',
-      session: 0,
-      common: origin,
-      endedEpoch: member.own.endedEpoch,
-      snapshotNeeded: false,
-      reason,
-    })
+    const base = joinBase(member, epoch, request)
+    const refused = (reason: string) => joinRefused(member, epoch, request, reason)
     if (request.uuid !== member.uuid) return refused('the space has another uuid')
     if (request.epoch !== epoch) {
       return refused(`the current epoch is ${epoch}, not ${request.epoch}`)
@@ -302,27 +309,7 @@ export class Followers {
     log.raiseSafe(safe)
     if (commit > log.commitSequence) member.commitUpTo(commit)
     replies.committed()
-    this.awaitFrames()
-  }
-
-  /** A commit is sent with the next frame, or in a notice if none comes for a while. */
-  private awaitFrames(): void {
-    const { clock } = this.options.member.context.ports
-    const now = clock.monotonicMs()
-    for (const { shipping } of this.followers.values()) shipping.committed(now)
-    this.noticeTimer ??= clock.setTimeout(() => this.noticeUnsent(), commitNoticeMs)
-  }
-
-  private noticeUnsent(): void {
-    const { clock } = this.options.member.context.ports
-    const now = clock.monotonicMs()
-    let oldestMs = Infinity
-    for (const { shipping } of this.followers.values()) {
-      oldestMs = Math.min(oldestMs, shipping.noticeUnsent(now - commitNoticeMs + earlyMs))
-    }
-    this.noticeTimer = oldestMs === Infinity
-      ? null
-      : clock.setTimeout(() => this.noticeUnsent(), Math.ceil(oldestMs + commitNoticeMs - now))
+    this.notices.committed()
   }
 
   /**
@@ -346,6 +333,10 @@ export class Followers {
       else if (!inSync.includes(node) && this.fitness.isEligible(node, shipping)) {
         changes.push({ type: 'memberCaughtUp', node, reason: `${node} has caught up` })
       }
+    }
+    const node = this.options.inSync.leaver()
+    if (node !== null && node !== this.options.member.self) {
+      changes.push({ type: 'memberLeaves', node, reason: `${node} is to leave, and may` })
     }
     return changes
   }
@@ -378,12 +369,22 @@ export class Followers {
     for (const [node, { shipping, charts }] of this.followers) {
       const gone = shipping.isJoined ? member.context.peers.goneReason(node) : null
       if (gone !== null) charts.peerDied(gone)
-      if (shipping.isJoined || this.ticks % awayEvery === 0) charts.measureLag()
-      if (!shipping.isJoined) continue
+      const isDue = this.ticks % awayEvery === 0
+      if (shipping.isJoined || isDue) charts.measureLag()
+      if (!shipping.isJoined) {
+        if (isDue) this.callLearner(node)
+        continue
+      }
       charts.measure()
       // A notice may be lost: it is repeated until the member has applied that far.
       shipping.notice(shipping.applied < member.log.commitSequence)
     }
+  }
+
+  /** The announcement that made it the learner may have been lost. */
+  private callLearner(node: NodeId): void {
+    const { epoch } = this.options
+    if (learnerOf(epoch.record.assignment) === node) epoch.announce('changed', `${node} is to join`)
   }
 
   /** Progress of each replica, with the state of its stream. */

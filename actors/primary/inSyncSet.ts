@@ -1,5 +1,6 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import { certainlyInSync, isUnderReplicated, unionOf } from '../../machines/log/commit.js'
+import { leavingOf, removalObstacle } from '../../machines/protocol/members.js'
 import type { Member } from '../member/member.js'
 
 /** The in-sync set of one epoch, and the one that is being written to the record, if any. */
@@ -38,6 +39,14 @@ export class InSyncSet {
   /** Whether the member is in the set that the record has. */
   has(node: NodeId): boolean {
     return this.inSync.includes(node)
+  }
+
+  /** The member that is to leave and may be taken out now, maybe this one; null: none. */
+  leaver(): NodeId | null {
+    const record = this.member.known.record?.assignment
+    const node = record ? leavingOf(record) : null
+    if (!record || node === null) return null
+    return removalObstacle(record, node, this.certain()) === null ? node : null
   }
 
   propose(inSync: readonly NodeId[]): void {

@@ -2,7 +2,8 @@ import type { NodeId } from '../../machines/base/ids.js'
 import { primaryMachine } from '../../machines/primary.js'
 import type { PrimaryEffect } from '../../machines/primary.js'
 import type { InstallAnswer, InstallReport } from '../../machines/protocol/installMessages.js'
-import type { Ack, Announcement, AssignmentAt, JoinAnswer, JoinRequest, Nack,
+import type { MemberOrder } from '../../machines/protocol/members.js'
+import type { Ack, Announcement, Assignment, AssignmentAt, JoinAnswer, JoinRequest, Nack,
   SpaceSettings } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { RoleInput } from '../../machines/space.js'
@@ -15,7 +16,8 @@ import type { Member } from '../member/member.js'
 import type { BusMessage, BusSubscription } from '../ports/bus.js'
 import type { Succession } from '../promotion/succession.js'
 import { AssignmentWriter } from './assignmentWriter.js'
-import type { SettingsChange } from './assignmentWriter.js'
+import { membersCommand, settingsCommand } from './recordCommands.js'
+import type { SettingsChange } from './recordCommands.js'
 import { Followers } from './followers.js'
 import { Handover } from './handover.js'
 import { WriteGate } from './writeGate.js'
@@ -92,6 +94,7 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
       resent: reconciler,
     })
     epoch.stops(ingest)
+    epoch.adopts(() => followers.listed())
     this.readable = new ReadBarrier(log, commits, ingest, epoch)
     this.forks = new ForkIntake({ member, epoch: number, ingest, reconciler, primary: this })
     const records = this.records = new AssignmentWriter({ member, epoch, inSync, followers })
@@ -111,6 +114,7 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
         times: member.context.settings,
         epoch: record.assignment.epoch,
         inSync: record.assignment.inSync,
+        change: record.assignment.change ?? null,
       }),
       effects: (effect, actor) => {
         this.epoch.follow(actor)
@@ -189,7 +193,12 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
 
   /** Resolves with the settings that the record has then; rejects with AdminRefusal. */
   async changeSettings(change: SettingsChange): Promise<SpaceSettings> {
-    return await this.records.ask(change)
+    return (await this.records.ask(settingsCommand(this.member, change))).settings
+  }
+
+  /** Orders a change of the members; null: cancels it. Rejects with AdminRefusal. */
+  async changeMembers(order: MemberOrder | null): Promise<Assignment> {
+    return await this.records.ask(membersCommand(this.member, order))
   }
 
   onAckMessage(message: Ack | Nack): void {
@@ -271,8 +280,11 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
       case 'changeInSync':
         void this.records.inSync(effect.inSync, effect.reason)
         return
-      case 'changeSettings':
-        void this.records.settings()
+      case 'removeMember':
+        void this.records.removeMember(effect.node, effect.reason)
+        return
+      case 'changeRecord':
+        void this.records.next()
         return
       case 'awaitHandover':
         this.handover.begin(effect.to)

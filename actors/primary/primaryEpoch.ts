@@ -2,6 +2,7 @@ import type { NodeId } from '../../machines/base/ids.js'
 import { stateName } from '../../machines/base/stateName.js'
 import type { primaryMachine, PrimaryEvent } from '../../machines/primary.js'
 import { isSameButPaused } from '../../machines/protocol/assignments.js'
+import { isSameChange, showChange } from '../../machines/protocol/members.js'
 import type { Announcement, AssignmentAt, SpaceSettings } from '../../machines/protocol/messages.js'
 import type { HostedActor } from '../host/actorHost.js'
 import type { Member } from '../member/member.js'
@@ -42,6 +43,7 @@ export class PrimaryEpoch implements EpochFacts {
   private hasEnded = false
   private chart: HostedActor<typeof primaryMachine> | null = null
   private dataPath: DataPath | null = null
+  private onAdopted: (() => void) | null = null
 
   constructor(private readonly member: Member, record: AssignmentAt | null) {
     const { lease, started } = member.own
@@ -93,6 +95,11 @@ export class PrimaryEpoch implements EpochFacts {
     this.dataPath = dataPath
   }
 
+  /** `onAdopted`: called when the record is another one. */
+  adopts(onAdopted: () => void): void {
+    this.onAdopted = onAdopted
+  }
+
   send(event: PrimaryEvent): void {
     this.chart?.send(event)
   }
@@ -131,8 +138,14 @@ export class PrimaryEpoch implements EpochFacts {
   /** Notes the record that was written, or one that was found to be the same but newer. */
   adopt(record: AssignmentAt): void {
     if (record.revision < this.current.revision) return
+    const { change: before } = this.current.assignment
+    const { change } = record.assignment
     this.current = record
     this.member.known.learned(record)
+    this.onAdopted?.()
+    if (isSameChange(before, change)) return
+    const reason = change ? `ordered: ${showChange(change)}` : 'no change of the members is ordered'
+    this.send({ type: 'changeSeen', change: change ?? null, reason })
   }
 
   /** Adopts a record that was read since: an operator may have paused or resumed the space. */

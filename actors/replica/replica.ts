@@ -89,6 +89,11 @@ export class ReplicaRole implements FlushSource {
     this.actor?.send({ type: 'primaryLost', reason })
   }
 
+  /** Called at each heartbeat while this node is no member: it follows nobody, and waits. */
+  noMember(): void {
+    if (this.reported.epoch !== -1) this.primaryLost('this node is no member of the space')
+  }
+
   get state(): string {
     return stateName(this.actor?.snapshot()?.value ?? 'waiting')
   }

@@ -1,9 +1,9 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import { stackOf } from '../../machines/base/thrown.js'
 import { compareLives } from '../../machines/election/vacancy.js'
+import { isHolder, isMember } from '../../machines/protocol/members.js'
 import type { AckMessage, Announcement, AssignmentAt,
   SurveyAnswer } from '../../machines/protocol/messages.js'
-import { subjects } from '../../machines/protocol/subjects.js'
 import type { spaceMachine, RoleInput, SpaceEffect } from '../../machines/space.js'
 import { UploaderRunner } from '../forks/uploaderRunner.js'
 import type { HostedActor } from '../host/actorHost.js'
@@ -13,7 +13,7 @@ import type { NodeContext } from '../member/context.js'
 import { Following } from '../member/following.js'
 import { Member } from '../member/member.js'
 import type { ReplyTarget } from '../messaging/answers.js'
-import type { BusMessage, BusSubscription } from '../ports/bus.js'
+import type { BusMessage } from '../ports/bus.js'
 import type { ErrorCode } from '../ports/clientApi.js'
 import { PrimaryRole } from '../primary/primary.js'
 import type { PrimarySpace } from '../primary/primary.js'
@@ -22,6 +22,7 @@ import { Succession } from '../promotion/succession.js'
 import { ReadService } from '../reads/reads.js'
 import { ReplicaRole } from '../replica/replica.js'
 import type { ReplicaSpace } from '../replica/replica.js'
+import { AnyReads } from './anyReads.js'
 import { onAckMessage } from './memberRequests.js'
 import { roleStateOf, type RoleState } from './roleState.js'
 import type { SpaceCalls } from './spaceCalls.js'
@@ -35,7 +36,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
   private promotion: PromotionRole | null = null
   private primary: PrimaryRole | null = null
   readonly reads: ReadService
-  private subscriptions: BusSubscription[] = []
+  private readonly anyReads: AnyReads
   private readonly records: AssignmentWatch
   private readonly following = new Following()
   readonly installation: Installation
@@ -61,6 +62,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     this.installation = new Installation(this.member, this.following)
     this.succession = new Succession(this.member)
     this.reads = new ReadService(this.member, () => this.primary)
+    this.anyReads = new AnyReads(this.member, (message) => this.reads.onReadAny(message))
     this.uploads = new UploaderRunner(this.member)
     this.records = new AssignmentWatch({
       member: this.member,
@@ -93,7 +95,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
 
   private damaged(reason: string): void {
     this.context.ports.events.note({ type: 'damaged', space: this.space, reason })
-    this.unsubscribe()
+    this.anyReads.end()
     this.actor?.send({ type: 'logDamaged', reason })
   }
 
@@ -117,7 +119,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
   async stop(): Promise<void> {
     this.actor?.stop()
     this.uploads.stop()
-    this.unsubscribe()
+    this.anyReads.end()
     await this.primary?.settled()
     await this.installation.close()
     await this.member.applier.stop()
@@ -182,30 +184,20 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
 
   /** Subscribes, and reads the record before it acts on anything. */
   connected(): void {
-    const { wire } = this.context
-    this.unsubscribe()
-    if (!this.member.damage) {
-      const onRead = (message: BusMessage) => this.reads.onReadAny(message)
-      const subject = subjects.readAny(this.space)
-      this.subscriptions = [wire.subscribeSide(subject, onRead, { queue: 'members' })]
-    }
+    this.anyReads.end()
+    this.anyReads.update()
     this.records.refresh()
     // A session needs no arbiter: a primary of a former epoch would refuse it.
     this.reconsider()
   }
 
   disconnected(reason: string): void {
-    this.unsubscribe()
+    this.anyReads.end()
     this.primary?.deposed(reason)
     this.member.own.stepDown(reason)
     this.actor?.send({ type: 'busLost', reason })
     this.replica?.primaryLost(reason)
     this.isVerified = false
-  }
-
-  private unsubscribe(): void {
-    for (const subscription of this.subscriptions) subscription.unsubscribe()
-    this.subscriptions = []
   }
 
   onWal(message: BusMessage): void {
@@ -263,6 +255,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
       && known.record.assignment.epoch >= assignment.epoch) return
     known.learned(record)
     this.isVerified = true
+    this.anyReads.update()
     if (this.primary) {
       if (assignment.epoch > member.own.epoch && !this.primary.isTransferring) {
         this.primary.deposed(`${assignment.primary?.node ?? 'nobody'} holds epoch `
@@ -291,14 +284,14 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
   reconsider(): void {
     const { member, member: { known, known: { record } }, replica } = this
     if (!record || !this.context.wire.isOpen) return
-    const { primary, epoch, state, members } = record.assignment
-    if (!members.some((m) => m.node === member.self)) return
+    const { assignment, assignment: { primary, epoch, state } } = record
+    if (!isHolder(assignment, member.self)) return replica?.noMember()
     if (member.damage !== null) return this.refetch(primary?.node, epoch)
     if (!replica) return
     const join = () => {
       if (primary && primary.node !== member.self) replica.primarySeen(primary.node, epoch)
     }
-    if (!this.isVerified) return join()
+    if (!this.isVerified || !isMember(assignment, member.self)) return join()
     const isMyLife = primary !== null && primary.node === member.self
       && compareLives(primary, this.context.wire.life) === 0
     if (isMyLife && state === 'claimed' && known.arbiter === 'reachable'

@@ -1,12 +1,8 @@
 import type { Life, NodeId, Position } from '../base/ids.js'
+import { joinedMembers } from './members.js'
+import type { Signature } from './signature.js'
 import type { Assignment, Dropped, EndedEpoch, Member, Paused, PrimaryLife,
   SpaceSettings } from './messages.js'
-
-/** Writer of a record, and the nonce by which it recognises its own write. */
-export interface Signature {
-  readonly writer: NodeId
-  readonly nonce: string
-}
 
 /**
  * Returns the record that claims `epoch`; one candidate wins it by compare-and-set. Lists
@@ -164,19 +160,24 @@ function withoutHandedOver(
   return ended.filter((one) => !done.has(one))
 }
 
-/** `diskOf`: disk that a member joined with; a new one may have another disk than before. */
+/**
+ * The record with another in-sync set; a learner in it becomes a member. `diskOf`: disk that a
+ * member joined with; a new one may have another disk than before.
+ */
 export function withInSync(
   record: Assignment,
   inSync: readonly NodeId[],
   diskOf: (node: NodeId) => string | undefined,
   signature: Signature,
 ): Assignment {
-  const members = record.members.map((member) => {
+  const { change: _, ...rest } = record
+  const next = { ...rest, ...joinedMembers(record, inSync, diskOf) }
+  const members = next.members.map((member) => {
     const comesIn = inSync.includes(member.node) && !record.inSync.includes(member.node)
     const disk = comesIn ? diskOf(member.node) : undefined
     return disk ? { ...member, disk } : member
   })
-  return { ...record, inSync: [...inSync], members, ...signature }
+  return { ...next, inSync: [...inSync], members, ...signature }
 }
 
 export function withPaused(
@@ -200,7 +201,7 @@ export const formerlyMax = 16
  * the name, so that members that are away now learn of it later.
  */
 export function tombstone(record: Assignment, dropped: Dropped, signature: Signature): Assignment {
-  const { start: _, ended: __, paused: ___, ...rest } = record
+  const { start: _, ended: __, paused: ___, change: ____, ...rest } = record
   return { ...rest, state: 'dropped', primary: null, inSync: [], dropped, ...signature }
 }
 

@@ -8,6 +8,7 @@ import type { KeyRetention, Operation } from '../graph/graph.js'
 import type { Origin, SalvageNote } from '../log/forkNotes.js'
 import type { PromotionReport } from './events.js'
 import type { InstallReport } from './installMessages.js'
+import type { MemberChange, RemovedNode } from './memberChange.js'
 
 /** Version of the messages by which a member is installed. */
 export const installVersion = 1
@@ -84,6 +85,10 @@ export interface Assignment {
   readonly ended?: readonly EndedEpoch[]
   /** Set while no other member takes over by itself; absent or null: failover is automatic. */
   readonly paused?: Paused | null
+  /** The change of the members that is under way; it is carried from epoch to epoch. */
+  readonly change?: MemberChange
+  /** Nodes that were members, or learners, and are not any more; the latest `removedMax`. */
+  readonly removed?: readonly RemovedNode[]
   /** Set in a tombstone. */
   readonly dropped?: Dropped
   /** Spaces that had this name before and were dropped: the latest `formerlyMax`, oldest first. */

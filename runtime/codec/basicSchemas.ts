@@ -6,6 +6,7 @@ export const bounds = {
   messageBytes: 256 * 1024,
   peers: 1024,
   formerly: 64,
+  removed: 64,
   members: 64,
   reasonChars: 4096,
   /** Salvages of one space on one member, in an offer. */

@@ -265,6 +265,15 @@ export const assignment: z.ZodType<Assignment> = z.object({
     atMost: count.nullable().exactOptional(),
   })).max(bounds.ended).optional(),
   paused: z.object({ since: z.string().max(40), by: z.string().max(128) }).nullable().optional(),
+  change: z.object({
+    add: name.exactOptional(),
+    remove: name.exactOptional(),
+    since: z.string().max(40),
+    by: z.string().max(128),
+    force: z.boolean().exactOptional(),
+  }).exactOptional(),
+  removed: z.array(z.object({ node: name, at: z.string().max(40) })).max(bounds.removed)
+    .exactOptional(),
   dropped: z.object({ since: z.string().max(40), by: z.string().max(128) }).exactOptional(),
   formerly: z.array(name).max(bounds.formerly).exactOptional(),
   nonce: token.min(1),
@@ -276,13 +285,16 @@ export const assignment: z.ZodType<Assignment> = z.object({
 
 /** Checks members, in-sync members and the primary against each other. */
 function membershipFault(
-  record: Pick<Assignment, 'state' | 'primary' | 'members' | 'inSync'>,
+  record: Pick<Assignment, 'state' | 'primary' | 'members' | 'inSync' | 'change'>,
 ): string | null {
   const members = new Set(record.members.map((member) => member.node))
   if (members.size !== record.members.length) return 'a node is listed twice in members'
   if (new Set(record.inSync).size !== record.inSync.length) return 'a node is twice in inSync'
   const stranger = record.inSync.find((node) => !members.has(node))
   if (stranger !== undefined) return `${stranger} is in sync but not a member`
+  if (record.change?.add !== undefined && members.has(record.change.add)) {
+    return `${record.change.add} is to be added, and is a member`
+  }
   const isHeld = record.state === 'claimed' || record.state === 'open'
   if (isHeld && !record.primary) return `state ${record.state} names no primary`
   if (record.state === 'vacant' && record.primary) return 'state vacant names a primary'

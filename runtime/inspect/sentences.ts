@@ -89,6 +89,10 @@ interface Progress {
 const progress: ReadonlyMap<string, Progress> = new Map([
   ['inSyncShrunk', { kind: 'inSync', begins: 'fewer members are in sync; ' }],
   ['inSyncGrown', { kind: 'inSync', begins: 'more members are in sync; ' }],
+  ['memberChangeOrdered', { kind: 'alert', begins: '' }],
+  ['memberChangeCancelled', { kind: 'alert', begins: '' }],
+  ['memberAdded', { kind: 'inSync', begins: '' }],
+  ['memberRemoved', { kind: 'inSync', begins: '' }],
   ['fork', { kind: 'fork', begins: '' }],
   ['forkReportOpened', { kind: 'fork', begins: '' }],
   ['forkReportClosed', { kind: 'fork', begins: '' }],

@@ -1,7 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { primaryMachine } from '../../machines/primary.js'
-import type { PrimaryEvent } from '../../machines/primary.js'
+import type { PendingChange, PrimaryEvent } from '../../machines/primary.js'
 import { defaultTimes } from '../../machines/protocol/defaultTimes.js'
 import { assertCovered, assertHandled, golden, runTimed, showState, transcript } from './paths.js'
 import type { Step } from './paths.js'
@@ -14,6 +14,7 @@ const input = {
   epoch: 4,
   times: defaultTimes,
   inSync: ['n1', 'n2', 'n3'],
+  change: null,
 }
 const subscribed: PrimaryEvent = { type: 'writesSubscribed' }
 const lost = (node: string): PrimaryEvent => ({ type: 'memberLost', node,
@@ -33,13 +34,17 @@ const filled: PrimaryEvent = { type: 'lossWindowFilled',
   reason: 'the loss window is as large as it may be' }
 const cleared: PrimaryEvent = { type: 'lossWindowCleared',
   reason: 'there is room in the loss window' }
-const settings: PrimaryEvent = { type: 'settingsRequested',
+const settings: PrimaryEvent = { type: 'changeRequested',
   reason: 'an operator changes the settings' }
 const handover: PrimaryEvent = { type: 'handoverRequested', to: 'n2', reason: 'drain' }
 const ready: PrimaryEvent = { type: 'handoverReady' }
 const targetLost: PrimaryEvent = { type: 'handoverTargetLost',
   reason: 'n2 died before the handover' }
 const hindered: PrimaryEvent = { type: 'handoverHindered', reason: 'maximum bytes exceeded' }
+const seen = (change: PendingChange | null): PrimaryEvent => ({ type: 'changeSeen', change,
+  reason: 'ordered' })
+const leaves = (node: string): PrimaryEvent => ({ type: 'memberLeaves', node,
+  reason: `${node} is to leave, and may` })
 const handedOver: PrimaryEvent = { type: 'handedOver' }
 
 const run = (...events: PrimaryEvent[]) => {
@@ -50,8 +55,11 @@ const run = (...events: PrimaryEvent[]) => {
 /** Without the lease, which is valid wherever it serves, and while answers do not wait. */
 const shown = (steps: readonly Step<typeof primaryMachine>[]) =>
   transcript(primaryMachine, input, steps)
-    .replaceAll('serving.lease.valid | ', '').replaceAll('serving.answers.prompt | ', '')
-    .replaceAll(' | serving.answers.prompt', '')
+    .replaceAll('serving.change.none | ', '').replaceAll('serving.lease.valid | ', '').replaceAll(
+      'serving.answers.prompt | ',
+      '',
+    )
+    .replaceAll(' | serving.answers.prompt', '').replaceAll(' | serving.change.none', '')
 const stateOf = ({ actor }: ReturnType<typeof run>) => showState(actor.getSnapshot())
 
 test('an epoch: opens, serves, loses a member, takes it in again, lapses', () => {
@@ -256,10 +264,55 @@ test('a refused compare-and-set, a lapse, a later epoch end the epoch wherever i
 test('settings are changed between two changes of the set, and no handover meanwhile', () => {
   const adjusting = run(subscribed, settings, lost('n3'), handover)
   assert.match(stateOf(adjusting), 'membership.adjusting')
-  assert.equal(adjusting.log.at(-1)?.effect, { type: 'changeSettings' })
+  assert.equal(adjusting.log.at(-1)?.effect, { type: 'changeRecord' })
   adjusting.actor.send(changed('n1', 'n2', 'n3'))
   assert.match(stateOf(adjusting), 'membership.steady')
   assert.match(stateOf(run(subscribed, lost('n3'), settings)), 'membership.shrinking')
+})
+
+test('a member is replaced: the new one comes in, then the old one leaves', () => {
+  const text = shown([
+    subscribed,
+    seen({ add: 'n4', remove: 'n3' }),
+    leaves('n3'),
+    caughtUp('n4'),
+    changed('n1', 'n2', 'n3', 'n4'),
+    seen({ remove: 'n3' }),
+    leaves('n2'),
+    leaves('n3'),
+    changed('n1', 'n2', 'n4'),
+    seen(null),
+  ]).split('\n').slice(5).join('\n')
+  assert.is(text, golden(`
+    > changeSeen change:{add:n4,remove:n3},reason:ordered
+    serving.membership.steady | serving.ingest.open | serving.change.adding: ordered
+      progressed state:adding a member
+    > memberLeaves node:n3,reason:n3 is to leave, and may
+    serving.membership.steady | serving.ingest.open | serving.change.adding: ordered
+    > memberCaughtUp node:n4,reason:n4 has caught up
+    serving.ingest.open | serving.change.adding | serving.membership.expanding: n4 has caught up
+      progressed state:changing the in-sync set
+      changeInSync inSync:[n1,n2,n3,n4]
+    > inSyncChanged inSync:[n1,n2,n3,n4]
+    serving.ingest.open | serving.change.adding | serving.membership.steady: n4 has caught up
+    > changeSeen change:{remove:n3},reason:ordered
+    serving.ingest.open | serving.membership.steady | serving.change.removing: ordered
+      progressed state:a member is to leave
+    > memberLeaves node:n2,reason:n2 is to leave, and may
+    serving.ingest.open | serving.membership.steady | serving.change.removing: ordered
+    > memberLeaves node:n3,reason:n3 is to leave, and may
+    serving.ingest.open | serving.change.removing | serving.membership.removing: n3 is to leave, and may
+      progressed state:removing a member
+      removeMember node:n3
+    > inSyncChanged inSync:[n1,n2,n4]
+    serving.ingest.open | serving.change.removing | serving.membership.steady: n3 is to leave, and may
+    > changeSeen change:null,reason:ordered
+    serving.ingest.open | serving.membership.steady: ordered`))
+})
+
+test('a change that is seen while it hands over is shown afterwards', () => {
+  const running = run(subscribed, handover, seen({ remove: 'n3' }), targetLost)
+  assert.match(stateOf(running), 'serving.change.removing')
 })
 
 test('only listed members are lost, only others come in', () => {
@@ -285,6 +338,9 @@ test('every state is reached', () => {
       filled,
       cleared,
       settings,
+      seen({ add: 'n3' }),
+      seen({ remove: 'n2' }),
+      leaves('n2'),
       handover,
       ready,
       targetLost,
@@ -311,8 +367,10 @@ test('every event is handled, or ignored for a reason', () => {
       'lossWindowCleared',
       'memberLost',
       'memberCaughtUp',
-      'settingsRequested',
+      'memberLeaves',
+      'changeRequested',
       'inSyncChanged',
+      'changeSeen',
       'compareAndSetRefused',
       'handoverRequested',
       ...steps,
@@ -326,10 +384,10 @@ test('every event is handled, or ignored for a reason', () => {
         events: ['lossWindowFilled', 'lossWindowCleared'], reason: again })
       ),
       ...['opening', 'handingOver', 'serving'].map((state) => ({ state,
-        events: ['memberLost', 'memberCaughtUp'], reason: again })
+        events: ['memberLost', 'memberCaughtUp', 'memberLeaves'], reason: again })
       ),
-      ...['opening', 'handingOver', 'serving'].map((state) => ({ state,
-        events: ['settingsRequested'], reason: 'asked again, while there is time' })
+      ...['opening', 'handingOver', 'serving'].map((state) => ({ state, events: ['changeRequested'],
+        reason: 'asked again, while there is time' })
       ),
       { state: '', events: ['inSyncChanged'], reason: 'the outcome of one change in flight' },
       { state: 'opening', events: ['handoverRequested'], reason: 'it does not serve yet: refused' },

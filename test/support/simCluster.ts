@@ -324,13 +324,19 @@ export class SimCluster implements SimEnvironment<SimNode> {
     return entries
   }
 
+  /** Running members; all nodes while there is no record. */
+  members(space = 'demo'): SimNode[] {
+    const members = this.record(space)?.members.map(({ node }) => node)
+    return this.running.filter(({ id }) => members?.includes(id) ?? true)
+  }
+
   /** Every running member is primary or follows, and has applied the same. */
   async converged(space = 'demo', maxMs = 10_000): Promise<void> {
     await this.until('the members are level', () => {
       const primary = this.primary(space)
       if (!primary) return false
       const { log } = primary.space(space).member
-      return this.running.every((node) => {
+      return this.members(space).every((node) => {
         const member = node.life?.actor.spaces.get(space)?.member
         return member !== undefined && member.log.durable.sequence === log.end.sequence
           && member.store.applied.sequence === log.end.sequence
@@ -347,10 +353,10 @@ export class SimCluster implements SimEnvironment<SimNode> {
     await this.converged(space)
     const primary = this.primary(space)!
     const baseOf = ({ id }: SimNode) => this.node(id).space(space).member.log.base
-    const fullest = this.running.toSorted((a, b) => baseOf(a) - baseOf(b))[0]!
+    const fullest = this.members(space).toSorted((a, b) => baseOf(a) - baseOf(b))[0]!
     const log = await this.entries(fullest.id, space)
     const stored = primary.space(space).member.store
-    for (const each of this.running) {
+    for (const each of this.members(space)) {
       const { id } = each
       const kept = JSON.stringify(log.filter(({ sequence }) => sequence > baseOf(each)))
       if (JSON.stringify(await this.entries(id, space)) !== kept)

@@ -1,0 +1,60 @@
+/** Operators' changes of a space's record, as the primary carries them out. */
+import { isoTime } from '../../machines/election/pause.js'
+import { withSettings } from '../../machines/protocol/assignments.js'
+import { cancelled, ordered, orderFault, showChange,
+  type MemberOrder } from '../../machines/protocol/members.js'
+import type { SpaceSettings } from '../../machines/protocol/messages.js'
+import { isSameSettings } from '../../machines/protocol/spaceSettings.js'
+import type { Member } from '../member/member.js'
+import { AdminRefusal } from '../ports/adminApi.js'
+import type { RecordCommand } from './assignmentWriter.js'
+
+/** Returns the new settings, given the present ones when its turn comes. Throws AdminRefusal. */
+export type SettingsChange = (present: SpaceSettings) => SpaceSettings
+
+export function settingsCommand(member: Member, change: SettingsChange): RecordCommand {
+  return {
+    what: 'the settings',
+    change: (present) => {
+      const settings = change(present.settings)
+      return isSameSettings(present.settings, settings)
+        ? present
+        : withSettings(present, settings, member.signature())
+    },
+    written: ({ settings }) => {
+      member.alert('settingsChanged', { settings }, 'the settings of the space were changed')
+      return 'the settings were changed'
+    },
+  }
+}
+
+/** null: cancels the change that is under way. */
+export function membersCommand(member: Member, order: MemberOrder | null): RecordCommand {
+  const { context } = member
+  const at = (): string => isoTime(context.ports.clock.wallMs())
+  return {
+    what: 'the members',
+    change: (present) => {
+      if (order === null) {
+        return present.change ? cancelled(present, at(), member.signature()) : present
+      }
+      const fault = orderFault(present, order, (node) => unfitLearner(member, node))
+      if (fault !== null) throw new AdminRefusal('INVALID_OPERATION', fault)
+      return ordered(present, order, at(), member.signature())
+    },
+    written: ({ change }) => {
+      const text = change
+        ? `${change.by} orders: ${showChange(change)}`
+        : 'the change of the members was cancelled'
+      const kind = change ? 'memberChangeOrdered' : 'memberChangeCancelled'
+      member.alert(kind, { ...change }, text)
+      return text
+    },
+  }
+}
+
+/** Why the node cannot become a member now, or null. */
+function unfitLearner({ self, context: { peers } }: Member, node: string): string | null {
+  if (node === self || peers.living().includes(node)) return peers.unfitOf(node)
+  return `${node} is not alive, as far as ${self} can tell; start it first`
+}

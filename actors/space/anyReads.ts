@@ -1,0 +1,34 @@
+import { isMember } from '../../machines/protocol/members.js'
+import { subjects } from '../../machines/protocol/subjects.js'
+import type { Member } from '../member/member.js'
+import type { BusMessage, BusSubscription } from '../ports/bus.js'
+
+/**
+ * The subscription to reads that any member may answer. A learner, a node that was taken out, and a
+ * damaged member have none.
+ */
+export class AnyReads {
+  private subscription: BusSubscription | null = null
+
+  constructor(
+    private readonly member: Member,
+    private readonly onRead: (message: BusMessage) => void,
+  ) {}
+
+  /** Called when the connection, the record or the log has changed. */
+  update(): void {
+    const { member, member: { context: { wire } } } = this
+    const record = member.known.record?.assignment
+    const isWanted = wire.isOpen && member.damage === null
+      && (record === undefined || isMember(record, member.self))
+    if (!isWanted) return this.end()
+    this.subscription ??= wire.subscribeSide(subjects.readAny(member.space), this.onRead, {
+      queue: 'members',
+    })
+  }
+
+  end(): void {
+    this.subscription?.unsubscribe()
+    this.subscription = null
+  }
+}
