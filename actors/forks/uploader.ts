@@ -1,4 +1,4 @@
-import type { NodeId } from '../../machines/base/ids.js'
+import type { NodeId, Position } from '../../machines/base/ids.js'
 import { stateName } from '../../machines/base/stateName.js'
 import type { ReconcileAnswer, ReconcileMessage } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
@@ -14,6 +14,16 @@ import type { Slice } from './salvageSlices.js'
 const requestMs = 2000
 /** Pause after a request without an answer. */
 const retryMs = 300
+
+export interface UploaderOptions {
+  readonly member: Member
+  /** Returns the primary that is followed, or this member if it is primary. */
+  readonly current: () => { readonly primary: NodeId; readonly epoch: number } | null
+  /** Whether an entry survives that is not in the log here. */
+  readonly isSafe: (entry: Position) => boolean
+  /** `isLevel`: everything was uploaded. */
+  readonly onOver: (isLevel: boolean) => void
+}
 
 /**
  * Uploads a member's salvages of a space to the primary, which may be the member itself. Runs also
@@ -31,13 +41,11 @@ export class Uploader {
   private awaited: { readonly epoch: number; readonly sequence: number } | null = null
   private isOver = false
 
-  /** `current` returns the primary that is followed, or this member if it is primary. */
-  constructor(
-    private readonly member: Member,
-    private readonly current: () => { readonly primary: NodeId; readonly epoch: number } | null,
-    private readonly onOver: () => void,
-  ) {
-    this.salvages = new SalvageCatalog(member)
+  private readonly member: Member
+
+  constructor(private readonly options: UploaderOptions) {
+    this.member = options.member
+    this.salvages = new SalvageCatalog(options.member)
   }
 
   spec(): ActorSpec<typeof reconciliationMachine> {
@@ -53,7 +61,7 @@ export class Uploader {
       supervision: { maxRestarts: 5, withinMs: 30_000, backoffMs: 100, backoffMaxMs: 2000 },
       onExit: () => {
         this.isOver = true
-        this.onOver()
+        this.options.onOver(this.at === 'level')
       },
     }
   }
@@ -85,9 +93,11 @@ export class Uploader {
   /** Called once per heartbeat: checks if the uploaded entries are committed and on this disk. */
   tick(): void {
     const { awaited, member: { log } } = this
+    if (!awaited) return
     // A primary that is alone in sync commits entries that no other member has yet.
-    if (!awaited || Math.min(log.commitSequence, log.durable.sequence) < awaited.sequence) return
-    if (!log.has(awaited)) return
+    const isHere = Math.min(log.commitSequence, log.durable.sequence) >= awaited.sequence
+      && log.has(awaited)
+    if (!isHere && !this.options.isSafe(awaited)) return
     this.awaited = null
     this.actor?.send({ type: 'committed' })
   }
@@ -121,7 +131,7 @@ export class Uploader {
     if (state !== 'settling') this.awaited = null
     if (state !== 'merging') this.salvages.release()
     if (state !== 'offering' && state !== 'merging') this.requested = 0
-    const current = state === 'waiting' ? this.current() : null
+    const current = state === 'waiting' ? this.options.current() : null
     if (current) this.primaryJoined(current.primary, current.epoch)
     if (state === 'unusable') this.alert(reason)
   }

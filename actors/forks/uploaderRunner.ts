@@ -1,4 +1,4 @@
-import type { NodeId } from '../../machines/base/ids.js'
+import type { NodeId, Position } from '../../machines/base/ids.js'
 import type { Member } from '../member/member.js'
 import { Uploader } from './uploader.js'
 
@@ -14,7 +14,23 @@ export class UploaderRunner {
   private current: { readonly primary: NodeId; readonly epoch: number } | null = null
   private notBeforeMs = -Infinity
 
-  constructor(private readonly member: Member) {}
+  private owed = false
+
+  /** `isSafe`: whether an entry survives that is not in the log here; for a node taken out. */
+  constructor(
+    private readonly member: Member,
+    private readonly isSafe: (entry: Position) => boolean,
+  ) {}
+
+  /** An offer is made even if there is nothing to upload: a report may wait for it. */
+  owe(): void {
+    this.owed = true
+    this.notBeforeMs = -Infinity
+  }
+
+  get isOwed(): boolean {
+    return this.owed
+  }
 
   /** State of the actor; null: there is none. */
   get state(): string | null {
@@ -47,16 +63,22 @@ export class UploaderRunner {
     if (this.role || !this.current || !this.hasSomething()) return
     const { clock } = this.member.context.ports
     if (clock.monotonicMs() < this.notBeforeMs) return
-    this.role = new Uploader(this.member, () => this.current, () => {
-      this.role = null
-      this.notBeforeMs = clock.monotonicMs() + pauseMs
+    this.role = new Uploader({
+      member: this.member,
+      current: () => this.current,
+      isSafe: this.isSafe,
+      onOver: (isLevel) => {
+        this.role = null
+        if (isLevel) this.owed = false
+        this.notBeforeMs = clock.monotonicMs() + pauseMs
+      },
     })
     this.member.context.ports.host.spawn(this.role.spec())
   }
 
   private hasSomething(): boolean {
     const { salvages, store, self } = this.member
-    if (salvages.count > 0) return true
+    if (salvages.count > 0 || this.owed) return true
     return store.openReportCount > 0
       && store.reports().some(({ outcome, node }) => outcome === null && node === self)
   }

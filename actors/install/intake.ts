@@ -134,7 +134,7 @@ export class InstallIntake {
    * Up to there, the member's entries are in this log, or were given up by a report. What it knew
    * to be committed is in every later log; after a forced promotion there is a report.
    */
-  private salvageAfter({ history, floor }: JoinRequest, common: CommonPoint): number {
+  salvageAfter({ history, floor }: JoinRequest, common: CommonPoint): number {
     if (!('below' in common)) return common.sequence
     let least = floor
     for (const { epoch, forkPoint } of this.member.store.reports()) {

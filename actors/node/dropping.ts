@@ -1,5 +1,6 @@
 import { stackOf } from '../../machines/base/thrown.js'
 import { saysDropped } from '../../machines/protocol/assignments.js'
+import { isHolder, removedAt } from '../../machines/protocol/members.js'
 import { isSalvageOf } from '../forks/salvageSlices.js'
 import { sendNotice } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
@@ -7,11 +8,13 @@ import { ArbiterUnavailableError } from '../ports/arbiter.js'
 import { JournalFullError } from '../ports/journal.js'
 
 /**
- * Removes what this node has of spaces that were dropped. A record in the journal, durable first,
+ * Removes what this node has of spaces that were dropped, and of those whose members it was taken
+ * out of. A record in the journal, durable first,
  * decides: whatever a crash interrupts after it, the next start continues. The order:
  *
- * 1. The arbiter's record is read, and says that this very space was dropped. An absent record
- *    never does, nor does that of another space which does not name this one.
+ * 1. The arbiter's record is read, and says that this very space was dropped, or names this node as
+ *    removed. An absent record never does, nor does that of another space which does not name this
+ *    one, nor one that merely does not name the node.
  * 2. `spaceDropped` is written to the journal, and synced.
  * 3. The store forgets the space; its records go in the background.
  * 4. The checkpoints and the salvages of the space are removed, and what is kept beside them.
@@ -33,7 +36,7 @@ export class Dropping {
       void this.run(uuid, async () => {
         const isLeft = store.has(uuid) || salvages.some(isOf)
           || (await checkpoints.parts(uuid)).length > 0 || (await files.kept()).some(isOf)
-        if (isLeft) await this.remove(null, uuid)
+        if (isLeft) await this.remove(null, uuid, 'which is not held here any more')
       })
     }
   }
@@ -43,18 +46,27 @@ export class Dropping {
     return this.context.ports.journal.dropped().includes(uuid)
   }
 
+  /** Whether it is being removed, or is to be tried again. */
+  isBusy(uuid: string): boolean {
+    return this.underWay.has(uuid) || this.due.has(uuid)
+  }
+
   /** Whether there is something to remove. */
   has(uuid: string): boolean {
     const { journal, store } = this.context.ports
     return journal.log(uuid) !== undefined || store.has(uuid)
   }
 
-  /** Removes the space if its record, read now, says that it was dropped. Never rejects. */
+  /**
+   * Removes the space if its record, read now, says that it was dropped, or that this node was
+   * taken out of its members. Never rejects.
+   */
   drop(space: string, uuid: string): Promise<void> {
     return this.run(uuid, async () => {
-      if (!await this.isOver(space, uuid)) return
+      const why = await this.whyOver(space, uuid)
+      if (why === null) return
       await this.context.commits.submit({ type: 'spaceDropped', uuid })
-      await this.remove(space, uuid)
+      await this.remove(space, uuid, why)
     })
   }
 
@@ -82,12 +94,18 @@ export class Dropping {
     return running
   }
 
-  private async isOver(space: string, uuid: string): Promise<boolean> {
-    const read = await this.context.records.read(space)
-    return read.kind === 'present' && saysDropped(read.record.assignment, uuid)
+  private async whyOver(space: string, uuid: string): Promise<string | null> {
+    const { records, self } = this.context
+    const read = await records.read(space)
+    if (read.kind !== 'present') return null
+    const { assignment } = read.record
+    if (saysDropped(assignment, uuid)) return 'which was dropped'
+    const isOut = assignment.uuid === uuid && removedAt(assignment, self.node) !== null
+      && !isHolder(assignment, self.node)
+    return isOut ? 'which it is no member of any more' : null
   }
 
-  private async remove(space: string | null, uuid: string): Promise<void> {
+  private async remove(space: string | null, uuid: string, why: string): Promise<void> {
     const { context, context: { ports: { store, checkpoints, telemetry, logger } } } = this
     await store.drop(uuid)
     await checkpoints.removeParts(uuid)
@@ -98,7 +116,7 @@ export class Dropping {
     const files = await this.removeSalvages(uuid)
     telemetry.count('spacesDropped')
     const kept = files === 0 ? '' : `, with ${files} salvage(s)`
-    const text = `${context.self.node} has removed its data of the space, which was dropped${kept}`
+    const text = `${context.self.node} has removed its data of the space, ${why}${kept}`
     if (space === null) logger.info({ uuid }, text)
     else sendNotice(context, space, 'dataRemoved', { uuid, salvages: files }, text)
   }
@@ -123,6 +141,6 @@ export class Dropping {
     const { logger } = this.context.ports
     const isExpected = error instanceof ArbiterUnavailableError || error instanceof JournalFullError
     logger[isExpected ? 'info' : 'error']({ uuid, error: stackOf(error) },
-      'the data of a dropped space could not be removed yet')
+      'the data of a space could not be removed yet')
   }
 }

@@ -2,7 +2,7 @@ import type { NodeId } from '../../machines/base/ids.js'
 import { stackOf } from '../../machines/base/thrown.js'
 import { compareUtf8 } from '../../machines/graph/utf8.js'
 import { droppedText, formerlyOf, saysDropped } from '../../machines/protocol/assignments.js'
-import { isHolder } from '../../machines/protocol/members.js'
+import { isHolder, learnerOf } from '../../machines/protocol/members.js'
 import type { Assignment, AssignmentAt } from '../../machines/protocol/messages.js'
 import { namesOf } from '../forks/salvageSlices.js'
 import { sendAlert } from '../member/alerts.js'
@@ -161,11 +161,11 @@ export class Spaces {
    * nothing else.
    */
   private startRemembered(): void {
-    const { records, self } = this.context
+    const { records } = this.context
     const remembered = records.allRemembered()
     for (const record of remembered) {
       const { space: name, state } = record.assignment
-      const isMine = state !== 'dropped' && isHolder(record.assignment, self.node)
+      const isMine = state !== 'dropped' && this.isHeldHere(record.assignment)
       if (!isMine || this.held.has(name)) continue
       const space = this.tryToHold(record)
       if (space) space.member.known.learned(record)
@@ -178,7 +178,7 @@ export class Spaces {
    * were dropped. Rejects with ArbiterUnavailableError.
    */
   async consider(name: string): Promise<void> {
-    const { records, self, ports } = this.context
+    const { records, ports } = this.context
     const before = records.remembered(name)?.assignment.uuid
     const read = await records.read(name)
     const record = read.kind === 'present'
@@ -196,11 +196,18 @@ export class Spaces {
     }
     const isUnusable = read.kind === 'unreadable' || read.kind === 'newer'
     if (isUnusable) this.unheld.set(name, read.reason)
-    if (isUnusable || (record && !isHolder(record.assignment, self.node))) {
+    if (isUnusable || (record && !this.isHeldHere(record.assignment))) {
       this.elsewhere.set(name, ports.clock.monotonicMs())
       return
     }
+    // What was here of it before is being removed.
+    if (record && this.dropping.isBusy(record.assignment.uuid)) return
     if (record && !this.held.has(name)) this.tryToHold(record)
+  }
+
+  /** Also by a node that was taken out: its data has to be kept, and to go in the end. */
+  private isHeldHere(record: Assignment): boolean {
+    return isHolder(record, this.context.self.node) || this.dropping.has(record.uuid)
   }
 
   /** `before`: the space that this node knew by that name. */
@@ -228,14 +235,17 @@ export class Spaces {
     const { space: name, member: { uuid } } = space
     if (this.held.get(name) !== space) return
     const isDropped = saysDropped(assignment, uuid)
+    const isOut = assignment.uuid === uuid && !isDropped
     const reason = isDropped
       ? `the space ${droppedText(assignment)}`
+      : isOut
+      ? 'this node was taken out of its members'
       : `${name} is another space now`
     const isGone = assignment.state === 'dropped'
     this.context.ports.logger.warn({ space: name, uuid }, `the space ends here: ${reason}`)
     const leaving = space.leave(isGone ? 'UNKNOWN_SPACE' : 'NOT_PRIMARY', reason)
       .then(() => {
-        if (isDropped) return this.dropping.drop(name, uuid)
+        if (isDropped || isOut) return this.dropping.drop(name, uuid)
         this.checkClaimed(assignment, uuid)
       })
       .catch((error: unknown) => this.context.fatal(error))
@@ -266,8 +276,9 @@ export class Spaces {
     }
   }
 
-  private hold({ assignment: { space: name, uuid } }: AssignmentAt): SpaceActor {
-    if (this.dropping.isDropped(uuid)) {
+  private hold({ assignment, assignment: { space: name, uuid } }: AssignmentAt): SpaceActor {
+    // A learner may have been a member before: it begins anew.
+    if (this.dropping.isDropped(uuid) && learnerOf(assignment) !== this.context.self.node) {
       throw new Error('it was dropped, and this node has removed its data of it; the record says '
         + 'now that it exists (the arbiter may have gone back): drop it again')
     }

@@ -37,6 +37,8 @@ export interface ActorSettings extends ProtocolTimes {
   readonly checkpointRatio: number
   /** Closed segments of the journal that are kept, bytes. */
   readonly retainBytes: number
+  /** Data of a space is kept for so long after this node was taken out of its members, ms. */
+  readonly removedKeepMs: number
   /** Rate at which checkpoints are sent to others; 0: by how busy this node is. */
   readonly installBytesPerSecond: number
 }
@@ -65,5 +67,6 @@ export const defaultSettings: ActorSettings = {
   checkpointBytes: 256 * MiB,
   checkpointRatio: 2,
   retainBytes: 1024 * MiB,
+  removedKeepMs: 24 * 60 * 60_000,
   installBytesPerSecond: 0,
 }

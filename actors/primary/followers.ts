@@ -10,7 +10,7 @@ import { InstallIntake, type ReportedInstall } from '../install/intake.js'
 import { isDamage } from '../member/member.js'
 import type { Acked, Member } from '../member/member.js'
 import { EntriesGoneError } from '../ports/journal.js'
-import { joinBase, joinRefused } from './joinAnswers.js'
+import { joinBase, joinRefused, removedAnswer } from './joinAnswers.js'
 import { CommitNotices } from './commitNotices.js'
 import { Digests } from './digests.js'
 import { FollowerCharts } from './followerCharts.js'
@@ -65,7 +65,8 @@ export class Followers {
     this.ticks = sequence
     this.digests = new Digests(options.member)
     this.fitness = new InSyncPolicy(options.member, sequence)
-    this.notices = new CommitNotices(options.member.context.ports.clock, () => this.streams())
+    this.notices = new CommitNotices(options.member.context.ports.clock,
+      () => [...this.followers.values()].map(({ shipping }) => shipping))
     this.installs = new InstallIntake(options.member, options.epoch.number)
     for (const { node, disk } of options.member.known.record?.assignment.members ?? []) {
       this.listedDisks.set(node, disk)
@@ -94,10 +95,6 @@ export class Followers {
       this.followers.delete(node)
       this.listedDisks.delete(node)
     }
-  }
-
-  private *streams(): Iterable<ReplicaStream> {
-    for (const { shipping } of this.followers.values()) yield shipping
   }
 
   private follow(peer: NodeId): Follower {
@@ -186,7 +183,10 @@ export class Followers {
       return refused(`the current epoch is ${epoch}, not ${request.epoch}`)
     }
     const follower = this.followers.get(request.node)
-    if (!follower) return refused(`${request.node} is no member of ${member.space}`)
+    if (!follower || request.departing) {
+      const answer = refused(`${request.node} is ${follower ? 'a' : 'no'} member`)
+      return removedAnswer(member, answer, request, this.installs)
+    }
     const theirEnd = endOf(request.history)
     if (theirEnd.epoch > epoch) {
       const reason = `${request.node} has entries of epoch ${theirEnd.epoch}`

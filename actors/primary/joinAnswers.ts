@@ -1,5 +1,7 @@
-import { origin } from '../../machines/log/positions.js'
+import { commonPoint, endOf, origin } from '../../machines/log/positions.js'
+import { removedAt } from '../../machines/protocol/members.js'
 import type { JoinAnswer, JoinRequest } from '../../machines/protocol/messages.js'
+import type { InstallIntake } from '../install/intake.js'
 import type { Member } from '../member/member.js'
 
 /** The part that all answers to a join have. */
@@ -29,4 +31,18 @@ export function joinRefused(
     snapshotNeeded: false,
     reason,
   }
+}
+
+/** The refusal; a node that was taken out learns what this log lacks of its own. */
+export function removedAnswer(
+  { log, known }: Member,
+  refused: JoinAnswer,
+  request: JoinRequest,
+  installs: Pick<InstallIntake, 'salvageAfter'>,
+): JoinAnswer {
+  const record = known.record?.assignment
+  const isOut = record !== undefined && removedAt(record, request.node) !== null
+  if (!isOut || endOf(request.history).epoch > refused.epoch) return refused
+  const salvageAfter = installs.salvageAfter(request, commonPoint(log, request))
+  return { ...refused, code: 'removed', commitSequence: log.safeSequence, salvageAfter }
 }

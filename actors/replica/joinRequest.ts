@@ -19,8 +19,22 @@ export async function askToJoin(
   epoch: number,
   number: number,
 ): Promise<JoinAnswer> {
+  return await ask(member, primary, joinOf(member, epoch, number))
+}
+
+/** Asks what of this log the primary lacks; this node was taken out. Rejects likewise. */
+export async function askToDepart(
+  member: Member,
+  primary: NodeId,
+  epoch: number,
+): Promise<JoinAnswer> {
+  return await ask(member, primary, { ...joinOf(member, epoch, 0), departing: true })
+}
+
+async function ask(member: Member, primary: NodeId, join: JoinRequest): Promise<JoinAnswer> {
   const { ports, wire, settings } = member.context
-  const request = ports.control.encode(joinOf(member, epoch, number))
+  const { epoch, number } = join
+  const request = ports.control.encode(join)
   const subject = subjects.ack(member.space, primary)
   const message = await wire.request(subject, request, { timeoutMs: settings.standByMs })
   const decoded = ports.control.joinAnswer(message.data)

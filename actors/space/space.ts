@@ -23,6 +23,7 @@ import { ReadService } from '../reads/reads.js'
 import { ReplicaRole } from '../replica/replica.js'
 import type { ReplicaSpace } from '../replica/replica.js'
 import { AnyReads } from './anyReads.js'
+import { Departure } from './departure.js'
 import { onAckMessage } from './memberRequests.js'
 import { roleStateOf, type RoleState } from './roleState.js'
 import type { SpaceCalls } from './spaceCalls.js'
@@ -42,6 +43,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
   readonly installation: Installation
   readonly succession: Succession
   readonly uploads: UploaderRunner
+  readonly departure: Departure
   /** The record was read over this connection. Before that it only says which primary to join. */
   private isVerified = false
 
@@ -63,7 +65,12 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     this.succession = new Succession(this.member)
     this.reads = new ReadService(this.member, () => this.primary)
     this.anyReads = new AnyReads(this.member, (message) => this.reads.onReadAny(message))
-    this.uploads = new UploaderRunner(this.member)
+    this.uploads = new UploaderRunner(this.member, (entry) => this.departure.isSafe(entry))
+    this.departure = new Departure({
+      member: this.member,
+      uploads: this.uploads,
+      onDeparted: (record) => this.calls.over(this, record),
+    })
     this.records = new AssignmentWatch({
       member: this.member,
       onRecord: (record) => this.onRecord(record),
@@ -157,13 +164,6 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     this.actor?.send({ type: isUnderWay ? 'handoverStarted' : 'handoverAbandoned' })
   }
 
-  /** A damaged member has no role; the chart has stopped its actors. */
-  private leaveRoles(): void {
-    this.replica = null
-    this.promotion = null
-    this.primary = null
-  }
-
   private perform(effect: SpaceEffect): void {
     const { logger } = this.context.ports
     switch (effect.type) {
@@ -172,7 +172,8 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
         // Also after a restart of this actor: the log was recovered when the node started.
         if (effect.state === 'recovering') this.actor?.send({ type: 'logRecovered' })
         if (effect.state === 'replica') this.reconsider()
-        if (effect.state === 'damaged') this.leaveRoles()
+        // A damaged member has no role; the chart has stopped its actors.
+        if (effect.state === 'damaged') this.replica = this.promotion = this.primary = null
         return
       case 'resign':
         this.member.own.stepDown(effect.reason)
@@ -342,6 +343,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     this.replica?.tick()
     this.promotion?.tick()
     this.primary?.tick()
+    this.departure.tick()
     this.uploads.tick()
     this.member.release(this.primary?.followers.acked)
     if (this.replica || this.member.damage !== null) this.reconsider()

@@ -38,6 +38,11 @@ export function isHolder(
   return isMember(record, node) || learnerOf(record) === node
 }
 
+/** When the node was taken out of the members, ISO 8601; null: the record does not say that. */
+export function removedAt({ removed }: Pick<Assignment, 'removed'>, node: NodeId): string | null {
+  return removed?.find((one) => one.node === node)?.at ?? null
+}
+
 /** Members, then the learner. */
 export function holdersOf(record: Pick<Assignment, 'members' | 'change'>): NodeId[] {
   const learner = learnerOf(record)

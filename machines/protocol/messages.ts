@@ -223,6 +223,8 @@ export interface JoinRequest extends Life, EpochHistory {
   readonly rebuilding: boolean
   /** Highest version of checkpoint files that it reads; 0: it cannot be installed. */
   readonly reads: number
+  /** It was taken out of the members, and asks only what of its log the other one lacks. */
+  readonly departing?: true
 }
 
 /** How a member gets a state that the log can follow on from. */
@@ -256,8 +258,13 @@ export interface JoinAnswer {
   readonly snapshotNeeded: boolean
   /** Set if so, and if the member can be installed. */
   readonly install?: InstallOffer
-  /** leaveFirst: it has to be installed, and is listed in sync. First it leaves the set. */
+  /**
+   * leaveFirst: it has to be installed, and is listed in sync. First it leaves the set. removed: it
+   * was taken out of the members; `commitSequence` is the safe sequence then.
+   */
   readonly code?: string
+  /** Set with `removed`: what the node has above it is not in this log. */
+  readonly salvageAfter?: number
   readonly reason: string
 }
 

@@ -111,6 +111,7 @@ const join = z.object({
   damaged: z.boolean().default(false),
   rebuilding: z.boolean().default(false),
   reads: count.default(0),
+  departing: z.literal(true).exactOptional(),
 }).refine(isRooted, rooted)
 
 const ack: z.ZodType<Ack> = z.object({
@@ -218,6 +219,7 @@ export const joinAnswer: z.ZodType<JoinAnswer> = z.object({
     salvageAfter: count,
   }).exactOptional(),
   code: token.exactOptional(),
+  salvageAfter: count.exactOptional(),
   reason,
 })
 

@@ -102,6 +102,12 @@ export const options = {
   retainBytes: bytes('Closed segments of the journal that are kept for members and readers that '
     + 'are behind. Beyond it the oldest goes, once two checkpoints have what is in it.',
     own.retainBytes, 128 * KiB, 1e15),
+  removedKeepMs: ms(
+    'How long data of a space is kept after this node was taken out of its members.',
+    own.removedKeepMs,
+    0,
+    365 * 24 * hour,
+  ),
   installBytesPerSecond: bytes(
     'Rate at which this node sends checkpoints to members that have to be '
       + 'installed. 0: up to 32 MiB/s, and less while it is busy.',

@@ -363,6 +363,7 @@ function settingsOf(config: Config): ActorSettings {
     checkpointBytes: config.checkpointBytes,
     checkpointRatio: config.checkpointRatio,
     retainBytes: config.retainBytes,
+    removedKeepMs: config.removedKeepMs,
     installBytesPerSecond: config.installBytesPerSecond,
   }
 }

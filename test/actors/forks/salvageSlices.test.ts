@@ -223,7 +223,12 @@ test('a commit is awaited while the salvage is settling, and no longer', () => {
         ports: { logger: quiet, telemetry: { count: () => undefined }, clock: { wallMs: () => 0 } },
       },
     }
-    const role = new Uploader(member as unknown as Member, () => null, () => undefined)
+    const role = new Uploader({
+      member: member as unknown as Member,
+      current: () => null,
+      isSafe: () => false,
+      onOver: () => undefined,
+    })
     const perform = (effect: ReconciliationEffect) =>
       role.spec().effects!(
         effect,

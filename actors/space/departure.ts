@@ -1,0 +1,111 @@
+import type { Position } from '../../machines/base/ids.js'
+import { messageOf } from '../../machines/base/thrown.js'
+import { isHolder, removedAt } from '../../machines/protocol/members.js'
+import type { Assignment, AssignmentAt } from '../../machines/protocol/messages.js'
+import type { UploaderRunner } from '../forks/uploaderRunner.js'
+import type { Member } from '../member/member.js'
+import { askToDepart } from '../replica/joinRequest.js'
+import { salvageBeforeInstall } from '../replica/salvaging.js'
+
+/** Pause between two questions to the primary. */
+const askMs = 5000
+
+export interface DepartureOptions {
+  readonly member: Member
+  readonly uploads: Pick<UploaderRunner, 'epochKnown' | 'primaryLeft' | 'owe' | 'isOwed'>
+  /** Nothing is left that only this node has, and its time is over: its data goes. */
+  readonly onDeparted: (record: AssignmentAt) => void
+}
+
+/**
+ * The way of a node that was taken out of the members. It asks the primary where their logs part;
+ * what lies beyond is salvaged and uploaded like any fork (I6). After `removedKeepMs` its data
+ * goes. Without a primary, or an answer, all is kept. A change that adds the node again ends this.
+ */
+export class Departure {
+  /** The record says that this node was taken out. */
+  private isLeaving = false
+  private isAsking = false
+  private isSalvaged = false
+  private dueMs = 0
+  /** Last safe entry of the primary, by its last answer. */
+  private safe: Position | null = null
+  private hindrance: string | null = null
+
+  constructor(private readonly options: DepartureOptions) {}
+
+  /** Why the data is still here; null: this node was not taken out. */
+  get reason(): string | null {
+    const { isLeaving, isSalvaged, hindrance } = this
+    if (!isLeaving) return null
+    if (hindrance !== null) return `kept: ${hindrance}`
+    if (!isSalvaged) return 'kept until the primary has said what its log lacks'
+    return this.isUploaded ? 'kept for removedKeepMs' : 'kept until its salvages are uploaded'
+  }
+
+  /** Whether the entry survives: what a member sees in its own log, this node has to be told. */
+  isSafe({ epoch, sequence }: Position): boolean {
+    return this.safe !== null && this.safe.epoch === epoch && this.safe.sequence >= sequence
+  }
+
+  /** Called once per heartbeat. */
+  tick(): void {
+    const { member, member: { known: { record }, self, context } } = this.options
+    const { ports: { clock }, settings: { removedKeepMs } } = context
+    const at = record ? removedAt(record.assignment, self) : null
+    if (!record || at === null || isHolder(record.assignment, self)) return this.end()
+    this.isLeaving = true
+    if (this.isSalvaged && this.isUploaded) {
+      const goneMs = clock.wallMs() - Date.parse(at)
+      if (goneMs >= removedKeepMs) this.options.onDeparted(record)
+      return
+    }
+    const nowMs = clock.monotonicMs()
+    if (this.isAsking || nowMs < this.dueMs || !context.wire.isOpen) return
+    this.dueMs = nowMs + askMs
+    this.hindrance = member.damage
+    if (member.damage === null) void this.ask(record.assignment)
+  }
+
+  private get isUploaded(): boolean {
+    const { uploads, member } = this.options
+    return !uploads.isOwed && member.salvages.count === 0
+  }
+
+  private end(): void {
+    if (!this.isLeaving) return
+    this.isLeaving = false
+    this.isSalvaged = false
+    this.safe = null
+    this.hindrance = null
+  }
+
+  private async ask({ primary, epoch }: Assignment): Promise<void> {
+    const { member, uploads } = this.options
+    if (!primary) {
+      this.hindrance = 'the space has no primary'
+      return
+    }
+    this.isAsking = true
+    try {
+      const { node } = primary
+      const answer = await askToDepart(member, node, epoch)
+      if (!this.isLeaving) return
+      if (answer.code !== 'removed' || answer.salvageAfter === undefined) {
+        throw new Error(answer.reason || `${node} takes this node for a member`)
+      }
+      if (!this.isSalvaged) {
+        await salvageBeforeInstall(member, answer.salvageAfter, epoch)
+        if (!this.isLeaving) return
+        this.isSalvaged = true
+        uploads.owe()
+      }
+      this.safe = { epoch, sequence: answer.commitSequence }
+      uploads.epochKnown(node, epoch)
+    } catch (error) {
+      this.hindrance = messageOf(error)
+    } finally {
+      this.isAsking = false
+    }
+  }
+}
