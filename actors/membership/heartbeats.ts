@@ -198,6 +198,17 @@ export class Heartbeats {
       : this.detectors.saidBy(peer)?.unfit ?? null
   }
 
+  /** Failure domain of the node, as it said last; `''`: none. */
+  zoneOf(node: NodeId): string {
+    const { self } = this.options
+    return (node === self.node ? self.zone : this.detectors.saidBy(node)?.zone) ?? ''
+  }
+
+  /** Nodes heard since the start, this one included. */
+  names(): Iterable<NodeId> {
+    return new Set([this.options.self.node, ...this.detectors.names()])
+  }
+
   /** Nodes heard and not known to be gone, this one included. */
   living(): NodeId[] {
     const living = [...this.detectors.names()].filter((peer) =>
@@ -245,6 +256,7 @@ export class Heartbeats {
       ...(unfit !== null && { unfit: unfit.slice(0, unfitCharsMax) }),
       wallMs: Math.floor(ports.clock.wallMs()),
       checkpoints: installVersion,
+      ...(self.zone !== null && { zone: self.zone }),
       heard: this.grants.heardList(),
     }
     this.lastSent = ports.control.encode(heartbeat)

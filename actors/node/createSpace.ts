@@ -88,7 +88,8 @@ function membersFor(
       + `needed, ${fit.length} are alive${unfit.length > 0 ? ' and fit' : ''}: ${fit.join(', ')}`
       + unfit.map((reason) => `; ${reason}`).join(''), true)
   }
-  return placeSpace(space, fit, replicas + 1).map((node) => {
+  const zoneOf = (node: string) => peers.zoneOf(node)
+  return placeSpace(space, fit, replicas + 1, zoneOf).map((node) => {
     const disk = node === self.node ? self.disk : peers.diskOf(node)
     if (!disk) throw new AdminRefusal('INTERNAL', `the disk of ${node} is not known yet`, true)
     return { node, disk }

@@ -15,6 +15,7 @@ import { bindSpaceMachine } from '../space/roleActors.js'
 import { SpaceActor } from '../space/space.js'
 import { Sorted } from '../structures/sorted.js'
 import { Dropping } from './dropping.js'
+import { Learners } from './learners.js'
 
 /** Spaces of the arbiter are listed at least this often: announcements may be lost. */
 const discoverMs = 2000
@@ -42,6 +43,7 @@ export class Spaces {
   private begunInTurn = 0
   private readonly waiting = new Set<SpaceActor>()
   private readonly dropping: Dropping
+  private readonly learners = new Learners()
   /** Names of spaces that are leaving this node: none of that name is started meanwhile. */
   private readonly leaving = new Map<string, Promise<void>>()
   private turn: TimerHandle | null = null
@@ -255,6 +257,7 @@ export class Spaces {
     this.held.delete(name)
     this.names.delete(name)
     this.waiting.delete(space)
+    this.learners.ended(space)
     // Another space of that name may list this node.
     if (!isGone) void leaving.then(() => this.discover())
   }
@@ -282,7 +285,8 @@ export class Spaces {
       throw new Error('it was dropped, and this node has removed its data of it; the record says '
         + 'now that it exists (the arbiter may have gone back): drop it again')
     }
-    const calls = { mayPromote: this.mayBegin, over: this.over }
+    const mayLearn = (space: SpaceActor): boolean => this.learners.mayLearn(space)
+    const calls = { mayPromote: this.mayBegin, mayLearn, over: this.over }
     const space = new SpaceActor(this.context, name, uuid, calls)
     space.member.salvages.counted(namesOf(this.salvages, name, uuid).length)
     this.held.set(name, space)

@@ -39,6 +39,8 @@ export interface ActorSettings extends ProtocolTimes {
   readonly retainBytes: number
   /** Data of a space is kept for so long after this node was taken out of its members, ms. */
   readonly removedKeepMs: number
+  /** A member that is gone for so long is replaced by a spare node, ms; 0: never. */
+  readonly replaceAfterMs: number
   /** Rate at which checkpoints are sent to others; 0: by how busy this node is. */
   readonly installBytesPerSecond: number
 }
@@ -68,5 +70,6 @@ export const defaultSettings: ActorSettings = {
   checkpointRatio: 2,
   retainBytes: 1024 * MiB,
   removedKeepMs: 24 * 60 * 60_000,
+  replaceAfterMs: 10 * 60_000,
   installBytesPerSecond: 0,
 }

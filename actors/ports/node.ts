@@ -39,6 +39,8 @@ export interface NodeProcessInput {
   readonly hostname: string
   readonly data: string
   readonly version: string
+  /** Failure domain, such as a rack; null: none was given. */
+  readonly zone: string | null
 }
 
 /** Identity of this node for the whole of this start. */

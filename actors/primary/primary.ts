@@ -29,6 +29,7 @@ import { PrimaryHealth } from './primaryHealth.js'
 import { ReadBarrier } from './readBarrier.js'
 import { successorOf } from './autoHandover.js'
 import type { AutoHandoverPrimary } from './autoHandover.js'
+import { SelfHealing } from './selfHealing.js'
 import { WriteAnswers } from './writeAnswers.js'
 import { WriteBuffer } from './writeBuffer.js'
 
@@ -59,6 +60,7 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
   private readonly gate: WriteGate
   private readonly handover: Handover
   private readonly health: PrimaryHealth
+  private readonly healing: SelfHealing
   private readSubscription: BusSubscription | null = null
 
   constructor(
@@ -100,6 +102,7 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
     const records = this.records = new AssignmentWriter({ member, epoch, inSync, followers })
     const gate = this.gate = new WriteGate({ context, space: member.space, epoch, ingest })
     this.handover = new Handover({ member, epoch, followers, ingest, gate, records })
+    this.healing = new SelfHealing({ member, order: (order) => this.changeMembers(order) })
     this.health = new PrimaryHealth({ member, epoch, inSync, followers, ingest, primary: this })
   }
 
@@ -240,6 +243,7 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
     const { inSync } = epoch.record.assignment
     for (const change of this.followers.changes(inSync)) epoch.send(change)
     this.handover.check()
+    this.healing.tick()
     this.health.relieve()
   }
 

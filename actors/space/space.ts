@@ -292,7 +292,11 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     const join = () => {
       if (primary && primary.node !== member.self) replica.primarySeen(primary.node, epoch)
     }
-    if (!this.isVerified || !isMember(assignment, member.self)) return join()
+    if (!isMember(assignment, member.self)) {
+      if (this.calls.mayLearn(this)) join()
+      return
+    }
+    if (!this.isVerified) return join()
     const isMyLife = primary !== null && primary.node === member.self
       && compareLives(primary, this.context.wire.life) === 0
     if (isMyLife && state === 'claimed' && known.arbiter === 'reachable'

@@ -163,6 +163,8 @@ export interface Heartbeat extends Life {
   readonly wallMs?: number
   /** Version of the messages by which a member is installed; older nodes do not send it. */
   readonly checkpoints?: number
+  /** Failure domain, such as a rack; absent: none was given. */
+  readonly zone?: string
   /** Last heartbeat heard of each peer; being listed is a grant. */
   readonly heard: Readonly<Record<NodeId, HeardHeartbeat>>
 }

@@ -1,17 +1,51 @@
 import type { NodeId } from '../base/ids.js'
 
+/** Failure domain of a node, such as a rack; nodes without one share the zone `''`. */
+export type ZoneOf = (node: NodeId) => string
+
+const noZone: ZoneOf = () => ''
+
 /**
  * Places a space by rendezvous hashing (Thaler and Ravishankar 1998): a node's weight for a space
- * is a hash of both names, and the heaviest nodes hold it. Only spaces of nodes that come or go
- * move.
+ * is a hash of both names, and the heaviest nodes hold it, as evenly over the zones as they allow.
+ * Only spaces of nodes that come or go move.
  */
-export function placeSpace(space: string, nodes: readonly NodeId[], count: number): NodeId[] {
-  return nodes
-    .map((node) => ({ node, weight: hash(`${node}/${space}`) }))
-    .toSorted((a, b) => b.weight - a.weight || (a.node < b.node ? -1 : 1))
-    .slice(0, count)
-    .map(({ node }) => node)
-    .toSorted()
+export function placeSpace(
+  space: string,
+  nodes: readonly NodeId[],
+  count: number,
+  zoneOf: ZoneOf = noZone,
+): NodeId[] {
+  const placed: NodeId[] = []
+  while (placed.length < Math.min(count, nodes.length)) {
+    placed.push(nextPlace(space, nodes, placed, zoneOf)!)
+  }
+  return placed.toSorted()
+}
+
+/**
+ * The best node to hold the space beside those that do: in a zone with the fewest of them, and the
+ * heaviest there. Null: there is no other node.
+ */
+export function nextPlace(
+  space: string,
+  nodes: readonly NodeId[],
+  holders: readonly NodeId[],
+  zoneOf: ZoneOf = noZone,
+): NodeId | null {
+  const held = new Map<string, number>()
+  for (const node of holders) held.set(zoneOf(node), (held.get(zoneOf(node)) ?? 0) + 1)
+  let best: { node: NodeId; crowd: number; weight: number } | null = null
+  for (const node of nodes) {
+    if (holders.includes(node)) continue
+    const crowd = held.get(zoneOf(node)) ?? 0
+    const weight = hash(`${node}/${space}`)
+    const isBetter = best === null || crowd < best.crowd
+      || (crowd === best.crowd && (weight > best.weight
+        || (weight === best.weight && node < best.node)))
+    if (isBetter) best = { node, crowd, weight }
+  }
+  return best?.node ?? null
 }
 
 /** FNV-1a, 32 bits, with a final avalanche (names differ in few characters). */

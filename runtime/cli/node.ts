@@ -19,6 +19,7 @@ import { table } from './text.js'
 interface NodeFlags extends ConnectionFlags {
   readonly id?: string
   readonly data?: string
+  readonly zone?: string
   readonly http?: string
   readonly httpTokenFile?: string
   readonly inspectPayloads?: boolean
@@ -37,6 +38,8 @@ export function addNode(program: Command, context: Context): void {
       + 'Logs go to stderr as JSON lines.')
     .option('--id <id>', 'name of the node, unique in the cluster [ENGRAM_ID]')
     .option('--data <dir>', 'data directory, used by this node only [ENGRAM_DATA]')
+    .option('--zone <name>', 'failure domain of the node, such as a rack: members of a space are '
+      + 'placed in different zones where possible [ENGRAM_ZONE]')
     .option('--http <host:port>', 'address of page, health, metrics and status; port 0: any port; '
       + 'off: no HTTP; a token protects any address but loopback [ENGRAM_HTTP] '
       + '(default: 127.0.0.1:0)')
@@ -76,6 +79,9 @@ async function runNode(context: Context, flags: NodeFlags): Promise<Action> {
   const fault = nodeNameFault(id)
   if (fault) throw usage(`invalid node id: ${fault}`, 'Choose another id.')
   if (!data) throw usage('a node needs a data directory', 'Give --data DIR.')
+  const zone = flags.zone ?? settings.zone ?? null
+  const zoneFault = zone === null ? null : nodeNameFault(zone)
+  if (zoneFault) throw usage(`invalid zone: ${zoneFault}`, 'Choose another name.')
   const log = openLog({ level: logLevel(context), fields: { node: id } })
   for (const suspect of suspectVariables(context.io.env)) log.logger.warn({}, suspect)
   const address = httpSetting(flags.http) ?? settings.http
@@ -88,6 +94,7 @@ async function runNode(context: Context, flags: NodeFlags): Promise<Action> {
     config: settings.config,
     log,
     chaos: flags.chaos ?? context.io.env['ENGRAM_CHAOS'] === '1',
+    zone,
     requiresData: flags.requireData ?? context.io.env['ENGRAM_REQUIRE_DATA'] === '1',
     http: httpAddress === null ? null : {
       address: httpAddress,

@@ -102,6 +102,8 @@ export const options = {
   retainBytes: bytes('Closed segments of the journal that are kept for members and readers that '
     + 'are behind. Beyond it the oldest goes, once two checkpoints have what is in it.',
     own.retainBytes, 128 * KiB, 1e15),
+  replaceAfterMs: ms('A member that is gone for so long is replaced by a spare node; 0: never.',
+    own.replaceAfterMs, 0, 365 * 24 * hour),
   removedKeepMs: ms(
     'How long data of a space is kept after this node was taken out of its members.',
     own.removedKeepMs,

@@ -35,6 +35,7 @@ const natsFile = z.strictObject(Object.fromEntries(Object.keys(natsSettings).map
 const nodeFile = z.object({
   id: z.string().optional(),
   data: z.string().optional(),
+  zone: z.string().optional(),
   http: z.string().nullable().optional(),
   nats: natsFile.optional(),
   replyPrefixes: z.array(z.string()).optional(),
@@ -45,6 +46,7 @@ export interface Settings {
   readonly nats: NatsOptions
   readonly id: string | undefined
   readonly data: string | undefined
+  readonly zone: string | undefined
   /** host:port; null switches the HTTP server off; undefined when not said. */
   readonly http: string | null | undefined
   /** Modules of the spaces with a merge rule of their own. A node loads them when it starts. */
@@ -76,6 +78,7 @@ export function loadSettings(
     nats: natsOptions(flags, env, node.nats ?? {}, role),
     id: env['ENGRAM_ID'] ?? node.id,
     data: env['ENGRAM_DATA'] ?? node.data,
+    zone: env['ENGRAM_ZONE'] ?? node.zone,
     http: httpSetting(env['ENGRAM_HTTP']) ?? node.http,
     merge,
     replyPrefixes: checkedPrefixes(
@@ -157,6 +160,7 @@ const otherVariables = [
   'ENGRAM_CONFIG',
   'ENGRAM_ID',
   'ENGRAM_DATA',
+  'ENGRAM_ZONE',
   'ENGRAM_HTTP',
   'ENGRAM_HTTP_TOKEN_FILE',
   ...Object.values(natsSettings).map(({ variable }) => variable),

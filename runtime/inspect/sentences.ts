@@ -91,6 +91,7 @@ const progress: ReadonlyMap<string, Progress> = new Map([
   ['inSyncGrown', { kind: 'inSync', begins: 'more members are in sync; ' }],
   ['memberChangeOrdered', { kind: 'alert', begins: '' }],
   ['memberChangeCancelled', { kind: 'alert', begins: '' }],
+  ['memberGone', { kind: 'alert', begins: '' }],
   ['memberAdded', { kind: 'inSync', begins: '' }],
   ['memberRemoved', { kind: 'inSync', begins: '' }],
   ['fork', { kind: 'fork', begins: '' }],

@@ -69,6 +69,8 @@ export interface NodeOptions {
   readonly chaos: boolean
   /** Do not start a node that the arbiter knows with an empty data directory. */
   readonly requiresData: boolean
+  /** Failure domain, such as a rack; null: none. */
+  readonly zone: string | null
   /** null: no HTTP server. */
   readonly http: NodeHttpOptions | null
   /** Rules of spaces that do not use the default rule. */
@@ -136,7 +138,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     serving: () => node.context,
   })
   const node: NodeActor = new NodeActor({
-    process: { node: id, pid: process.pid, hostname: hostname(), data, version },
+    process: { node: id, pid: process.pid, hostname: hostname(), data, version,
+      zone: options.zone },
     cleanStopMs: config.stopMs,
     allowsChaos: options.chaos,
     settings: settingsOf(config),
@@ -364,6 +367,7 @@ function settingsOf(config: Config): ActorSettings {
     checkpointRatio: config.checkpointRatio,
     retainBytes: config.retainBytes,
     removedKeepMs: config.removedKeepMs,
+    replaceAfterMs: config.replaceAfterMs,
     installBytesPerSecond: config.installBytesPerSecond,
   }
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { placeSpace } from '../../machines/protocol/spacePlacement.js'
+import { nextPlace, placeSpace } from '../../machines/protocol/spacePlacement.js'
 
 const test = suite('machines/placement')
 
@@ -54,6 +54,49 @@ test('more replicas keep the places there are', () => {
   fc.assert(fc.property(name, cluster, count, (space, nodes, n) => {
     const more = placeSpace(space, nodes, n + 1)
     for (const node of placeSpace(space, nodes, n)) assert.ok(more.includes(node))
+  }))
+})
+
+const zoned = fc.tuple(cluster,
+  fc.array(fc.constantFrom('', 'a', 'b', 'c'), { minLength: 9, maxLength: 9 })).map((
+    [nodes, zones],
+  ) => ({
+    nodes,
+    zoneOf: (node: string) => zones[nodes.indexOf(node)] ?? 'x',
+  }))
+
+test('members are as evenly over the zones as these allow', () => {
+  fc.assert(fc.property(name, zoned, count, (space, { nodes, zoneOf }, n) => {
+    const placed = placeSpace(space, nodes, n, zoneOf)
+    const inZone = (zone: string, of: readonly string[]) =>
+      of.filter((node) => zoneOf(node) === zone).length
+    for (const one of new Set(nodes.map(zoneOf))) {
+      for (const other of new Set(nodes.map(zoneOf))) {
+        // A zone has two more than another only where that one has no node left.
+        const isFull = inZone(other, placed) === inZone(other, nodes)
+        assert.ok(isFull || inZone(one, placed) <= inZone(other, placed) + 1)
+      }
+    }
+  }))
+})
+
+test('with zones, too, a node that goes moves one place, to one other node', () => {
+  fc.assert(fc.property(name, zoned, count, fc.nat(8), (space, { nodes, zoneOf }, n, index) => {
+    const gone = nodes[index % nodes.length] ?? ''
+    const before = placeSpace(space, nodes, n, zoneOf)
+    const after = placeSpace(space, nodes.filter((node) => node !== gone), n, zoneOf)
+    if (!before.includes(gone)) assert.equal(after, before)
+    const moved = before.filter((node) => node !== gone && !after.includes(node))
+    assert.equal(moved, [])
+  }))
+})
+
+test('the next place is the one that placing one more takes', () => {
+  fc.assert(fc.property(name, zoned, count, (space, { nodes, zoneOf }, n) => {
+    const placed = placeSpace(space, nodes, n, zoneOf)
+    const next = nextPlace(space, nodes, placed, zoneOf)
+    const more = placeSpace(space, nodes, n + 1, zoneOf)
+    assert.equal(more, [...placed, ...(next === null ? [] : [next])].toSorted())
   }))
 })
 

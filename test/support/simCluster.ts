@@ -46,6 +46,8 @@ export interface SimOptions {
   readonly maxPayload?: number
   /** Clock rates and offsets by node; the world's own where there is none. */
   readonly clocks?: Readonly<Record<string, ClockFault>>
+  /** Failure domains by node. */
+  readonly zones?: Readonly<Record<string, string>>
 }
 
 /** When a message arrives, ms from now: never (none), once, or more than once. */
@@ -113,6 +115,7 @@ export class SimCluster implements SimEnvironment<SimNode> {
     for (const id of nodes) {
       const node = new SimNode(id, this)
       node.clocks = options.clocks?.[id] ?? node.clocks
+      node.zone = options.zones?.[id] ?? null
       this.nodes.set(id, node)
     }
   }

@@ -67,6 +67,7 @@ export class SimNode {
   leftOpen: readonly string[] = []
   readonly log: { level: string; message: string; fields: object }[] = []
   readonly counts = new Map<string, number>()
+  zone: string | null = null
   clocks: ClockFault = { rate: 1, wallOffsetMs: 0 }
   /** ms of each operation of this disk; null: an fdatasync takes the cluster's `fsyncMs`. */
   diskDelayMs: ((operation: string) => number) | null = null
@@ -103,7 +104,8 @@ export class SimNode {
     events.begin(null)
     cluster.observer?.starting?.(this, host, events)
     const actor: NodeActor = new NodeActor({
-      process: { node: id, pid: this.lives, hostname: 'sim', data: '/data', version: '0' },
+      process: { node: id, pid: this.lives, hostname: 'sim', data: '/data', version: '0',
+        zone: this.zone },
       cleanStopMs: 10_000,
       allowsChaos: this.allowsChaos,
       settings: cluster.settings,

@@ -1,0 +1,173 @@
+/** Members that are gone for long are replaced without an operator. */
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { SimCluster } from '../../support/simCluster.js'
+import type { SimOptions } from '../../support/simCluster.js'
+import type { SimNode } from '../../support/simNode.js'
+
+const test = suite('cluster: self-healing')
+
+const replaceAfterMs = 10_000
+
+async function serving(options: SimOptions = {}): Promise<SimCluster> {
+  const { settings, ...rest } = options
+  return await SimCluster.serving({
+    nodes: ['n1', 'n2', 'n3', 'n4', 'n5'],
+    writes: 10,
+    settings: { replaceAfterMs, ...settings },
+    ...rest,
+  })
+}
+
+const names = (cluster: SimCluster): string[] => cluster.record()!.members.map(({ node }) => node)
+
+const isMember = (cluster: SimCluster, { id }: SimNode): boolean => names(cluster).includes(id)
+
+const replica = (cluster: SimCluster): SimNode =>
+  cluster.members().find((node) => node !== cluster.primary())!
+
+const spares = (cluster: SimCluster): SimNode[] =>
+  cluster.running.filter((node) => !isMember(cluster, node))
+
+test('a member that is gone is replaced by the best spare node, and not before its time', async () => {
+  const cluster = await serving()
+  const gone = replica(cluster)
+  gone.kill()
+  await cluster.run(replaceAfterMs / 2)
+  assert.ok(isMember(cluster, gone))
+  assert.is(cluster.record()!.change, undefined)
+  await cluster.until('it is replaced', () => !isMember(cluster, gone), 2 * replaceAfterMs)
+  assert.is(names(cluster).length, 3)
+  await cluster.writes(5, 'committed')
+  await cluster.check()
+})
+
+test('a primary that is gone is replaced as well', async () => {
+  const cluster = await serving()
+  const gone = cluster.primary()!
+  gone.kill()
+  await cluster.until('it is replaced', () => !isMember(cluster, gone), 3 * replaceAfterMs)
+  await cluster.writes(5, 'committed')
+  await cluster.check()
+})
+
+test('a member that comes back in time stays, and what was begun for it is taken back', async () => {
+  const cluster = await serving()
+  const gone = replica(cluster)
+  gone.kill()
+  // The spares live, and cannot join: the change stays under way.
+  const { id } = cluster.primary()!
+  const away = spares(cluster).map((node) => node.id)
+  cluster.weather = (from, to) => (from === id && away.includes(to) ? 'lost' : 0.2)
+  await cluster.until('a change is under way', () => cluster.record()!.change !== undefined,
+    2 * replaceAfterMs)
+  gone.start()
+  await cluster.until('it is taken back', () => cluster.record()!.change === undefined, 20_000)
+  assert.ok(isMember(cluster, gone))
+  await cluster.run(2 * replaceAfterMs)
+  assert.is(cluster.record()!.change, undefined)
+})
+
+test('a learner that dies is given up, and another spare node comes', async () => {
+  const cluster = await serving()
+  const gone = replica(cluster)
+  gone.kill()
+  const { id } = cluster.primary()!
+  cluster.weather = (from, to) =>
+    from === id && spares(cluster).some((node) => node.id === to) ? 'lost' : 0.2
+  await cluster.until('a change is under way', () => cluster.record()!.change !== undefined,
+    2 * replaceAfterMs)
+  const first = cluster.record()!.change!.add!
+  cluster.node(first).kill()
+  cluster.weather = () => 0.2
+  await cluster.until('it is replaced', () => !isMember(cluster, gone), 5 * replaceAfterMs)
+  assert.not(names(cluster).includes(first))
+  await cluster.check()
+})
+
+test('an operator\'s change is not taken back', async () => {
+  const cluster = await serving()
+  const learner = spares(cluster)[0]!
+  const { id } = cluster.primary()!
+  cluster.weather = (from, to) => (from === id && to === learner.id ? 'lost' : 0.2)
+  await cluster.command(id, { type: 'changeMembers', space: 'demo', add: learner.id, by: 'ann' })
+  learner.kill()
+  await cluster.run(3 * replaceAfterMs)
+  assert.is(cluster.record()!.change?.add, learner.id)
+})
+
+const nothing: Record<string, (cluster: SimCluster) => Promise<unknown> | void> = {
+  'the space is paused': (cluster) =>
+    cluster.command('n1', { type: 'pause', space: 'demo', by: 'ann' }),
+  'the arbiter is away': (cluster) => {
+    cluster.bucket.available = false
+  },
+  'half of the nodes are missing': (cluster) => {
+    for (const node of spares(cluster)) node.kill()
+  },
+  'no node is spare': async (cluster) => {
+    for (const node of spares(cluster)) {
+      await cluster.command(node.id, { type: 'drain', by: 'ann' })
+    }
+  },
+}
+for (const [what, make] of Object.entries(nothing)) {
+  test(`nothing is replaced while ${what}`, async () => {
+    const cluster = await serving()
+    const gone = replica(cluster)
+    await make(cluster)
+    gone.kill()
+    await cluster.run(3 * replaceAfterMs)
+    assert.ok(isMember(cluster, gone))
+    assert.is(cluster.record()!.change, undefined)
+  })
+}
+
+test('with replaceAfterMs 0 nothing is replaced', async () => {
+  const cluster = await serving({ settings: { replaceAfterMs: 0 } })
+  const gone = replica(cluster)
+  gone.kill()
+  await cluster.run(60_000)
+  assert.ok(isMember(cluster, gone))
+})
+
+test('members are placed, and replaced, in zones of their own', async () => {
+  const zones = { n1: 'a', n2: 'a', n3: 'b', n4: 'b', n5: 'c' }
+  const zoneOf = (node: string) => zones[node as keyof typeof zones]
+  const cluster = await serving({ zones })
+  const apart = () => new Set(names(cluster).map(zoneOf)).size
+  assert.is(apart(), 3)
+  const gone = cluster.members().find(({ id }) => id !== 'n5')!
+  gone.kill()
+  await cluster.until('it is replaced', () => !isMember(cluster, gone), 3 * replaceAfterMs)
+  assert.is(apart(), 3)
+})
+
+test('a node catches up with two spaces at a time', async () => {
+  const cluster = await serving()
+  const learner = spares(cluster)[0]!
+  const spaces = ['a', 'b', 'c', 'd']
+  for (const space of spaces) await cluster.createSpace({}, space)
+  const holds = (space: string) =>
+    cluster.record(space)!.members.some(({ node }) => node === learner.id)
+  const added = spaces.filter((space) => !holds(space))
+  assert.ok(added.length > 2, `${added.length} spaces to learn`)
+  for (const space of added) {
+    await cluster.until('it has a primary', () => cluster.primary(space) !== null)
+  }
+  const orders = added.map((space) =>
+    cluster.command(cluster.primary(space)!.id, { type: 'changeMembers', space, add: learner.id })
+  )
+  assert.ok((await Promise.all(orders)).every((answer) => answer['ok'] === true))
+  const learns = (space: string) =>
+    cluster.record(space)!.change?.add === learner.id
+    && learner.space(space).member.following.isFollowing
+  let most = 0
+  await cluster.until('it holds all', () => {
+    most = Math.max(most, added.filter(learns).length)
+    return added.every(holds)
+  }, 60_000)
+  assert.is(most, 2)
+})
+
+test.run()
