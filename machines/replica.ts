@@ -1,6 +1,6 @@
 import { assign, emit, setup } from 'xstate'
 import type { NodeId, Position } from './base/ids.js'
-import type { InstallOffer } from './protocol/messages.js'
+import type { InstallOffer } from './protocol/installMessages.js'
 import type { ReplicaContext, ReplicaEffect, ReplicaEvent,
   ReplicaInput } from './protocol/replicaTypes.js'
 

@@ -1,6 +1,6 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import { messageOf } from '../../machines/base/thrown.js'
-import type { InstallOffer } from '../../machines/protocol/messages.js'
+import type { InstallOffer } from '../../machines/protocol/installMessages.js'
 import type { InstallAnswer, InstallReport } from '../../machines/protocol/installMessages.js'
 import type { ReplicaEvent } from '../../machines/protocol/replicaTypes.js'
 import { subjects } from '../../machines/protocol/subjects.js'

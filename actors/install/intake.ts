@@ -2,8 +2,9 @@ import type { NodeId, Position } from '../../machines/base/ids.js'
 import { countText } from '../../machines/base/units.js'
 import { showPosition } from '../../machines/log/positions.js'
 import type { CommonPoint } from '../../machines/log/positions.js'
-import type { InstallAnswer, InstallReport } from '../../machines/protocol/installMessages.js'
-import type { InstallOffer, JoinRequest } from '../../machines/protocol/messages.js'
+import type { InstallAnswer, InstallOffer,
+  InstallReport } from '../../machines/protocol/installMessages.js'
+import type { JoinRequest } from '../../machines/protocol/messages.js'
 import type { Member } from '../member/member.js'
 
 /** An install that was answered from here. */

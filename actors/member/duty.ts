@@ -2,13 +2,18 @@
 export class Duty {
   private reason: string | null = null
   private isLeaving = false
+  private isEvacuated = false
 
   /** `isFull` returns whether the journal takes no records. */
   constructor(private readonly node: string, private readonly isFull: () => boolean) {}
 
-  /** Drains the node until `undrain`, or until the process ends. */
-  drain(by: string, since: string): void {
+  /**
+   * Drains the node until `undrain`, or until the process ends. `evacuates`: it is to be no member
+   * of any space either.
+   */
+  drain(by: string, since: string, evacuates = false): void {
     this.reason ??= `${this.node} is drained since ${since} by ${by}`
+    if (evacuates) this.isEvacuated = true
   }
 
   /** Notes that the process ends: no space should be handed to it meanwhile. */
@@ -19,12 +24,19 @@ export class Duty {
 
   /** Undrains the node, unless it is stopping: that is no operator's command. */
   undrain(): void {
-    if (!this.isLeaving) this.reason = null
+    if (this.isLeaving) return
+    this.reason = null
+    this.isEvacuated = false
   }
 
   /** Reason with the operator's name; null: the node may be primary. */
   get drained(): string | null {
     return this.reason
+  }
+
+  /** Whether other nodes are to take its place in all spaces. Sent in its heartbeats. */
+  get evacuates(): boolean {
+    return this.isEvacuated
   }
 
   /** Why no space should be handed to this node or placed on it. Sent in its heartbeats. */

@@ -16,6 +16,13 @@ import { OwnClock } from './ownClock.js'
 import { Probes } from './probes.js'
 import { Tilt } from './tilt.js'
 
+export interface HeartbeatDuty {
+  /** Why no space should be handed to this node or placed on it, or null. */
+  readonly unfit: string | null
+  /** Whether other nodes are to take its place in all spaces. */
+  readonly evacuates: boolean
+}
+
 export interface HeartbeatsOptions {
   readonly ports: NodePorts
   readonly settings: ActorSettings
@@ -34,8 +41,7 @@ export interface HeartbeatsOptions {
   readonly isRegistered: () => boolean
   /** Returns the nodes to check at every heartbeat: the primaries of the spaces held here. */
   readonly watched: () => Set<NodeId>
-  /** Returns why no space should be handed to this node, or null. */
-  readonly unfit: () => string | null
+  readonly duty: HeartbeatDuty
 }
 
 /** Characters of a reason in a heartbeat; a peer refuses more. */
@@ -194,7 +200,7 @@ export class Heartbeats {
   /** Returns why no space should be handed to the peer, as it said last, or null. */
   unfitOf(peer: NodeId): string | null {
     return peer === this.options.self.node
-      ? this.options.unfit()
+      ? this.options.duty.unfit
       : this.detectors.saidBy(peer)?.unfit ?? null
   }
 
@@ -202,6 +208,13 @@ export class Heartbeats {
   zoneOf(node: NodeId): string {
     const { self } = this.options
     return (node === self.node ? self.zone : this.detectors.saidBy(node)?.zone) ?? ''
+  }
+
+  /** Whether other nodes are to take the node's place in all spaces, as it said last. */
+  isEvacuating(node: NodeId): boolean {
+    return node === this.options.self.node
+      ? this.options.duty.evacuates
+      : this.detectors.saidBy(node)?.evacuates === true
   }
 
   /** Nodes heard since the start, this one included. */
@@ -240,7 +253,7 @@ export class Heartbeats {
 
   private beat(): void {
     const { wire, self, ports } = this.options
-    const unfit = this.options.unfit()
+    const unfit = this.options.duty.unfit
     this.number += 1
     this.grants.sent(this.number, this.now())
     const heartbeat: Heartbeat = {
@@ -257,6 +270,7 @@ export class Heartbeats {
       wallMs: Math.floor(ports.clock.wallMs()),
       checkpoints: installVersion,
       ...(self.zone !== null && { zone: self.zone }),
+      ...(this.options.duty.evacuates && { evacuates: true }),
       heard: this.grants.heardList(),
     }
     this.lastSent = ports.control.encode(heartbeat)

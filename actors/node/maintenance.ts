@@ -25,15 +25,21 @@ export function byOf(command: AdminCommand): string {
 /**
  * Hands over every space that this node is primary of. Until `undrain` or a restart the node is not
  * made primary of any. A space that no other member can take now is handed over as soon as one can.
+ * With `evacuate` the primaries of its spaces replace it by other nodes, one space after the other.
  * With `stop` the process ends, unless a space was left.
  */
 export async function drain(node: AdminNode, command: AdminCommand): Promise<Answer> {
   const { duty, self, peers, ports: { clock, logger } } = node.context!
-  const [by, stop = false] = [byOf(command), command['stop']]
-  if (typeof stop !== 'boolean') {
-    throw new AdminRefusal('INVALID_OPERATION', 'stop must be true or false')
+  const { stop = false, evacuate = false } = command
+  const by = byOf(command)
+  if (typeof stop !== 'boolean' || typeof evacuate !== 'boolean') {
+    throw new AdminRefusal('INVALID_OPERATION', 'stop and evacuate must be true or false')
   }
-  duty.drain(by, isoTime(clock.wallMs()))
+  if (stop && evacuate) {
+    throw new AdminRefusal('INVALID_OPERATION',
+      'evacuate first, and stop the node when it is a member of no space')
+  }
+  duty.drain(by, isoTime(clock.wallMs()), evacuate)
   peers.beatNow()
   logger.warn({ by }, duty.drained!)
   const left = await node.handOverPrimaries(duty.drained!)

@@ -72,7 +72,7 @@ export function contextOf(
     onOwnName: (incarnation) => registration.heardOwnName(incarnation),
     isRegistered: () => registration.isRegistered,
     watched: calls.watched,
-    unfit: () => duty.unfit,
+    duty,
   })
   const records = new AssignmentStore({
     clock,

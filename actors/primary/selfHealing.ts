@@ -1,6 +1,7 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import { msText } from '../../machines/base/units.js'
 import { learnerOf } from '../../machines/protocol/members.js'
+import type { MemberChange } from '../../machines/protocol/memberChange.js'
 import type { MemberOrder } from '../../machines/protocol/members.js'
 import type { Assignment } from '../../machines/protocol/messages.js'
 import { nextPlace } from '../../machines/protocol/spacePlacement.js'
@@ -8,6 +9,7 @@ import type { Member } from '../member/member.js'
 
 /** Who orders these changes, as the record names it. */
 export const selfHealing = 'self-healing'
+export const evacuation = 'evacuation'
 
 export interface SelfHealingOptions {
   readonly member: Member
@@ -15,10 +17,10 @@ export interface SelfHealingOptions {
 }
 
 /**
- * Replaces a member that has been gone for `replaceAfterMs` by the best spare node; 0: never. Not
- * while the arbiter or half of the known nodes are missing, or the space is paused: then it is not
- * the member that is wrong. A change that was begun here is taken back when the member is in sync
- * again, or when the learner is gone as long.
+ * Replaces a member that has been gone for `replaceAfterMs` by the best spare node (0: never), and
+ * one that is being evacuated. Not while the arbiter or half of the known nodes are missing, or the
+ * space is paused: then it is not the member that is wrong. A change that was begun here is taken
+ * back when its reason is gone, or when the learner is gone as long.
  */
 export class SelfHealing {
   private readonly goneSinceMs = new Map<NodeId, number>()
@@ -28,24 +30,26 @@ export class SelfHealing {
 
   /** Called once per heartbeat. */
   tick(): void {
-    const { member, member: { known: { record }, context: { settings } } } = this.options
-    if (!record || settings.replaceAfterMs === 0) return
+    const { member, member: { known: { record }, context: { peers, settings } } } = this.options
+    if (!record) return
     const { assignment } = record
     this.notice(assignment)
     if (this.isOrdering || !this.isUsual(assignment)) return
     const { change } = assignment
     if (change) {
-      if (change.by === selfHealing && this.isIdle(assignment)) void this.order(null)
+      if (this.isIdle(assignment, change)) void this.order(null)
       return
     }
-    const gone = assignment.members.find(({ node }) => this.isLongGone(node))?.node
-    if (gone === undefined) return
-    const spare = this.spareFor(assignment, gone)
-    if (spare === null) return
-    const forText = msText(settings.replaceAfterMs)
-    member.alert('memberGone', { member: gone, replacedBy: spare },
-      `${gone} has been gone for ${forText}: ${spare} takes its place`)
-    void this.order({ add: spare, remove: gone, by: selfHealing })
+    const nodes = assignment.members.map(({ node }) => node)
+    const gone = nodes.find((node) => this.isLongGone(node))
+    const remove = gone ?? nodes.find((node) => peers.isEvacuating(node))
+    const add = remove === undefined ? null : this.spareFor(assignment, remove)
+    if (remove === undefined || add === null) return
+    if (gone !== undefined) {
+      member.alert('memberGone', { member: gone, replacedBy: add },
+        `${gone} has been gone for ${msText(settings.replaceAfterMs)}: ${add} takes its place`)
+    }
+    void this.order({ add, remove, by: gone === undefined ? evacuation : selfHealing })
   }
 
   /** Notes since when each member, and the learner, is gone. */
@@ -65,9 +69,10 @@ export class SelfHealing {
   }
 
   private isLongGone(node: NodeId): boolean {
-    const { ports: { clock }, settings } = this.options.member.context
+    const { ports: { clock }, settings: { replaceAfterMs } } = this.options.member.context
     const since = this.goneSinceMs.get(node)
-    return since !== undefined && clock.monotonicMs() - since >= settings.replaceAfterMs
+    return replaceAfterMs > 0 && since !== undefined
+      && clock.monotonicMs() - since >= replaceAfterMs
   }
 
   private isUsual({ members, paused }: Assignment): boolean {
@@ -77,12 +82,13 @@ export class SelfHealing {
     return peers.living().length * 2 > all.size
   }
 
-  /** Nothing is gained by going on with the change that was ordered here. */
-  private isIdle(assignment: Assignment): boolean {
-    const { change, inSync } = assignment
-    const learner = learnerOf(assignment)
-    if (learner !== null && this.isLongGone(learner)) return true
-    return learner !== null && change?.remove !== undefined && inSync.includes(change.remove)
+  /** Nothing is gained by going on with a change that was ordered here. */
+  private isIdle({ inSync }: Assignment, { add, remove, by }: MemberChange): boolean {
+    if (add === undefined || remove === undefined) return false
+    if (by !== selfHealing && by !== evacuation) return false
+    if (this.isLongGone(add)) return true
+    const { peers } = this.options.member.context
+    return inSync.includes(remove) && (by === selfHealing || !peers.isEvacuating(remove))
   }
 
   private spareFor({ space, members }: Assignment, gone: NodeId): NodeId | null {

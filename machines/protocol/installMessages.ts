@@ -5,6 +5,18 @@ import type { NodeId, Position, SpaceId } from '../base/ids.js'
 export type InstallPhase = 'waiting' | 'salvaging' | 'asking' | 'pulling' | 'verifying'
   | 'switching'
 
+/** How a member gets a state that the log can follow on from. */
+export interface InstallOffer {
+  /** Least position of the state: the first entry after it has to be in the primary's journal. */
+  readonly minimum: number
+  /** Members that have checkpoints, best first. */
+  readonly sources: readonly NodeId[]
+  /** Whether the member's state may go back: it is damaged, or of a log that does not count. */
+  readonly replaces: boolean
+  /** The member's entries after that one may be nowhere else, so they are salvaged. */
+  readonly salvageAfter: number
+}
+
 export interface CheckpointName {
   /** Random, of the file. */
   readonly id: string

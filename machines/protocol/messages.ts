@@ -8,6 +8,7 @@ import type { KeyRetention, Operation } from '../graph/graph.js'
 import type { Origin, SalvageNote } from '../log/forkNotes.js'
 import type { PromotionReport } from './events.js'
 import type { InstallReport } from './installMessages.js'
+import type { InstallOffer } from './installMessages.js'
 import type { MemberChange, RemovedNode } from './memberChange.js'
 
 /** Version of the messages by which a member is installed. */
@@ -165,6 +166,8 @@ export interface Heartbeat extends Life {
   readonly checkpoints?: number
   /** Failure domain, such as a rack; absent: none was given. */
   readonly zone?: string
+  /** Other nodes are to take its place in all spaces. */
+  readonly evacuates?: true
   /** Last heartbeat heard of each peer; being listed is a grant. */
   readonly heard: Readonly<Record<NodeId, HeardHeartbeat>>
 }
@@ -227,18 +230,6 @@ export interface JoinRequest extends Life, EpochHistory {
   readonly reads: number
   /** It was taken out of the members, and asks only what of its log the other one lacks. */
   readonly departing?: true
-}
-
-/** How a member gets a state that the log can follow on from. */
-export interface InstallOffer {
-  /** Least position of the state: the first entry after it has to be in the primary's journal. */
-  readonly minimum: number
-  /** Members that have checkpoints, best first. */
-  readonly sources: readonly NodeId[]
-  /** Whether the member's state may go back: it is damaged, or of a log that does not count. */
-  readonly replaces: boolean
-  /** The member's entries after that one may be nowhere else, so they are salvaged. */
-  readonly salvageAfter: number
 }
 
 export interface JoinAnswer {

@@ -1,7 +1,7 @@
 /** Types of the replica's chart. */
 import type { NodeId, Position } from '../base/ids.js'
 import type { ProtocolTimes } from './defaultTimes.js'
-import type { InstallOffer } from './messages.js'
+import type { InstallOffer } from './installMessages.js'
 
 export interface ReplicaInput {
   readonly space: string

@@ -57,6 +57,7 @@ export const heartbeat: z.ZodType<Heartbeat> = z.object({
   wallMs: z.number().min(0).max(Number.MAX_SAFE_INTEGER).exactOptional(),
   checkpoints: count.exactOptional(),
   zone: name.exactOptional(),
+  evacuates: z.literal(true).exactOptional(),
   heard: z.record(name, heard)
     .refine((peers) => Object.keys(peers).length <= bounds.peers, 'names too many peers'),
 })

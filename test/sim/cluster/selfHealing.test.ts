@@ -170,4 +170,41 @@ test('a node catches up with two spaces at a time', async () => {
   assert.is(most, 2)
 })
 
+test('an evacuated node leaves all spaces, its primaries too; undrained, it stays', async () => {
+  const cluster = await serving()
+  const node = cluster.primary()!
+  await cluster.createSpace({}, 'other')
+  const holds = (space: string) =>
+    cluster.record(space)!.members.some(({ node: name }) => name === node.id)
+  await cluster.command(node.id, { type: 'drain', evacuate: true, by: 'ann' })
+  await cluster.until('it is no member', () => !holds('demo') && !holds('other'), 30_000)
+  await cluster.writes(5, 'committed')
+  await cluster.check()
+  const next = replica(cluster)
+  await cluster.command(next.id, { type: 'drain', by: 'ann' })
+  await cluster.run(3000)
+  assert.ok(isMember(cluster, next), 'a drained node is no evacuated one')
+})
+
+test('an evacuation is taken back when the node is undrained, and waits for a spare', async () => {
+  const cluster = await serving()
+  for (const spare of spares(cluster)) {
+    await cluster.command(spare.id, { type: 'drain', by: 'ann' })
+  }
+  const node = replica(cluster)
+  await cluster.command(node.id, { type: 'drain', evacuate: true, by: 'ann' })
+  await cluster.run(3000)
+  assert.is(cluster.record()!.change, undefined)
+  const spare = spares(cluster)[0]!
+  const { id } = cluster.primary()!
+  cluster.weather = (from, to) => (from === id && to === spare.id ? 'lost' : 0.2)
+  await cluster.command(spare.id, { type: 'undrain', by: 'ann' })
+  await cluster.until('a change is under way', () => cluster.record()!.change !== undefined)
+  await cluster.command(node.id, { type: 'undrain', by: 'ann' })
+  await cluster.until('it is taken back', () => cluster.record()!.change === undefined)
+  assert.ok(isMember(cluster, node))
+  const refused = await cluster.command(node.id, { type: 'drain', evacuate: true, stop: true })
+  assert.match(String(refused['message']), /evacuate first/)
+})
+
 test.run()
