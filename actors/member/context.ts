@@ -8,6 +8,7 @@ import type { WorkLanes } from '../messaging/workLanes.js'
 import type { NodeIdentityInput, NodePorts, Registration } from '../ports/node.js'
 import type { ActorSettings } from '../ports/defaultSettings.js'
 import type { Budget } from '../structures/budget.js'
+import type { Turns } from '../structures/turns.js'
 import type { Duty } from './duty.js'
 import type { InstallPins } from './installPins.js'
 import type { StoreLoading } from './rebuild.js'
@@ -28,6 +29,8 @@ export interface NodeContext {
   readonly answers: Answers
   readonly lanes: WorkLanes
   readonly duty: Duty
+  /** Spaces of which this node, as their primary, replaces a member by itself. */
+  readonly replacing: Turns<string>
   readonly budget: Budget
   /** Ends the node after an error after which it must not go on. */
   readonly fatal: (error: unknown) => void

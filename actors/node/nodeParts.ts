@@ -18,6 +18,7 @@ import type { NodeIdentityInput, NodePorts } from '../ports/node.js'
 import type { ActorSettings } from '../ports/defaultSettings.js'
 import type { SpaceActor } from '../space/space.js'
 import { Budget } from '../structures/budget.js'
+import { Turns } from '../structures/turns.js'
 import { MemoryWatch } from './memoryWatch.js'
 import type { NodeRegistration } from './nodeRegistration.js'
 
@@ -38,6 +39,9 @@ export interface NodeCalls {
   readonly replyPrefixes: readonly string[]
 }
 
+/** Members that the primaries of one node replace by themselves at a time. */
+const replacingMax = 8
+
 /** The parts that the spaces of one node share, on a recovered data directory. */
 export function contextOf(
   ports: NodePorts,
@@ -46,12 +50,11 @@ export function contextOf(
   registration: NodeRegistration,
   calls: NodeCalls,
 ): NodeContext {
-  const { clock, random, control, store, logger, clients, telemetry } = ports
-  const { replyPrefixes } = calls
+  const { clock, random, control, store, logger } = ports
   const commits = commitsOf(ports, settings, calls)
   const duty = new Duty(self.node, () => commits.isFull)
   const wire = new NodeConnection(self.incarnation, logger, calls.fatal)
-  const answers = new Answers({ wire, clients, clock, logger, telemetry, replyPrefixes })
+  const answers = new Answers({ ...calls, ...ports, wire })
   const peers = new Heartbeats({
     ports,
     settings,
@@ -105,6 +108,7 @@ export function contextOf(
     floors: new CommitFloors(clock, commits),
     loads: new StoreLoads(() => context),
     pins: new InstallPins(),
+    replacing: new Turns(replacingMax),
     fatal: calls.fatal,
   }
   return context

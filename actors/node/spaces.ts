@@ -14,8 +14,8 @@ import type { TimerHandle } from '../ports/system.js'
 import { bindSpaceMachine } from '../space/roleActors.js'
 import { SpaceActor } from '../space/space.js'
 import { Sorted } from '../structures/sorted.js'
+import { Turns } from '../structures/turns.js'
 import { Dropping } from './dropping.js'
-import { Learners } from './learners.js'
 
 /** Spaces of the arbiter are listed at least this often: announcements may be lost. */
 const discoverMs = 2000
@@ -31,6 +31,8 @@ const pollsPerTick = 20
  * hundreds of spaces: all at once they would hold up the heartbeats that their leases need.
  */
 const promotionsPerTurn = 8
+/** Spaces that a node learns at a time: each may be an install of gigabytes. */
+const learningMax = 2
 
 /** The spaces that this node holds: found at the arbiter, each started once. */
 export class Spaces {
@@ -43,7 +45,7 @@ export class Spaces {
   private begunInTurn = 0
   private readonly waiting = new Set<SpaceActor>()
   private readonly dropping: Dropping
-  private readonly learners = new Learners()
+  private readonly learners = new Turns<string>(learningMax)
   /** Names of spaces that are leaving this node: none of that name is started meanwhile. */
   private readonly leaving = new Map<string, Promise<void>>()
   private turn: TimerHandle | null = null
@@ -257,7 +259,7 @@ export class Spaces {
     this.held.delete(name)
     this.names.delete(name)
     this.waiting.delete(space)
-    this.learners.ended(space)
+    this.learners.giveBack(name)
     // Another space of that name may list this node.
     if (!isGone) void leaving.then(() => this.discover())
   }
@@ -285,8 +287,7 @@ export class Spaces {
       throw new Error('it was dropped, and this node has removed its data of it; the record says '
         + 'now that it exists (the arbiter may have gone back): drop it again')
     }
-    const mayLearn = (space: SpaceActor): boolean => this.learners.mayLearn(space)
-    const calls = { mayPromote: this.mayBegin, mayLearn, over: this.over }
+    const calls = { mayPromote: this.mayBegin, learners: this.learners, over: this.over }
     const space = new SpaceActor(this.context, name, uuid, calls)
     space.member.salvages.counted(namesOf(this.salvages, name, uuid).length)
     this.held.set(name, space)
@@ -301,8 +302,8 @@ export class Spaces {
   watchedNodes(): Set<NodeId> {
     const watched = new Set<NodeId>()
     for (const space of this.held.values()) {
-      const node = space.watchedPrimary()
-      if (node) watched.add(node)
+      const node = space.member.known.record?.assignment.primary?.node
+      if (node && node !== this.context.self.node) watched.add(node)
     }
     return watched
   }

@@ -341,6 +341,7 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
     this.readSubscription?.unsubscribe()
     this.handover.stop()
     this.health.end()
+    this.healing.end()
     this.followers.stop()
     if (!epoch.isGivenAway) {
       epoch.announce('resigned', reason)

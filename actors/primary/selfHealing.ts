@@ -30,12 +30,16 @@ export class SelfHealing {
 
   /** Called once per heartbeat. */
   tick(): void {
-    const { member, member: { known: { record }, context: { peers, settings } } } = this.options
+    const { member, member: { space, known: { record }, context } } = this.options
+    const { peers, settings } = context
     if (!record) return
     const { assignment } = record
     this.notice(assignment)
     if (this.isOrdering || !this.isUsual(assignment)) return
     const { change } = assignment
+    if (!change || change.by !== selfHealing && change.by !== evacuation) {
+      context.replacing.giveBack(space)
+    }
     if (change) {
       if (this.isIdle(assignment, change)) void this.order(null)
       return
@@ -44,12 +48,18 @@ export class SelfHealing {
     const gone = nodes.find((node) => this.isLongGone(node))
     const remove = gone ?? nodes.find((node) => peers.isEvacuating(node))
     const add = remove === undefined ? null : this.spareFor(assignment, remove)
-    if (remove === undefined || add === null) return
+    if (remove === undefined || add === null || !context.replacing.take(space)) return
     if (gone !== undefined) {
       member.alert('memberGone', { member: gone, replacedBy: add },
         `${gone} has been gone for ${msText(settings.replaceAfterMs)}: ${add} takes its place`)
     }
     void this.order({ add, remove, by: gone === undefined ? evacuation : selfHealing })
+  }
+
+  /** The epoch is over: the next primary goes on. */
+  end(): void {
+    const { member: { space, context } } = this.options
+    context.replacing.giveBack(space)
   }
 
   /** Notes since when each member, and the learner, is gone. */

@@ -286,16 +286,20 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     const { member, member: { known, known: { record } }, replica } = this
     if (!record || !this.context.wire.isOpen) return
     const { assignment, assignment: { primary, epoch, state } } = record
-    if (!isHolder(assignment, member.self)) return replica?.noMember()
+    if (!isHolder(assignment, member.self)) {
+      this.calls.learners.giveBack(this.space)
+      return replica?.noMember()
+    }
     if (member.damage !== null) return this.refetch(primary?.node, epoch)
     if (!replica) return
     const join = () => {
       if (primary && primary.node !== member.self) replica.primarySeen(primary.node, epoch)
     }
     if (!isMember(assignment, member.self)) {
-      if (this.calls.mayLearn(this)) join()
+      if (this.calls.learners.take(this.space)) join()
       return
     }
+    this.calls.learners.giveBack(this.space)
     if (!this.isVerified) return join()
     const isMyLife = primary !== null && primary.node === member.self
       && compareLives(primary, this.context.wire.life) === 0
@@ -364,12 +368,6 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
 
   journalFault(reason: string | null): void {
     this.primary?.journalFault(reason)
-  }
-
-  /** The node whose death would end the present epoch; checked at every heartbeat. */
-  watchedPrimary(): NodeId | null {
-    const holder = this.member.known.record?.assignment.primary?.node
-    return holder && holder !== this.member.self ? holder : null
   }
 
   get serves(): boolean {

@@ -1,11 +1,12 @@
+import type { Turns } from '../structures/turns.js'
 import type { AssignmentAt } from '../../machines/protocol/messages.js'
 
 /** Calls of a space to the node. */
 export interface SpaceCalls<Space> {
   /** Asked before a promotion begins; false: the space is reconsidered later. */
   readonly mayPromote: (space: Space) => boolean
-  /** Asked before a learner joins its primary; false: others come first. */
-  readonly mayLearn: (space: Space) => boolean
+  /** Names of the spaces that this node catches up with as a learner. */
+  readonly learners: Turns<string>
   /**
    * The record belongs to another space, or says that this one was dropped, or that this node was
    * taken out of its members: it ends here.

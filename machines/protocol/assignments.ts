@@ -177,7 +177,9 @@ export function withInSync(
     const disk = comesIn ? diskOf(member.node) : undefined
     return disk ? { ...member, disk } : member
   })
-  return { ...next, inSync: [...inSync], members, ...signature }
+  // Only members are in sync: a learner of an unknown disk stays one.
+  const listed = inSync.filter((node) => members.some((member) => member.node === node))
+  return { ...next, inSync: listed, members, ...signature }
 }
 
 export function withPaused(

@@ -51,6 +51,11 @@ test('it is a member once it is in sync, with the disk that it joined with', () 
   assert.ok(schema.safeParse(joined).success)
 })
 
+test('a learner whose disk is not known stays one', () => {
+  const next = withInSync(replace, ['n1', 'n2', 'n4'], () => undefined, signature)
+  assert.equal([next.inSync, next.change], [['n1', 'n2'], replace.change])
+})
+
 test('another change of the in-sync set leaves the change and the members as they are', () => {
   for (const inSync of [['n1'], ['n1', 'n2', 'n3']]) {
     const next = withInSync(replace, inSync, diskOf, signature)
