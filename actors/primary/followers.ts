@@ -6,7 +6,7 @@ import type { InstallAnswer, InstallReport } from '../../machines/protocol/insta
 import { holdersOf, isHolder, learnerOf } from '../../machines/protocol/members.js'
 import type { Ack, JoinAnswer, JoinRequest, Nack } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
-import { InstallIntake, type ReportedInstall } from '../install/intake.js'
+import { InstallIntake } from '../install/intake.js'
 import { isDamage } from '../member/member.js'
 import type { Acked, Member } from '../member/member.js'
 import { EntriesGoneError } from '../ports/journal.js'
@@ -14,10 +14,11 @@ import { joinBase, joinRefused, removedAnswer } from './joinAnswers.js'
 import { CommitNotices } from './commitNotices.js'
 import { Digests } from './digests.js'
 import { FollowerCharts } from './followerCharts.js'
+import { followerStatus, type FollowerStatus } from './followerStatus.js'
 import { InSyncPolicy } from './inSyncPolicy.js'
 import type { InSyncSet } from './inSyncSet.js'
 import type { PrimaryEpoch } from './primaryEpoch.js'
-import { ReplicaStream, type ReplicaProgress } from './replicaStream.js'
+import { ReplicaStream } from './replicaStream.js'
 
 interface Follower {
   readonly shipping: ReplicaStream
@@ -371,10 +372,8 @@ export class Followers {
       if (gone !== null) charts.peerDied(gone)
       const isDue = this.ticks % awayEvery === 0
       if (shipping.isJoined || isDue) charts.measureLag()
-      if (!shipping.isJoined) {
-        if (isDue) this.callLearner(node)
-        continue
-      }
+      if (!shipping.isJoined && isDue) this.callLearner(node)
+      if (!shipping.isJoined) continue
       charts.measure()
       // A notice may be lost: it is repeated until the member has applied that far.
       shipping.notice(shipping.applied < member.log.commitSequence)
@@ -388,12 +387,13 @@ export class Followers {
   }
 
   /** Progress of each replica, with the state of its stream. */
-  status(): Record<NodeId, ReplicaProgress & { state: string; install?: ReportedInstall }> {
-    const status: ReturnType<Followers['status']> = {}
-    for (const [node, { shipping, charts: { state } }] of this.followers) {
-      const install = state === 'snapshotting' ? this.installs.progress(node) : null
-      status[node] = { ...shipping.progress(), state, ...(install && { install }) }
-    }
-    return status
+  status(): Record<NodeId, FollowerStatus> {
+    return followerStatus(this.followers, this.installs)
+  }
+
+  /** Why the node cannot be taken into the in-sync set now, or null. */
+  entryObstacle(node: NodeId): string | null {
+    const follower = this.followers.get(node)
+    return follower ? this.fitness.entryObstacle(node, follower.shipping) : `${node} has no stream`
   }
 }

@@ -89,10 +89,24 @@ export class InSyncPolicy {
    * predecessor did, but all that was committed is below that entry.
    */
   isEligible(node: NodeId, shipping: ReplicaStream): boolean {
+    return this.entryObstacle(node, shipping) === null
+  }
+
+  /** Returns why a member may not enter the set now, or null. */
+  entryObstacle(node: NodeId, shipping: ReplicaStream): string | null {
     const { log, context: { peers, settings } } = this.member
-    return shipping.isJoined && !shipping.isRebuilding && peers.isRegistered(node)
-      && peers.grantLeftMs(node) > settings.grantMs / 2
-      && !peers.isProvenDead(node)
-      && shipping.acked >= Math.max(log.commitSequence, this.epochStart)
+    const gone = peers.goneReason(node)
+    if (gone !== null) return gone
+    if (!shipping.isJoined) {
+      const isHeard = peers.silenceMs(node) < settings.grantMs
+      return isHeard ? `${node} has not joined yet` : `${node} is not heard`
+    }
+    if (shipping.isRebuilding) return `${node} is rebuilding its store`
+    if (!peers.isRegistered(node)) return `the arbiter does not know this start of ${node} yet`
+    if (peers.grantLeftMs(node) <= settings.grantMs / 2) return `${node} has not granted the lease`
+    const wanted = Math.max(log.commitSequence, this.epochStart)
+    return shipping.acked >= wanted
+      ? null
+      : `${node} has entries up to ${shipping.acked} and needs those up to ${wanted}`
   }
 }

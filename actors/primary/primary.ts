@@ -16,6 +16,7 @@ import type { Member } from '../member/member.js'
 import type { BusMessage, BusSubscription } from '../ports/bus.js'
 import type { Succession } from '../promotion/succession.js'
 import { AssignmentWriter } from './assignmentWriter.js'
+import { changeWaitsFor } from './changeProgress.js'
 import { membersCommand, settingsCommand } from './recordCommands.js'
 import type { SettingsChange } from './recordCommands.js'
 import { Followers } from './followers.js'
@@ -161,6 +162,12 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
 
   get settings(): SpaceSettings {
     return this.epoch.settings
+  }
+
+  /** What the change of the members waits for; null: none is under way. */
+  get changeWaitsFor(): string | null {
+    const { member, epoch, inSync, followers } = this
+    return changeWaitsFor({ member, epoch, inSync, followers })
   }
 
   /** Returns why only clients' writes are logged now, or null when other entries are, too. */
