@@ -21,6 +21,7 @@ import { addRead } from './read.js'
 import { addSalvageFiles } from './salvageFiles.js'
 import { addSpace } from './space.js'
 import { addSpaceDrop } from './spaceDrop.js'
+import { addSpaceMembers } from './spaceMembers.js'
 import { addSpaceSet } from './spaceSet.js'
 import { addStatus } from './status.js'
 import { addUp } from './up.js'
@@ -58,6 +59,7 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage. Help for a command: engram COMMAND --
   addStatus(program, context)
   const space = addSpace(program, context)
   addSpaceSet(space, context)
+  addSpaceMembers(space, context)
   addSpaceDrop(space, context)
   addOperate(program, context)
   addPause(program, context)

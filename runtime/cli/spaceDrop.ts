@@ -84,8 +84,8 @@ export function previewFrom({ id, uuid, members, endSequence, forks }: ClusterSp
   return {
     space: id,
     uuid,
-    members: members.map(({ node }) => node),
-    away: members.filter(({ role }) => role === 'unknown')
+    members: members.filter(({ role }) => role !== 'removed').map(({ node }) => node),
+    away: members.filter(({ state }) => state === 'unreachable')
       .map(({ node }) => node),
     entries: endSequence,
     quarantined: forks?.quarantined ?? 0,

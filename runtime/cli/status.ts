@@ -12,7 +12,7 @@ import { tableText } from './paint.js'
 import type { Column } from './paint.js'
 import { watchStatus } from './statusWatch.js'
 import { orDash, showBytes, showCount, showMs, wrapped } from './text.js'
-import { blockedLine, installLines, showState, troubleLines } from './troubles.js'
+import { blockedLine, changeLines, installLines, showState, troubleLines } from './troubles.js'
 
 interface StatusFlags extends ConnectionFlags {
   readonly node?: string
@@ -191,6 +191,7 @@ function showSpace(space: ClusterSpace, columns: number): string {
       : []),
     ...(space.blocked ? [blockedLine(space.blocked)] : []),
     ...troubleLines(space),
+    ...changeLines(space),
     ...installLines(space),
     ...forkLines(space),
   ]

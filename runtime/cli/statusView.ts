@@ -8,7 +8,7 @@ import { tableLines } from './paint.js'
 import type { Column, Line, Segment } from './paint.js'
 import type { WatchEvent } from './statusEvents.js'
 import { orDash, showBytes, showCount, showMs } from './text.js'
-import { blockedLine, installLines, showState, troubleLines } from './troubles.js'
+import { blockedLine, changeLines, installLines, showState, troubleLines } from './troubles.js'
 
 export interface View {
   /** The last status. null before the first. */
@@ -106,12 +106,12 @@ function nodeColour({ state, drained }: ClusterNode): 'green' | 'yellow' | 'red'
 }
 
 /**
- * True if the space has a primary that answers, is not paused, all members are in sync, and no
- * member's lag raises an alert.
+ * True if the space has a primary that answers, is not paused, all members are in sync and stay,
+ * and no member's lag raises an alert.
  */
 function isHealthy(space: ClusterSpace): boolean {
   return space.inSync.length === space.rf && space.blocked === null
-    && troubleLines(space).length === 0
+    && troubleLines(space).length === 0 && !space.change
     && space.members.some(({ role }) => role === 'primary')
     && space.members.every((member) => (lagShare(member) ?? 0) < 1)
 }
@@ -161,7 +161,7 @@ function spaceInFull(space: ClusterSpace, columns: number): Line[] {
   const rows = space.members.map((member): Segment[] => [
     `  ${member.node}`,
     roleSegment(member),
-    member.inSync ? 'yes' : ['no', 'yellow'],
+    member.inSync ? 'yes' : member.role === 'removed' ? '' : ['no', 'yellow'],
     member.install ? installBar(member.install) : lagBar(member),
     isFollower(member) ? orDash(member.lagMs, showMs) : '',
     isFollower(member) ? orDash(member.lagBytes, showBytes) : '',
@@ -175,7 +175,7 @@ function spaceInFull(space: ClusterSpace, columns: number): Line[] {
     [`  ${lossSentence(space)}`],
     ...(space.blocked === null ? [] : [[`  ${blockedLine(space.blocked)}`, 'red'] as const]
       .map((segment) => [segment])),
-    ...[...troubleLines(space), ...installLines(space)].map((
+    ...[...troubleLines(space), ...changeLines(space), ...installLines(space)].map((
       line,
     ): Line => [[`  ${line}`, 'yellow']]),
     ...forkLines(space).map((line): Line => [[`  ${line}`, 'yellow']]),
@@ -186,12 +186,13 @@ function spaceInFull(space: ClusterSpace, columns: number): Line[] {
 function roleSegment({ role }: ClusterMember): Segment {
   if (role === 'primary') return [role, 'green']
   if (role === 'replica') return role
-  return [role, role === 'promoting' || role === 'recovering' ? 'yellow' : 'red']
+  const isFault = role === 'damaged' || role === 'unknown'
+  return [role, isFault ? 'red' : role === 'removed' ? 'dim' : 'yellow']
 }
 
-/** True for members that can lag. */
+/** True for those that can lag. */
 function isFollower({ role }: ClusterMember): boolean {
-  return role !== 'primary'
+  return role !== 'primary' && role !== 'removed'
 }
 
 const barCells = 10
@@ -241,6 +242,7 @@ export function plainLines(status: ClusterStatus, atMs: number): string[] {
       ...behind,
       ...(space.blocked === null ? [] : [blockedLine(space.blocked)]),
       ...troubleLines(space),
+      ...changeLines(space),
       ...forkLines(space),
     ].join(', ')
   })

@@ -1,6 +1,7 @@
 /** Conditions of a space that need an operator's attention, a line each. */
 import { usualPinBytes } from '../../machines/log/retention.js'
 import { installText } from '../status/install.js'
+import { changeText } from '../status/memberChange.js'
 import { rebuildText } from '../status/rebuild.js'
 import type { ClusterMember, ClusterNode, ClusterSpace } from '../status/status.js'
 import { showBytes } from './text.js'
@@ -21,6 +22,11 @@ export function installLines({ members }: ClusterSpace): string[] {
   return members.flatMap(({ node, install }) =>
     install ? [`INSTALLING: ${node} ${installText(install)}`] : []
   )
+}
+
+/** The change of the members that is under way. */
+export function changeLines({ change }: ClusterSpace): string[] {
+  return change ? [`MEMBERS: ${changeText(change)}`] : []
 }
 
 function diskLines(member: ClusterMember): string[] {

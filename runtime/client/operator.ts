@@ -13,6 +13,7 @@ import { denialIn, onDenial } from './denials.js'
 import type { DeniedError } from './denials.js'
 import { AdminError } from './errors.js'
 import { lookUpSpace } from './lookup.js'
+import type { MembersAnswer, MembersCommand } from './membersCommand.js'
 
 export type AdminRequest =
   | {
@@ -69,6 +70,7 @@ export type SpaceCommand =
     readonly id: string
   }
   | { readonly type: 'setSpace'; readonly space: string; readonly settings: SettingsChange }
+  | MembersCommand
 
 /** The settings to change; null removes a bound. */
 export interface SettingsChange extends Partial<Pick<
@@ -104,7 +106,7 @@ export interface SpaceList {
 }
 
 /** Further results of a command are beside `ok`: `created`, `spaces`, `epoch`, `primary`. */
-export interface AdminAnswer {
+export interface AdminAnswer extends Partial<MembersAnswer> {
   readonly ok: true
   readonly created?: boolean
   /** The space that was dropped. */

@@ -55,6 +55,9 @@ const memberGauges: readonly (readonly [string, string, Read<MemberStatus>])[] =
   ['engram_blocked', '1 while no member can be promoted.', (m) => Number(m.blocked !== null)],
   ['engram_paused', '1 while failover is paused by an operator.',
     (m) => Number((m.paused ?? null) !== null)],
+  ['engram_member_change_seconds', 'Age of the change of members that is under way, at the primary;'
+    + ' absent while there is none.',
+    (m) => m.role === 'primary' ? inSeconds(m.change?.ageMs) : null],
   ['engram_damaged', '1 while the log of this member cannot be trusted.',
     (m) => Number(m.role === 'damaged')],
   ['engram_arbiter_reachable', '1 while the arbiter answers with the record of the space.',

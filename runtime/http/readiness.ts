@@ -17,8 +17,8 @@ const linesMax = 1000
 
 /**
  * One check of the node and one of each of its spaces. A node is ready if it has joined and is in
- * sync in all of them. A rolling restart of the nodes waits for that; otherwise it would restart
- * the last member that has everything.
+ * sync in all of them that it is a member of. A rolling restart of the nodes waits for that;
+ * otherwise it would restart the last member that has everything.
  */
 export function readiness({ node, spaces }: NodeStatusReport): Check[] {
   const unheld = Object.entries(node.unheldSpaces ?? {})
@@ -43,6 +43,8 @@ function missingOf(member: MemberStatus, self: string): string | null {
   if (role === 'damaged') {
     return `damaged: ${reason}${install ? `; it ${installText(install)}` : ''}`
   }
+  // The space does not count on it: not yet, or no longer.
+  if (role === 'learner' || role === 'removed') return null
   if (blocked) return `blocked: ${blocked}`
   if (install) return installText(install)
   // It follows, and could not be the primary: a rolling restart has to wait for it, too.

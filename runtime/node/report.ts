@@ -5,7 +5,10 @@ import type { Member } from '../../actors/member/member.js'
 import type { NodeActor } from '../../actors/node/node.js'
 import type { StatusReporter } from '../../actors/node/statusService.js'
 import type { SpaceActor } from '../../actors/space/space.js'
+import type { NodeId } from '../../machines/base/ids.js'
 import { checkpointNeed, epochsBetween } from '../../machines/log/checkpointDue.js'
+import { isMember, learnerOf } from '../../machines/protocol/members.js'
+import type { Assignment } from '../../machines/protocol/messages.js'
 import { forksStatusOf } from '../status/forks.js'
 import type { MemberRole, MemberStatus, NodeStatus, NodeStatusReport } from '../status/status.js'
 import type { WhoAnswer } from '../status/who.js'
@@ -28,6 +31,36 @@ export interface ReportOptions {
 const unheldMax = 100
 
 const roles: readonly string[] = ['primary', 'replica', 'promoting', 'recovering', 'damaged']
+
+/** The role of its chart; a node that is no member has none in the space. */
+function roleOf(role: string, record: Assignment | undefined, self: NodeId): MemberRole {
+  const own = roles.includes(role) ? role as MemberRole : 'unknown'
+  if (!record || own === 'primary' || isMember(record, self)) return own
+  if (learnerOf(record) !== self) return 'removed'
+  return own === 'replica' ? 'learner' : own
+}
+
+/** The change of the members, and who was taken out, as the record has it. */
+function changeOf(
+  { member: { context, known }, primaryRole }: SpaceActor,
+): Pick<MemberStatus, 'change' | 'removed' | 'disks'> {
+  const record = known.record?.assignment
+  const { change, removed = [], members = [] } = record ?? {}
+  return {
+    change: change
+      ? {
+        add: change.add ?? null,
+        remove: change.remove ?? null,
+        since: change.since,
+        by: change.by,
+        ageMs: Math.max(0, Math.round(context.ports.clock.wallMs() - Date.parse(change.since))),
+        waitsFor: primaryRole?.changeWaitsFor ?? null,
+      }
+      : null,
+    ...(removed.length > 0 && { removed }),
+    ...(primaryRole && { disks: Object.fromEntries(members.map((one) => [one.node, one.disk])) }),
+  }
+}
 
 /** Makes the status of a node, in pieces: with thousands of spaces it takes a second. */
 export class Report implements StatusReporter {
@@ -198,9 +231,9 @@ function memberStatus(space: SpaceActor, node: NodeActor, nowMs: number): Member
     minInSync: record?.settings.minInSync ?? 1,
     rf: record?.members.length ?? 1,
     ack: record?.settings.ack ?? 'durable',
-    role: roles.includes(role) ? (role as MemberRole) : 'unknown',
+    role: roleOf(role, record, member.self),
     state,
-    reason: member.damage ?? member.rebuilding ?? reason,
+    reason: member.damage ?? member.rebuilding ?? space.departure.reason ?? reason,
     endSequence: log.end.sequence,
     durableSequence: log.durable.sequence,
     appliedSequence: store.applied.sequence,
@@ -221,6 +254,7 @@ function memberStatus(space: SpaceActor, node: NodeActor, nowMs: number): Member
     arbiterReason: known.rejection ?? known.fault,
     promotions: succession.promotions,
     paused: record?.paused ?? null,
+    ...changeOf(space),
     lastPromotionMs: succession.lastPromotionMs,
     ...(primary ? leaseOf(space, node) : { leaseLeftMs: null, grants: {} }),
     flow: primary?.ingest.flow.counted() ?? null,

@@ -101,7 +101,9 @@ export function waitText(report: OpenReport, space: Told): string {
   const { node, epoch, waitsOn, waiting } = report
   const close = `engram forks close ${space.id} ${epoch}`
   const isHere = (id: string): boolean =>
-    space.members.some((member) => member.node === id && member.role !== 'unknown')
+    space.members.some(({ node, role, state }) =>
+      node === id && role !== 'unknown' && state !== 'unreachable'
+    )
   const away = waitsOn.filter((id) => !isHere(id))
   const writes = waiting === 1 ? '1 write' : `${countText(waiting)} writes`
   if (away.length > 0) {

@@ -3,7 +3,7 @@ import type { InstallStatus } from '../../actors/install/installStatus.js'
 import type { NodeId, SpaceId } from '../../machines/base/ids.js'
 import { byName } from './names.js'
 import type { ForkStatus, ClusterMember, ClusterNode, ClusterSpace, ClusterStatus, ForkCounts,
-  ReplicaLag, MemberStatus, NodeStatus, NodeStatusReport } from './status.js'
+  MemberRole, ReplicaLag, MemberStatus, NodeStatus, NodeStatusReport } from './status.js'
 
 /**
  * One report of the cluster from those of its nodes. The facts about a space come from its primary,
@@ -15,7 +15,10 @@ export function mergeStatus(reports: readonly NodeStatusReport[]): ClusterStatus
   const ids = new Set(heard.keys())
   for (const report of reports) {
     for (const peer of Object.keys(report.node.peers)) ids.add(peer)
-    for (const member of report.spaces) for (const id of member.members) ids.add(id)
+    for (const { members, change } of report.spaces) {
+      for (const id of members) ids.add(id)
+      if (change?.add) ids.add(change.add)
+    }
   }
   const nodes = [...ids].toSorted(byName).map((id) => {
     const report = heard.get(id)
@@ -25,8 +28,9 @@ export function mergeStatus(reports: readonly NodeStatusReport[]): ClusterStatus
   for (const { node, spaces: held } of reports) {
     for (const member of held) {
       const views = spaces.get(member.space)
-      if (views) views.push({ node: node.id, member })
-      else spaces.set(member.space, [{ node: node.id, member }])
+      const view = { node: node.id, disk: node.disk, member }
+      if (views) views.push(view)
+      else spaces.set(member.space, [view])
     }
   }
   const names = [...spaces.keys()].toSorted(byName)
@@ -36,6 +40,7 @@ export function mergeStatus(reports: readonly NodeStatusReport[]): ClusterStatus
 /** A space as one node reports it. */
 interface MemberView {
   readonly node: NodeId
+  readonly disk: string
   readonly member: MemberStatus
 }
 
@@ -86,14 +91,16 @@ function silentNode(id: NodeId, reports: readonly NodeStatusReport[]): ClusterNo
 function mergeSpace(id: SpaceId, views: readonly MemberView[]): ClusterSpace {
   const lead = views.toSorted((a, b) =>
     b.member.epoch - a.member.epoch
-    || Number(b.member.role === 'primary') - Number(a.member.role === 'primary')
+    || rank(a.member) - rank(b.member)
     || b.member.endSequence - a.member.endSequence
   )[0]
   if (!lead) throw new Error(`no node reported the space ${id}`)
   const said = lead.member
   const isPrimary = said.role === 'primary'
   const own = new Map(views.map((view) => [view.node, view.member]))
-  const names = new Set([...said.members, ...own.keys()])
+  const disks = new Map(views.map((view) => [view.node, view.disk]))
+  const learner = said.change?.add
+  const names = new Set([...said.members, ...(learner ? [learner] : []), ...own.keys()])
   return {
     id,
     uuid: said.uuid,
@@ -113,14 +120,24 @@ function mergeSpace(id: SpaceId, views: readonly MemberView[]): ClusterSpace {
       ? null
       : views.map((view) => view.member.blocked).find((b) => b) ?? null,
     paused: said.paused ?? null,
+    change: said.change ?? null,
+    removed: said.removed ?? [],
     arbiterReason: views.map(({ member }) => member.arbiterReason).find(Boolean) ?? null,
     lastPromotionMs: said.lastPromotionMs,
     leaseLeftMs: isPrimary ? said.leaseLeftMs ?? null : null,
     grants: isPrimary ? said.grants ?? {} : {},
     reconcile: said.reconcile ?? 'automatic',
     ...mergedForks(said.books),
-    members: [...names].toSorted(byName).map((name) => mergeMember(name, own.get(name), said)),
+    members: [...names].toSorted(byName).map((name) => ({
+      ...mergeMember(name, own.get(name), said),
+      disk: said.disks?.[name] ?? disks.get(name) ?? null,
+    })),
   }
+}
+
+/** Who knows best, within an epoch. Who was taken out hears of nothing that comes after. */
+function rank({ role }: MemberStatus): number {
+  return role === 'primary' ? 0 : role === 'removed' ? 2 : 1
 }
 
 function mergedForks(
@@ -152,7 +169,7 @@ function mergeMember(
   const none = own?.role === 'primary' ? 0 : null
   return {
     node,
-    role: own?.role ?? 'unknown',
+    role: mergedRole(node, own, lead),
     // The state of the stream to a silent member says nothing about the member.
     state: own?.state ?? 'unreachable',
     epoch: own?.epoch ?? null,
@@ -170,6 +187,19 @@ function mergeMember(
     install: own ? own.install ?? null : reportedInstall(seen),
     pins: own?.pins ?? null,
   }
+}
+
+/** What the lead's record says of it counts: the node itself may not have heard of a change. */
+function mergedRole(node: NodeId, own: MemberStatus | undefined, lead: MemberStatus): MemberRole {
+  const role = own?.role ?? 'unknown'
+  // Without a record it knows nothing of members.
+  if (role === 'primary' || lead.members.length === 0) return role
+  if (lead.members.includes(node))
+    return role === 'learner' || role === 'removed'
+      ? 'replica'
+      : role
+  if (lead.change?.add !== node) return 'removed'
+  return role === 'damaged' || role === 'recovering' ? role : 'learner'
 }
 
 function reportedInstall(seen: ReplicaLag | undefined): InstallStatus | null {

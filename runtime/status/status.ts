@@ -6,8 +6,11 @@ import { z } from 'zod'
 import type { InstallStatus } from '../../actors/install/installStatus.js'
 import type { ReportedInstall } from '../../actors/install/intake.js'
 import type { NodeId, SpaceId } from '../../machines/base/ids.js'
+import type { RemovedNode } from '../../machines/protocol/memberChange.js'
 import type { AckLevel, MaxLoss, Paused, SpaceSettings } from '../../machines/protocol/messages.js'
 import type { DiskUse } from './diskUse.js'
+import { changeSchema, removedSchema } from './memberChange.js'
+import type { ChangeStatus } from './memberChange.js'
 
 /** Every node answers here, without a queue group. No node may be called `_all`. */
 export const statusOfAll = 'engram.v1.status._all'
@@ -121,7 +124,12 @@ export interface ReplicaLag {
   readonly install?: Pick<InstallStatus, keyof ReportedInstall>
 }
 
-export type MemberRole = 'primary' | 'replica' | 'promoting' | 'recovering' | 'damaged' | 'unknown'
+/**
+ * learner: it is to be added, follows, and is no member yet; removed: it was taken out, and still
+ * has its data.
+ */
+export type MemberRole = 'primary' | 'replica' | 'learner' | 'promoting' | 'recovering' | 'damaged'
+  | 'removed' | 'unknown'
 
 /** One space on one node. */
 export interface MemberStatus {
@@ -179,6 +187,12 @@ export interface MemberStatus {
   readonly promotions: number
   /** Since when no member takes over by itself, and by whose command; null: it is automatic. */
   readonly paused?: Paused | null
+  /** The change of the members that is under way; null: none. */
+  readonly change?: ChangeStatus | null
+  /** The latest nodes that were taken out, oldest first; absent if there are none. */
+  readonly removed?: readonly RemovedNode[]
+  /** Disks that the record lists for the members; only on the primary. */
+  readonly disks?: Readonly<Record<NodeId, string>>
   /** From the vacancy noticed to the first write accepted; null before the first promotion. */
   readonly lastPromotionMs: number | null
   /**
@@ -279,6 +293,7 @@ export interface ClusterNode {
   readonly diskUse?: DiskUse | null
 }
 
+/** A member, the learner, or a node that was taken out and still has its data. */
 export interface ClusterMember {
   readonly node: NodeId
   readonly role: MemberRole
@@ -286,6 +301,8 @@ export interface ClusterMember {
   /** null, here and below: it does not answer, and nobody knows. */
   readonly epoch: number | null
   readonly inSync: boolean
+  /** Id of the disk that the record lists, else of the one that the node has. */
+  readonly disk?: string | null
   readonly durableSequence: number | null
   readonly appliedSequence: number | null
   /** As the primary sees it: null while the replica is away, or without a primary. */
@@ -319,6 +336,9 @@ export interface ClusterSpace {
   readonly throttled: boolean
   readonly blocked: string | null
   readonly paused?: Paused | null
+  readonly change?: ChangeStatus | null
+  /** The latest nodes that were taken out, oldest first. */
+  readonly removed?: readonly RemovedNode[]
   /** Why the record cannot be used, or be changed; in the arbiter's words if it says so. */
   readonly arbiterReason?: string | null
   readonly lastPromotionMs: number | null
@@ -350,6 +370,8 @@ const reportSchema = z.looseObject({
     members: z.array(z.string()),
     inSync: z.array(z.string()),
     lag: z.record(z.string(), z.looseObject({})),
+    change: changeSchema.nullish(),
+    removed: removedSchema.optional(),
     books: z.looseObject({
       open: z.number(),
       quarantined: z.number(),

@@ -100,6 +100,17 @@ test('disks: what a member keeps, and what is wrong', () => {
     'PINNED', 'that is usual for a large space')
 })
 
+test('members: the change, and nodes that are none', () => {
+  const change = { add: 'n4', remove: 'n3', since: '2026-11-30T12:00:00Z', by: 'ann@ops',
+    ageMs: 12_000, waitsFor: 'n4 has not joined yet' }
+  const members = [member('n4', { role: 'learner' }), member('n5', { role: 'removed' })]
+  const text = showStatus({ nodes: [], spaces: [space('demo', { change, members })] }, Infinity)
+  assert.match(text,
+    /^MEMBERS: replace n3 by n4, ordered by ann@ops 12\.0 s ago; n4 has not joined yet$/m)
+  assert.match(text, /n4 +learner .*\n.*n5 +removed /)
+  assert.not.match(showStatus(status, Infinity), 'MEMBERS:')
+})
+
 test('disks: what a node takes', () => {
   const diskUse = { usedBytes: 2 ** 31, capBytes: 2 ** 35, journalBytes: 0, checkpointBytes: 0,
     storeBytes: 0, salvageBytes: 0, freeBytes: 2 ** 34 }

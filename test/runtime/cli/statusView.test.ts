@@ -14,7 +14,11 @@ const test = suite('status view')
 
 test('reports that make no sense are passed over, whoever answers', () => {
   const said = { format: 1, node: { id: 'n9', peers: {} }, spaces: [] }
-  assert.is(asStatusReport(said), said)
+  const demo = { space: 'demo', epoch: 1, endSequence: 1, role: 'replica', primary: null,
+    members: [], inSync: [], lag: {} }
+  for (const good of [said, { ...said, spaces: [demo, { ...demo, change: null, removed: [] }] }]) {
+    assert.is(asStatusReport(good), good)
+  }
   for (const wrong of [
     null,
     [],
@@ -25,6 +29,9 @@ test('reports that make no sense are passed over, whoever answers', () => {
     { ...said, spaces: [null] },
     { ...said, spaces: [{ space: 'demo', members: 'n1' }] },
     { ...said, spaces: {} },
+    { ...said, spaces: [{ ...demo, change: 'n4' }] },
+    { ...said, spaces: [{ ...demo, change: { add: 4 } }] },
+    { ...said, spaces: [{ ...demo, removed: [null] }] },
   ]) assert.is(asStatusReport(wrong), null, JSON.stringify(wrong))
 })
 
@@ -219,6 +226,29 @@ test('an install takes the place of the lag: its share as a bar, and a line', ()
     ),
   )
   assert.match(shown, /^ {2}n3 +replica +no +- /m, 'no bar of what is not known')
+})
+
+test('members that change: the learner, the change, and who was taken out', () => {
+  const change = { add: 'n4', remove: 'n3', since: '2026-11-30T12:00:00Z', by: 'ann@ops',
+    ageMs: 12_000, waitsFor: 'n4 has not joined yet' }
+  const changing = (over: Partial<ClusterSpace> = {}): ClusterSpace =>
+    space('demo', {
+      change,
+      members: [member('n1', { role: 'primary', state: 'serving' }),
+        member('n4', { role: 'learner', inSync: false, lagMs: 70 }),
+        member('n5', { role: 'removed', inSync: false, state: 'waiting' })],
+      ...over,
+    })
+  const both = status({ spaces: [changing()] })
+  const shown = text(viewLines(view({ status: both }), wide))
+  assert.match(shown, /^ {2}MEMBERS: replace n3 by n4, ordered by ann@ops 12\.0 s ago; n4 has not/m)
+  assert.match(shown, /^ {2}n4 +learner +no +█████░░░░░ +70 ms/m)
+  assert.match(shown, /^ {2}n5 +removed +1,042 +1,042 +waiting$/m)
+  assert.match(plainLines(both, atMs)[0]!, /, n4 70 ms behind, MEMBERS: replace n3 by n4, /)
+  const many = [space('a'), space('b'), changing({ id: 'c' })]
+  const few = text(viewLines(view({ status: status({ spaces: many }) }), { columns: 80, rows: 19 }))
+  assert.match(few, 'MEMBERS: replace n3', 'it is shown in full')
+  assert.match(few, /^a {2}epoch 4/m)
 })
 
 test('many spaces: those in trouble in full and first, the latest events stay', () => {

@@ -414,6 +414,19 @@ http('metrics of disks: where nothing is known there are no series', async () =>
     'engram_disk_cap_bytes Nan', 'engram_disk_free_bytes Nan', 'engram_store_free_bytes Nan'])
 })
 
+http('metrics of a change of members: its age, at the primary', async () => {
+  const of = async (): Promise<string[]> =>
+    (await get('/metrics')).body.split('\n')
+      .filter((line) => line.startsWith('engram_member_change_seconds{'))
+  const { spaces: [member] } = report
+  const change = { add: 'n4', remove: null, since: '2026-11-30T12:00:00Z', by: 'ann@ops',
+    ageMs: 2_500, waitsFor: null }
+  assert.equal(await of(), [])
+  report = { ...report,
+    spaces: [{ ...member!, change }, { ...member!, space: 'other', role: 'replica', change }] }
+  assert.equal(await of(), ['engram_member_change_seconds{space="demo"} 2.5'])
+})
+
 http('metrics of forks: nothing is zero, and is there all the same', async () => {
   const of = async (): Promise<string[]> =>
     (await get('/metrics')).body.split('\n')

@@ -9,6 +9,7 @@ import type { ActorView } from '../../model/state.js'
 import { countText, dayClockText, lossText, momentText, msText } from '../../model/words.js'
 import { hrefOf } from '../route.js'
 import { at, entries, facts, fileName, link, shownMs, state } from '../store.js'
+import { Changes } from './changes.js'
 import { Forks } from './forks.js'
 import { Headlines } from './headlines.js'
 import { kindsOfMarks, MessageMarks } from './marks.js'
@@ -63,6 +64,7 @@ export function ClusterView() {
           <SpaceTable spaces={status.spaces} />
         </div>
       </section>
+      <Changes spaces={status.spaces} />
       <Forks spaces={status.spaces} />
       <Latest />
     </>
@@ -147,6 +149,12 @@ function NodeCard({ node, spaces, grantMs }: CardProps) {
   )
 }
 
+/** Of nodes that are not to be in sync. */
+const absentTexts: Readonly<Record<string, string>> = {
+  learner: 'no member yet',
+  removed: 'no member any more, and still has its data',
+}
+
 const roleTexts: Readonly<Record<string, string>> = {
   gone: 'no answer',
   handingOver: 'handing over',
@@ -164,7 +172,7 @@ function isAlive({ exit, state: value }: ActorView): boolean {
 }
 
 function rank(member: ClusterMember): number {
-  return member.role === 'primary' ? 0 : member.role === 'promoting' ? 1 : 2
+  return { primary: 0, promoting: 1, removed: 3 }[member.role as string] ?? 2
 }
 
 interface RoleProps {
@@ -188,10 +196,10 @@ function RoleRow({ space, member, isGone, grantMs }: RoleProps) {
         <p class="facts" title={actor?.reason ?? member.reason}>
           {member.state}
           {member.durableSequence === null ? '' : ` · at ${countText(member.durableSequence)}`}
-          {role === 'primary' || member.install
+          {role === 'primary' || role === 'removed' || member.install
             ? ''
             : ` · lag ${member.lagMs === null ? '-' : msText(member.lagMs)}`}
-          {member.inSync ? '' : ' · not in sync'}
+          {member.inSync ? '' : ` · ${absentTexts[member.role] ?? 'not in sync'}`}
         </p>
       )}
       {!isGone && <Progress member={member} />}
@@ -203,6 +211,8 @@ function RoleRow({ space, member, isGone, grantMs }: RoleProps) {
 
 /** From the live charts, since a status comes only twice a second. */
 function roleOf(space: ClusterSpace, member: ClusterMember): string {
+  // Its chart is that of a replica.
+  if (member.role === 'learner' || member.role === 'removed') return member.role
   const actor = state.value.nodes.get(member.node)?.actors.get(`space.${space.id}`)
   const [top = member.role, inner] = actor === undefined || actor.exit !== null
     ? [member.role]
