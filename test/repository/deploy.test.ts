@@ -99,7 +99,8 @@ test('alert rules: what must not go unnoticed has one', () => {
   const names = rules.map(({ alert }) => alert)
   for (const name of ['NoPrimary', 'UnderReplicated', 'ReplicationLag', 'LossWindow', 'ReadOnly',
     'Divergence', 'Tilt', 'ArbiterLost', 'ForkReportOpen', 'DiskUse', 'DiskNearlyFull',
-    'JournalPinned', 'CheckpointFailed', 'CheckpointUnusable', 'DiskRotten', 'InstallStalled'])
+    'JournalPinned', 'CheckpointFailed', 'CheckpointUnusable', 'DiskRotten', 'InstallStalled',
+    'MemberChangeSlow'])
   {
     assert.ok(names.includes(`Engram${name}`), name)
   }
