@@ -1,4 +1,3 @@
-import { hasEntry } from '../../machines/log/positions.js'
 import { checkpointNeed, epochsBetween } from '../../machines/log/checkpointDue.js'
 import { messageOf } from '../../machines/base/thrown.js'
 import type { AlignedImage } from '../log/applier.js'
@@ -9,22 +8,23 @@ import { ReadBackError } from '../ports/checkpoints.js'
 import type { SectionManifest, SectionNotes, StoredSection } from '../ports/checkpoints.js'
 import type { Coverage, KeptCheckpoint } from '../ports/journal.js'
 import { ImageClosedError } from '../ports/store.js'
+import { enterCoverage } from './enterCoverage.js'
+import type { CoverageWriter } from './enterCoverage.js'
 import { Failures } from './failures.js'
 import { removeFormer } from './formerFiles.js'
 import { LoopPace } from './loopPace.js'
+import { type CheckpointRoom, NoRoomError } from './room.js'
 import { shortHistory } from './shortHistory.js'
 import { notesOf } from './sectionNotes.js'
 import { noteUnusable } from './unusable.js'
 
-export interface CheckpointerOptions {
-  readonly context: NodeContext
+export interface CheckpointerOptions extends CoverageWriter {
   readonly members: () => Iterable<Member>
   /** Bytes that all spaces have written to the journal since the start. */
   readonly nodeBytes: () => number
   /** Spaces for which a segment is kept that should be given up. */
   readonly pinning: () => ReadonlySet<string>
-  /** Whether the disk has room for so many bytes more. */
-  readonly hasRoom: (bytes: number) => Promise<boolean>
+  readonly room: CheckpointRoom
 }
 
 /** How often the spaces are looked at. */
@@ -44,8 +44,6 @@ const lateNeed = 2
 const lastDuty = 0.5
 /** How often the room on the disk is looked at meanwhile. */
 const roomMs = 500
-/** A small or new checkpoint is expected to need as much room. */
-const bytesMin = 1024 * 1024
 
 interface Due {
   readonly member: Member
@@ -59,13 +57,6 @@ class TooSlowError extends Error {
   constructor() {
     super(`it took more than ${imageMsMax / 60_000} minutes`)
     this.name = 'TooSlowError'
-  }
-}
-
-class NoRoomError extends Error {
-  constructor() {
-    super('the disk has no room for it')
-    this.name = 'NoRoomError'
   }
 }
 
@@ -163,7 +154,7 @@ export class Checkpointer {
 
   /** `pinnedBytes`: checkpoints of all spaces that keep a segment; null: this one keeps none. */
   private dueOf(member: Member, pinnedBytes: number | null): Due {
-    const { context: { ports: { journal }, settings }, nodeBytes } = this.options
+    const { context: { commits, ports: { journal }, settings }, nodeBytes } = this.options
     const log = journal.log(member.uuid)
     const lastBytes = this.newestOf(member.uuid)?.bytes ?? 0
     const takenAt = this.takenAt.get(member) ?? -Infinity
@@ -174,7 +165,9 @@ export class Checkpointer {
       lastBytes,
       pinning: pinnedBytes === null
         ? null
-        : { checkpointBytes: pinnedBytes, nodeBytes: nodeBytes() - takenAt },
+        // A full disk waits for it: nothing more is written that would make it due.
+        : { checkpointBytes: pinnedBytes,
+          nodeBytes: commits.lacksRoom ? Infinity : nodeBytes() - takenAt },
     }, settings)
     const isWanted = this.isWanted(member)
     const isUrgent = isWanted || pinnedBytes !== null
@@ -197,12 +190,12 @@ export class Checkpointer {
   /** False: it was not taken. */
   private async take(due: Due): Promise<boolean> {
     const { member, lastBytes } = due
-    const { context, hasRoom, nodeBytes } = this.options
+    const { context, room, nodeBytes } = this.options
     const { space } = member
     const begunMs = context.ports.clock.monotonicMs()
     const takenAt = nodeBytes()
     try {
-      if (!await hasRoom(Math.max(lastBytes, bytesMin))) throw new NoRoomError()
+      await room.make(member, lastBytes, this.pace(due, () => Promise.resolve()))
       if (this.isStopped) return false
       const aligned = await this.aligned(member)
       // A log that ends within what is committed has no such end, until it goes on.
@@ -223,6 +216,8 @@ export class Checkpointer {
     } catch (error) {
       if (!this.isStopped && !(error instanceof ImageClosedError)) this.failed(member, error)
       return false
+    } finally {
+      room.release()
     }
   }
 
@@ -273,13 +268,14 @@ export class Checkpointer {
       const isSame = log && log.covers.installs === installs && !member.following.isSwitching
       throw isSame ? error : new ImageClosedError()
     }
-    const [section] = await checkpoints.write([{ notes, image: aligned.image }], this.pace(due))
+    const [section] = await checkpoints.write([{ notes, image: aligned.image }],
+      this.pace(due, () => this.options.room.watch()))
     if (!section) throw new Error('bug: a file without its section')
     const before = journal.log(uuid)?.covers
     try {
       if (!before) throw new ImageClosedError()
       const covers = await this.coverage(member, before, section)
-      await this.enter(member, { ...covers, installs })
+      await enterCoverage(this.options, member, { ...covers, installs })
       member.log.sumUp(covers.history.root)
       await removeFormer(this.options.context.ports, before)
       return section
@@ -290,28 +286,8 @@ export class Checkpointer {
     }
   }
 
-  /** Writes the record, unless the log is another one by then: nothing of it must count. */
-  private enter({ uuid, following }: Member, covers: Coverage): Promise<void> {
-    const { commits, ports: { journal } } = this.options.context
-    return new Promise((resolve, reject) => {
-      commits.mark({ take: () => {
-        const log = journal.log(uuid)
-        // The record of an install may be in this flush: another one behind it would void it.
-        const isSame = log && !following.isSwitching && log.damage === null
-          && log.covers.installs === covers.installs
-          && covers.kept.every(({ position }) => hasEntry(log, position))
-        if (isSame) {
-          const record = { type: 'checkpoint', uuid, covers } as const
-          return [{ record, bytes: 0, durable: resolve, failed: reject }]
-        }
-        reject(new ImageClosedError())
-        return []
-      } })
-    })
-  }
-
-  private pace(due: Due): LoopPace {
-    const { context: { ports: { clock } }, hasRoom } = this.options
+  private pace(due: Due, watchRoom: () => Promise<void>): LoopPace {
+    const { clock } = this.options.context.ports
     const begunMs = clock.monotonicMs()
     let roomAtMs = begunMs
     return new LoopPace({
@@ -329,7 +305,7 @@ export class Checkpointer {
         if (nowMs - begunMs > imageMsMax) throw new TooSlowError()
         if (nowMs - roomAtMs < roomMs) return
         roomAtMs = nowMs
-        if (!await hasRoom(0)) throw new NoRoomError()
+        await watchRoom()
       },
     })
   }

@@ -1,32 +1,36 @@
-import { messageOf } from '../../machines/base/thrown.js'
 import type { NodeContext } from '../member/context.js'
 import type { Member } from '../member/member.js'
 import type { NodeDirectory } from '../ports/nodeDirectory.js'
 import { Checkpointer } from './checkpointer.js'
 import { Retention } from './retention.js'
+import { CheckpointRoom } from './room.js'
 
 export interface CheckpointingOptions {
   readonly context: NodeContext
   readonly members: () => Iterable<Member>
+  /** Spaces here, and whether an install of them is under way. */
+  readonly installing: () => ReadonlyMap<string, boolean>
   readonly directory: NodeDirectory
 }
-
-/** Left free by checkpoints: writes come first. */
-const spareBytes = 64 * 1024 * 1024
 
 /** Checkpoints of a node, and what may be forgotten for them. */
 export class Checkpointing {
   readonly checkpointer: Checkpointer
   readonly retention: Retention
 
-  constructor(private readonly options: CheckpointingOptions) {
+  private readonly room: CheckpointRoom
+
+  constructor(options: CheckpointingOptions) {
     const { context, members, directory } = options
+    const pinning = (): ReadonlySet<string> => this.retention.pinning
+    this.room = new CheckpointRoom({ ...options, pinning })
     this.checkpointer = new Checkpointer({
       context,
       members,
+      directory,
+      pinning,
+      room: this.room,
       nodeBytes: () => context.commits.flushedBytes,
-      pinning: () => this.retention.pinning,
-      hasRoom: (bytes) => this.hasRoom(bytes),
     })
     this.retention = new Retention({
       context,
@@ -34,6 +38,11 @@ export class Checkpointing {
       directory,
       checkpointBytes: (uuid) => this.checkpointer.newestOf(uuid)?.bytes ?? 0,
     })
+  }
+
+  /** Whether a checkpoint needs the room on the disk before writes do. */
+  get holdsRoom(): boolean {
+    return this.room.isHeld
   }
 
   /** Called once per heartbeat. */
@@ -45,15 +54,5 @@ export class Checkpointing {
   async stop(): Promise<void> {
     await this.checkpointer.stop()
     await this.retention.stop()
-  }
-
-  private async hasRoom(bytes: number): Promise<boolean> {
-    try {
-      return await this.options.directory.freeBytes() >= bytes + spareBytes
-    } catch (error) {
-      this.options.context.ports.logger.warn({ error: messageOf(error) },
-        'the room on the disk cannot be read')
-      return false
-    }
   }
 }

@@ -5,9 +5,10 @@ import type { RemovableSegment, SegmentPin, SegmentSpace } from '../../machines/
 import { sendAlert } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
 import type { Member } from '../member/member.js'
-import { FileSystemError, isNoSpace } from '../ports/fileSystem.js'
+import { FileSystemError } from '../ports/fileSystem.js'
 import { JournalFullError } from '../ports/journal.js'
 import type { NodeDirectory } from '../ports/nodeDirectory.js'
+import { withReserve } from './reserve.js'
 
 export interface RetentionOptions {
   readonly context: NodeContext
@@ -202,18 +203,11 @@ export class Retention {
   /** On a disk without any room, what has to be written first gets the reserved space. */
   private async remove(segment: number): Promise<boolean> {
     const { context: { ports: { journal }, commits }, directory } = this.options
-    try {
-      return await journal.remove(segment)
-    } catch (error) {
-      if (!isNoSpace(error) || !await directory.releaseReserve()) throw error
-    }
-    try {
+    return await withReserve({ commits, directory }, () => journal.remove(segment), async () => {
       // What keeps it may have been written, or found, meanwhile.
       this.look()
       return this.mayGo && await journal.remove(segment)
-    } finally {
-      if (!await directory.keepReserve()) commits.runShort()
-    }
+    })
   }
 
   private failed(error: unknown): void {

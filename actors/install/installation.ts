@@ -56,6 +56,11 @@ export class Installation {
       && installStatus(phase, staged, session?.minimum ?? null, this.clock.monotonicMs())
   }
 
+  /** Whether something is loaded, or is going to be. */
+  get isUnderWay(): boolean {
+    return this.phase !== null || this.staged !== null || this.following.isSwitching
+  }
+
   /** Called with each answer to a join, before anything follows from it. */
   answered(
     { install, snapshotNeeded }: Pick<ReplicaEvent & { type: 'joined' },

@@ -204,7 +204,7 @@ export class NodeActor {
       watched: () => this.listing?.watchedNodes() ?? new Set(),
       syncFailed: (error) => this.send({ type: 'syncFailed', error }),
       healed: () => void boot.keepReserve(),
-      hasRoom: () => boot.keepReserve(),
+      hasRoom: async () => this.checkpoints?.holdsRoom !== true && await boot.keepReserve(),
       fatal: (error) => this.fatal(error),
       replyPrefixes: this.options.replyPrefixes,
     })
@@ -215,6 +215,9 @@ export class NodeActor {
     this.checkpoints = new Checkpointing({
       context,
       members: () => [...this.spaces.values()].map(({ member }) => member),
+      installing: () =>
+        new Map([...this.spaces.values()].map(({ member, installation }) =>
+          [member.uuid, installation.isUnderWay])),
       directory: boot,
     })
     const report = recovered.journal.recovery

@@ -144,6 +144,8 @@ export interface Checkpoints {
   receive(wanted: { uuid: string; id: string; totalBytes: number }): Promise<Part>
   /** Ids of parts of that space. */
   parts(uuid: string): Promise<readonly string[]>
+  /** Spaces that have parts. */
+  spacesOfParts(): Promise<ReadonlySet<string>>
   removeParts(uuid: string): Promise<void>
   /** Durable when it resolves; a file that is gone already is no error. */
   remove(file: number): Promise<void>

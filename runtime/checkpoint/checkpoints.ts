@@ -206,6 +206,11 @@ class CheckpointFiles implements Checkpoints {
     return names.map(partOf).filter((part) => part?.uuid === uuid).map((part) => part!.id)
   }
 
+  async spacesOfParts(): Promise<ReadonlySet<string>> {
+    const names = await this.fileSystem.list(this.directory)
+    return new Set(names.flatMap((name) => partOf(name)?.uuid ?? []))
+  }
+
   async removeParts(uuid: string): Promise<void> {
     for (const id of await this.parts(uuid)) {
       await this.fileSystem.remove(this.path(partName(uuid, id)))

@@ -90,7 +90,11 @@ function refuseCover(state: LogState, covers: Coverage): string | null {
   }
   if (comparePositions(covers.covered, covered) < 0)
     return 'checkpoints that cover less than before'
-  return state.refuseCoverage(covers)
+  const reason = state.refuseCoverage(covers)
+  if (reason || covers.kept.length > 1 || comparePositions(covers.covered, covered) <= 0) {
+    return reason
+  }
+  return `${covers.kept.length} checkpoint(s) that cover more than before`
 }
 
 /**

@@ -25,6 +25,7 @@ function retaining(segments: number) {
     kept: 2,
     pins: [] as InstallPin[],
     reserve: 0,
+    shorts: 0,
     isUnread: false,
     remove: (): Promise<boolean> => {
       state.segments.shift()
@@ -44,7 +45,8 @@ function retaining(segments: number) {
   const ports = { clock, journal, checkpoints: { find: () => ({}) },
     telemetry: { count: () => undefined }, logger: { info: () => undefined, warn: note(warnings) },
     events: { note: ({ kind }: { kind: string }) => alerts.push(kind) } }
-  const context = { ports, settings: { retainBytes: GiB }, commits: { lacksRoom: false },
+  const context = { ports, settings: { retainBytes: GiB }, commits: { lacksRoom: false,
+      runShort: () => void (state.shorts += 1) },
     self: { node: 'n1' }, pins: { of: () => state.pins }, wire: { publish: () => undefined },
     fatal: (error: unknown) => fatal.push(error) } as unknown as NodeContext
   const members = () =>
@@ -108,6 +110,7 @@ test('a full disk gets the reserve; a file that cannot be removed is tried again
   }
   await look()
   assert.equal([state.segments.length, tries, warnings], [1, 4, []])
+  assert.is(state.shorts, 1, 'what the reserve gives is not for writes')
   state.segments.push({ segment: 9, bytes: GiB })
   state.remove = () => Promise.reject(full())
   for (let times = 0; times < 5; times += 1) await look()

@@ -112,6 +112,7 @@ coverage('refuses, before it writes, what does not fit', async () => {
     [/does not hold/, [covering(A, epochs([1, 6]), [2, 6])]],
     [/does not hold/, [covering(A, epochs([2, 5]), [3])]],
     [/cover less/, [covering(A, history, [1, 4])]],
+    [/1 checkpoint\(s\) that cover more/, [covering(A, history, [4])]],
     [/install 1/, [covering(A, history, [2, 4], { installs: 1 })]],
     [/of no log/, [covering(B, history, [2])]],
     [/install 0 after/, [{ ...covering(A, history, [3]), type: 'snapshotInstalled' } as never]],

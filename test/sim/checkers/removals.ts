@@ -5,6 +5,9 @@ import type { CheckedWorld } from './checkedWorld.js'
 import { inFull } from './inFull.js'
 
 export class RemovalChecks {
+  /** Of each disk: up to where the entries of a space were given up. */
+  private readonly bases = new WeakMap<object, Map<string, number>>()
+
   constructor(private readonly world: CheckedWorld) {}
 
   /** The oldest segment of the journal is gone. */
@@ -15,8 +18,10 @@ export class RemovalChecks {
     for (const log of journal.logs()) {
       const { uuid, base, covers } = log
       checks.entries.givenUp(node.disk, inFull(log, checks.logs.begins), base.sequence)
-      // A log that was cut since has one of them less.
-      if (base.sequence === 0 || checks.record.mayLoseCommitted) continue
+      const isMore = base.sequence > (this.basesOf(node).get(uuid) ?? 0)
+      this.basesOf(node).set(uuid, base.sequence)
+      // A log that was cut since, or made room on a full disk, has one of them less.
+      if (!isMore || checks.record.mayLoseCommitted) continue
       const having = covers.kept.filter((kept) =>
         kept.position.sequence >= base.sequence && checkpoints.find(uuid, kept) !== null
       )
@@ -30,5 +35,11 @@ export class RemovalChecks {
       this.world.violate('I14', `${node.id} has given up (${base.epoch}, ${base.sequence}), which `
         + `${lacking} lacks and is in sync`)
     }
+  }
+
+  private basesOf({ disk }: SimNode): Map<string, number> {
+    let bases = this.bases.get(disk)
+    if (!bases) this.bases.set(disk, bases = new Map())
+    return bases
   }
 }

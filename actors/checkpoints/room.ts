@@ -1,0 +1,179 @@
+import { bytesText } from '../../machines/base/units.js'
+import { messageOf } from '../../machines/base/thrown.js'
+import { sendNotice } from '../member/alerts.js'
+import type { NodeContext } from '../member/context.js'
+import type { Member } from '../member/member.js'
+import { CheckpointDamagedError, CheckpointGoneError,
+  CheckpointVersionError } from '../ports/checkpoints.js'
+import type { Pace } from '../ports/checkpoints.js'
+import { type Coverage, type KeptCheckpoint, namedFiles } from '../ports/journal.js'
+import type { NodeDirectory } from '../ports/nodeDirectory.js'
+import { enterCoverage } from './enterCoverage.js'
+import { removeFormer } from './formerFiles.js'
+import { removeUnused } from './unusedFiles.js'
+import { noteUnusable } from './unusable.js'
+
+export interface RoomOptions {
+  readonly context: NodeContext
+  readonly directory: Pick<NodeDirectory, 'freeBytes' | 'keepReserve' | 'releaseReserve'>
+  /** Spaces for which a segment is kept that should be given up. */
+  readonly pinning: () => ReadonlySet<string>
+  /** Spaces here, and whether an install of them is under way. */
+  readonly installing: () => ReadonlyMap<string, boolean>
+}
+
+/** Left free by checkpoints: writes come first. */
+const spareBytes = 64 * 1024 * 1024
+/** A small or new checkpoint is expected to need as much room. */
+const bytesMin = 1024 * 1024
+
+/** `freeBytes`: -Infinity if it cannot be read. */
+export class NoRoomError extends Error {
+  constructor(freeBytes: number, neededBytes: number) {
+    super(freeBytes < 0
+      ? 'the room on its disk cannot be read'
+      : `its disk has ${bytesText(freeBytes)} free, and ${bytesText(neededBytes)} are needed: `
+        + 'enlarge the disk, or remove files from it that are not Engram\'s')
+    this.name = 'NoRoomError'
+  }
+}
+
+/**
+ * Room on the disk for the next checkpoint. Where it is missing, what nobody needs is removed. If
+ * that is not enough, and a segment of the journal is kept for want of the checkpoint, the older
+ * one of the two that count makes room for it: the journal still has all entries above that.
+ */
+export class CheckpointRoom {
+  private isTaken = false
+
+  constructor(private readonly options: RoomOptions) {}
+
+  /**
+   * Whether room on the disk is a checkpoint's, and not that of writes: they would fill it before
+   * the checkpoint is there that lets segments go.
+   */
+  get isHeld(): boolean {
+    return this.isTaken
+  }
+
+  /**
+   * Resolves when there is room for the next checkpoint of the member; `lastBytes` is the size of
+   * its newest one. `release` has to be called when it is written, or was given up. `pace`: of
+   * reading another checkpoint. Rejects with NoRoomError, and with what a read or a record does.
+   */
+  async make(member: Member, lastBytes: number, pace: Pace): Promise<void> {
+    const { commits } = this.options.context
+    // The journal takes nothing, and waits for this checkpoint: nothing has to be left for writes.
+    const isLast = commits.lacksRoom && this.options.pinning().has(member.uuid)
+    const needed = isLast
+      ? lastBytes || bytesMin
+      : Math.max(lastBytes, bytesMin) + spareBytes
+    if (await this.freeBytes() < needed) await removeUnused(this.options)
+    if (await this.freeBytes() < needed) await this.giveUpOne(member, needed, pace)
+    const freeBytes = await this.freeBytes()
+    if (freeBytes < needed) throw new NoRoomError(freeBytes, needed)
+    if (!isLast) return
+    this.isTaken = true
+    commits.runShort()
+  }
+
+  /** Called while a checkpoint is written. Rejects with NoRoomError: writes need what is left. */
+  async watch(): Promise<void> {
+    const freeBytes = await this.freeBytes()
+    if (freeBytes >= spareBytes) return
+    if (!this.isTaken) throw new NoRoomError(freeBytes, spareBytes)
+    this.options.context.commits.runShort()
+  }
+
+  release(): void {
+    this.isTaken = false
+  }
+
+  private async freeBytes(): Promise<number> {
+    try {
+      return await this.options.directory.freeBytes()
+    } catch (error) {
+      this.options.context.ports.logger.warn({ error: messageOf(error) },
+        'the room on the disk cannot be read')
+      return -Infinity
+    }
+  }
+
+  /**
+   * Leaves one of two checkpoints, if it verifies, and removes the other one, if that makes enough
+   * room. `covered` stays: entries above it are in the journal, which gives up nothing before two
+   * checkpoints count again.
+   */
+  private async giveUpOne(member: Member, needed: number, pace: Pace): Promise<void> {
+    const { context: { ports, commits }, pinning } = this.options
+    const { uuid } = member
+    const before = ports.journal.log(uuid)?.covers
+    if (!before || before.kept.length < 2 || !pinning().has(uuid)) return
+    const isEnough = async (one: KeptCheckpoint): Promise<boolean> =>
+      await this.freeBytes() + this.bytesOf(one) >= needed
+    if (!await isEnough(before.kept[0]!) && !await isEnough(before.kept[1]!)) return
+    const stays = await this.newestSound(uuid, before, pace)
+    const goes = before.kept.find((one) => one !== stays)!
+    // It took a while: there may be more room by now, or less.
+    if (!stays || await this.freeBytes() >= needed || !await isEnough(goes)) return
+    const bytes = this.bytesOf(goes)
+    this.isTaken = true
+    if (commits.lacksRoom) commits.runShort()
+    await enterCoverage(this.options, member, { ...before, kept: [stays] })
+    await removeFormer(ports, before)
+    this.note(member, goes, stays, bytes)
+  }
+
+  private note(
+    { space }: Member,
+    { file }: KeptCheckpoint,
+    { position }: KeptCheckpoint,
+    bytes: number,
+  ): void {
+    sendNotice(this.options.context, space, 'checkpointGivenUp', { file, bytes },
+      `one of two checkpoints of ${space} was removed to make room for the next one: the disk is `
+        + 'full, and only that one lets segments of the journal go. The other one, as of '
+        + `${position.sequence}, was read and verified before`)
+  }
+
+  /** Bytes that come free with the file: none if another space has a checkpoint in it. */
+  private bytesOf({ file }: KeptCheckpoint): number {
+    const { journal, checkpoints } = this.options.context.ports
+    const users = journal.logs().filter(({ covers }) => covers.kept.some((one) => one.file === file))
+    return users.length > 1 ? 0 : checkpoints.files().find(({ number }) => number === file)?.bytes ?? 0
+  }
+
+  /** The newest one that verifies, if all that are newer are damaged; null: there is none. */
+  private async newestSound(
+    uuid: string,
+    { kept }: Coverage,
+    pace: Pace,
+  ): Promise<KeptCheckpoint | null> {
+    const { checkpoints } = this.options.context.ports
+    for (const one of kept.toReversed()) {
+      if (await this.verifies(uuid, one, pace)) return one
+      const fault = checkpoints.files().find(({ number }) => number === one.file)?.fault
+      if (fault?.code !== 'CHECKPOINT_DAMAGED') return null
+    }
+    return null
+  }
+
+  private async verifies(uuid: string, kept: KeptCheckpoint, pace: Pace): Promise<boolean> {
+    const { context, context: { ports: { checkpoints } } } = this.options
+    const section = checkpoints.find(uuid, kept)
+    if (!section) return false
+    try {
+      await checkpoints.verify(section, pace)
+      return true
+    } catch (error) {
+      if (!isUnusable(error)) throw error
+      noteUnusable(context, section, error)
+      return false
+    }
+  }
+}
+
+function isUnusable(error: unknown): boolean {
+  return error instanceof CheckpointDamagedError || error instanceof CheckpointVersionError
+    || error instanceof CheckpointGoneError
+}
