@@ -1,7 +1,6 @@
 import { checkpointNeed, epochsBetween } from '../../machines/log/checkpointDue.js'
 import { messageOf } from '../../machines/base/thrown.js'
 import type { AlignedImage } from '../log/applier.js'
-import type { NodeContext } from '../member/context.js'
 import { isDamage } from '../member/member.js'
 import type { Member } from '../member/member.js'
 import { ReadBackError } from '../ports/checkpoints.js'
@@ -44,6 +43,8 @@ const lateNeed = 2
 const lastDuty = 0.5
 /** How often the room on the disk is looked at meanwhile. */
 const roomMs = 500
+/** The same if it has what little room there is: some 0.6 MiB are written in between. */
+const heldRoomMs = 20
 
 interface Due {
   readonly member: Member
@@ -189,13 +190,13 @@ export class Checkpointer {
 
   /** False: it was not taken. */
   private async take(due: Due): Promise<boolean> {
-    const { member, lastBytes } = due
+    const { member } = due
     const { context, room, nodeBytes } = this.options
     const { space } = member
     const begunMs = context.ports.clock.monotonicMs()
     const takenAt = nodeBytes()
     try {
-      await room.make(member, lastBytes, this.pace(due, () => Promise.resolve()))
+      await room.make(member, this.pace(due, () => Promise.resolve()))
       if (this.isStopped) return false
       const aligned = await this.aligned(member)
       // A log that ends within what is committed has no such end, until it goes on.
@@ -287,7 +288,7 @@ export class Checkpointer {
   }
 
   private pace(due: Due, watchRoom: () => Promise<void>): LoopPace {
-    const { clock } = this.options.context.ports
+    const { commits, ports: { clock } } = this.options.context
     const begunMs = clock.monotonicMs()
     let roomAtMs = begunMs
     return new LoopPace({
@@ -303,7 +304,7 @@ export class Checkpointer {
         if (this.isStopped) throw new ImageClosedError()
         const nowMs = clock.monotonicMs()
         if (nowMs - begunMs > imageMsMax) throw new TooSlowError()
-        if (nowMs - roomAtMs < roomMs) return
+        if (nowMs - roomAtMs < (commits.isHeld ? heldRoomMs : roomMs)) return
         roomAtMs = nowMs
         await watchRoom()
       },

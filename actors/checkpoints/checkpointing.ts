@@ -17,8 +17,7 @@ export interface CheckpointingOptions {
 export class Checkpointing {
   readonly checkpointer: Checkpointer
   readonly retention: Retention
-
-  private readonly room: CheckpointRoom
+  readonly room: CheckpointRoom
 
   constructor(options: CheckpointingOptions) {
     const { context, members, directory } = options
@@ -40,13 +39,9 @@ export class Checkpointing {
     })
   }
 
-  /** Whether a checkpoint needs the room on the disk before writes do. */
-  get holdsRoom(): boolean {
-    return this.room.isHeld
-  }
-
   /** Called once per heartbeat. */
   tick(): void {
+    this.room.tick()
     this.retention.tick()
     this.checkpointer.tick()
   }

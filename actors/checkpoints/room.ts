@@ -1,12 +1,13 @@
 import { bytesText } from '../../machines/base/units.js'
 import { messageOf } from '../../machines/base/thrown.js'
+import { segmentPins } from '../../machines/log/retention.js'
 import { sendNotice } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
 import type { Member } from '../member/member.js'
 import { CheckpointDamagedError, CheckpointGoneError,
   CheckpointVersionError } from '../ports/checkpoints.js'
 import type { Pace } from '../ports/checkpoints.js'
-import { type Coverage, type KeptCheckpoint, namedFiles } from '../ports/journal.js'
+import type { Coverage, KeptCheckpoint } from '../ports/journal.js'
 import type { NodeDirectory } from '../ports/nodeDirectory.js'
 import { enterCoverage } from './enterCoverage.js'
 import { removeFormer } from './formerFiles.js'
@@ -15,17 +16,25 @@ import { noteUnusable } from './unusable.js'
 
 export interface RoomOptions {
   readonly context: NodeContext
-  readonly directory: Pick<NodeDirectory, 'freeBytes' | 'keepReserve' | 'releaseReserve'>
+  readonly directory: Pick<NodeDirectory,
+    | 'freeBytes'
+    | 'reserveBytes'
+    | 'keepReserve'
+    | 'releaseReserve'>
   /** Spaces for which a segment is kept that should be given up. */
   readonly pinning: () => ReadonlySet<string>
   /** Spaces here, and whether an install of them is under way. */
   readonly installing: () => ReadonlyMap<string, boolean>
 }
 
+/** How often the room is looked at. */
+const lookMs = 1000
 /** Left free by checkpoints: writes come first. */
 const spareBytes = 64 * 1024 * 1024
 /** A small or new checkpoint is expected to need as much room. */
 const bytesMin = 1024 * 1024
+/** Of a file beside its section, about. */
+const frameBytes = 1024
 
 /** `freeBytes`: -Infinity if it cannot be read. */
 export class NoRoomError extends Error {
@@ -45,48 +54,109 @@ export class NoRoomError extends Error {
  */
 export class CheckpointRoom {
   private isTaken = false
+  private lookedAtMs = -Infinity
 
   constructor(private readonly options: RoomOptions) {}
 
   /**
-   * Whether room on the disk is a checkpoint's, and not that of writes: they would fill it before
-   * the checkpoint is there that lets segments go.
+   * Whether the room that is left is a checkpoint's, and not that of writes: they would fill it
+   * before the checkpoint is there that lets segments go. So it is while a space that has given up
+   * entries has one checkpoint, also after a start, if the next one just fits.
    */
-  get isHeld(): boolean {
-    return this.isTaken
+  async isAwaited(): Promise<boolean> {
+    const sizes = this.singleSizes()
+    if (sizes.length === 0) return false
+    const freeBytes = await this.freeBytes()
+    return sizes.some((bytes) =>
+      bytes <= freeBytes + this.leastBytes && freeBytes < bytes + spareBytes
+    )
+  }
+
+  /** Whether writes may go on. The reserve is kept then. */
+  async isLeft(): Promise<boolean> {
+    return !this.isTaken && await this.options.directory.keepReserve() && !await this.isAwaited()
+  }
+
+  /** Called once per heartbeat. */
+  tick(): void {
+    const { context: { commits, ports: { clock } } } = this.options
+    const nowMs = clock.monotonicMs()
+    if (nowMs - this.lookedAtMs < lookMs) return
+    this.lookedAtMs = nowMs
+    void this.isAwaited().then((isAwaited) => {
+      if (isAwaited && !this.isTaken) commits.hold()
+    })
   }
 
   /**
-   * Resolves when there is room for the next checkpoint of the member; `lastBytes` is the size of
-   * its newest one. `release` has to be called when it is written, or was given up. `pace`: of
-   * reading another checkpoint. Rejects with NoRoomError, and with what a read or a record does.
+   * Resolves when there is room for the next checkpoint of the member, which is expected to be as
+   * large as its newest one. `release` has to be called when it is written, or was given up.
+   * `pace`: of reading another one. Rejects with NoRoomError, and with what a read or a record does.
    */
-  async make(member: Member, lastBytes: number, pace: Pace): Promise<void> {
-    const { commits } = this.options.context
-    // The journal takes nothing, and waits for this checkpoint: nothing has to be left for writes.
-    const isLast = commits.lacksRoom && this.options.pinning().has(member.uuid)
+  async make(member: Member, pace: Pace): Promise<void> {
+    const { context: { commits }, directory, pinning } = this.options
+    // The journal takes nothing, and waits for this checkpoint: nothing is left for writes.
+    const isLast = commits.lacksRoom && pinning().has(member.uuid)
+    if (isLast) {
+      this.take()
+      await directory.releaseReserve()
+    }
+    const lastBytes = this.newestBytes(member.uuid)
     const needed = isLast
-      ? lastBytes || bytesMin
+      ? (lastBytes || bytesMin) + this.leastBytes
       : Math.max(lastBytes, bytesMin) + spareBytes
     if (await this.freeBytes() < needed) await removeUnused(this.options)
     if (await this.freeBytes() < needed) await this.giveUpOne(member, needed, pace)
     const freeBytes = await this.freeBytes()
     if (freeBytes < needed) throw new NoRoomError(freeBytes, needed)
-    if (!isLast) return
-    this.isTaken = true
-    commits.runShort()
   }
 
-  /** Called while a checkpoint is written. Rejects with NoRoomError: writes need what is left. */
+  /** Called while a checkpoint is written. Rejects with NoRoomError: what is left is not for it. */
   async watch(): Promise<void> {
     const freeBytes = await this.freeBytes()
     if (freeBytes >= spareBytes) return
-    if (!this.isTaken) throw new NoRoomError(freeBytes, spareBytes)
-    this.options.context.commits.runShort()
+    const leastBytes = this.isTaken ? this.leastBytes : spareBytes
+    if (freeBytes < leastBytes) throw new NoRoomError(freeBytes, leastBytes)
+    this.options.context.commits.hold()
   }
 
   release(): void {
     this.isTaken = false
+  }
+
+  /** Until it is released. A journal that takes nothing does not begin to before that. */
+  private take(): void {
+    const { commits } = this.options.context
+    this.isTaken = true
+    if (commits.lacksRoom) commits.hold()
+  }
+
+  /** Left in any case, for small records and for a start: the reserve may be used up to there. */
+  private get leastBytes(): number {
+    return this.options.directory.reserveBytes / 2
+  }
+
+  /** Of spaces that have given up entries, have one checkpoint, and keep the oldest segment. */
+  private singleSizes(): number[] {
+    const { journal } = this.options.context.ports
+    const [oldest] = journal.segments()
+    if (!oldest) return []
+    const pins = segmentPins(journal.useOf(oldest.segment), (uuid) => journal.log(uuid))
+    return pins.flatMap(({ uuid }) => {
+      const { base, covers, damage } = journal.log(uuid ?? '') ?? {}
+      const isSingle = covers?.kept.length === 1 && damage === null && base!.sequence > 0
+      return isSingle ? this.newestBytes(uuid!) || [] : []
+    })
+  }
+
+  /** Of a file that has only the newest checkpoint of the space; 0: there is none. */
+  private newestBytes(uuid: string): number {
+    const { journal, checkpoints } = this.options.context.ports
+    const newest = journal.log(uuid)?.covers.kept.at(-1)
+    const file = checkpoints.files().find(({ number }) => number === newest?.file)
+    if (!newest || !file) return 0
+    const section = file.sections.length > 1 ? checkpoints.find(uuid, newest) : null
+    return section ? section.bytes + frameBytes : file.bytes
   }
 
   private async freeBytes(): Promise<number> {
@@ -105,7 +175,7 @@ export class CheckpointRoom {
    * checkpoints count again.
    */
   private async giveUpOne(member: Member, needed: number, pace: Pace): Promise<void> {
-    const { context: { ports, commits }, pinning } = this.options
+    const { context: { ports }, pinning } = this.options
     const { uuid } = member
     const before = ports.journal.log(uuid)?.covers
     if (!before || before.kept.length < 2 || !pinning().has(uuid)) return
@@ -117,8 +187,7 @@ export class CheckpointRoom {
     // It took a while: there may be more room by now, or less.
     if (!stays || await this.freeBytes() >= needed || !await isEnough(goes)) return
     const bytes = this.bytesOf(goes)
-    this.isTaken = true
-    if (commits.lacksRoom) commits.runShort()
+    this.take()
     await enterCoverage(this.options, member, { ...before, kept: [stays] })
     await removeFormer(ports, before)
     this.note(member, goes, stays, bytes)
@@ -139,8 +208,12 @@ export class CheckpointRoom {
   /** Bytes that come free with the file: none if another space has a checkpoint in it. */
   private bytesOf({ file }: KeptCheckpoint): number {
     const { journal, checkpoints } = this.options.context.ports
-    const users = journal.logs().filter(({ covers }) => covers.kept.some((one) => one.file === file))
-    return users.length > 1 ? 0 : checkpoints.files().find(({ number }) => number === file)?.bytes ?? 0
+    const users = journal.logs().filter(({ covers }) =>
+      covers.kept.some((one) => one.file === file)
+    )
+    return users.length > 1
+      ? 0
+      : checkpoints.files().find(({ number }) => number === file)?.bytes ?? 0
   }
 
   /** The newest one that verifies, if all that are newer are damaged; null: there is none. */

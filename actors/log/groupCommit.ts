@@ -66,6 +66,8 @@ export class GroupCommit {
   private full = false
   /** The disk is short of room. Small records may still fit, so only free room clears this. */
   private isShort = false
+  /** What room there is, or comes, is not for entries: replicas take none, either. */
+  private held = false
   /** The last write that failed found no room. */
   private noRoom = false
   private stopped = false
@@ -92,6 +94,11 @@ export class GroupCommit {
   /** Set while it does so for want of room, and not for another fault. */
   get lacksRoom(): boolean {
     return this.full && (this.isShort || this.noRoom)
+  }
+
+  /** Set while the room that is left is needed for something that makes more of it. */
+  get isHeld(): boolean {
+    return this.held
   }
 
   /** Notes that the source has records. A flush begins after the present burst of messages. */
@@ -212,6 +219,13 @@ export class GroupCommit {
     this.becomeFull(new JournalFullError('the disk is full'))
   }
 
+  /** The same, and replicas take no entries, which may still fit. */
+  hold(): void {
+    if (this.stopped) return
+    this.held = true
+    this.runShort()
+  }
+
   private becomeFull(error: JournalFullError): void {
     this.noRoom = isNoSpace(error)
     if (!this.full) {
@@ -228,6 +242,7 @@ export class GroupCommit {
     if (this.isShort && !this.stopped) this.isShort = !await this.options.hasRoom()
     if (!this.full || this.stopped) return
     if (this.isShort) return this.runShort()
+    this.held = false
     this.submit({ type: 'confirm' }).catch(() => undefined)
   }
 

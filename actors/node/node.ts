@@ -204,7 +204,7 @@ export class NodeActor {
       watched: () => this.listing?.watchedNodes() ?? new Set(),
       syncFailed: (error) => this.send({ type: 'syncFailed', error }),
       healed: () => void boot.keepReserve(),
-      hasRoom: async () => this.checkpoints?.holdsRoom !== true && await boot.keepReserve(),
+      hasRoom: () => this.checkpoints!.room.isLeft(),
       fatal: (error) => this.fatal(error),
       replyPrefixes: this.options.replyPrefixes,
     })
@@ -216,8 +216,11 @@ export class NodeActor {
       context,
       members: () => [...this.spaces.values()].map(({ member }) => member),
       installing: () =>
-        new Map([...this.spaces.values()].map(({ member, installation }) =>
-          [member.uuid, installation.isUnderWay])),
+        new Map(
+          [...this.spaces.values()].map((
+            { member, installation },
+          ) => [member.uuid, installation.isUnderWay]),
+        ),
       directory: boot,
     })
     const report = recovered.journal.recovery
@@ -227,6 +230,7 @@ export class NodeActor {
     if (report.torn) ports.logger.warn({ ...report.torn }, 'a torn flush was cut from the journal')
     this.send({ type: 'recovered', report })
     if (!await boot.keepReserve()) context.commits.runShort()
+    if (await this.checkpoints.room.isAwaited()) context.commits.hold()
   }
 
   private async connect(number: number): Promise<void> {

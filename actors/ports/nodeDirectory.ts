@@ -37,6 +37,8 @@ export interface NodeDirectory {
   /** Resolves when it is durable. */
   saveIdentity(numbers: DirectoryNumbers): Promise<void>
   recover(): Promise<Recovered>
+  /** Size of the reserve. */
+  readonly reserveBytes: number
   /** Reserves disk space for a start on a full disk; false: there is no room. Never rejects. */
   keepReserve(): Promise<boolean>
   /** Gives the reserve back, for a write that makes room. False: there is none, or it stays. */

@@ -153,7 +153,7 @@ export class ReplicaRole implements FlushSource {
       return
     }
     // A frame that is not taken is sent again: the next one will be reported as a gap.
-    if (!this.received.hasRoom()) return
+    if (!this.received.hasRoom() || context.commits.isHeld) return
     log.accept(frame, context.ports.clock.monotonicMs())
     this.received.push(frame)
     context.commits.mark(this)

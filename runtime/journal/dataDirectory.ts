@@ -179,9 +179,13 @@ export class DataDirectory implements NodeDirectory {
     }
   }
 
+  get reserveBytes(): number {
+    return this.options.reserveBytes ?? RESERVE_BYTES
+  }
+
   async keepReserve(): Promise<boolean> {
-    const { directory, fileSystem, reserveBytes = RESERVE_BYTES } = this.options
-    return await keepReserve(directory, fileSystem, reserveBytes)
+    const { directory, fileSystem } = this.options
+    return await keepReserve(directory, fileSystem, this.reserveBytes)
   }
 
   async releaseReserve(): Promise<boolean> {

@@ -296,6 +296,7 @@ export class SimNode {
       own: () => directory.own(),
       confirmOwner: () => directory.confirmOwner(),
       saveIdentity: (numbers) => directory.saveIdentity(numbers),
+      reserveBytes: directory.reserveBytes,
       keepReserve: () => directory.keepReserve(),
       releaseReserve: () => directory.releaseReserve(),
       freeBytes: () => directory.freeBytes(),

@@ -45,9 +45,9 @@ function retaining(segments: number) {
   const ports = { clock, journal, checkpoints: { find: () => ({}) },
     telemetry: { count: () => undefined }, logger: { info: () => undefined, warn: note(warnings) },
     events: { note: ({ kind }: { kind: string }) => alerts.push(kind) } }
-  const context = { ports, settings: { retainBytes: GiB }, commits: { lacksRoom: false,
-      runShort: () => void (state.shorts += 1) },
-    self: { node: 'n1' }, pins: { of: () => state.pins }, wire: { publish: () => undefined },
+  const context = { ports, settings: { retainBytes: GiB },
+    commits: { lacksRoom: false, runShort: () => void (state.shorts += 1) }, self: { node: 'n1' },
+    pins: { of: () => state.pins }, wire: { publish: () => undefined },
     fatal: (error: unknown) => fatal.push(error) } as unknown as NodeContext
   const members = () =>
     [{ uuid: 'u', space: 'demo', known: { record: null } }] as unknown as Member[]

@@ -210,4 +210,19 @@ function codecEntry(side: Path) {
   return side.overlay.entries(side.log.end.sequence, 1)[0]!
 }
 
+test('room that is held is so until the disk has room for writes', async () => {
+  const clock = new VirtualClock()
+  let hasRoom = false
+  const commits = commitsOver(new GateJournal(), clock, { hasRoom: () => Promise.resolve(hasRoom) })
+  assert.equal([commits.isHeld, commits.isFull], [false, false])
+  commits.hold()
+  await commits.submit(confirm)
+  await clock.advanceAsync(1000)
+  assert.equal([commits.isHeld, commits.isFull, commits.lacksRoom], [true, true, true],
+    'a record that fits is no room')
+  hasRoom = true
+  await clock.advanceAsync(1000)
+  assert.equal([commits.isHeld, commits.isFull], [false, false])
+})
+
 test.run()

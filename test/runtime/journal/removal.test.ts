@@ -111,7 +111,8 @@ removal('is refused for entries that two checkpoints do not cover', async () => 
   }
   assert.instance(await fails(journal.remove(2)), RangeError, 'not the oldest')
   const cases: [RegExp, (end: number) => JournalRecord][] = [
-    [/1 checkpoint\(s\)/, (end) => covering(A, history, [], { kept: coverageOf(history, [end]).kept })],
+    [/1 checkpoint\(s\)/,
+      (end) => covering(A, history, [], { kept: coverageOf(history, [end]).kept })],
     [new RegExp(`up to ${last}, where checkpoints cover ${last - 1}`),
       (end) => covering(A, history, [last - 1, end])],
   ]

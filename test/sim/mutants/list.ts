@@ -11,6 +11,7 @@ import { commitMutants } from './commitMutants.js'
 import { dataMutants } from './dataMutants.js'
 import { directoryMutants } from './directoryMutants.js'
 import { droppingMutants } from './droppingMutants.js'
+import { fullDiskMutants } from './fullDiskMutants.js'
 import { goneMutants } from './goneMutants.js'
 import { leaseMutants } from './leaseMutants.js'
 import { lossMutants } from './lossMutants.js'
@@ -33,6 +34,7 @@ export const mutants: readonly Mutant[] = [
   ...answerMutants,
   ...goneMutants,
   ...installMutants,
+  ...fullDiskMutants,
 ]
 
 /** Throws when there is none of that name. */

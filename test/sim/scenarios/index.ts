@@ -5,6 +5,7 @@ import { commitScenarios } from './commit.js'
 import { dataScenarios } from './data.js'
 import { directoryScenarios } from './directories.js'
 import { droppingScenarios } from './dropping.js'
+import { fullDiskScenarios } from './fullDisks.js'
 import { installScenarios } from './installs.js'
 import { journalScenarios } from './journal.js'
 import { leaseScenarios } from './lease.js'
@@ -29,6 +30,7 @@ export const scenarios: readonly Scenario[] = [
   ...droppingScenarios,
   ...answerScenarios,
   ...installScenarios,
+  ...fullDiskScenarios,
 ]
 
 /** Throws when there is none of that name. */
