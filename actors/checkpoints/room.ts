@@ -91,7 +91,7 @@ export class CheckpointRoom {
   /**
    * Resolves when there is room for the next checkpoint of the member, which is expected to be as
    * large as its newest one. `release` has to be called when it is written, or was given up.
-   * `pace`: of reading another one. Rejects with NoRoomError, and with what a read or a record does.
+   * `pace`: of reading another one. Rejects with NoRoomError, and like a read and a record.
    */
   async make(member: Member, pace: Pace): Promise<void> {
     const { context: { commits }, directory, pinning } = this.options

@@ -204,7 +204,7 @@ export class NodeActor {
       watched: () => this.listing?.watchedNodes() ?? new Set(),
       syncFailed: (error) => this.send({ type: 'syncFailed', error }),
       healed: () => void boot.keepReserve(),
-      hasRoom: () => this.checkpoints!.room.isLeft(),
+      hasRoom: () => this.checkpoints?.room.isLeft() ?? boot.keepReserve(),
       fatal: (error) => this.fatal(error),
       replyPrefixes: this.options.replyPrefixes,
     })

@@ -22,16 +22,16 @@ const full = () => new JournalFullError('full', new FileSystemError('ENOSPC', 'n
 function room() {
   const steps: string[] = []
   const at = (sequence: number) => ({ epoch: 1, sequence })
-  const kept = (file: number): KeptCheckpoint =>
-    ({ file, id: `id${file}`, position: at(file * 2 + 1) })
+  const kept = (file: number): KeptCheckpoint => ({ file, id: `id${file}`,
+    position: at(file * 2 + 1) })
   const covers: Coverage = { installs: 0, kept: [kept(1), kept(2)], covered: at(3),
     history: { root: at(0), history: [] }, clock: {}, timestamp: 0 }
-  const log = { uuid: 'u', covers, damage: null as string | null, base: at(2),
-    root: at(0), history: [{ epoch: 1, last: 9 }], end: at(9) }
+  const log = { uuid: 'u', covers, damage: null as string | null, base: at(2), root: at(0),
+    history: [{ epoch: 1, last: 9 }], end: at(9) }
   const fileOf = (number: number, uuid = 'u') =>
     ({ number, bytes: 100 * MiB, fault: null,
-      sections: [{ uuid, file: number, id: `id${number}`, bytes: 100 * MiB }] }) as unknown as
-      StoredFile
+      sections: [{ uuid, file: number, id: `id${number}`,
+        bytes: 100 * MiB }] }) as unknown as StoredFile
   const state = {
     free: 100 * MiB,
     log,
@@ -238,8 +238,8 @@ test('one checkpoint is left: what just fits the next one is for that', async ()
   }
   assert.is(await isAwaited(120), false, 'two are there')
   state.log.covers = { ...state.log.covers, kept: [kept(2)] }
-  assert.equal([await isAwaited(95), await isAwaited(96), await isAwaited(163), await isAwaited(164)],
-    [false, true, true, false])
+  assert.equal([await isAwaited(95), await isAwaited(96), await isAwaited(163),
+    await isAwaited(164)], [false, true, true, false])
   state.free = 120 * MiB
   assert.is(await tested.isLeft(), false)
   state.log.base = { epoch: 0, sequence: 0 }

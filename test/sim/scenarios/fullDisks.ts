@@ -15,8 +15,8 @@ async function pinned(stage: Stage): Promise<void> {
   const node = cluster.node(name)
   for (const size of [200, 100]) {
     await sameWrites(cluster, 6, { size, pauseMs: 5 })
-    await stage.until('it has applied all',
-      () => stage.at(name).member.store.applied.sequence === stage.end(stage.primary).sequence)
+    await stage.until('it has applied all', () =>
+      stage.at(name).member.store.applied.sequence === stage.end(stage.primary).sequence)
     const { position } = await takeCheckpoint(cluster, node)
     stage.say(`${name} has a checkpoint as of ${position.sequence}`)
   }
