@@ -59,15 +59,18 @@ export class DataFiles {
   /** From now on these count, the older one first. */
   async name(...kept: StoredSection[]): Promise<void> {
     const [older] = kept
-    const { uuid, position: covered } = older!
-    const { covers: { installs }, root } = this.journal.log(uuid)!
+    const { uuid, position } = older!
+    const { covers: before, root } = this.journal.log(uuid)!
+    // One alone covers no more than before.
     const covers: Coverage = {
-      installs,
-      kept: kept.map(({ file, id, position }) => ({ file, id, position })),
-      covered,
-      history: { root, history: [{ epoch: covered.epoch, last: covered.sequence }] },
-      clock: { n1: covered.sequence },
-      timestamp: 1000,
+      ...before,
+      kept: kept.map((one) => ({ file: one.file, id: one.id, position: one.position })),
+      ...(kept.length > 1 && {
+        covered: position,
+        history: { root, history: [{ epoch: position.epoch, last: position.sequence }] },
+        clock: { n1: position.sequence },
+        timestamp: 1000,
+      }),
     }
     await this.journal.write([{ type: 'checkpoint', uuid, covers }])
     await this.journal.sync()
