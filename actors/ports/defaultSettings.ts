@@ -35,6 +35,8 @@ export interface ActorSettings extends ProtocolTimes {
   readonly checkpointBytes: number
   /** The same, as a multiple of its last checkpoint. */
   readonly checkpointRatio: number
+  /** Epochs whose entries checkpoints cover that a history keeps; older ones are summed up. */
+  readonly coveredSpansMax: number
   /** Closed segments of the journal that are kept, bytes. */
   readonly retainBytes: number
   /** Data of a space is kept for so long after this node was taken out of its members, ms. */
@@ -68,6 +70,7 @@ export const defaultSettings: ActorSettings = {
   idleConfirmMs: 100,
   checkpointBytes: 256 * MiB,
   checkpointRatio: 2,
+  coveredSpansMax: 256,
   retainBytes: 1024 * MiB,
   removedKeepMs: 24 * 60 * 60_000,
   replaceAfterMs: 10 * 60_000,

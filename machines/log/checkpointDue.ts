@@ -1,6 +1,5 @@
 import type { EpochHistory } from '../base/ids.js'
 import { spansBetween } from './positions.js'
-import { coveredSpansMax } from './retention.js'
 
 /** Bytes of one space in the journal, and of its checkpoints. */
 export interface CheckpointNeed {
@@ -24,6 +23,8 @@ export interface PinningNeed {
 export interface CheckpointLimits {
   readonly checkpointBytes: number
   readonly checkpointRatio: number
+  /** Epochs that a history keeps; only checkpoints shorten it. */
+  readonly coveredSpansMax: number
 }
 
 /**
@@ -36,7 +37,7 @@ export interface CheckpointLimits {
  */
 export function checkpointNeed(
   { newBytes, lastBytes, newEpochs, pinning }: CheckpointNeed,
-  { checkpointBytes, checkpointRatio }: CheckpointLimits,
+  { checkpointBytes, checkpointRatio, coveredSpansMax }: CheckpointLimits,
 ): number {
   const own = Math.max(
     newBytes / Math.max(checkpointBytes, checkpointRatio * lastBytes),

@@ -1,36 +1,19 @@
 import type { EpochHistory, Position } from '../base/ids.js'
-
-/** Spans of entries that checkpoints cover, in a history; with more, the oldest are summed up. */
-export const coveredSpansMax = 256
-
-/** What still needs the epochs of entries one by one. All are sequences. */
-export interface SummingLimits {
-  /** Of the older one of the two checkpoints that count: up to it, everything is committed. */
-  readonly covered: number
-  /** The one before the first retained entry. A member whose log ends below is installed anyway. */
-  readonly base: number
-  /**
-   * Fork points of reports that are open or have a salvage that waits, and starts of epochs that
-   * ended and of which no report is committed.
-   */
-  readonly forkPoints: readonly number[]
-}
+import { partition } from '../base/partition.js'
 
 /**
- * Returns the history with its oldest spans summed up: those that end where nothing needs them any
- * more. Of those that checkpoints cover, the oldest above `coveredSpansMax` go in any case, so that
- * a message has room for the history. The root never falls.
+ * Returns the history with its oldest spans summed up: of those that end at or below `covered`, the
+ * newest `spansMax` stay. `covered`: sequence of the older one of the two checkpoints that count; up
+ * to it, everything is committed. Those that stay need not be of retained entries: a member that
+ * was away may end below, and they say what of its log is in this one. The root never falls.
  */
 export function summedUp(
   { root, history }: EpochHistory,
-  { covered, base, forkPoints }: SummingLimits,
+  covered: number,
+  spansMax: number,
 ): EpochHistory {
-  const isCovered = history.filter(({ last }) => last <= covered).length
-  const least = Math.min(covered, base, ...forkPoints)
-  const isNeeded = history.findIndex(({ last }) => last > least)
-  const ended = isNeeded < 0 ? history.length : isNeeded
   // The last one that goes stays in the list, as the root's.
-  const kept = Math.max(ended, isCovered - coveredSpansMax + 1) - 1
+  const kept = partition(history.length, (index) => history[index]!.last <= covered) - spansMax
   const span = history[kept]
   if (!span) return { root, history }
   return { root: { epoch: span.epoch, sequence: span.last }, history: history.slice(kept) }

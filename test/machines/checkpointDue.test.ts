@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { checkpointNeed, epochsBetween } from '../../machines/log/checkpointDue.js'
 
 const test = suite('machines/log/checkpointDue')
-const limits = { checkpointBytes: 100, checkpointRatio: 2 }
+const limits = { checkpointBytes: 100, checkpointRatio: 2, coveredSpansMax: 256 }
 const none = { newBytes: 0, lastBytes: 0, newEpochs: 0, pinning: null }
 
 test('the first one is due after checkpointBytes, later ones after a multiple of the last', () => {

@@ -114,8 +114,7 @@ test('below a root nothing is claimed that the whole history would deny', () => 
     const entries = treeOf(plan)
     const [write, end, version] = [i, j, k].map((n) => entries[n % entries.length]!)
     const whole = end!.history
-    const history = summedUp({ root: origin, history: whole }, { covered, base: covered,
-      forkPoints: [] })
+    const history = summedUp({ root: origin, history: whole }, covered, 1)
     const { root } = history
     const fromLog = startsOf(history.history, root)
     /** Of forks it is known where they began: they have reports. */

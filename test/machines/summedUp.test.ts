@@ -7,56 +7,48 @@ import { GrowingHistory } from '../../machines/log/growingHistory.js'
 import { assertHistoryWellFormed } from '../../machines/log/invariants.js'
 import { commonPoint, emptyHistory, endOf, epochAt, hasEntry, origin,
   showPosition } from '../../machines/log/positions.js'
-import { coveredSpansMax, summedUp } from '../../machines/log/retention.js'
-import type { SummingLimits } from '../../machines/log/retention.js'
+import { summedUp } from '../../machines/log/retention.js'
 import { extendHistory, historyOf, naiveCommonPoint, truncateHistory, twoLogs,
   whole } from '../support/epochHistory.js'
 
 const test = suite('machines/summedUp')
 
-const limit = fc.nat(60)
-const limits = fc.record({
-  covered: limit,
-  base: limit,
-  forkPoints: fc.array(limit, { maxLength: 2 }),
-})
+const summing = fc.record({ covered: fc.nat(60), spansMax: fc.integer({ min: 1, max: 3 }) })
+type Summing = { readonly covered: number; readonly spansMax: number }
 /** Summed up once or twice, as checkpoints are taken. */
-const summings = fc.array(limits, { minLength: 1, maxLength: 2 })
+const summings = fc.array(summing, { minLength: 1, maxLength: 2 })
 
-function summed(history: EpochHistory, all: readonly SummingLimits[]): EpochHistory {
-  return all.reduce(summedUp, history)
+function summed(history: EpochHistory, all: readonly Summing[]): EpochHistory {
+  return all.reduce((before, { covered, spansMax }) => summedUp(before, covered, spansMax), history)
 }
 
-test('spans that nothing needs become part of the root, and no others', () => {
+test('the oldest spans that are covered become part of the root, and no others', () => {
   const history = [{ epoch: 1, last: 5 }, { epoch: 3, last: 9 }, { epoch: 4, last: 20 }]
-  const all: SummingLimits = { covered: 20, base: 20, forkPoints: [] }
   const show = ({ root, history: spans }: EpochHistory) =>
     `${showPosition(root)}: ${spans.map(({ epoch, last }) => `${epoch} to ${last}`).join(', ')}`
-  const table: readonly [string, Partial<SummingLimits>, string][] = [
-    ['all of it', {}, '(4, 20): 4 to 20'],
-    ['the last one is covered in part', { covered: 19 }, '(3, 9): 3 to 9, 4 to 20'],
-    ['retained entries', { base: 8 }, '(1, 5): 1 to 5, 3 to 9, 4 to 20'],
-    ['a report that is open', { forkPoints: [12, 4] }, '(0, 0): 1 to 5, 3 to 9, 4 to 20'],
-    ['nothing is covered', { covered: 0 }, '(0, 0): 1 to 5, 3 to 9, 4 to 20'],
+  const table: readonly [string, covered: number, spansMax: number, string][] = [
+    ['all but one', 20, 1, '(4, 20): 4 to 20'],
+    ['all but two', 20, 2, '(3, 9): 3 to 9, 4 to 20'],
+    ['the last one is covered in part', 19, 1, '(3, 9): 3 to 9, 4 to 20'],
+    ['there is room for all', 20, 4, '(0, 0): 1 to 5, 3 to 9, 4 to 20'],
+    ['nothing is covered', 0, 1, '(0, 0): 1 to 5, 3 to 9, 4 to 20'],
   ]
-  for (const [name, some, expected] of table) {
-    assert.is(show(summedUp(whole(history), { ...all, ...some })), expected, name)
+  for (const [name, covered, spansMax, expected] of table) {
+    assert.is(show(summedUp(whole(history), covered, spansMax)), expected, name)
   }
-  const once = summedUp(whole(history), { ...all, base: 9 })
-  assert.equal(summedUp(once, { ...all, base: 5 }), once, 'the root does not fall')
-  assert.equal(summedUp(emptyHistory, all), emptyHistory)
+  const once = summedUp(whole(history), 20, 2)
+  assert.equal(summedUp(once, 5, 1), once, 'the root does not fall')
+  assert.equal(summedUp(emptyHistory, 20, 1), emptyHistory)
 })
 
-test('covered spans are bounded, whatever needs them; others are never summed up', () => {
+test('spans that are not covered are never summed up', () => {
   const spans = Array.from({ length: 5000 }, (_, at) => ({ epoch: at + 1, last: 2 * (at + 1) }))
-  const needed = { base: 0, forkPoints: [1] }
-  const rest = summedUp(whole(spans), { ...needed, covered: 8000 })
-  assert.is(rest.history.filter(({ last }) => last <= 8000).length, coveredSpansMax)
-  assert.is(rest.history.length, coveredSpansMax + 1000)
+  const rest = summedUp(whole(spans), 8000, 256)
+  assert.is(rest.history.filter(({ last }) => last <= 8000).length, 256)
+  assert.is(rest.history.length, 256 + 1000)
   assert.equal(rest.root, { epoch: 3745, sequence: 7490 })
   assert.equal(rest.history[0], { epoch: 3745, last: 7490 })
-  const uncovered = summedUp(whole(spans), { ...needed, covered: 0 })
-  assert.equal(uncovered, whole(spans))
+  assert.equal(summedUp(whole(spans), 0, 256), whole(spans))
 })
 
 test('a root hides epochs below it, and nothing above', () => {

@@ -1,4 +1,5 @@
 /** I14: what is given up is committed, and two checkpoints on that disk have it. */
+import { epochAt } from '../../../machines/log/positions.js'
 import type { Journal } from '../../../actors/ports/journal.js'
 import type { SimNode } from '../../support/simNode.js'
 import type { CheckedWorld } from './checkedWorld.js'
@@ -17,7 +18,8 @@ export class RemovalChecks {
     const { checkpoints } = node.actor.context!.ports
     for (const log of journal.logs()) {
       const { uuid, base, covers } = log
-      checks.entries.givenUp(node.disk, inFull(log, checks.logs.begins), base.sequence)
+      const history = inFull(log, checks.logs.begins)
+      checks.entries.givenUp(node.disk, history, base.sequence)
       const isMore = base.sequence > (this.basesOf(node).get(uuid) ?? 0)
       this.basesOf(node).set(uuid, base.sequence)
       // A log that was cut since, or made room on a full disk, has one of them less.
@@ -30,9 +32,11 @@ export class RemovalChecks {
         this.world.violate('I14', `${node.id} has given up entries up to ${base.sequence}, which `
           + `${having.length} of its checkpoints have: ${JSON.stringify(covers.kept)}`)
       }
-      const lacking = checks.record.inSyncLacking(base)
+      const { sequence } = base
+      const epoch = epochAt(history, sequence)
+      const lacking = checks.record.inSyncLacking({ epoch, sequence })
       if (lacking === null) continue
-      this.world.violate('I14', `${node.id} has given up (${base.epoch}, ${base.sequence}), which `
+      this.world.violate('I14', `${node.id} has given up (${epoch}, ${sequence}), which `
         + `${lacking} lacks and is in sync`)
     }
   }

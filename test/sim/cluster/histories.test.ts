@@ -1,12 +1,14 @@
 /** Histories of logs that go through many epochs: they are summed up with checkpoints. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { coveredSpansMax } from '../../../machines/log/retention.js'
+import { defaultSettings } from '../../../actors/ports/defaultSettings.js'
+import type { ActorSettings } from '../../../actors/ports/defaultSettings.js'
 import { subjects } from '../../../machines/protocol/subjects.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
 const test = suite('cluster: histories')
+const { coveredSpansMax } = defaultSettings
 
 const logOf = (node: SimNode) => node.space().member.log
 const journalOf = (node: SimNode) => {
@@ -27,8 +29,8 @@ async function handOver(cluster: SimCluster, times: number, writes = 0): Promise
   }
 }
 
-test('what no retained entry needs is summed up, and a start finds it so', async () => {
-  const settings = { checkpointBytes: 4096, retainBytes: 0 }
+test('epochs beyond those that a history keeps are summed up, and a start finds it so', async () => {
+  const settings = { checkpointBytes: 4096, retainBytes: 0, coveredSpansMax: 4 }
   const cluster = await SimCluster.serving({ segmentBytes: 8192, settings, writes: 3 })
   for (let round = 0; round < 8; round += 1) {
     await handOver(cluster, 6, 4)
@@ -37,8 +39,9 @@ test('what no retained entry needs is summed up, and a start finds it so', async
   await cluster.converged()
   for (const node of cluster.running) {
     const { root, history } = logOf(node)
-    const { base } = journalOf(node)
-    assert.ok(root.sequence > 0 && root.sequence <= base.sequence, `${root.sequence}`)
+    const { covered } = journalOf(node).covers
+    assert.ok(root.sequence > 0 && root.sequence < covered.sequence, `${root.sequence}`)
+    assert.is(history.filter(({ last }) => last <= covered.sequence).length, 4)
     assert.ok(history.length < 48, `${history.length}`)
     assert.equal(journalOf(node).root, root)
   }
@@ -79,9 +82,13 @@ async function store(cluster: SimCluster, node: object, ack: string): Promise<vo
   assert.match(Buffer.from((await cluster.wait(request)).data).toString(), /"ok":true/)
 }
 
-test('a write that came before the present value does not replace it below the root', async () => {
-  const settings = { checkpointBytes: 4096, retainBytes: 0 }
-  const cluster = await SimCluster.serving({ segmentBytes: 8192, settings, writes: 3 })
+/**
+ * A member has a committed write of whose commit it has not heard, when it is killed. The others
+ * give up entries far beyond it, in epochs that are handed over. Then it comes back.
+ */
+async function cameBack(settings: Partial<ActorSettings> = {}): Promise<SimCluster> {
+  const cluster = await SimCluster.serving({ segmentBytes: 8192, writes: 3,
+    settings: { checkpointBytes: 4096, retainBytes: 0, ...settings } })
   const away = cluster.running.find((node) => node !== cluster.primary())!
   await cluster.run(2000)
   await store(cluster, { id: 'x', content: 'old', confidence: 0.9 }, 'committed')
@@ -101,14 +108,31 @@ test('a write that came before the present value does not replace it below the r
     }
     await cluster.run(3000)
   }
-  assert.ok(logOf(cluster.primary()!).root.sequence > end.sequence)
+  assert.ok(logOf(cluster.primary()!).base > end.sequence)
   away.start()
   await cluster.until('it is back', () => cluster.record()!.inSync.includes(away.id), 60_000)
   await cluster.run(5000)
+  assert.is(away.space().member.store.installs, 1)
   const read = await cluster.read({ type: 'GetNode', nodeId: 'x' })
   assert.ok(read.ok)
   assert.match(JSON.stringify(read.value), /"new"/)
   await cluster.converged()
+  return cluster
+}
+
+test('what was committed before a member was away is no fork when it comes back', async () => {
+  const cluster = await cameBack()
+  const { store: { quarantineCount }, salvages } = cluster.primary()!.space().member
+  assert.equal(cluster.primary()!.space().member.store.reports(), [])
+  assert.equal([quarantineCount, salvages.count], [0, 0])
+  for (const node of cluster.running) assert.equal(node.disk.paths('/data/salvage'), [])
+})
+
+test('a write that came before the present value does not replace it below the root', async () => {
+  const cluster = await cameBack({ coveredSpansMax: 1 })
+  const { root } = logOf(cluster.primary()!)
+  assert.ok(root.epoch > 1 && root.sequence > 0)
+  assert.is(cluster.primary()!.space().member.store.quarantineCount, 1)
 })
 
 test.run()

@@ -19,8 +19,7 @@ function sumUp(node: SimNode): Position {
   const { log } = node.space().member
   const { end } = log
   const upTo = log.history.findLast(({ epoch }) => epoch < end.epoch)!.last
-  const limits = { covered: upTo, base: upTo, forkPoints: [] }
-  setHistory(node, summedUp(log, limits))
+  setHistory(node, summedUp(log, upTo, 1))
   return log.root
 }
 
