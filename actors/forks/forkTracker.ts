@@ -3,6 +3,7 @@ import type { ForkNote, ForkOpening, ForkReport, SalvageNote,
   SalvageState } from '../../machines/log/forkNotes.js'
 import { forkPointOf, startsOf } from '../../machines/log/lineage.js'
 import type { Starts } from '../../machines/log/lineage.js'
+import { spanOf } from '../../machines/log/positions.js'
 import type { SpaceStore } from '../ports/store.js'
 import { closing, lostIn, notKept } from './lostWrites.js'
 import type { KnownSalvage } from './lostWrites.js'
@@ -70,8 +71,15 @@ export class ForkTracker {
     return this.report(epoch)?.openedAtMs ?? 0
   }
 
+  /** Whether all that is in a log of that epoch, up to there, is in this one (I3). */
+  private hasAll(epoch: number, upTo: number): boolean {
+    const { history } = this.options.history
+    return (history[spanOf(history, epoch)]?.last ?? 0) >= upTo
+  }
+
   /**
-   * Returns notes of new salvages, and of reports for epochs that have none. `isComplete` false:
+   * Returns notes of new salvages, and of reports for epochs that have none and of which the
+   * salvage has what this log lacks. `isComplete` false:
    * the node has more salvages than were offered, so none counts as gone and no report is closed.
    */
   offered(
@@ -83,8 +91,9 @@ export class ForkTracker {
     const notes: ForkNote[] = []
     for (const salvage of salvages) {
       const starts = startsOf(salvage.spans, salvage.common)
-      for (const { epoch, writes } of salvage.spans) {
-        if (writes > 0 && !this.openings.has(epoch) && !this.report(epoch)) {
+      for (const { epoch, last, writes } of salvage.spans) {
+        if (writes === 0 || this.hasAll(epoch, last)) continue
+        if (!this.openings.has(epoch) && !this.report(epoch)) {
           const opening = this.openingOf(epoch, node, disk, starts)
           this.openings.set(epoch, opening)
           notes.push({ type: 'ForkNote', note: 'opened', opening })

@@ -190,13 +190,24 @@ export class ForkIntake {
     const place = reconciler.placeOf(origin.epoch, origin.sequence)
     if (place) return { upTo: place.sequence, now: group.map((write) => write.origin) }
     const key = writeId === null ? undefined : ingest.knownKey(writeId)
-    if (!key) return null
+    if (!key) return this.standing(group)
     const now = group.map(({ origin: { epoch, sequence } }, index) => {
       const place = { epoch: key.epoch, sequence: key.sequence - group.length + 1 + index }
       resent.push({ epoch, sequence, now: place })
       return place
     })
     return { upTo: key.sequence, now }
+  }
+
+  /** A request is in a log as a whole, so one of its writes that stands proves that all are here. */
+  private standing(group: Group): Known | null {
+    const { reconciler } = this.options
+    const places = group.flatMap((write) => reconciler.standing(write) ?? [])
+    if (places.length === 0) return null
+    return {
+      upTo: Math.max(...places.map(({ sequence }) => sequence)),
+      now: group.map(({ origin }) => origin),
+    }
   }
 
   /** Notes copies too: writes that were reconciled in the fork were acknowledged there as well. */

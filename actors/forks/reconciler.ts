@@ -8,6 +8,7 @@ import type { ForkNote, OriginRecord, Reconciliation,
   Version } from '../../machines/log/forkNotes.js'
 import { isTraced } from '../../machines/log/lineage.js'
 import type { Starts } from '../../machines/log/lineage.js'
+import { epochAt } from '../../machines/log/positions.js'
 import type { Member } from '../member/member.js'
 import type { StartedEpoch } from '../member/startedEpoch.js'
 import type { OverlayView } from '../overlay/view.js'
@@ -90,9 +91,9 @@ export class Reconciler {
       timestamp: null,
     }))
     // Some may have come in a slice of a salvage, where requests without a key are not known.
-    const missing = writes.filter(({ origin: { sequence } }) => !this.placeOf(last.epoch, sequence))
+    const missing = writes.filter((write) => !this.placeOfWrite(write))
     if (missing.length === 0) {
-      const now = this.placeOf(last.epoch, last.sequence)!
+      const now = this.placeOfWrite(writes.at(-1)!)!
       return { kind: 'known', record: { ...now, count: operations.length, timestamp: 0 } }
     }
     const decided = this.decideAll(missing, 'client', request.key, () => undefined)
@@ -217,6 +218,26 @@ export class Reconciler {
     return this.options.member.log.has({ epoch, sequence }) ? { epoch, sequence } : undefined
   }
 
+  /** The same; also of one that is below the root, and still stands. */
+  private placeOfWrite(write: ComingWrite): Position | undefined {
+    const { epoch, sequence } = write.origin
+    return this.placeOf(epoch, sequence) ?? this.standing(write)
+  }
+
+  /**
+   * Returns where the write is now if a present value is its own. A version is of one write only
+   * (I1), so it is in this log, whatever history and records still tell.
+   */
+  standing({ operation, origin: { epoch, sequence } }: Pick<ComingWrite, 'operation' | 'origin'>):
+    | Position
+    | undefined
+  {
+    const own = versionsAt(this.view(), operation)
+      .find((version) => version?.epoch === epoch && version.sequence === sequence)
+    if (!own || own.at === sequence) return own && { epoch, sequence }
+    return { epoch: epochAt(this.options.member.log.history, own.at), sequence: own.at }
+  }
+
   private view(): OverlayView {
     const { member, pending } = this.options
     return pending.overlay().view(member.overlay.view(member.store))
@@ -301,6 +322,17 @@ export class Reconciler {
     const { frames } = this.options.member.context.ports
     return { operations: [note], encoded: [frames.encodeEntry(note, null)], key: null }
   }
+}
+
+/** Returns the versions in the place that an operation changes. */
+function versionsAt(view: OverlayView, operation: Operation): readonly (Version | undefined)[] {
+  if (operation.type === 'StoreEdge') {
+    const { source, target, kind } = operation.edge
+    return [view.edgeState(source, target, kind)?.version]
+  }
+  const id = operation.type === 'StoreNode' ? operation.node.id : operation.nodeId
+  const { stored, activated } = view.nodeState(id)
+  return [stored, activated]
 }
 
 /** Names what an operation changes, with its type: a rule must return the same type. */

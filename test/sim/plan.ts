@@ -101,6 +101,8 @@ export interface Plan {
   readonly segmentBytes?: number
   /** Closed segments that are kept; none: hardly any is given up. */
   readonly retainBytes?: number
+  /** Epochs that a history keeps, of those that checkpoints cover; none: all of a run. */
+  readonly coveredSpansMax?: number
   readonly faults: readonly Fault[]
 }
 
@@ -228,7 +230,7 @@ function drawBounds(seed: number): Pick<Plan, 'maxLoss' | 'whenUnderReplicated'>
 /** By a random source of its own, too. */
 function drawDisks(seed: number): Pick<
   Plan,
-  'checkpointBytes' | 'segmentBytes' | 'retainBytes'
+  'checkpointBytes' | 'segmentBytes' | 'retainBytes' | 'coveredSpansMax'
 > {
   const random = new SeededRandom(seed).fork('disks')
   if (random.chance(0.25)) return {}
@@ -236,6 +238,7 @@ function drawDisks(seed: number): Pick<
     checkpointBytes: random.pick([4, 8, 16, 32]) * 1024,
     segmentBytes: random.pick([8, 16, 32, 64]) * 1024,
     retainBytes: random.pick([0, 16, 32, 64, 128]) * 1024,
+    coveredSpansMax: random.pick([1, 2, 4, 256]),
   }
 }
 

@@ -64,6 +64,7 @@ export class World {
       settings: {
         ...(plan.checkpointBytes && { checkpointBytes: plan.checkpointBytes }),
         ...(plan.retainBytes !== undefined && { retainBytes: plan.retainBytes }),
+        ...(plan.coveredSpansMax && { coveredSpansMax: plan.coveredSpansMax }),
       },
       ...(plan.segmentBytes && { segmentBytes: plan.segmentBytes }),
       bucket: world.bucket,

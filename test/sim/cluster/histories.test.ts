@@ -9,6 +9,8 @@ import type { SimNode } from '../../support/simNode.js'
 
 const test = suite('cluster: histories')
 const { coveredSpansMax } = defaultSettings
+const committed = { 'Engram-Ack': 'committed' }
+const old = { id: 'x', content: 'old', confidence: 0.9 }
 
 const logOf = (node: SimNode) => node.space().member.log
 const journalOf = (node: SimNode) => {
@@ -74,24 +76,34 @@ test('a history stays short even if hardly anything is written', async () => {
   await cluster.check()
 })
 
-/** Stores a node; the primary has to answer as asked. */
-async function store(cluster: SimCluster, node: object, ack: string): Promise<void> {
+/** Stores nodes by one request; the primary has to answer as asked. */
+async function write(
+  cluster: SimCluster,
+  headers: Record<string, string>,
+  ...nodes: object[]
+): Promise<void> {
+  const operations = nodes.map((node) => ({ type: 'StoreNode', node }))
   const request = cluster.client.request(subjects.write('demo'),
-    Buffer.from(JSON.stringify({ type: 'StoreNode', node })), { timeoutMs: 8000,
-    headers: { 'Engram-Ack': ack } })
+    Buffer.from(JSON.stringify({ operations })), { timeoutMs: 8000, headers })
   assert.match(Buffer.from((await cluster.wait(request)).data).toString(), /"ok":true/)
 }
 
 /**
- * A member has a committed write of whose commit it has not heard, when it is killed. The others
- * give up entries far beyond it, in epochs that are handed over. Then it comes back.
+ * A member has a committed request of whose commit it has not heard, when it is killed: it stores
+ * `nodes`. The others replace x, and give up entries far beyond, in epochs that are handed over.
+ * Then it comes back.
  */
-async function cameBack(settings: Partial<ActorSettings> = {}): Promise<SimCluster> {
+async function cameBack(
+  settings: Partial<ActorSettings> = {},
+  nodes: readonly object[] = [old],
+  headers: Record<string, string> = {},
+): Promise<SimCluster> {
   const cluster = await SimCluster.serving({ segmentBytes: 8192, writes: 3,
+    space: { keys: { count: 1 } },
     settings: { checkpointBytes: 4096, retainBytes: 0, ...settings } })
   const away = cluster.running.find((node) => node !== cluster.primary())!
   await cluster.run(2000)
-  await store(cluster, { id: 'x', content: 'old', confidence: 0.9 }, 'committed')
+  await write(cluster, { ...committed, ...headers }, ...nodes)
   const { end, commitSequence } = logOf(away)
   assert.ok(commitSequence < end.sequence, 'it has the write, and does not know of its commit')
   away.kill()
@@ -102,9 +114,10 @@ async function cameBack(settings: Partial<ActorSettings> = {}): Promise<SimClust
     await cluster.command(from.id, { type: 'promote', space: 'demo', to })
     await cluster.until('it serves', () => cluster.primary()?.id === to)
     await cluster.until('both are in sync', () => cluster.record()!.inSync.length === 2)
-    if (round === 0) await store(cluster, { id: 'x', content: 'new', confidence: 0.5 }, 'committed')
+    if (round === 0) await write(cluster, committed, { id: 'x', content: 'new', confidence: 0.5 })
     for (let n = 0; n < 60; n += 1) {
-      await store(cluster, { id: `same${n % 5}`, content: 'x'.repeat(100) + String(n) }, 'durable')
+      await write(cluster, { 'Nats-Msg-Id': `${round}-${n}` }, { id: `same${n % 5}`,
+        content: 'x'.repeat(100) + String(n) })
     }
     await cluster.run(3000)
   }
@@ -122,9 +135,9 @@ async function cameBack(settings: Partial<ActorSettings> = {}): Promise<SimClust
 
 test('what was committed before a member was away is no fork when it comes back', async () => {
   const cluster = await cameBack()
-  const { store: { quarantineCount }, salvages } = cluster.primary()!.space().member
-  assert.equal(cluster.primary()!.space().member.store.reports(), [])
-  assert.equal([quarantineCount, salvages.count], [0, 0])
+  const { store, salvages } = cluster.primary()!.space().member
+  assert.equal(store.reports(), [])
+  assert.equal([store.quarantineCount, salvages.count], [0, 0])
   for (const node of cluster.running) assert.equal(node.disk.paths('/data/salvage'), [])
 })
 
@@ -133,6 +146,26 @@ test('a write that came before the present value does not replace it below the r
   const { root } = logOf(cluster.primary()!)
   assert.ok(root.epoch > 1 && root.sequence > 0)
   assert.is(cluster.primary()!.space().member.store.quarantineCount, 1)
+})
+
+test('a write that still stands is known below the root', async () => {
+  const cluster = await cameBack({ coveredSpansMax: 1 }, [{ id: 'y', content: 'kept' }, old])
+  const { store, log } = cluster.primary()!.space().member
+  const { stored } = store.nodeState('y')
+  assert.ok(stored && stored.epoch < log.root.epoch)
+  assert.is(stored.at, stored.sequence, 'I7: it took effect once')
+  assert.is(store.quarantineCount, 1)
+  const [report] = store.reports()
+  assert.equal([report?.outcome, report?.merged, report?.lost], ['reconciled', 0, 0])
+})
+
+test('with a write that stands, the whole request is known', async () => {
+  const cluster = await cameBack({ coveredSpansMax: 1 }, [{ id: 'y', content: 'kept' }, old], {
+    'Nats-Msg-Id': 'forgotten',
+  })
+  const { store } = cluster.primary()!.space().member
+  assert.is(store.key('forgotten'), undefined)
+  assert.is(store.quarantineCount, 0)
 })
 
 test.run()

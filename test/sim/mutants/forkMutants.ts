@@ -40,6 +40,28 @@ const once: readonly Mutant[] = [
     evidence: /^I7: d took effect twice/,
   },
   {
+    name: 'take-again-what-still-stands',
+    why: 'Below the root of a history, what is there is the only trace of a write.',
+    edits: [{
+      file: 'actors/forks/reconciler.js',
+      find: 'if (!own || own.at === sequence)',
+      replace: 'if (true) return undefined; if (!own || own.at === sequence)',
+    }],
+    scenarios: ['test:sim/cluster/histories'],
+    evidence: /^a write that still stands is known below the root/,
+  },
+  {
+    name: 'take-a-request-in-part',
+    why: 'A request is in a log as a whole: others of its writes may have been replaced since.',
+    edits: [{
+      file: 'actors/forks/intake.js',
+      find: 'places.length === 0',
+      replace: 'places.length < group.length',
+    }],
+    scenarios: ['test:sim/cluster/histories'],
+    evidence: /^with a write that stands, the whole request is known/,
+  },
+  {
     name: 'forget-origins',
     why: 'A write is recognized by its origin, also when it is brought once more.',
     edits: [{

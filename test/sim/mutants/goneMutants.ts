@@ -80,4 +80,15 @@ export const goneMutants: readonly Mutant[] = [
     scenarios: ['test:sim/cluster/goneEntries'],
     evidence: /^a log is not cut below/,
   },
+  {
+    name: 'sum-up-all-that-is-covered',
+    why: 'Where the log of a member that was away has left this one, only the history tells.',
+    edits: [{
+      file: 'machines/log/retention.js',
+      find: 'last <= covered) - spansMax',
+      replace: 'last <= covered) - 1',
+    }],
+    scenarios: ['test:sim/cluster/histories'],
+    evidence: /^what was committed before a member was away is no fork/,
+  },
 ]
