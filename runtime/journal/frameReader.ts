@@ -66,20 +66,45 @@ export class FrameReader {
 
   /** See Journal.read. Throws JournalDamagedError, EntriesGoneError, FileSystemError. */
   async read(uuid: string, from: number, maxBytes: number): Promise<Frame[]> {
-    const places = await this.#find(uuid, (log, held) => this.#gather(log, from, maxBytes, held))
-    const frames: Frame[] = []
-    for (let i = 0; i < (places?.length ?? 0);) {
-      const run = runFrom(places!, i)
-      frames.push(...await this.#readRun(uuid, run))
-      i += run.length
-    }
-    return frames
+    const frames = await this.#ofPresent(uuid, async (log) => {
+      const places = await this.#find(log, (held) => this.#gather(log, from, maxBytes, held))
+      const found: Frame[] = []
+      for (let i = 0; i < places.length;) {
+        const run = runFrom(places, i)
+        found.push(...await this.#readRun(log, run))
+        i += run.length
+      }
+      return found
+    })
+    return frames ?? []
   }
 
   /** Whether a frame of the log begins there; its place may be in an index file. */
   async begins(uuid: string, sequence: number): Promise<boolean> {
-    const places = await this.#find(uuid, (log, held) => this.#gather(log, sequence, 1, held))
+    const places = await this.#ofPresent(uuid,
+      (log) => this.#find(log, (held) => this.#gather(log, sequence, 1, held)))
     return places?.[0]?.first === sequence
+  }
+
+  /**
+   * Returns what is read of the log; null: there is none. If it is replaced meanwhile, whatever was
+   * found or failed is of the former one, and it begins again with the new one.
+   */
+  async #ofPresent<T>(uuid: string, read: (log: SpaceLog) => Promise<T>): Promise<T | null> {
+    for (;;) {
+      const log = this.options.logs.get(uuid)
+      if (!log) return null
+      try {
+        const found = await read(log)
+        if (this.#isPresent(log)) return found
+      } catch (error) {
+        if (this.#isPresent(log)) throw error
+      }
+    }
+  }
+
+  #isPresent(log: SpaceLog): boolean {
+    return this.options.logs.get(log.uuid) === log
   }
 
   /** That segment is given up. */
@@ -103,20 +128,18 @@ export class FrameReader {
    * missing.
    */
   async #find(
-    uuid: string,
-    gather: (log: SpaceLog, held: HeldPages) => FramePlace[] | PageSpot,
-  ): Promise<FramePlace[] | null> {
+    log: SpaceLog,
+    gather: (held: HeldPages) => FramePlace[] | PageSpot,
+  ): Promise<FramePlace[]> {
     const held: HeldPages = new Map()
     for (;;) {
-      const log = this.options.logs.get(uuid)
-      if (!log) return null
-      const found = gather(log, held)
+      const found = gather(held)
       if (Array.isArray(found)) return found
       try {
         held.set(keyOf(found), await this.#pages.load(found))
       } catch (error) {
         if (!(error instanceof IndexUnusableError)) throw error
-        await this.#scanInstead(uuid, found.segment, error)
+        await this.#scanInstead(log, found.segment, error)
       }
     }
   }
@@ -177,14 +200,18 @@ export class FrameReader {
   }
 
   /** The segment is what counts: its places are found again, and its index is written again. */
-  async #scanInstead(uuid: string, segment: number, cause: IndexUnusableError): Promise<void> {
+  async #scanInstead(
+    log: SpaceLog,
+    segment: number,
+    cause: IndexUnusableError,
+  ): Promise<void> {
     let scan = this.#scans.get(segment)
     if (!scan) {
       this.#scans.set(segment, scan = this.#scan(segment, cause))
       void scan.catch(() => null).then(() => this.#scans.delete(segment))
     }
-    const reason = await scan ?? this.options.logs.get(uuid)?.damageAtRest
-    if (reason) throw this.#damaged(uuid, reason)
+    const reason = await scan ?? log.damageAtRest
+    if (reason) throw damaged(log, reason)
   }
 
   /** Returns the fault found in the segment, or null. */
@@ -203,27 +230,23 @@ export class FrameReader {
     return null
   }
 
-  async #readRun(uuid: string, run: readonly FramePlace[]): Promise<Frame[]> {
+  async #readRun(log: SpaceLog, run: readonly FramePlace[]): Promise<Frame[]> {
+    const { uuid } = log
     const { segment, offset } = run[0]!
     const last = run.at(-1)!
     const bytes = Buffer.allocUnsafe(last.offset + RECORD_HEADER_BYTES + last.bytes - offset)
     const got = await this.#segments.use(segment, (handle) => handle.read(bytes, offset))
       .catch((error: unknown) => {
         // Its file may be gone by now, or be closed.
-        const { base } = this.options.logs.get(uuid) ?? { base: 0 }
+        const { base } = log
         if (run[0]!.first > base) throw error
         throw new EntriesGoneError(uuid, run[0]!.first, base + 1)
       })
     return run.map((place) => {
       const frame = this.#check(uuid, place, bytes.subarray(0, got), place.offset - offset)
       if (typeof frame !== 'string') return frame
-      throw this.#damaged(uuid, `segment ${segment}, offset ${place.offset}: ${frame}`)
+      throw damaged(log, `segment ${segment}, offset ${place.offset}: ${frame}`)
     })
-  }
-
-  #damaged(uuid: string, reason: string): JournalDamagedError {
-    this.options.logs.damageAtRest(uuid, reason)
-    return new JournalDamagedError(`the log of space ${uuid} is damaged: ${reason}`)
   }
 
   #check(uuid: string, place: FramePlace, bytes: Buffer, at: number): Frame | string {
@@ -240,6 +263,11 @@ export class FrameReader {
     if (typeof frame === 'string') return frame
     return frame.uuid === uuid && frame.first === place.first ? frame : 'another frame'
   }
+}
+
+function damaged(log: SpaceLog, reason: string): JournalDamagedError {
+  log.damageAtRest ??= reason
+  return new JournalDamagedError(`the log of space ${log.uuid} is damaged: ${reason}`)
 }
 
 function keyOf(spot: PageSpot): string {

@@ -14,7 +14,10 @@ import { replayed, type Replay } from './replay.js'
 /** A damaged log keeps its prefix before the damage, and takes nothing more until it is dropped. */
 export class SpaceLog {
   state = new LogState()
-  /** Found by a read: earlier frames are lost, but the end is known, and appends still fit. */
+  /**
+   * Found by a read: earlier frames are lost, but the end is known, and appends still fit. Writes go
+   * on until the owner reacts: one space must not fail a flush of all spaces.
+   */
   damageAtRest: string | null = null
   readonly parts = new Parts()
 
@@ -103,13 +106,14 @@ export class Logs {
   /** The places of that segment are in memory: its index file cannot be used. */
   moveToMemory(ledger: SegmentLedger): void {
     this.#ledgers.set(ledger.segment, ledger)
-    for (const { uuid, parts } of this.#logs.values()) {
+    for (const log of this.#logs.values()) {
+      const { uuid, parts } = log
       const part = parts.in(ledger.segment)
       const count = part < 0 ? undefined : parts.diskOf(part)?.count
       if (count === undefined) continue
       parts.settle(part, null)
       if (ledger.of(uuid).places.length !== count) {
-        this.damageAtRest(uuid, `segment ${ledger.segment} has other frames than its index had`)
+        log.damageAtRest ??= `segment ${ledger.segment} has other frames than its index had`
       }
     }
   }
@@ -140,12 +144,6 @@ export class Logs {
     this.#skip(uuid)
     if (uuid !== null) this.#open(uuid).state.damage ??= reason
     else this.#damageAll(reason)
-  }
-
-  /** Writes go on until the owner reacts: one space must not fail a flush of all spaces. */
-  damageAtRest(uuid: string, reason: string): void {
-    const log = this.#logs.get(uuid)
-    if (log) log.damageAtRest ??= reason
   }
 
   #damageAll(reason: string): void {
