@@ -111,6 +111,8 @@ export class Applier {
   hold(): void {
     this.isHeld = true
     this.lastEntry = null
+    // The next state may be an older one.
+    this.waiters.fallBack()
   }
 
   release(): void {
@@ -197,7 +199,7 @@ export class Applier {
       return
     }
     // Until the store is replaced, if ever.
-    this.isHeld = true
+    this.hold()
     this.options.onFailed(error)
   }
 

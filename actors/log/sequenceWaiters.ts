@@ -52,6 +52,11 @@ export class SequenceWaiters {
     if (!this.isCalling) this.call()
   }
 
+  /** Nothing counts as reached until the next call of `reach`. */
+  fallBack(): void {
+    this.reached = -1
+  }
+
   reach(sequence: number): void {
     this.reached = Math.max(this.reached, sequence)
     if (!this.isCalling) this.call()

@@ -39,6 +39,8 @@ export interface MemberOptions {
   readonly onDamage: (reason: string) => void
   /** Called when a damaged log was replaced by a whole one. */
   readonly onRepaired: () => void
+  /** Called when the store, which was thrown away, was loaded from a checkpoint. */
+  readonly onLoaded: () => void
 }
 
 /**
@@ -109,7 +111,7 @@ export class Member {
       // Damage of one log does not concern the others.
       onFailed: (error) => (isDamage(error) ? this.damaged(String(error)) : context.fatal(error)),
     })
-    this.rebuild = new Rebuild(this, this.log.commitSequence)
+    this.rebuild = new Rebuild(this, this.log.commitSequence, options.onLoaded)
     // Nothing more is applied of a log that cannot be trusted, until it is replaced.
     if (this.damageFound !== null) this.applier.hold()
     if (!isLoading) return

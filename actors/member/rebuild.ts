@@ -55,8 +55,12 @@ export interface RebuildSource {
 export class Rebuild {
   private load: LoadProgress | null = null
 
-  /** `to`: commit sequence at the start. */
-  constructor(private readonly member: RebuildSource, private readonly to: number) {}
+  /** `to`: commit sequence at the start. `onLoaded`: the store has the state of a checkpoint. */
+  constructor(
+    private readonly member: RebuildSource,
+    private readonly to: number,
+    private readonly onLoaded: () => void,
+  ) {}
 
   /** Nothing is applied until the store has the state of a checkpoint. */
   begin(): void {
@@ -82,6 +86,7 @@ export class Rebuild {
   loaded(): void {
     this.load = null
     this.member.applier.release()
+    this.onLoaded()
   }
 
   /** Null: the store has all that it had before the start. */

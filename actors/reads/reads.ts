@@ -179,8 +179,10 @@ export class ReadService {
   }
 
   private anyState(read: Read, query: Query): void {
-    const { applier, store, context } = this.member
+    const { applier, store, context, rebuild } = this.member
     const { minSequence } = read.demands
+    // On its way when this member left the queue group: another one has a state.
+    if (rebuild.isLoading) return this.fail(read, 'STALE_READ', rebuild.text!)
     if (applier.covers(minSequence)) return this.anyNow(read, query)
     applier.whenCovers(minSequence, context.settings.readWaitMs, (covered) => {
       if (covered) return this.enqueue(read, () => this.anyNow(read, query))

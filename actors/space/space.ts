@@ -60,6 +60,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
         this.actor?.send({ type: 'logRepaired' })
         if (this.context.wire.isOpen) this.connected()
       },
+      onLoaded: () => this.anyReads.update(),
     })
     this.installation = new Installation(this.member, this.following)
     this.succession = new Succession(this.member)
@@ -126,7 +127,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
   async stop(): Promise<void> {
     this.actor?.stop()
     this.uploads.stop()
-    this.anyReads.end()
+    this.anyReads.close()
     await this.primary?.settled()
     await this.installation.close()
     await this.member.applier.stop()

@@ -48,6 +48,26 @@ function kit(tailBytes = 1 << 20) {
   return { journal, clock, log, store, overlay, failures, applier, append }
 }
 
+test('while the store is replaced nothing counts as covered, also what was before', async () => {
+  const { log, applier, append, clock } = kit()
+  await append(3, true)
+  log.raiseCommit(3)
+  applier.wake()
+  await clock.advanceAsync(50)
+  const waits: string[] = []
+  const wait = (name: string, sequence: number) =>
+    applier.whenCovers(sequence, 100, (covered) => waits.push(`${name} ${covered}`))
+  applier.hold()
+  wait('first', 0)
+  wait('second', 3)
+  await clock.advanceAsync(200)
+  assert.equal(waits, ['first false', 'second false'])
+  wait('third', 3)
+  await clock.advanceAsync(50)
+  applier.release()
+  assert.equal(waits.slice(2), ['third true'])
+})
+
 for (const inOverlay of [true, false]) {
   test(`no further than committed and durable, ${inOverlay ? 'overlay' : 'journal'}`, async () => {
     const { log, store, applier, append, clock, overlay } = kit(inOverlay ? undefined : 1)

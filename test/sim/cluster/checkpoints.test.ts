@@ -1,6 +1,7 @@
 /** Checkpoints while a cluster writes, and stores that are loaded from them after a power cut. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { subjects } from '../../../machines/protocol/subjects.js'
 import { createFrameCodec } from '../../../runtime/codec/frames.js'
 import { contentOf, keptBy, replayed } from '../../support/checkpointContent.js'
 import { SimCluster } from '../../support/simCluster.js'
@@ -169,10 +170,46 @@ test('while its store is loaded a member is no candidate, and says how far it is
   assert.match(member.fitness.unfit ?? '', /loaded from a checkpoint/)
   assert.is(member.store.applied.sequence, 0)
   assert.is(member.log.durable.sequence, member.log.end.sequence, 'its journal is whole')
+  const readers = await readers50(cluster)
+  assert.is(readers.size, 2, `${[...readers].join()} answer reads`)
+  assert.not(readers.has(replica!.id))
+  const late = await lateRead(cluster, replica!)
+  assert.is(late['code'], 'STALE_READ')
+  assert.match(String(late['message']), /is being loaded from a checkpoint/)
   release()
   await cluster.check()
   assert.is(member.rebuilding, null)
+  assert.is((await readers50(cluster)).size, 3)
 })
+
+/** Who answers 50 reads that any member may answer. */
+async function readers50(cluster: SimCluster): Promise<Set<string>> {
+  const readers = new Set<string>()
+  for (let n = 0; n < 50; n += 1) {
+    const read = await cluster.read({ type: 'GetNode', nodeId: 'a' }, {}, subjects.readAny('demo'))
+    readers.add(read.ok ? read.node : read.message)
+  }
+  return readers
+}
+
+/** A read that was on its way when the member ended its subscription; answered within 100 ms. */
+async function lateRead(cluster: SimCluster, node: SimNode): Promise<Record<string, unknown>> {
+  let answer: Record<string, unknown> | null = null
+  const subscription = cluster.client.subscribe('_INBOX.late', ({ data }) => {
+    answer = JSON.parse(Buffer.from(data).toString()) as Record<string, unknown>
+  })
+  node.space().reads.onReadAny({
+    subject: subjects.readAny('demo'),
+    reply: '_INBOX.late',
+    data: Buffer.from('{"type":"GetNode","nodeId":"a"}'),
+    header: () => undefined,
+    headerNames: () => [],
+  } as never)
+  await cluster.run(100)
+  subscription.unsubscribe()
+  assert.ok(answer, 'it is answered')
+  return answer
+}
 
 function rot(node: SimNode, file: number): void {
   const path = node.disk.paths('/data/checkpoints')
