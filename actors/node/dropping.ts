@@ -17,7 +17,8 @@ import { JournalFullError } from '../ports/journal.js'
  *    one, nor one that merely does not name the node.
  * 2. `spaceDropped` is written to the journal, and synced.
  * 3. The store forgets the space; its records go in the background.
- * 4. The checkpoints and the salvages of the space are removed, and what is kept beside them.
+ * 4. The checkpoints and the salvages of the space are removed, and what is kept beside them. Until
+ *    then, the journal writes the record again whenever its segment goes.
  *
  * The space has no actor here any more, and gets none.
  */
@@ -37,6 +38,7 @@ export class Dropping {
         const isLeft = store.has(uuid) || salvages.some(isOf)
           || (await checkpoints.parts(uuid)).length > 0 || (await files.kept()).some(isOf)
         if (isLeft) await this.remove(null, uuid, 'which is not held here any more')
+        else journal.forgetDrop(uuid)
       })
     }
   }
@@ -106,7 +108,7 @@ export class Dropping {
   }
 
   private async remove(space: string | null, uuid: string, why: string): Promise<void> {
-    const { context, context: { ports: { store, checkpoints, telemetry, logger } } } = this
+    const { context, context: { ports: { journal, store, checkpoints, telemetry, logger } } } = this
     await store.drop(uuid)
     await checkpoints.removeParts(uuid)
     for (const { number, sections } of checkpoints.files()) {
@@ -114,6 +116,7 @@ export class Dropping {
       if (isOfSpace) await checkpoints.remove(number)
     }
     const files = await this.removeSalvages(uuid)
+    journal.forgetDrop(uuid)
     telemetry.count('spacesDropped')
     const kept = files === 0 ? '' : `, with ${files} salvage(s)`
     const text = `${context.self.node} has removed its data of the space, ${why}${kept}`

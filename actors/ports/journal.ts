@@ -93,6 +93,11 @@ export interface Journal {
   /** Spaces whose last record in the journal says that they were dropped here. */
   dropped(): readonly string[]
   /**
+   * Nothing is left here of a space that was dropped: its record may go with its segment. Before, it
+   * is restated.
+   */
+  forgetDrop(uuid: string): void
+  /**
    * Appends the records as one flush, not yet durable. JournalFullError: the disk is full or
    * refused; all of this flush is cut off again, and a later write may succeed. SyncFailedError: it
    * could not be cut off; the process must end.

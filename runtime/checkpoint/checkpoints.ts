@@ -212,9 +212,10 @@ class CheckpointFiles implements Checkpoints {
   }
 
   async removeParts(uuid: string): Promise<void> {
-    for (const id of await this.parts(uuid)) {
-      await this.fileSystem.remove(this.path(partName(uuid, id)))
-    }
+    const ids = await this.parts(uuid)
+    if (ids.length === 0) return
+    for (const id of ids) await this.fileSystem.remove(this.path(partName(uuid, id)))
+    await this.fileSystem.syncDirectory(this.directory)
   }
 
   async remove(file: number): Promise<void> {

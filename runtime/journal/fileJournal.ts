@@ -113,6 +113,10 @@ export class FileJournal implements Journal {
     return this.#logs.ended()
   }
 
+  forgetDrop(uuid: string): void {
+    this.#logs.forgetDrop(uuid)
+  }
+
   write(records: readonly JournalRecord[]): Promise<void> {
     return this.#alone(() => this.#write(records))
   }

@@ -54,8 +54,10 @@ export class Logs {
   /** Records of unknown spaces are broken: a space that is not known here may have lost its log. */
   #lost: string | null = null
   readonly #dropped = new Set<string>()
-  /** Spaces whose last record says that they were dropped. */
-  readonly #ended = new Set<string>()
+  /** Spaces whose last record says that they were dropped, with its segment. */
+  readonly #ended = new Map<string, number>()
+  /** Those of which nothing is left. */
+  readonly #forgotten = new Set<string>()
   /** By segment: spaces of which something could not be read; null: it is not known of which. */
   readonly #unread = new Map<number, Set<string | null>>()
 
@@ -125,7 +127,18 @@ export class Logs {
   }
 
   ended(): readonly string[] {
-    return [...this.#ended]
+    return [...this.#ended.keys()]
+  }
+
+  /** Nothing is left of the space: that it was dropped need not be known after this start. */
+  forgetDrop(uuid: string): void {
+    this.#forgotten.add(uuid)
+  }
+
+  /** Spaces that were dropped, by a record in that segment, and of which something may be left. */
+  endedIn(segment: number): string[] {
+    return [...this.#ended].filter(([uuid, of]) => of === segment && !this.#forgotten.has(uuid))
+      .map(([uuid]) => uuid)
   }
 
   /**
@@ -294,7 +307,8 @@ export class Logs {
   drop(uuid: string): void {
     this.#logs.delete(uuid)
     this.#current.of(uuid).drop()
-    this.#ended.add(uuid)
+    this.#ended.set(uuid, this.#current.segment)
+    this.#forgotten.delete(uuid)
     if (this.#lost !== null) this.#dropped.add(uuid)
   }
 
@@ -316,7 +330,7 @@ export class Logs {
       if (isDropped && this.#lost !== null) this.#dropped.add(space.uuid)
       if (!state) {
         this.#logs.delete(space.uuid)
-        if (isDropped) this.#ended.add(space.uuid)
+        if (isDropped) this.#ended.set(space.uuid, segment)
         continue
       }
       const log = this.#open(space.uuid)

@@ -75,6 +75,8 @@ export class GateJournal implements Journal {
     return []
   }
 
+  forgetDrop(): void {}
+
   async write(records: readonly JournalRecord[]): Promise<void> {
     if (this.holdsWrites) await this.gate()
     if (this.failures > 0) {

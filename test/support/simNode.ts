@@ -384,6 +384,7 @@ export class SimNode {
       logs: () => journal.logs(),
       log: (uuid) => journal.log(uuid),
       dropped: () => journal.dropped(),
+      forgetDrop: (uuid) => journal.forgetDrop(uuid),
       read: (uuid, from, maxBytes) => journal.read(uuid, from, maxBytes),
       stats: () => journal.stats(),
       segments: () => journal.segments(),

@@ -14,21 +14,32 @@ interface Left {
   readonly kept: Set<string>
 }
 
-/** A node that starts with these remains, its removals, and whether it said that it removed any. */
-async function started(left: Left): Promise<{ left: Left; said: number }> {
+/**
+ * A node that starts with these remains, its removals, whether it said that it removed any, and
+ * which drops it need not know any more. `isStuck`: no salvage can be removed.
+ */
+async function started(
+  left: Left,
+  isStuck = false,
+): Promise<{ left: Left; said: number; forgotten: string[] }> {
   let said = 0
+  const forgotten: string[] = []
   const { store, parts, salvages, kept } = left
   const ports = {
-    journal: { dropped: () => ['0b1f0c00-u', '7c22aa00-v'], logs: () => [] },
+    journal: { dropped: () => ['0b1f0c00-u', '7c22aa00-v'], logs: () => [],
+      forgetDrop: (uuid: string) => forgotten.push(uuid) },
     store: { has: (uuid: string) => store.has(uuid),
       drop: async (uuid: string) => void store.delete(uuid) },
     checkpoints: { files: () => [],
       parts: async (uuid: string) => [...parts].filter((one) => one === uuid),
       removeParts: async (uuid: string) => void parts.delete(uuid) },
     salvages: { names: async () => [...salvages], list: async () => [], kept: async () => [...kept],
-      remove: async (name: string) => void (salvages.delete(name) || kept.delete(name)) },
+      remove: async (name: string) => {
+        if (isStuck) throw new Error('EPERM')
+        void (salvages.delete(name) || kept.delete(name))
+      } },
     telemetry: { count: () => undefined },
-    logger: { info: () => {
+    logger: { error: () => undefined, info: () => {
       said += 1
     } },
   }
@@ -36,7 +47,7 @@ async function started(left: Left): Promise<{ left: Left; said: number }> {
   const dropping = new Dropping(context)
   dropping.resume([...salvages])
   await dropping.settled()
-  return { left, said }
+  return { left, said, forgotten }
 }
 
 const nothing = (): Left => ({ store: new Set(), parts: new Set(), salvages: new Set(),
@@ -64,8 +75,17 @@ test('a checkpoint beside a salvage: removed, and what is another space\'s stays
   assert.is(said, 1)
 })
 
-test('nothing is left: nothing is said', async () => {
-  assert.is((await started(nothing())).said, 0)
+test('nothing is left: nothing is said, and nothing has to be remembered', async () => {
+  const { said, forgotten } = await started(nothing())
+  assert.is(said, 0)
+  assert.equal(forgotten.toSorted(), ['0b1f0c00-u', '7c22aa00-v'])
+})
+
+test('a space of which something is left is remembered', async () => {
+  const salvages = new Set(['demo.0b1f0c00.1-2.1-9.salvage'])
+  assert.equal((await started({ ...nothing(), salvages }, true)).forgotten, ['7c22aa00-v'])
+  assert.equal((await started({ ...nothing(), salvages })).forgotten.toSorted(), ['0b1f0c00-u',
+    '7c22aa00-v'])
 })
 
 test.run()

@@ -360,6 +360,39 @@ removal('what was void before may go: truncated, dropped, installed over', async
     70])
 })
 
+removal('that a space was dropped stays known until nothing is left of it', async () => {
+  for (const isIndexed of [true, false]) {
+    const disk = new MemoryFileSystem()
+    const journal = await open(disk, options)
+    await journal.write([rec(A, 1), rec(B, 1), rec(C, 1)])
+    await journal.write([A, B].map((uuid) => ({ type: 'spaceDropped', uuid })))
+    const turn = async (of: FileJournal): Promise<void> => {
+      const { segments } = of.stats()
+      while (of.stats().segments < segments + 3) {
+        await of.write([rec(C, of.log(C)!.end.sequence + 1)])
+      }
+      await of.write([coveringAll(of, C)])
+      await of.sync()
+      await of.indexed()
+      for (const { segment } of of.segments()) await of.remove(segment)
+    }
+    journal.forgetDrop(B)
+    assert.equal([...journal.dropped()].toSorted(), [A, B], 'in this life')
+    await turn(journal)
+    disk.kill()
+    if (!isIndexed) {
+      for (const name of await namesOf(disk, '.index')) await disk.remove(`${DIRECTORY}/${name}`)
+    }
+    const again = await open(disk, options)
+    assert.equal(again.dropped(), [A])
+    await turn(again)
+    again.forgetDrop(A)
+    await turn(again)
+    disk.kill()
+    assert.equal((await open(disk, options)).dropped(), [])
+  }
+})
+
 removal('random journals: never less than promised, by index and by scan', async () => {
   let removed = 0
   for (let seed = 1; seed <= 60; seed++) {

@@ -2,6 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { subjects } from '../../../machines/protocol/subjects.js'
+import { giveUp } from '../../support/giveUp.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
@@ -274,6 +275,38 @@ test('its checkpoints go, too, also one that was being written', async () => {
   await gone(cluster, uuid)
   await cluster.run(15_000)
   assert.equal(files(), [0, 0, 0])
+})
+
+test('what cannot be removed is tried again after a start, when its segment has gone', async () => {
+  const cluster = await SimCluster.start({ segmentBytes: 4096 })
+  await cluster.createSpace()
+  await cluster.createSpace({}, 'other')
+  await cluster.until('all in sync', () => cluster.record('other')!.inSync.length === 3)
+  await cluster.until('demo has a primary', () => cluster.primary() !== null)
+  const { uuid } = cluster.record()!
+  const [node] = replicas(cluster)
+  await cluster.run(1000)
+  const path = `/data/salvage/demo.${uuid.slice(0, 8)}.1-1.1-2.checkpoint`
+  const files = node!.disk.process()
+  await cluster.wait(files.makeDirectory('/data/salvage'))
+  await cluster.wait(files.open(path, 'create').then((handle) => handle.close()))
+  const { salvages } = node!.actor.context!.ports
+  const { remove } = salvages
+  salvages.remove = async () => {
+    throw new Error('EPERM')
+  }
+  await drop(cluster)
+  await gone(cluster, uuid)
+  await cluster.run(1000)
+  for (let n = 0; n < 100; n += 1) await cluster.wait(cluster.send({}, 1, 'other'))
+  await cluster.run(1000)
+  await giveUp(cluster, node!, ['other'])
+  assert.ok(node!.disk.paths('/data/salvage').includes(path))
+  salvages.remove = remove
+  node!.kill()
+  await cluster.run(500)
+  node!.start()
+  await cluster.until('the file is gone', () => node!.disk.paths('/data/salvage').length === 0)
 })
 
 test.run()

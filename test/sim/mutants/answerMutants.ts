@@ -32,6 +32,17 @@ export const answerMutants: readonly Mutant[] = [
     evidence: /answers: .*(?:PAYLOAD_TOO_LARGE|each node is in a page|the answer takes)/,
   },
   {
+    name: 'answer-reads-from-a-store-that-is-loaded',
+    why: 'Until it has the state of a checkpoint, a store is empty: another member has the state.',
+    edits: [{
+      file: 'actors/space/anyReads.js',
+      find: '&& !member.rebuild.isLoading',
+      replace: '',
+    }],
+    scenarios: ['test:sim/cluster/checkpoints'],
+    evidence: /^while its store is loaded a member is no candidate/,
+  },
+  {
     name: 'answer-wherever-the-asker-says',
     why: 'A writer may not change the arbiter\'s records; the node that answers it may.',
     edits: [{

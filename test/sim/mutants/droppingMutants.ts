@@ -79,4 +79,15 @@ export const droppingMutants: readonly Mutant[] = [
     scenarios: ['crash-between-any-two-steps-of-a-drop'],
     evidence: /n3 still has/,
   },
+  {
+    name: 'give-up-the-record-of-a-drop',
+    why: 'While something is left, a later start has to know that it may be removed.',
+    edits: [{
+      file: 'runtime/journal/restated.js',
+      find: '...logs.endedIn(segment)',
+      replace: '...[]',
+    }],
+    scenarios: ['test:sim/cluster/dropping'],
+    evidence: /^what cannot be removed is tried again/,
+  },
 ]

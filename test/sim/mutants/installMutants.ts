@@ -127,4 +127,16 @@ export const installMutants: readonly Mutant[] = [
     scenarios: ['test:sim/cluster/installs'],
     evidence: /a damaged member does not join a primary of an earlier release/,
   },
+  {
+    name: 'blame-the-log-that-has-replaced-it',
+    why:
+      'A read that began before an install is of the former log: it says nothing of the new one.',
+    edits: [{
+      file: 'runtime/journal/frameReader.js',
+      find: 'this.options.logs.get(log.uuid) === log',
+      replace: 'true',
+    }],
+    scenarios: ['test:runtime/journal/overtaken'],
+    evidence: /^and not the one that has replaced it meanwhile/,
+  },
 ]
