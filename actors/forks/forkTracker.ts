@@ -5,6 +5,7 @@ import { forkPointOf, startsOf } from '../../machines/log/lineage.js'
 import type { Starts } from '../../machines/log/lineage.js'
 import { spanOf } from '../../machines/log/positions.js'
 import type { SpaceStore } from '../ports/store.js'
+import type { Steps } from '../structures/inSlices.js'
 import { closing, lostIn, notKept } from './lostWrites.js'
 import type { KnownSalvage } from './lostWrites.js'
 
@@ -16,6 +17,8 @@ export interface ForkTrackerOptions {
   readonly openings: readonly ForkOpening[]
   readonly openedAtMs: number
 }
+
+type Closing = ForkNote & { note: 'closed' }
 
 interface Known extends KnownSalvage {
   state: SalvageState
@@ -79,8 +82,8 @@ export class ForkTracker {
 
   /**
    * Returns notes of new salvages, and of reports for epochs that have none and of which the
-   * salvage has what this log lacks. `isComplete` false:
-   * the node has more salvages than were offered, so none counts as gone and no report is closed.
+   * salvage has what this log lacks. `isComplete` false: the node has more salvages than were
+   * offered, so none counts as gone.
    */
   offered(
     node: NodeId,
@@ -107,8 +110,7 @@ export class ForkTracker {
       }
       this.salvages.set(name, { note: salvage, state: 'waiting' })
     }
-    if (!isComplete) return notes
-    return [...notes, ...this.missing(node, salvages), ...this.closings(node, disk)]
+    return isComplete ? [...notes, ...this.missing(node, salvages)] : notes
   }
 
   private openingOf(epoch: number, node: NodeId, disk: string, starts: Starts): ForkOpening {
@@ -172,35 +174,53 @@ export class ForkTracker {
     return { type: 'ForkNote', note: 'taken', name, node }
   }
 
-  /** Returns notes that close reports to which the node cannot add anything any more. */
-  private closings(node: NodeId, disk: string): ForkNote[] {
+  /**
+   * Returns notes that close reports to which the node cannot add anything any more, after an offer
+   * that was complete. There may be much to count.
+   */
+  *closings(node: NodeId, disk: string): Steps<ForkNote[]> {
     const notes: ForkNote[] = []
     for (const report of this.open()) {
       const salvages = this.settledOf(report)
       if (report.node !== node || this.closed.has(report.epoch) || !salvages) continue
-      this.closed.add(report.epoch)
-      notes.push(closing(report, disk, salvages, this.view(report)))
+      const note = yield* this.steadily(report, closing(report, disk, salvages, this.view(report)))
+      if (note) this.add(notes, note, this.closed)
     }
     for (const report of this.options.store.reports()) {
       if (report.outcome === null || this.closedAfterAll.has(report.epoch)) continue
-      const note = isGivenUp(report, node, disk) ? this.foundAfterAll(report, disk) : null
-      const change = note ?? this.lostAfterAll(report, node)
-      if (!change) continue
-      this.closedAfterAll.add(report.epoch)
-      notes.push(change)
+      const note = yield* this.steadily(report, this.afterAll(report, node, disk))
+      if (note) this.add(notes, note, this.closedAfterAll)
     }
     return notes
   }
 
+  private add(notes: ForkNote[], note: Closing, closed: Set<number>): void {
+    if (closed.has(note.epoch)) return
+    closed.add(note.epoch)
+    notes.push(note)
+  }
+
+  /** What was counted, or null: writes of that epoch have come meanwhile. */
+  private *steadily<T>({ epoch }: ForkOpening, count: Steps<T>): Steps<T | null> {
+    const before = recordedOf(this.report(epoch))
+    const counted = yield* count
+    return recordedOf(this.report(epoch)) === before ? counted : null
+  }
+
+  private *afterAll(report: ForkReport, node: NodeId, disk: string): Steps<Closing | null> {
+    const found = isGivenUp(report, node, disk) ? yield* this.foundAfterAll(report, disk) : null
+    return found ?? (yield* this.lostAfterAll(report, node))
+  }
+
   /** Closes a report that was given up, and whose writes came after all. */
-  private foundAfterAll(report: ForkReport, disk: string): ForkNote | null {
+  private *foundAfterAll(report: ForkReport, disk: string): Steps<Closing | null> {
     const salvages = this.settledOf(report)
-    const note = salvages && closing(report, disk, salvages, this.view(report))
+    const note = salvages && (yield* closing(report, disk, salvages, this.view(report)))
     return note?.outcome === 'reconciled' ? note : null
   }
 
   /** Closes a report again, as lost: the node has brought a salvage that misses entries. */
-  private lostAfterAll(report: ForkReport, node: NodeId): ForkNote | null {
+  private *lostAfterAll(report: ForkReport, node: NodeId): Steps<Closing | null> {
     const { epoch, outcome } = report
     const salvages = this.settledOf(report)
     if (outcome === 'dismissed' || !salvages) return null
@@ -208,7 +228,7 @@ export class ForkTracker {
       holder === node && begins !== undefined && this.salvages.has(`${node}/${name}`)
     )
     if (!isNews) return null
-    const { count, reason } = notKept(report, salvages, this.options.store)
+    const { count, reason } = yield* notKept(report, salvages, this.options.store)
     if (count === 0 || (outcome === 'lost' && count <= report.lost)) return null
     const lost = Math.max(count, report.lost)
     return { type: 'ForkNote', note: 'closed', epoch, outcome: 'lost', lost, reason }
@@ -261,19 +281,28 @@ export class ForkTracker {
   }
 
   /** Closes the report as given up by an operator; null: there is no open one of that epoch. */
-  dismiss(epoch: number): ForkNote | null {
+  *dismiss(epoch: number): Steps<ForkNote | null> {
     const report = this.open().find((one) => one.epoch === epoch)
     if (!report || this.closed.has(epoch)) return null
+    const lost = yield* lostIn(report, this.salvagesOf(epoch), this.view(report))
+    if (this.closed.has(epoch)) return null
     this.closed.add(epoch)
     return {
       type: 'ForkNote',
       note: 'closed',
       epoch,
       outcome: 'dismissed',
-      lost: lostIn(report, this.salvagesOf(epoch), this.view(report)),
+      lost,
       reason: 'an operator closed the report',
     }
   }
+}
+
+/** Number of writes of the fork that have a record. */
+function recordedOf(report: ForkReport | undefined): number {
+  if (!report) return 0
+  const { resent, merged, superseded, quarantined, discarded } = report
+  return resent + merged + superseded + quarantined + discarded
 }
 
 /** A report that was given up, on an epoch with that disk, and has salvages that came after all. */

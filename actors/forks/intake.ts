@@ -10,6 +10,7 @@ import type { Member } from '../member/member.js'
 import { AdminRefusal } from '../ports/adminApi.js'
 import type { ErrorAnswer, WriteAnswer } from '../ports/clientApi.js'
 import type { AcceptedRequest } from '../ports/frames.js'
+import { resultInSlices } from '../structures/inSlices.js'
 import type { Appender } from './appender.js'
 import type { Reconciler } from './reconciler.js'
 import { requestsOf } from './salvageSlices.js'
@@ -54,6 +55,7 @@ export class ForkIntake {
    * The reports in the store lag behind it.
    */
   private loggedUpTo: number
+  private isCounting = false
 
   constructor(private readonly options: ForkIntakeOptions) {
     this.loggedUpTo = options.member.log.end.sequence
@@ -95,17 +97,32 @@ export class ForkIntake {
   }
 
   private onOffer({ node, disk, salvages, isComplete }: SalvageOffer, respond: Respond): void {
-    const { reconciler: { tracker }, member: { store } } = this.options
+    const { reconciler: { tracker }, member: { store, space, context } } = this.options
+    const { ports: { clock, logger } } = context
     // A report is closed by its counts, so the store must have applied all entries about forks.
     if (store.applied.sequence < this.loggedUpTo) {
       return respond('busy', 0, busyPauseMs, 'reconciled writes are not yet committed')
+    }
+    if (this.isCounting) {
+      return respond('busy', 0, busyPauseMs, 'what is lost of a fork is being counted')
     }
     const work = new NoteWork(this.options.ingest, (sequence, failure) => {
       if (failure === null) respond('taken', sequence, 0, '')
       else respond('busy', 0, busyPauseMs, failure)
     })
     for (const note of tracker.offered(node, disk, salvages, isComplete)) this.logNote(work, note)
-    work.end()
+    if (!isComplete) return work.end()
+    this.isCounting = true
+    resultInSlices(clock, tracker.closings(node, disk)).then(
+      (notes) => notes.forEach((note) => this.logNote(work, note)),
+      (error: unknown) => {
+        logger.error({ space, error: String(error) }, 'what is lost of a fork cannot be counted')
+        work.fail(String(error))
+      },
+    ).finally(() => {
+      this.isCounting = false
+      work.end()
+    })
   }
 
   private logNote(work: NoteWork, note: ForkNote): void {
@@ -227,6 +244,12 @@ export class ForkIntake {
       this.options.member.alert('forkReportClosed', { epoch, formerPrimary, outcome, lost, reason },
         `the report on epoch ${epoch} is closed: ${reason}`)
     } else if (note.note === 'opened') reportOpening(this.options.member, note.opening)
+  }
+
+  /** The note that closes the report as given up by an operator; null: it is not open. */
+  async dismissal(epoch: number): Promise<ForkNote | null> {
+    const { member: { context }, reconciler: { tracker } } = this.options
+    return await resultInSlices(context.ports.clock, tracker.dismiss(epoch))
   }
 
   /** Resolves when the operator's note or write is durable; rejects with why it is not. */

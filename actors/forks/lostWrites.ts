@@ -4,6 +4,7 @@ import type { ForkNote, ForkOpening, SalvageNote,
 import { lengthOf, missingRanges, partsOf } from '../../machines/log/salvageParts.js'
 import type { SequenceRange } from '../../machines/log/salvageParts.js'
 import type { SpaceStore } from '../ports/store.js'
+import type { Steps } from '../structures/inSlices.js'
 
 export interface KnownSalvage {
   readonly note: SalvageNote
@@ -16,16 +17,16 @@ interface View {
   readonly isOwnOnly: boolean
 }
 
-/** Entries that are looked up one by one; earlier ones count as lost. */
+/** Entries that are looked up one by one, each in a step; earlier ones count as lost. */
 const countedMax = 100_000
 
 /** Returns the note that closes the report. `disk`: the present one of its node. */
-export function closing(
+export function* closing(
   report: ForkOpening,
   disk: string,
   salvages: readonly KnownSalvage[],
   view: View,
-): ForkNote & { note: 'closed' } {
+): Steps<ForkNote & { note: 'closed' }> {
   const { epoch, node, start, forkPoint, lastKnown } = report
   const note = { type: 'ForkNote', note: 'closed', epoch } as const
   const gone = salvages.filter(({ state }) => state === 'gone').map((one) => one.note.name)
@@ -33,13 +34,13 @@ export function closing(
     const reason = report.disk !== disk
       ? `${node} came back with another disk`
       : `${gone.join(', ')} disappeared before it was taken`
-    return { ...note, outcome: 'lost', lost: lostIn(report, salvages, view), reason }
+    return { ...note, outcome: 'lost', lost: yield* lostIn(report, salvages, view), reason }
   }
   const lasts = salvages.flatMap((one) => one.note.spans.filter((span) => span.epoch === epoch))
   // Its first entry is no write, and those before it are of earlier epochs.
   const found = Math.max(forkPoint.sequence, start.sequence + 1, ...lasts.map(({ last }) => last))
   const beyond = Math.max(0, lastKnown - found)
-  const { count, reason } = notKept(report, salvages, view.store)
+  const { count, reason } = yield* notKept(report, salvages, view.store)
   if (count > 0) return { ...note, outcome: 'lost', lost: count + beyond, reason }
   return salvages.length === 0
     ? { ...note, outcome: 'level', lost: beyond,
@@ -51,21 +52,22 @@ export function closing(
  * Returns how many writes are known to have been logged and are found nowhere: a lower bound.
  * Writes of earlier epochs in that log count as well, unless they have a report of their own.
  */
-export function lostIn(
+export function* lostIn(
   report: ForkOpening,
   salvages: readonly KnownSalvage[],
   { store, isOwnOnly }: View,
-): number {
+): Steps<number> {
   const { epoch, start, forkPoint, lastKnown } = report
   const from = isOwnOnly ? Math.max(start.sequence, forkPoint.sequence) : forkPoint.sequence
   let lost = Math.max(0, lastKnown - from - countedMax)
   for (let sequence = from + 1 + lost; sequence <= lastKnown; sequence += 1) {
     // The first entry of the epoch is no write.
     if (sequence === start.sequence + 1) continue
+    yield
     const epochs = sequence > start.sequence ? [epoch] : [start.epoch, forkPoint.epoch]
     if (!epochs.some((of) => store.origin(of, sequence))) lost += 1
   }
-  return lost + notKept(report, salvages, store, lastKnown).count
+  return lost + (yield* notKept(report, salvages, store, lastKnown)).count
 }
 
 /**
@@ -73,12 +75,12 @@ export function lostIn(
  * any more and are found nowhere, and which they are. Notes on forks count, too: those who had them
  * know no longer what they were.
  */
-export function notKept(
+export function* notKept(
   { epoch, start, forkPoint }: ForkOpening,
   salvages: readonly KnownSalvage[],
   store: Pick<SpaceStore, 'origin'>,
   above = 0,
-): { readonly count: number; readonly reason: string } {
+): Steps<{ readonly count: number; readonly reason: string }> {
   const notes = salvages.map(({ note }) => note)
   const taken = salvages.filter(({ state }) => state === 'taken').map(({ note }) => note)
   const least = Math.max(start.sequence, forkPoint.sequence, above)
@@ -97,6 +99,7 @@ export function notKept(
     uncounted -= skipped
     if (skipped > 0) add(first, first + skipped - 1)
     for (let sequence = first + skipped; sequence <= last; sequence += 1) {
+      yield
       if (isWrite(sequence) && !store.origin(epoch, sequence)) add(sequence, sequence)
     }
   }

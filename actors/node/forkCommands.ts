@@ -9,18 +9,18 @@ export async function handleForkCommand(
   command: AdminCommand,
   primary: PrimaryRole,
 ): Promise<Answer> {
-  const { forks, reconciler } = primary
-  const sequence = await forks.logCommand(wanted(command, reconciler))
+  const { forks } = primary
+  const sequence = await forks.logCommand(await wanted(command, primary))
   return { ok: true, sequence }
 }
 
-function wanted(
+async function wanted(
   command: AdminCommand,
-  reconciler: PrimaryRole['reconciler'],
-): AcceptedRequest | ForkNote {
+  { forks, reconciler }: PrimaryRole,
+): Promise<AcceptedRequest | ForkNote> {
   if (command['type'] === 'closeFork') {
     const { epoch } = command
-    const note = typeof epoch === 'number' ? reconciler.tracker.dismiss(epoch) : null
+    const note = typeof epoch === 'number' ? await forks.dismissal(epoch) : null
     if (note) return note
     throw new AdminRefusal('INVALID_OPERATION', `no fork report on epoch ${String(epoch)} is open`)
   }

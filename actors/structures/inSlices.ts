@@ -1,5 +1,8 @@
 import type { Clock } from '../ports/system.js'
 
+/** Work that is done step by step, and has a result. */
+export type Steps<T> = Generator<undefined, T, undefined>
+
 /** Longest slice: the event loop has to keep the lease. */
 const sliceMs = 3
 
@@ -20,4 +23,26 @@ export function inSlices(
     onDone()
   }
   slice()
+}
+
+/** Resolves with the result of the work, which is done as `inSlices` does it. */
+export function resultInSlices<T>(
+  clock: Pick<Clock, 'monotonicMs' | 'nextTurn'>,
+  work: Steps<T>,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let result: IteratorResult<undefined, T>
+    const step = (): boolean => {
+      try {
+        result = work.next()
+        return result.done !== true
+      } catch (error) {
+        reject(error as Error)
+        return false
+      }
+    }
+    inSlices(clock, step, () => {
+      if (result?.done === true) resolve(result.value)
+    })
+  })
 }

@@ -1,11 +1,23 @@
 /** How many writes a report counts as lost. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { closing, lostIn, notKept } from '../../../actors/forks/lostWrites.js'
+import * as steps from '../../../actors/forks/lostWrites.js'
 import type { KnownSalvage } from '../../../actors/forks/lostWrites.js'
+import type { Steps } from '../../../actors/structures/inSlices.js'
 import { report, salvage } from '../../support/forksKit.js'
 
 const test = suite('lost writes')
+
+/** The result of work that is done in steps. */
+function resultOf<T>(work: Steps<T>): T {
+  for (;;) {
+    const { done, value } = work.next()
+    if (done) return value
+  }
+}
+const closing = (...of: Parameters<typeof steps.closing>) => resultOf(steps.closing(...of))
+const lostIn = (...of: Parameters<typeof steps.lostIn>) => resultOf(steps.lostIn(...of))
+const notKept = (...of: Parameters<typeof steps.notKept>) => resultOf(steps.notKept(...of))
 
 const at = (sequence: number) => ({ epoch: 3, sequence })
 /** Those sequences of epoch 3 were found. */
