@@ -286,6 +286,8 @@ export class Logs {
     const log = new SpaceLog(uuid)
     log.state = LogState.installed(covers, this.#current.segment)
     this.#logs.set(uuid, log)
+    // A node that was taken out of a space, and whose data was removed, may be added again.
+    this.#ended.delete(uuid)
     this.#current.of(uuid).install(covers)
   }
 

@@ -393,6 +393,35 @@ removal('that a space was dropped stays known until nothing is left of it', asyn
   }
 })
 
+removal('a space that was dropped here, and is here again, is not dropped', async () => {
+  for (const isIndexed of [true, false]) {
+    const disk = new MemoryFileSystem()
+    const journal = await open(disk, options)
+    await journal.write([rec(A, 1), rec(C, 1)])
+    await journal.write([{ type: 'spaceDropped', uuid: A }])
+    await journal.write([{ type: 'snapshotInstalled', uuid: A,
+      covers: coverageOf([{ epoch: 4, last: 70 }], [70], { installs: 1 }) }])
+    assert.equal(journal.dropped(), [])
+    while (journal.stats().segments < 3) {
+      await journal.write([rec(C, journal.log(C)!.end.sequence + 1)])
+    }
+    await journal.write([coveringAll(journal, C)])
+    await journal.write([coveringAll(journal, A)])
+    await journal.sync()
+    await journal.indexed()
+    const copy = disk.clone()
+    if (!isIndexed) {
+      for (const name of await namesOf(copy, '.index')) await copy.remove(`${DIRECTORY}/${name}`)
+    }
+    assert.equal((await open(copy, options)).dropped(), [])
+    for (const { segment } of journal.segments()) await journal.remove(segment)
+    assert.is(journal.log(A)!.end.sequence, 70)
+    disk.kill()
+    const again = await open(disk, options)
+    assert.equal([again.dropped(), again.log(A)!.end.sequence], [[], 70])
+  }
+})
+
 removal('random journals: never less than promised, by index and by scan', async () => {
   let removed = 0
   for (let seed = 1; seed <= 60; seed++) {
