@@ -216,7 +216,7 @@ export class ForkIntake {
     return { upTo: key.sequence, now }
   }
 
-  /** A request is in a log as a whole, so one of its writes that stands proves that all are here. */
+  /** A request is in a log as a whole: one of its writes that stands proves that all are here. */
   private standing(group: Group): Known | null {
     const { reconciler } = this.options
     const places = group.flatMap((write) => reconciler.standing(write) ?? [])

@@ -93,8 +93,8 @@ export interface Journal {
   /** Spaces whose last record in the journal says that they were dropped here. */
   dropped(): readonly string[]
   /**
-   * Nothing is left here of a space that was dropped: its record may go with its segment. Before, it
-   * is restated.
+   * Nothing is left here of a space that was dropped: its record may go with its segment. Before,
+   * it is restated.
    */
   forgetDrop(uuid: string): void
   /**

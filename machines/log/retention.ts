@@ -3,9 +3,9 @@ import { partition } from '../base/partition.js'
 
 /**
  * Returns the history with its oldest spans summed up: of those that end at or below `covered`, the
- * newest `spansMax` stay. `covered`: sequence of the older one of the two checkpoints that count; up
- * to it, everything is committed. Those that stay need not be of retained entries: a member that
- * was away may end below, and they say what of its log is in this one. The root never falls.
+ * newest `spansMax` stay. `covered`: sequence of the older one of the two checkpoints that count;
+ * all is committed up to it. Those that stay need not be of retained entries: a member that was
+ * away may end below, and they say what of its log is in this one. The root never falls.
  */
 export function summedUp(
   { root, history }: EpochHistory,

@@ -15,8 +15,8 @@ import { replayed, type Replay } from './replay.js'
 export class SpaceLog {
   state = new LogState()
   /**
-   * Found by a read: earlier frames are lost, but the end is known, and appends still fit. Writes go
-   * on until the owner reacts: one space must not fail a flush of all spaces.
+   * Found by a read: earlier frames are lost, but the end is known, and appends still fit. Writes
+   * go on until the owner reacts: one space must not fail a flush of all spaces.
    */
   damageAtRest: string | null = null
   readonly parts = new Parts()
