@@ -4,6 +4,7 @@ import { AdminError } from '../client/errors.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import { connectionOptions, jsonOption, RemediedError, usage } from './context.js'
 import type { Context } from './context.js'
+import { awaitEvacuation } from './evacuate.js'
 import { requester } from './pause.js'
 import { checkSpaceName } from './space.js'
 
@@ -15,6 +16,7 @@ interface PromoteFlags extends ConnectionFlags {
 
 interface DrainFlags extends ConnectionFlags {
   readonly stop?: boolean
+  readonly evacuate?: boolean
   readonly json?: boolean
 }
 
@@ -36,13 +38,16 @@ Examples:
     .summary('hand over all primaries of a node, and promote it no more')
     .description('Hands over every space of which the node is the primary. Until `engram undrain` '
       + 'or its next start the node is not promoted and gets no new spaces. It stays a replica. '
+      + 'With --evacuate other nodes take its place in all its spaces, too; this goes on by itself. '
       + 'With --stop its process ends as well.')
-    .option('--stop', 'end the process of the node after the handover')
+    .option('--evacuate', 'replace it in all spaces, and wait until it is a member of none')
+    .option('--stop', 'end the process of the node afterwards')
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
   engram drain n2           # before maintenance; afterwards: engram undrain n2
-  engram drain n2 --stop    # before an upgrade; afterwards start it again`)
+  engram drain n2 --stop    # before an upgrade; afterwards start it again
+  engram drain n2 --evacuate --stop    # before it is switched off for good`)
     .action(context.act((node: string, flags: DrainFlags) => drain(context, node, flags)))
   connectionOptions(program.command('undrain').argument('<node>'))
     .summary('allow a drained node to be primary again')
@@ -88,12 +93,15 @@ function ofUnfit(error: unknown, to: string | undefined): unknown {
 }
 
 async function drain(context: Context, node: string, flags: DrainFlags): Promise<void> {
-  const { stop } = flags
+  const { stop = false, evacuate = false } = flags
   await context.withClient(flags, async (client) => {
-    const answer = await client.admin(
-      { type: 'drain', by: requester(), ...(stop ? { stop } : {}) },
-      { node },
-    )
+    const order = async (what: { stop?: boolean; evacuate?: boolean }) =>
+      await client.admin({ type: 'drain', by: requester(), ...what }, { node })
+    let answer = await order(evacuate ? { evacuate } : stop ? { stop } : {})
+    if (evacuate) {
+      await awaitEvacuation(context, client, node)
+      if (stop) answer = await order({ stop })
+    }
     if (flags.json) context.printJson(answer)
     else context.print(answer.message ?? `${node} is drained`)
   })

@@ -47,8 +47,16 @@ export type AdminRequest =
     /** Overrides I2 and I5: `to` becomes primary even if it lacks committed writes. */
     readonly force?: boolean
   }
-  /** Hands over every space of the node, and keeps it from becoming primary; `stop` ends it. */
-  | { readonly type: 'drain'; readonly stop?: boolean; readonly by?: string }
+  /**
+   * Hands over every space of the node, and keeps it from becoming primary. `evacuate`: its spaces
+   * replace it by other nodes. `stop` ends it.
+   */
+  | {
+    readonly type: 'drain'
+    readonly stop?: boolean
+    readonly evacuate?: boolean
+    readonly by?: string
+  }
   | { readonly type: 'undrain'; readonly by?: string }
   /** While paused, no other member takes over by itself. Any node takes this command. */
   | { readonly type: 'pause' | 'resume'; readonly space: string; readonly by?: string }

@@ -207,4 +207,36 @@ scenario(members, 'cancelled, and who waits hears so; added; taken out, and its 
     await cluster.converged(4)
   })
 
+scenario(members, 'a member that is gone is replaced without an operator; a node is evacuated',
+  async (stage) => {
+    const cluster = await stage.cluster({ nodes: 5, settings: ['replaceAfterMs=3000'] })
+    const writer = await stage.writer(cluster, patient)
+    await writer.taken(200)
+    const dead = await replicaOf(cluster)
+    await dead.kill()
+    await waitFor('it to be replaced', async () => {
+      const now = await listing(cluster)
+      const isDone = now.change === null && !now.members.some(({ node }) => node === dead.id)
+      return isDone || notYet(JSON.stringify(now.change))
+    }, { seconds: 40 })
+    await writer.taken(100)
+    const shown = (await cli(['events', space, '--last', '200', '--nats', cluster.broker.url]))
+      .stdout
+    assert.match(shown, new RegExp(`${dead.id} has been gone for 3.0 s: n\\d takes its place`))
+
+    // The primary has one spare node left to be replaced by.
+    const { node } = await cluster.primary()
+    const { stdout, stderr } = await cli(['drain', node, '--evacuate', '--stop', '--nats',
+      cluster.broker.url], { seconds: 60 })
+    assert.match(stderr, new RegExp(`${node} is a member of 1 space: ${space}\n`
+      + `(.*\n)*${node} is a member of no space`))
+    assert.match(stdout, `${node} is drained, and stops`)
+    assert.not((await names(cluster)).includes(node))
+    await writer.taken(100)
+    const history = await writer.stop()
+    assertNoErrors(history)
+    assertAllTaken(history)
+    await audit(cluster, history)
+  })
+
 members.run()
