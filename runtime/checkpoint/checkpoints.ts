@@ -11,7 +11,7 @@ import type { Random } from '../../actors/ports/system.js'
 import { RECORDS_VERSION } from '../store/marker.js'
 import { type FileHead, readFileHead, sectionsOf } from './fileHead.js'
 import { isMissing, openPart, partName, partOf, removeFile } from './part.js'
-import { openSection, type StoredSectionReader } from './sectionReader.js'
+import { openSection, readSection, type StoredSectionReader } from './sectionReader.js'
 import { FileWriter } from './writer.js'
 
 const SUFFIX = '.checkpoint'
@@ -287,16 +287,18 @@ class CheckpointFiles implements Checkpoints {
   private async readBack(number: number, pace: Pace): Promise<readonly StoredSection[]> {
     const name = fileName(number)
     const handle = await openFile(this.options, name)
-    let head: FileHead
     try {
-      head = await readFileHead(handle, name)
+      const head = await readFileHead(handle, name)
+      const sections = sectionsOf(head, number)
+      for (const section of sections) {
+        const reader = await readSection(handle, head, section)
+        await reader.readBack(pace)
+      }
+      this.note(number, head)
+      return sections
     } finally {
       await handle.close()
     }
-    const sections = sectionsOf(head, number)
-    for (const section of sections) await this.verify(section, pace)
-    this.note(number, head)
-    return sections
   }
 
   private note(number: number, head: FileHead): void {

@@ -22,20 +22,29 @@ export async function openSection(
   section: StoredSection,
 ): Promise<StoredSectionReader> {
   try {
-    const index = head.places.findIndex(({ uuid, offset }) =>
-      uuid === section.uuid && offset === section.offset
-    )
-    const place = head.places[index]
-    if (place === undefined || head.header.id !== section.id) {
-      throw new CheckpointDamagedError(head.name, 'it is another file than the one that was there')
-    }
-    const blocks = new SectionBlocks(handle, head, place, head.header.firstSection + index)
-    const manifest = await blocks.manifest()
-    return new StoredSectionReader(handle, head, section, place, blocks, manifest)
+    return await readSection(handle, head, section)
   } catch (error) {
     await handle.close()
     throw error
   }
+}
+
+/** The handle is the caller's to close, or the reader's. */
+export async function readSection(
+  handle: FileHandle,
+  head: FileHead,
+  section: StoredSection,
+): Promise<StoredSectionReader> {
+  const index = head.places.findIndex(({ uuid, offset }) =>
+    offset === section.offset && uuid === section.uuid
+  )
+  const place = head.places[index]
+  if (place === undefined || head.header.id !== section.id) {
+    throw new CheckpointDamagedError(head.name, 'it is another file than the one that was there')
+  }
+  const blocks = new SectionBlocks(handle, head, place, head.header.firstSection + index)
+  const manifest = await blocks.manifest()
+  return new StoredSectionReader(handle, head, section, place, blocks, manifest)
 }
 
 /** The blocks of a section in their order: manifest, records, end. */
@@ -162,6 +171,15 @@ export class StoredSectionReader implements SectionReader {
     await pace.rest(0)
   }
 
+  /**
+   * Reads all of it: blocks in their order, number of records. Not their hashes, which were
+   * computed with the checksums of the blocks when they were written.
+   */
+  async readBack(pace: Pace): Promise<void> {
+    for await (const payload of this.payloads(pace)) await pace.rest(payload.length)
+    await pace.rest(0)
+  }
+
   async read(offset: number, bytes: number): Promise<Buffer> {
     const { front, back, place } = this
     const end = Math.min(offset + bytes, this.fileBytes)
@@ -190,7 +208,7 @@ export class StoredSectionReader implements SectionReader {
     await this.handle.close()
   }
 
-  private async *payloads(): AsyncGenerator<Buffer> {
+  private async *payloads(pace?: Pace): AsyncGenerator<Buffer> {
     if (this.isRead) throw new Error('bug: the records of a section are read a second time')
     this.isRead = true
     const counts = new Map<number, number>()
@@ -203,7 +221,9 @@ export class StoredSectionReader implements SectionReader {
         }
         return
       }
+      pace?.begin()
       countRecords(value, counts, (fault) => this.blocks.damaged(fault))
+      pace?.end()
       yield value
     }
   }

@@ -20,6 +20,23 @@ export const SYNC_BYTES = 1024 * 1024
 /** Payload at which a block of records is full; a larger record has a block of its own. */
 const RECORDS_BYTES = 256 * 1024
 
+/** Payload of a block. */
+class Payload {
+  readonly pieces: Uint8Array[] = []
+  bytes = 0
+  crc = 0
+
+  constructor(...pieces: readonly Uint8Array[]) {
+    for (const piece of pieces) this.add(piece)
+  }
+
+  add(piece: Uint8Array): void {
+    this.pieces.push(piece)
+    this.bytes += piece.length
+    this.crc = crc32c(piece, this.crc)
+  }
+}
+
 export class FileWriter {
   readonly places: SectionPlace[] = []
   private at = 0
@@ -48,7 +65,7 @@ export class FileWriter {
   async finish(): Promise<void> {
     const { at: offset, places } = this
     if (places.length === 0) throw new Error('bug: a file without sections')
-    await this.write(BlockType.footer, [encodeFooter(places)])
+    await this.write(BlockType.footer, new Payload(encodeFooter(places)))
     await this.append([encodeTrailer({ offset, bytes: this.at - offset })])
     await this.handle.datasync()
   }
@@ -63,7 +80,7 @@ export class FileWriter {
     if (decodeManifest(manifest) === undefined) {
       throw new Error(`bug: a manifest of '${space}' that nobody would read`)
     }
-    await this.write(BlockType.manifest, [manifest])
+    await this.write(BlockType.manifest, new Payload(manifest))
     const sums = new StateSums(state)
     const fault = await this.records(image, sums, pace)
     assertCheckpointWhole(space, state.position, fault)
@@ -73,7 +90,7 @@ export class FileWriter {
       hashes: sums.hashes,
       blocks: digestOf(this.chain),
     })
-    await this.write(BlockType.end, [end])
+    await this.write(BlockType.end, new Payload(end))
     const { position, digest } = state
     const blocks = this.block - block
     const bytes = this.at - offset
@@ -86,36 +103,30 @@ export class FileWriter {
     sums: StateSums,
     pace: Pace,
   ): Promise<string | null> {
-    let pending: Buffer[] = []
-    let bytes = 0
+    let pending = new Payload()
     for (;;) {
       pace.begin()
+      // Its hashes were computed, and nothing comes between: what is read back with these checksums
+      // is what was hashed.
       const slice = asBuffer(image.next())
       const fault = sums.addAll(slice)
+      const isFull = pending.bytes > 0 && pending.bytes + slice.length > RECORDS_BYTES
+      const full = isFull ? pending : null
+      if (isFull) pending = new Payload()
+      pending.add(slice)
       pace.end()
       if (slice.length === 0) break
       if (fault !== null) return fault
-      if (bytes > 0 && bytes + slice.length > RECORDS_BYTES) {
-        await this.write(BlockType.records, pending)
-        pending = []
-        bytes = 0
-      }
-      pending.push(slice)
-      bytes += slice.length
+      if (full) await this.write(BlockType.records, full)
       await pace.rest(slice.length)
     }
-    if (bytes > 0) await this.write(BlockType.records, pending)
+    if (pending.bytes > 0) await this.write(BlockType.records, pending)
     await pace.rest(0)
     return sums.fault()
   }
 
-  private async write(type: BlockType, pieces: readonly Uint8Array[]): Promise<void> {
-    let payloadBytes = 0
-    let payloadCrc = 0
-    for (const piece of pieces) {
-      payloadBytes += piece.length
-      payloadCrc = crc32c(piece, payloadCrc)
-    }
+  private async write(type: BlockType, payload: Payload): Promise<void> {
+    const { bytes: payloadBytes, crc: payloadCrc, pieces } = payload
     if (payloadBytes > PAYLOAD_BYTES_MAX) throw new Error(`bug: a block of ${payloadBytes} bytes`)
     const { block, header } = this
     const section = this.places.length

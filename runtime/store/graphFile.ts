@@ -5,9 +5,10 @@
  * a doubtful file is discarded and rebuilt.
  */
 import { open as openFile } from 'node:fs/promises'
-import type { Database, RangeOptions } from 'lmdb'
+import type { RangeOptions, RootDatabase } from 'lmdb'
 import { messageOf } from '../../machines/base/thrown.js'
 import { freeBetween } from './freePages.js'
+import { type RecordView, RecordViews } from './recordView.js'
 
 /** The file does not hold what was written to it. It is rebuilt at the next start. */
 export class StoreDamagedError extends Error {
@@ -84,19 +85,23 @@ export function damageIn(error: unknown): string | null {
 export interface GraphSnapshot {
   /** A copy. */
   get(key: Buffer): Buffer | undefined
-  /** Copies. */
-  range(start: Buffer, end: Buffer): Iterable<{ key: Buffer; value: Buffer }>
+  /** Calls for each record until it returns true, or there are no more. Returns whether it did. */
+  some(start: Buffer, end: Buffer, take: (record: RecordView) => boolean): boolean
   damaged(reason: string): StoreDamagedError
   done(): void
 }
 
 /** The records of the graphs. An error that means damage is reported once, before it is thrown. */
 export class GraphFile {
+  private readonly views: RecordViews
+
   constructor(
-    private readonly records: Database<Buffer, Buffer>,
+    private readonly records: RootDatabase<Buffer, Buffer>,
     private readonly onDamage: (reason: string) => void,
     private readonly onWritten: () => void = () => undefined,
-  ) {}
+  ) {
+    this.views = new RecordViews(records)
+  }
 
   /** A copy. */
   get(key: Buffer): Buffer | undefined {
@@ -136,7 +141,7 @@ export class GraphFile {
 
   /** What the file holds now, for as long as `done` is not called. */
   snapshot(): GraphSnapshot {
-    const { records } = this
+    const { records, views } = this
     const transaction = records.useReadTransaction()
     const judged = <T>(read: () => T): T => {
       try {
@@ -147,7 +152,7 @@ export class GraphFile {
     }
     return {
       get: (key) => judged(() => records.get(key, { transaction })),
-      range: (start, end) => this.range({ start, end, transaction }),
+      some: (start, end, take) => judged(() => views.some({ start, end, transaction }, take)),
       damaged: (reason) => this.damaged(reason),
       done: () => transaction.done(),
     }

@@ -63,17 +63,16 @@ export class LmdbImage implements SpaceImage {
   private read(table: Table, slice: RecordWriter, until: number): boolean {
     const { snapshot, number } = this.options
     const start = this.start ?? tableKey(number, table)
-    for (const { key, value } of snapshot.range(start, tableEnd(number, table))) {
+    return snapshot.some(start, tableEnd(number, table), (record) => {
+      const { keys, keyStart, keyEnd, values, valueBytes } = record
+      const ownStart = keyStart + KEY_PREFIX_BYTES
       const isOver = slice.count >= stageRecordsMax
-        || !slice.hasRoom(key.length - KEY_PREFIX_BYTES, value.length)
+        || !slice.hasRoom(keyEnd - ownStart, valueBytes)
         || (slice.count % RECORDS_PER_LOOK === RECORDS_PER_LOOK - 1 && performance.now() >= until)
-      if (isOver) {
-        this.start = key
-        return true
-      }
-      slice.add(table, key, KEY_PREFIX_BYTES, value)
-    }
-    return false
+      if (isOver) this.start = record.key()
+      else slice.addFrom(table, keys, ownStart, keyEnd, values, valueBytes)
+      return isOver
+    })
   }
 
   private check(bytes: Buffer): void {

@@ -75,9 +75,21 @@ export class RecordWriter {
   }
 
   /** `keyFrom`: where the key's own part begins. */
-  add(table: number, key: Buffer, keyFrom: number, value: Buffer): void {
-    const keyBytes = key.length - keyFrom
-    const size = sizeOf(keyBytes, value.length)
+  add(table: number, key: Uint8Array, keyFrom: number, value: Uint8Array): void {
+    this.addFrom(table, key, keyFrom, key.length, value, value.length)
+  }
+
+  /** The key's own part lies in `keys`, the value at the beginning of `values`. */
+  addFrom(
+    table: number,
+    keys: Uint8Array,
+    keyFrom: number,
+    keyEnd: number,
+    values: Uint8Array,
+    valueBytes: number,
+  ): void {
+    const keyBytes = keyEnd - keyFrom
+    const size = sizeOf(keyBytes, valueBytes)
     const { length } = this
     if (length + size > this.memory.length) {
       this.memory = Buffer.concat([this.memory.subarray(0, length)], 2 * (length + size))
@@ -86,10 +98,11 @@ export class RecordWriter {
     memory[length] = table
     memory[length + 1] = keyBytes & 0xff
     memory[length + 2] = keyBytes >>> 8
-    memory.writeUInt32LE(value.length, length + 3)
+    memory.writeUInt32LE(valueBytes, length + 3)
     let at = length + RECORD_HEAD_BYTES
-    for (let index = keyFrom; index < key.length; index += 1) memory[at++] = key[index]!
-    memory.set(value, at)
+    for (let index = keyFrom; index < keyEnd; index += 1) memory[at++] = keys[index]!
+    // A plain view: one of a subclass takes several times as long. lmdb changes `values.length`.
+    memory.set(new Uint8Array(values.buffer, values.byteOffset, valueBytes), at)
     this.length += size
     this.count += 1
   }

@@ -211,6 +211,32 @@ test('what is read back otherwise than it was written is removed', async (contex
   assert.is(names(disk).length, 2)
 })
 
+test('what changes in memory between its hash and its write is found', async (context) => {
+  const { disk, space, old } = context
+  const checkpoints = await openIn(disk)
+  const image = space.image(space.applied)!
+  let slice: Uint8Array = Buffer.alloc(0)
+  const watched = imageOf(image, [])
+  watched.next = () => {
+    const next = image.next()
+    if (next.length > 0) slice = next
+    return next
+  }
+  const pace: Pace = {
+    ...atOnce,
+    // The last record of a slice ends within its value: no length changes.
+    rest: async () => {
+      if (slice.length > 0) slice[slice.length - 1]! ^= 1
+      slice = Buffer.alloc(0)
+    },
+  }
+  const source = { notes: notesOf(uuids[1], space), image: watched }
+  const failed = await failure(checkpoints.write([source], pace))
+  assert.is(failed.code, 'CHECKPOINT_READ_BACK', failed.message)
+  assert.equal(checkpoints.list(), old)
+  image.close()
+})
+
 test('each MiB is synced, and writes are bounded', async ({ disk }) => {
   const large = await largeSpace()
   const lengths: number[] = []
