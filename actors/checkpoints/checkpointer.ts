@@ -1,21 +1,21 @@
 import { checkpointNeed, epochsBetween } from '../../machines/log/checkpointDue.js'
+import { checkpointGroups, SharedFiles } from '../../machines/log/checkpointGroups.js'
+import type { CheckpointSize } from '../../machines/log/checkpointGroups.js'
 import { messageOf } from '../../machines/base/thrown.js'
 import type { AlignedImage } from '../log/applier.js'
 import { isDamage } from '../member/member.js'
 import type { Member } from '../member/member.js'
 import { ReadBackError } from '../ports/checkpoints.js'
-import type { SectionManifest, SectionNotes, StoredSection } from '../ports/checkpoints.js'
-import type { Coverage, KeptCheckpoint } from '../ports/journal.js'
+import type { SectionNotes, SectionSource, StoredSection } from '../ports/checkpoints.js'
 import { ImageClosedError } from '../ports/store.js'
-import { enterCoverage } from './enterCoverage.js'
 import type { CoverageWriter } from './enterCoverage.js'
 import { Failures } from './failures.js'
-import { removeFormer } from './formerFiles.js'
 import { LoopPace } from './loopPace.js'
-import { type CheckpointRoom, NoRoomError } from './room.js'
-import { shortHistory } from './shortHistory.js'
+import type { CheckpointRoom } from './room.js'
+import { NoRoomError } from './room.js'
+import { nameSections } from './sectionNames.js'
+import type { Written } from './sectionNames.js'
 import { notesOf } from './sectionNotes.js'
-import { noteUnusable } from './unusable.js'
 
 export interface CheckpointerOptions extends CoverageWriter {
   readonly members: () => Iterable<Member>
@@ -30,6 +30,8 @@ export interface CheckpointerOptions extends CoverageWriter {
 const lookMs = 1000
 /** An image of a space that has no end of a frame for so long is not waited for. */
 const alignMs = 10_000
+/** The same where others wait for their turn in the file. */
+const sharedAlignMs = 1000
 /** The store's file grows while an image is open. */
 const imageMsMax = 600_000
 const bytesPerSecondMax = 32 * 1024 * 1024
@@ -46,12 +48,11 @@ const roomMs = 500
 /** The same if it has what little room there is: some 0.6 MiB are written in between. */
 const heldRoomMs = 20
 
-interface Due {
+interface Due extends CheckpointSize {
   readonly member: Member
   readonly need: number
   /** An install waits for it, or a segment of the journal is kept for want of it. */
   readonly isUrgent: boolean
-  readonly lastBytes: number
 }
 
 class TooSlowError extends Error {
@@ -62,7 +63,8 @@ class TooSlowError extends Error {
 }
 
 /**
- * Takes checkpoints of the spaces that are due, one at a time, while writes go on. In this order:
+ * Takes checkpoints of the spaces that are due, one file at a time, while writes go on. Small ones
+ * share a file. In this order:
  * the file is durable and was read back; a record of the journal names it, and so makes it count;
  * files that no longer count are removed. A crash anywhere leaves what counted before, or the new.
  */
@@ -77,6 +79,8 @@ export class Checkpointer {
   /** Bytes of the node when the newest checkpoint was taken. */
   private readonly takenAt = new WeakMap<Member, number>()
   private readonly wanted = new WeakSet<Member>()
+  /** Files that are to be left: less than half of them counted at the last look. */
+  private sparse: ReadonlySet<number> = new Set()
 
   constructor(private readonly options: CheckpointerOptions) {
     this.failures = new Failures(options.context)
@@ -98,11 +102,20 @@ export class Checkpointer {
   /** As many as there is time for until the next look: there may be many small ones. */
   private async takeAll(all: readonly Due[]): Promise<void> {
     const { clock } = this.options.context.ports
-    for (const due of all) {
-      const nowMs = clock.monotonicMs()
-      if (this.isStopped || nowMs - this.lookedAtMs >= lookMs) return
-      if (this.mayTake(due.member, nowMs) && !await this.take(due)) return
+    for (const due of checkpointGroups(all)) {
+      for (const group of await this.fitting(due)) {
+        if (this.isStopped || clock.monotonicMs() - this.lookedAtMs >= lookMs) return
+        if (!await this.take(group)) return
+      }
     }
+  }
+
+  /** Without room for all of a group, each by itself: room is made for one. */
+  private async fitting(group: Due[]): Promise<Due[][]> {
+    const bytes = group.reduce((sum, { lastBytes }) => sum + lastBytes, 0)
+    return group.length === 1 || await this.options.room.has(bytes)
+      ? [group]
+      : group.map((due) => [due])
   }
 
   /** A member that has to be installed needs a newer one: it is taken as soon as may be. */
@@ -122,14 +135,17 @@ export class Checkpointer {
     const pinning = this.options.pinning()
     const pinnedBytes = [...pinning].reduce((sum, uuid) => sum + (this.newestOf(uuid)?.bytes ?? 0),
       0)
+    const shared = new SharedFiles()
     const all: Due[] = []
     for (const member of this.options.members()) {
       this.seeDamage(member)
+      for (const section of this.sectionsOf(member)) shared.add(section)
       if (!this.mayTake(member, nowMs)) continue
       const isPinning = pinning.has(member.uuid) && this.mayRelease(member)
       const due = this.dueOf(member, isPinning ? pinnedBytes : null)
       if (due.need >= 1) all.push(due)
     }
+    this.sparse = shared.sparse()
     return all.toSorted((a, b) => Number(b.isUrgent) - Number(a.isUrgent) || b.need - a.need)
   }
 
@@ -160,8 +176,9 @@ export class Checkpointer {
     const lastBytes = this.newestOf(member.uuid)?.bytes ?? 0
     const takenAt = this.takenAt.get(member) ?? -Infinity
     const newest = log?.covers.kept.at(-1)?.position.sequence ?? 0
+    const newBytes = log?.newBytes ?? 0
     const need = checkpointNeed({
-      newBytes: log?.newBytes ?? 0,
+      newBytes,
       newEpochs: epochsBetween(member.log, newest, member.store.applied.sequence),
       lastBytes,
       pinning: pinnedBytes === null
@@ -172,13 +189,22 @@ export class Checkpointer {
     }, settings)
     const isWanted = this.isWanted(member)
     const isUrgent = isWanted || pinnedBytes !== null
-    return { member, need: isWanted ? Infinity : need, isUrgent, lastBytes }
+    const isLeft = log?.covers.kept.some(({ file }) => this.sparse.has(file)) ?? false
+    const least = isWanted ? Infinity : isLeft ? 1 : 0
+    return { member, need: Math.max(need, least), isUrgent, lastBytes, newBytes }
   }
 
   /** Whether an install waits for a newer one, and there is one to take. */
   private isWanted(member: Member): boolean {
     return this.wanted.has(member)
       && member.store.applied.sequence > (this.newestOf(member.uuid)?.position.sequence ?? 0)
+  }
+
+  /** Those that count and can be used. */
+  private sectionsOf({ uuid }: Member): StoredSection[] {
+    const { journal, checkpoints } = this.options.context.ports
+    const { kept = [] } = journal.log(uuid)?.covers ?? {}
+    return kept.flatMap((one) => checkpoints.find(uuid, one) ?? [])
   }
 
   /** The newest checkpoint that counts. */
@@ -188,56 +214,63 @@ export class Checkpointer {
     return kept ? checkpoints.find(uuid, kept) : null
   }
 
-  /** False: it was not taken. */
-  private async take(due: Due): Promise<boolean> {
-    const { member } = due
-    const { context, room, nodeBytes } = this.options
-    const { space } = member
-    const begunMs = context.ports.clock.monotonicMs()
+  /** False: none was taken. */
+  private async take(group: readonly Due[]): Promise<boolean> {
+    const { context: { ports: { clock } }, room, nodeBytes } = this.options
+    const [first] = group
+    const begunMs = clock.monotonicMs()
     const takenAt = nodeBytes()
     try {
-      await room.make(member, this.pace(due, () => Promise.resolve()))
+      await room.make(first!.member, this.pace(first!, () => Promise.resolve()))
       if (this.isStopped) return false
-      const aligned = await this.aligned(member)
-      // A log that ends within what is committed has no such end, until it goes on.
-      if (!aligned) {
-        this.failures.later(member)
-        return false
+      const named = await this.write(group)
+      for (const { member } of named) {
+        this.takenAt.set(member, takenAt)
+        this.wanted.delete(member)
+        this.failures.over(member)
       }
-      const section = await this.write(due, aligned)
-      this.takenAt.set(member, takenAt)
-      this.wanted.delete(member)
-      this.failures.over(member)
-      const ms = Math.round(context.ports.clock.monotonicMs() - begunMs)
-      context.ports.telemetry.count('checkpoints', 1, { result: 'written' })
-      context.ports.telemetry.observe('checkpointMs', ms)
-      context.ports.logger.info({ space, bytes: section.bytes, ms, file: section.file },
-        `a checkpoint holds all up to ${section.position.sequence}`)
-      return true
+      this.report(named, Math.round(clock.monotonicMs() - begunMs))
+      return named.length > 0
     } catch (error) {
-      if (!this.isStopped && !(error instanceof ImageClosedError)) this.failed(member, error)
+      if (!this.isStopped && !(error instanceof ImageClosedError)) this.failed(group, error)
       return false
     } finally {
       room.release()
     }
   }
 
-  private failed(member: Member, error: unknown): void {
+  private report(named: readonly Written[], ms: number): void {
+    const [first] = named
+    if (!first) return
+    const { telemetry, logger } = this.options.context.ports
+    const { member: { space }, section: { file, position } } = first
+    telemetry.count('checkpoints', named.length, { result: 'written' })
+    telemetry.observe('checkpointMs', ms)
+    const bytes = named.reduce((sum, { section }) => sum + section.bytes, 0)
+    if (named.length === 1) {
+      logger.info({ space, bytes, ms, file }, `a checkpoint holds all up to ${position.sequence}`)
+    } else {
+      logger.info({ spaces: named.length, bytes, ms, file },
+        `a file has checkpoints of ${named.length} spaces`)
+    }
+  }
+
+  private failed(group: readonly Due[], error: unknown): void {
     const { context } = this.options
     const code = (error as { code?: unknown }).code
-    if (isDamage(error)) return member.damaged(messageOf(error))
     if (error instanceof NoRoomError || error instanceof TooSlowError
       || error instanceof ReadBackError || isFileFault(code))
     {
-      context.ports.telemetry.count('checkpoints', 1, { result: 'failed' })
-      return this.failures.note(member, messageOf(error), error instanceof ReadBackError)
+      context.ports.telemetry.count('checkpoints', group.length, { result: 'failed' })
+      const members = group.map(({ member }) => member)
+      return this.failures.note(members, messageOf(error), error instanceof ReadBackError)
     }
     // A wrong hash in the store, a violated invariant: nothing here can be trusted.
     context.fatal(error)
   }
 
   /** An image at the end of a frame; null: none came in time. */
-  private aligned({ applier }: Member): Promise<AlignedImage | null> {
+  private aligned({ applier }: Member, maxMs: number): Promise<AlignedImage | null> {
     const { clock } = this.options.context.ports
     return new Promise((resolve) => {
       const settle = (aligned: AlignedImage | null): void => {
@@ -249,41 +282,65 @@ export class Checkpointer {
         applier.cancelImage()
         settle(null)
       }
-      const timer = clock.setTimeout(() => this.endWait(), alignMs)
+      const timer = clock.setTimeout(() => this.endWait(), maxMs)
       applier.takeImage(settle)
     })
   }
 
-  private async write(due: Due, aligned: AlignedImage): Promise<StoredSection> {
-    const { member } = due
-    const { journal, checkpoints } = this.options.context.ports
-    const { uuid } = member
-    const installs = journal.log(uuid)?.covers.installs ?? 0
-    let notes: SectionNotes
+  /** Returns those that count from now on. */
+  private async write(group: readonly Due[]): Promise<readonly Written[]> {
+    const { context: { ports: { checkpoints } }, room } = this.options
+    const pace = this.pace(group[0]!, () => room.watch())
+    const imaged = new Map<string, Omit<Written, 'section'>>()
+    const sections = await checkpoints.write(this.sources(group, imaged), pace)
+    return await nameSections(this.options, sections.map((section) => ({
+      ...imaged.get(section.uuid)!,
+      section,
+    })))
+  }
+
+  /** One image after the other, of those that have one by then. */
+  private async *sources(
+    group: readonly Due[],
+    imaged: Map<string, Omit<Written, 'section'>>,
+  ): AsyncGenerator<SectionSource> {
+    const { journal, clock } = this.options.context.ports
+    for (const { member } of group) {
+      if (!this.mayTake(member, clock.monotonicMs())) continue
+      const aligned = await this.aligned(member, group.length > 1 ? sharedAlignMs : alignMs)
+      if (this.isStopped) {
+        aligned?.image.close()
+        throw new ImageClosedError()
+      }
+      // A log that ends within what is committed has no such end, until it goes on.
+      if (!aligned) {
+        this.failures.later(member)
+        continue
+      }
+      const installs = journal.log(member.uuid)?.covers.installs ?? 0
+      const notes = await this.notes(member, aligned, installs)
+      if (!notes) continue
+      imaged.set(member.uuid, { member, installs })
+      yield { notes, image: aligned.image }
+    }
+  }
+
+  /** Null: the log is damaged, or it was replaced or dropped since the image was taken. */
+  private async notes(
+    member: Member,
+    aligned: AlignedImage,
+    installs: number,
+  ): Promise<SectionNotes | null> {
     try {
-      notes = await notesOf(member, aligned)
+      return await notesOf(member, aligned)
     } catch (error) {
       aligned.image.close()
-      // The image may be of a log that was replaced or dropped since.
-      const log = journal.log(uuid)
+      const log = this.options.context.ports.journal.log(member.uuid)
       const isSame = log && log.covers.installs === installs && !member.following.isSwitching
-      throw isSame ? error : new ImageClosedError()
-    }
-    const [section] = await checkpoints.write([{ notes, image: aligned.image }],
-      this.pace(due, () => this.options.room.watch()))
-    if (!section) throw new Error('bug: a file without its section')
-    const before = journal.log(uuid)?.covers
-    try {
-      if (!before) throw new ImageClosedError()
-      const covers = await this.coverage(member, before, section)
-      await enterCoverage(this.options, member, { ...covers, installs })
-      member.log.sumUp(covers.history.root)
-      await removeFormer(this.options.context.ports, before)
-      return section
-    } catch (error) {
-      const isNamed = journal.log(uuid)?.covers.kept.some(({ file }) => file === section.file)
-      if (!isNamed) await checkpoints.remove(section.file).catch(() => undefined)
-      throw error
+      if (!isSame) return null
+      if (!isDamage(error)) throw error
+      member.damaged(messageOf(error))
+      return null
     }
   }
 
@@ -309,42 +366,6 @@ export class Checkpointer {
         await watchRoom()
       },
     })
-  }
-
-  /** The newest and the one before it that can be used count from now on. */
-  private async coverage(
-    member: Member,
-    before: Coverage,
-    { file, id, position }: StoredSection,
-  ): Promise<Coverage> {
-    const kept = { file, id, position }
-    for (const older of before.kept.toReversed()) {
-      const manifest = await this.manifestOf(member, older)
-      if (!manifest) continue
-      const { clock, timestamp } = manifest
-      const history = shortHistory(member, older.position.sequence)
-      const { installs } = before
-      return { installs, kept: [older, kept], covered: older.position, history, clock, timestamp }
-    }
-    return { ...before, kept: [kept] }
-  }
-
-  /** Null: the checkpoint cannot be used. */
-  private async manifestOf(
-    { uuid }: Member,
-    kept: KeptCheckpoint,
-  ): Promise<SectionManifest | null> {
-    const { context, context: { ports: { checkpoints } } } = this.options
-    const stored = checkpoints.find(uuid, kept)
-    if (!stored) return null
-    try {
-      const reader = await checkpoints.open(stored)
-      await reader.close()
-      return reader.manifest
-    } catch (error) {
-      noteUnusable(context, stored, error)
-      return null
-    }
   }
 }
 

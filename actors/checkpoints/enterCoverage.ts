@@ -11,35 +11,57 @@ export interface CoverageWriter {
   readonly directory: Pick<NodeDirectory, 'keepReserve' | 'releaseReserve'>
 }
 
+export interface Entering {
+  readonly member: Member
+  readonly covers: Coverage
+}
+
 /**
  * Names the checkpoints that count from now on; durable when it resolves. Rejects with
  * ImageClosedError if the log is another one by then, and with JournalFullError.
  */
 export async function enterCoverage(
-  { context, directory }: CoverageWriter,
+  writer: CoverageWriter,
   member: Member,
   covers: Coverage,
 ): Promise<void> {
-  const { commits } = context
-  await withReserve({ commits, directory }, () => entered(member, covers))
+  const entered = await enterAll(writer, [{ member, covers }])
+  if (entered.length === 0) throw new ImageClosedError()
 }
 
-/** Writes the record, unless the log is another one by then: nothing of it must count. */
-function entered({ uuid, following, context }: Member, covers: Coverage): Promise<void> {
-  const { commits, ports: { journal } } = context
+/**
+ * The same of several spaces, in one flush. Returns those whose log is still the same: nothing of
+ * another one must count.
+ */
+export async function enterAll<One extends Entering>(
+  { context, directory }: CoverageWriter,
+  all: readonly One[],
+): Promise<readonly One[]> {
+  const { commits } = context
+  return await withReserve({ commits, directory }, () => enteredNow(context, all))
+}
+
+function enteredNow<One extends Entering>(
+  { commits, ports: { journal } }: NodeContext,
+  all: readonly One[],
+): Promise<readonly One[]> {
+  const isSame = ({ member: { uuid, following }, covers }: One): boolean => {
+    const log = journal.log(uuid)
+    // The record of an install may be in this flush: another one behind it would void it.
+    return log !== undefined && !following.isSwitching && log.damage === null
+      && log.covers.installs === covers.installs
+      && covers.kept.every(({ position }) => hasEntry(log, position))
+  }
   return new Promise((resolve, reject) => {
     commits.mark({ take: () => {
-      const log = journal.log(uuid)
-      // The record of an install may be in this flush: another one behind it would void it.
-      const isSame = log && !following.isSwitching && log.damage === null
-        && log.covers.installs === covers.installs
-        && covers.kept.every(({ position }) => hasEntry(log, position))
-      if (isSame) {
-        const record = { type: 'checkpoint', uuid, covers } as const
-        return [{ record, bytes: 0, durable: resolve, failed: reject }]
-      }
-      reject(new ImageClosedError())
-      return []
+      const same = all.filter(isSame)
+      if (same.length === 0) resolve([])
+      return same.map(({ member: { uuid }, covers }) => ({
+        record: { type: 'checkpoint', uuid, covers },
+        bytes: 0,
+        durable: () => resolve(same),
+        failed: reject,
+      }))
     } })
   })
 }

@@ -88,6 +88,11 @@ export class CheckpointRoom {
     })
   }
 
+  /** Whether there is room for a file of so many bytes beside writes. */
+  async has(bytes: number): Promise<boolean> {
+    return await this.freeBytes() >= Math.max(bytes, bytesMin) + spareBytes
+  }
+
   /**
    * Resolves when there is room for the next checkpoint of the member, which is expected to be as
    * large as its newest one. `release` has to be called when it is written, or was given up.

@@ -1,6 +1,7 @@
 import { stackOf } from '../../machines/base/thrown.js'
 import { saysDropped } from '../../machines/protocol/assignments.js'
 import { isHolder, removedAt } from '../../machines/protocol/members.js'
+import { removeFormer } from '../checkpoints/formerFiles.js'
 import { isSalvageOf } from '../forks/salvageSlices.js'
 import { sendNotice } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
@@ -67,8 +68,12 @@ export class Dropping {
     return this.run(uuid, async () => {
       const why = await this.whyOver(space, uuid)
       if (why === null) return
-      await this.context.commits.submit({ type: 'spaceDropped', uuid })
+      const { commits, ports } = this.context
+      const former = ports.journal.log(uuid)?.covers
+      await commits.submit({ type: 'spaceDropped', uuid })
       await this.remove(space, uuid, why)
+      // Those that it shared with others stay for these.
+      if (former) await removeFormer(ports, former)
     })
   }
 

@@ -45,14 +45,16 @@ export interface StoredSection {
   /** Its place in the file, and its length there. */
   readonly offset: number
   readonly bytes: number
+  /** Length of all sections of the file together. */
+  readonly sharedBytes: number
 }
 
 export interface StoredFile {
   readonly number: number
   readonly bytes: number
-  /** None when the file cannot be used. */
+  /** Those that can be used. */
   readonly sections: readonly StoredSection[]
-  /** Why it cannot be used (its head or footer is not sound, or not of this version), or null. */
+  /** Why it, or one of its sections, cannot be used, or null. */
   readonly fault: { readonly code: string; readonly reason: string } | null
 }
 
@@ -119,9 +121,10 @@ export interface Checkpoints {
   list(): readonly StoredSection[]
   /**
    * Writes a file of those sections, one image after the other. When it resolves, the file is
-   * durable and was read back and verified. Otherwise nothing of it is left (or a file that the
-   * next start removes): rejects with FileSystemError, ReadBackError, with what an image throws,
-   * and with that of `pace.rest`. Asserts I13.
+   * durable and was read back and verified. A section whose image was closed meanwhile is not in
+   * it; if there is no other one, there is no file. Otherwise nothing of it is left (or a file that
+   * the next start removes): rejects with FileSystemError, ReadBackError, with what an image throws
+   * else, and with that of `pace.rest`. Asserts I13.
    */
   write(
     sections: Iterable<SectionSource> | AsyncIterable<SectionSource>,
@@ -129,8 +132,8 @@ export interface Checkpoints {
   ): Promise<readonly StoredSection[]>
   /** The section of the space in that very file, or null. */
   find(uuid: string, of: { readonly file: number; readonly id: string }): StoredSection | null
-  /** Notes that the file cannot be used: it is listed with the reason, and no section is found. */
-  noteUnusable(file: number, fault: NonNullable<StoredFile['fault']>): void
+  /** Notes that it cannot be used: its file is listed with the reason, and it is not found. */
+  noteUnusable(section: StoredSection, fault: NonNullable<StoredFile['fault']>): void
   /** Path of the file that has the section. */
   pathOf(section: StoredSection): string
   /** CheckpointDamagedError, CheckpointVersionError, CheckpointGoneError. */

@@ -35,31 +35,56 @@ export type FileFolder = Pick<CheckpointOptions, 'directory' | 'fileSystem'>
 export async function openCheckpoints(options: CheckpointOptions): Promise<Checkpoints> {
   const { directory, fileSystem } = options
   await fileSystem.makeDirectory(directory)
-  const found = new Map<number, StoredFile>()
+  const files = new Map<number, FoundFile>()
   let last = options.numberAbove
   for (const name of await fileSystem.list(directory)) {
     const number = /^(\d{10})\.(checkpoint|tmp)$/.exec(name)
     if (number === null) continue
     last = Math.max(last, Number(number[1]))
     if (name.endsWith(TEMPORARY)) await fileSystem.remove(join(directory, name))
-    else found.set(Number(number[1]), await storedFile(options, Number(number[1])))
+    else files.set(Number(number[1]), await foundFile(options, Number(number[1])))
   }
-  return new CheckpointFiles(options, found, last)
+  return new CheckpointFiles(options, files, last)
+}
+
+/** A file as it is listed, and what reads of its sections need. */
+interface FoundFile {
+  readonly stored: StoredFile
+  /** By uuid: those that can be used. */
+  readonly sections: ReadonlyMap<string, StoredSection>
+  /** Null: it cannot be read. */
+  readonly head: FileHead | null
+}
+
+function found(head: FileHead, number: number): FoundFile {
+  const sections = sectionsOf(head, number)
+  return {
+    stored: { number, bytes: head.bytes, sections, fault: null },
+    sections: byUuid(sections),
+    head,
+  }
+}
+
+function byUuid(sections: readonly StoredSection[]): Map<string, StoredSection> {
+  return new Map(sections.map((section) => [section.uuid, section]))
 }
 
 /** A file that cannot be read is listed with the reason. Changes nothing. */
-export async function storedFile(
+export async function storedFile(folder: FileFolder, number: number): Promise<StoredFile> {
+  return (await foundFile(folder, number)).stored
+}
+
+async function foundFile(
   { directory, fileSystem }: FileFolder,
   number: number,
-): Promise<StoredFile> {
+): Promise<FoundFile> {
   const name = fileName(number)
   let bytes = 0
   try {
     const handle = await fileSystem.open(join(directory, name), 'read')
     try {
       bytes = await handle.size()
-      const head = await readFileHead(handle, name)
-      return { number, bytes, sections: sectionsOf(head, number), fault: null }
+      return found(await readFileHead(handle, name), number)
     } finally {
       await handle.close()
     }
@@ -67,7 +92,8 @@ export async function storedFile(
     if (!isOperating(error)) throw error
     const { code, message } = error
     const reason = error instanceof FileSystemError ? message : error.reason
-    return { number, bytes, sections: [], fault: { code, reason } }
+    const stored = { number, bytes, sections: [], fault: { code, reason } }
+    return { stored, sections: new Map(), head: null }
   }
 }
 
@@ -114,7 +140,7 @@ export function fileName(number: number): string {
 class CheckpointFiles implements Checkpoints {
   constructor(
     private readonly options: CheckpointOptions,
-    private readonly found: Map<number, StoredFile>,
+    private readonly found: Map<number, FoundFile>,
     private last: number,
   ) {}
 
@@ -123,7 +149,8 @@ class CheckpointFiles implements Checkpoints {
   }
 
   files(): readonly StoredFile[] {
-    return [...this.found.values()].toSorted((a, b) => a.number - b.number)
+    return [...this.found.values()].map(({ stored }) => stored)
+      .toSorted((a, b) => a.number - b.number)
   }
 
   list(): readonly StoredSection[] {
@@ -131,8 +158,8 @@ class CheckpointFiles implements Checkpoints {
   }
 
   find(uuid: string, { file, id }: { file: number; id: string }): StoredSection | null {
-    const sections = this.found.get(file)?.sections ?? []
-    return sections.find((section) => section.uuid === uuid && section.id === id) ?? null
+    const section = this.found.get(file)?.sections.get(uuid)
+    return section?.id === id ? section : null
   }
 
   async write(
@@ -141,7 +168,7 @@ class CheckpointFiles implements Checkpoints {
   ): Promise<readonly StoredSection[]> {
     const number = this.nextNumber()
     try {
-      await this.writeFile(number, sources, pace)
+      if (!await this.writeFile(number, sources, pace)) return []
     } finally {
       // Those that were not reached. One that makes them one by one closes its own.
       if (Array.isArray(sources)) {
@@ -158,21 +185,31 @@ class CheckpointFiles implements Checkpoints {
     }
   }
 
-  noteUnusable(number: number, fault: NonNullable<StoredFile['fault']>): void {
+  noteUnusable({ file: number, uuid }: StoredSection,
+    fault: NonNullable<StoredFile['fault']>): void
+  {
     const file = this.found.get(number)
-    if (file) this.found.set(number, { ...file, sections: [], fault })
+    if (!file) return
+    const sections = file.stored.sections.filter((section) => section.uuid !== uuid)
+    const stored = { ...file.stored, sections, fault }
+    this.found.set(number, { stored, sections: byUuid(sections), head: file.head })
   }
 
   pathOf({ file }: StoredSection): string {
     return this.path(fileName(file))
   }
 
+  /** By the footer as it was read before: that of many sections takes a while. */
   async open(section: StoredSection): Promise<StoredSectionReader> {
-    return await openStored(this.options, section)
+    const head = this.found.get(section.file)?.head ?? null
+    if (head === null || head.header.id !== section.id) {
+      return await openStored(this.options, section)
+    }
+    return openSection(await openFile(this.options, fileName(section.file)), head, section)
   }
 
   async verify(section: StoredSection, pace: Pace): Promise<void> {
-    const reader = await this.open(section)
+    const reader = await openStored(this.options, section)
     try {
       await reader.verify(pace)
     } finally {
@@ -230,22 +267,28 @@ class CheckpointFiles implements Checkpoints {
     await this.fileSystem.syncDirectory(this.directory)
   }
 
+  /** False: nothing came, and there is no file. */
   private async writeFile(
     number: number,
     sources: Iterable<SectionSource> | AsyncIterable<SectionSource>,
     pace: Pace,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const temporary = this.path(String(number).padStart(10, '0') + TEMPORARY)
     const handle = await this.fileSystem.open(temporary, 'create')
     try {
-      await this.writeTo(handle, number, sources, pace)
+      const isEmpty = !await this.writeTo(handle, number, sources, pace)
       await handle.close()
+      if (isEmpty) {
+        await this.fileSystem.remove(temporary)
+        return false
+      }
     } catch (error) {
       await handle.close().catch(() => undefined)
       await this.fileSystem.remove(temporary).catch(() => undefined)
       throw error
     }
     await this.enter(temporary, number)
+    return true
   }
 
   private async writeTo(
@@ -253,7 +296,7 @@ class CheckpointFiles implements Checkpoints {
     number: number,
     sources: Iterable<SectionSource> | AsyncIterable<SectionSource>,
     pace: Pace,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { random, disk, nowMs } = this.options
     const writer = new FileWriter(handle, {
       recordsVersion: RECORDS_VERSION,
@@ -266,7 +309,9 @@ class CheckpointFiles implements Checkpoints {
     })
     await writer.begin()
     for await (const source of sources) await writer.section(source, pace)
+    if (writer.places.length === 0) return false
     await writer.finish()
+    return true
   }
 
   /** Gives a file its name; durable then. Otherwise it is removed, or left without being named. */
@@ -302,8 +347,7 @@ class CheckpointFiles implements Checkpoints {
   }
 
   private note(number: number, head: FileHead): void {
-    const sections = sectionsOf(head, number)
-    this.found.set(number, { number, bytes: head.bytes, sections, fault: null })
+    this.found.set(number, found(head, number))
   }
 
   private async removeFile(number: number): Promise<void> {

@@ -72,6 +72,7 @@ async function readFooter(
 
 /** `number`: of the file here. */
 export function sectionsOf({ header, places }: FileHead, number: number): StoredSection[] {
+  const sharedBytes = places.reduce((sum, { bytes }) => sum + bytes, 0)
   return places.map(({ space, uuid, position, digest, offset, bytes }) => ({
     file: number,
     id: header.id,
@@ -82,5 +83,6 @@ export function sectionsOf({ header, places }: FileHead, number: number): Stored
     digest,
     offset,
     bytes,
+    sharedBytes,
   }))
 }

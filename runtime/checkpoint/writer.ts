@@ -6,7 +6,7 @@
 import { crc32c } from '@node-rs/crc32'
 import type { Pace, SectionNotes, SectionSource } from '../../actors/ports/checkpoints.js'
 import type { FileHandle } from '../../actors/ports/fileSystem.js'
-import type { SpaceImage } from '../../actors/ports/store.js'
+import { ImageClosedError, type SpaceImage } from '../../actors/ports/store.js'
 import { assertCheckpointWhole } from '../../machines/log/invariants.js'
 import { asBuffer } from '../codec/frameBytes.js'
 import { imageTables, StateSums } from '../store/stateSums.js'
@@ -19,6 +19,17 @@ import { decodeManifest, encodeEnd, encodeFooter, encodeManifest, type SectionPl
 export const SYNC_BYTES = 1024 * 1024
 /** Payload at which a block of records is full; a larger record has a block of its own. */
 const RECORDS_BYTES = 256 * 1024
+
+/** The image was closed: its space is dropped, or replaced by another state. */
+class CutOffError extends Error {}
+
+function sliceOf(image: SpaceImage): Buffer {
+  try {
+    return asBuffer(image.next())
+  } catch (error) {
+    throw error instanceof ImageClosedError ? new CutOffError('cut off', { cause: error }) : error
+  }
+}
 
 /** Payload of a block. */
 class Payload {
@@ -52,10 +63,14 @@ export class FileWriter {
     await this.append([encodeFileHeader(this.header)])
   }
 
-  /** Closes the image, whatever happens. */
+  /** Closes the image, whatever happens. One that was closed before its end leaves nothing. */
   async section({ notes, image }: SectionSource, pace: Pace): Promise<void> {
+    const { at, block } = this
     try {
       await this.sectionOf(notes, image, pace)
+    } catch (error) {
+      if (!(error instanceof CutOffError)) throw error
+      await this.rewind(at, block)
     } finally {
       image.close()
     }
@@ -64,7 +79,6 @@ export class FileWriter {
   /** All is durable then, but the name of the file. */
   async finish(): Promise<void> {
     const { at: offset, places } = this
-    if (places.length === 0) throw new Error('bug: a file without sections')
     await this.write(BlockType.footer, new Payload(encodeFooter(places)))
     await this.append([encodeTrailer({ offset, bytes: this.at - offset })])
     await this.handle.datasync()
@@ -108,7 +122,7 @@ export class FileWriter {
       pace.begin()
       // Its hashes were computed, and nothing comes between: what is read back with these checksums
       // is what was hashed.
-      const slice = asBuffer(image.next())
+      const slice = sliceOf(image)
       const fault = sums.addAll(slice)
       const isFull = pending.bytes > 0 && pending.bytes + slice.length > RECORDS_BYTES
       const full = isFull ? pending : null
@@ -123,6 +137,13 @@ export class FileWriter {
     if (pending.bytes > 0) await this.write(BlockType.records, pending)
     await pace.rest(0)
     return sums.fault()
+  }
+
+  private async rewind(at: number, block: number): Promise<void> {
+    await this.handle.truncate(at)
+    this.at = at
+    this.block = block
+    this.synced = Math.min(this.synced, at)
   }
 
   private async write(type: BlockType, payload: Payload): Promise<void> {

@@ -60,7 +60,7 @@ function room() {
     files: () => state.files,
     find: (_: string, { file }: { file: number }) =>
       state.files.find(({ number }) => number === file)?.sections[0] ?? null,
-    noteUnusable: (file: number, fault: { code: string; reason: string }) => {
+    noteUnusable: ({ file }: { file: number }, fault: { code: string; reason: string }) => {
       state.files = state.files.map((one) =>
         one.number === file ? { ...one, sections: [], fault } : one
       )

@@ -102,6 +102,7 @@ test('a section has the state, what the log says, and all records', async (conte
     digest: space.digest,
     offset: headBytes,
     bytes: section.bytes,
+    sharedBytes: section.bytes,
   })
   const again = await openIn(fileSystem)
   assert.equal(again.list(), [section])
