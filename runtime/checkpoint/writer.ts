@@ -90,11 +90,15 @@ export class FileWriter {
     const { state } = image
     const { space, uuid } = notes
     this.chain = chainStart
+    pace.begin()
     const manifest = encodeManifest({ ...notes, state })
     if (decodeManifest(manifest) === undefined) {
       throw new Error(`bug: a manifest of '${space}' that nobody would read`)
     }
-    await this.write(BlockType.manifest, new Payload(manifest))
+    const payload = new Payload(manifest)
+    pace.end()
+    await this.write(BlockType.manifest, payload)
+    await pace.rest(0)
     const sums = new StateSums(state)
     const fault = await this.records(image, sums, pace)
     assertCheckpointWhole(space, state.position, fault)

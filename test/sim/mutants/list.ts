@@ -6,6 +6,7 @@ import { answerMutants } from './answerMutants.js'
 import { arbiterMutants } from './arbiterMutants.js'
 import { forkMutants } from './forkMutants.js'
 import { installMutants } from './installMutants.js'
+import { checkpointMutants } from './checkpointMutants.js'
 import { clockMutants } from './clockMutants.js'
 import { commitMutants } from './commitMutants.js'
 import { dataMutants } from './dataMutants.js'
@@ -33,6 +34,7 @@ export const mutants: readonly Mutant[] = [
   ...droppingMutants,
   ...answerMutants,
   ...goneMutants,
+  ...checkpointMutants,
   ...installMutants,
   ...fullDiskMutants,
 ]
