@@ -1,7 +1,7 @@
 /** A data directory as a node writes it: a journal of two spaces, and their checkpoints. */
 import { join } from 'node:path'
 import type { Checkpoints, SectionSource, StoredSection } from '../../actors/ports/checkpoints.js'
-import type { Coverage } from '../../actors/ports/journal.js'
+import type { Coverage, JournalRecord } from '../../actors/ports/journal.js'
 import { openCheckpoints } from '../../runtime/checkpoint/checkpoints.js'
 import type { FileJournal } from '../../runtime/journal/fileJournal.js'
 import { openJournal } from '../../runtime/journal/journal.js'
@@ -19,8 +19,7 @@ export class DataFiles {
 
   private constructor(readonly journal: FileJournal, readonly checkpoints: Checkpoints) {}
 
-  static async open(data: string): Promise<DataFiles> {
-    const fileSystem = new NodeFileSystem()
+  static async open(data: string, fileSystem = new NodeFileSystem()): Promise<DataFiles> {
     const random = new SeededRandom(7)
     const journal = await openJournal({
       directory: join(data, 'journal'),
@@ -57,7 +56,17 @@ export class DataFiles {
   }
 
   /** From now on these count, the older one first. */
-  async name(...kept: StoredSection[]): Promise<void> {
+  name(...kept: StoredSection[]): Promise<void> {
+    return this.nameAll([kept])
+  }
+
+  /** The same of several spaces, in one flush. */
+  async nameAll(all: readonly (readonly StoredSection[])[]): Promise<void> {
+    await this.journal.write(all.map((kept) => this.record(kept)))
+    await this.journal.sync()
+  }
+
+  private record(kept: readonly StoredSection[]): JournalRecord {
     const [older] = kept
     const { uuid, position } = older!
     const { covers: before, root } = this.journal.log(uuid)!
@@ -72,8 +81,7 @@ export class DataFiles {
         timestamp: 1000,
       }),
     }
-    await this.journal.write([{ type: 'checkpoint', uuid, covers }])
-    await this.journal.sync()
+    return { type: 'checkpoint', uuid, covers }
   }
 
   private source(uuid: string): SectionSource {
