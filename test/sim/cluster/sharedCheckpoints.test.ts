@@ -106,40 +106,53 @@ test('a disk that takes no file: one alert for all, and one end of it', async ()
   await check(cluster)
 })
 
-test('dropped while its file is written: the others count', async () => {
-  const cluster = await started()
-  await shared(cluster)
-  const [node] = cluster.running
-  const checkpoints = checkpointsOf(node!)
-  const { write: written } = checkpoints
-  let release: () => void = () => {}
-  const gate = new Promise<void>((resolve) => {
-    release = resolve
+for (const moment of ['written', 'named'] as const) {
+  test(`dropped before the file is ${moment}: the others count`, async () => {
+    const cluster = await started()
+    await shared(cluster)
+    const [node] = cluster.running
+    const checkpoints = checkpointsOf(node!)
+    const { write: written, open } = checkpoints
+    let release: () => void = () => {}
+    const gate = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    let held: readonly string[] = []
+    // The file is there, and no record names it. With `named`, the older ones were looked up.
+    checkpoints.write = async (...args) => {
+      const sections = await written.apply(checkpoints, args)
+      if (sections.length < spaces.length) return sections
+      held = sections.map(({ space }) => space)
+      checkpoints.write = written
+      if (moment === 'written') await gate
+      else {
+        checkpoints.open = async (section) => {
+          if (section.space === held.at(-1)) await gate
+          return await open.call(checkpoints, section)
+        }
+      }
+      return sections
+    }
+    for (let round = 0; round < 300 && held.length === 0; round += 1) await write(cluster, spaces)
+    assert.is(held.length, 3)
+    const [space] = held
+    const { uuid } = cluster.record(space)!
+    const answer = await cluster.command('n1', { type: 'dropSpace', space, by: 'ann' })
+    assert.is(answer['ok'], true)
+    await cluster.run(3000)
+    checkpoints.open = open
+    release()
+    await cluster.run(3000)
+    assert.is(node!.exitCode, null)
+    assert.is(node!.actor.context!.ports.journal.log(uuid), undefined)
+    const others = spaces.filter((one) => one !== space)
+    await check(cluster, others)
+    for (const other of others) {
+      const { uuid: left } = node!.space(other).member
+      for (const kept of keptBy(node!, other)) assert.ok(checkpoints.find(left, kept), other)
+    }
   })
-  let held: readonly string[] = []
-  // The file is there, and no record names it.
-  checkpoints.write = async (...args) => {
-    const sections = await written.apply(checkpoints, args)
-    if (sections.length < spaces.length) return sections
-    held = sections.map(({ space }) => space)
-    checkpoints.write = written
-    await gate
-    return sections
-  }
-  for (let round = 0; round < 300 && held.length === 0; round += 1) await write(cluster, spaces)
-  assert.is(held.length, 3)
-  const answer = await cluster.command('n1', { type: 'dropSpace', space: 'b', by: 'ann' })
-  assert.is(answer['ok'], true)
-  await cluster.run(3000)
-  release()
-  await cluster.run(3000)
-  assert.is(node!.exitCode, null)
-  await check(cluster, ['a', 'c'])
-  for (const space of ['a', 'c']) {
-    const { uuid } = node!.space(space).member
-    for (const kept of keptBy(node!, space)) assert.ok(checkpoints.find(uuid, kept), space)
-  }
-})
+}
 
 test('killed at any call to the disk: old or new count, for each space by itself', async () => {
   let deaths = 0

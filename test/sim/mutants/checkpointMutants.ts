@@ -56,7 +56,7 @@ export const checkpointMutants: readonly Mutant[] = [
       replace: 'if (false)',
     }],
     scenarios: ['test:sim/cluster/sharedCheckpoints'],
-    evidence: /has no file \d+/,
+    evidence: /one goes on alone: what is left of shared files is written anew/,
   },
   {
     name: 'drop-a-file-that-others-need',
@@ -89,6 +89,6 @@ export const checkpointMutants: readonly Mutant[] = [
       replace: 'namings',
     }],
     scenarios: ['test:sim/cluster/sharedCheckpoints'],
-    evidence: /dropped while its file is written: the others count/,
+    evidence: /dropped before the file is named: the others count/,
   },
 ]
