@@ -84,9 +84,9 @@ export const checkpointMutants: readonly Mutant[] = [
     name: 'name-a-space-that-is-no-longer-there',
     why: 'The file was written of a log that was dropped or replaced since: nothing of it counts.',
     edits: [{
-      file: 'actors/checkpoints/sectionNames.js',
-      find: 'namings.filter(isSame)',
-      replace: 'namings',
+      file: 'actors/checkpoints/enterCoverage.js',
+      find: 'all.filter(isSame)',
+      replace: 'all',
     }],
     scenarios: ['test:sim/cluster/sharedCheckpoints'],
     evidence: /dropped before the file is named: the others count/,
