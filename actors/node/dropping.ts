@@ -6,7 +6,7 @@ import { isSalvageOf } from '../forks/salvageSlices.js'
 import { sendNotice } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
 import { ArbiterUnavailableError } from '../ports/arbiter.js'
-import { JournalFullError } from '../ports/journal.js'
+import { type Coverage, JournalFullError } from '../ports/journal.js'
 
 /**
  * Removes what this node has of spaces that were dropped, and of those whose members it was taken
@@ -65,11 +65,12 @@ export class Dropping {
    * taken out of its members. Never rejects.
    */
   drop(space: string, uuid: string): Promise<void> {
+    const { commits, ports } = this.context
+    let former: Coverage | undefined
     return this.run(uuid, async () => {
       const why = await this.whyOver(space, uuid)
       if (why === null) return
-      const { commits, ports } = this.context
-      const former = ports.journal.log(uuid)?.covers
+      former ??= ports.journal.log(uuid)?.covers
       await commits.submit({ type: 'spaceDropped', uuid })
       await this.remove(space, uuid, why)
       // Those that it shared with others stay for these.

@@ -199,12 +199,11 @@ class CheckpointFiles implements Checkpoints {
     return this.path(fileName(file))
   }
 
-  /** By the footer as it was read before: that of many sections takes a while. */
+  /** Of a shared file, by the footer as it was read before: that of many sections takes a while. */
   async open(section: StoredSection): Promise<StoredSectionReader> {
     const head = this.found.get(section.file)?.head ?? null
-    if (head === null || head.header.id !== section.id) {
-      return await openStored(this.options, section)
-    }
+    const isShared = head !== null && head.places.length > 1 && head.header.id === section.id
+    if (!isShared) return await openStored(this.options, section)
     return openSection(await openFile(this.options, fileName(section.file)), head, section)
   }
 
