@@ -38,7 +38,7 @@ Examples:
     .summary('hand over all primaries of a node, and promote it no more')
     .description('Hands over every space of which the node is the primary. Until `engram undrain` '
       + 'or its next start the node is not promoted and gets no new spaces. It stays a replica. '
-      + 'With --evacuate other nodes take its place in all its spaces, too; this goes on by itself. '
+      + 'With --evacuate other nodes take its place in all its spaces; this goes on by itself. '
       + 'With --stop its process ends as well.')
     .option('--evacuate', 'replace it in all spaces, and wait until it is a member of none')
     .option('--stop', 'end the process of the node afterwards')
