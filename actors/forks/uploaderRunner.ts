@@ -57,6 +57,11 @@ export class UploaderRunner {
     return this.role !== null
   }
 
+  /** There is nothing to upload. */
+  get isIdle(): boolean {
+    return this.role === null && !this.hasSomething()
+  }
+
   /** Called once per heartbeat. */
   tick(): void {
     this.role?.tick()

@@ -41,6 +41,8 @@ export interface MemberOptions {
   readonly onRepaired: () => void
   /** Called when the store, which was thrown away, was loaded from a checkpoint. */
   readonly onLoaded: () => void
+  /** Called when something happens that heartbeats have to follow up. */
+  readonly onStirred: () => void
 }
 
 /**
@@ -121,6 +123,21 @@ export class Member {
 
   get self(): string {
     return this.context.self.node
+  }
+
+  /** Has the space looked at in each heartbeat, until it is at rest again. */
+  stir(): void {
+    this.options.onStirred()
+  }
+
+  /** All of the log is durable, committed and applied, and nothing stands in the way. */
+  get isLevel(): boolean {
+    const { log, store, known, fitness, blockage } = this
+    const { sequence } = log.end
+    if (known.record?.assignment.change) return false
+    return log.durable.sequence === sequence && log.commitSequence === sequence
+      && store.applied.sequence === sequence && known.arbiter === 'reachable'
+      && blockage.reason === null && fitness.fault === null
   }
 
   /** Signature of a record that is written here: the writer, and a nonce for this write. */

@@ -29,7 +29,7 @@ export interface HeartbeatsOptions {
   readonly self: NodeIdentityInput
   readonly wire: NodeConnection
   readonly answers: Answers
-  /** Called after a heartbeat renewed grants: leases may last longer. */
+  /** Called after a heartbeat renewed a grant: a candidate may have waited for it. */
   readonly onGrants: () => void
   /** Called with evidence that may end an epoch. */
   readonly onEvidence: (peer: NodeId, reason: string) => void
@@ -138,7 +138,14 @@ export class Heartbeats {
   }
 
   /** Time that the peer's grant to this node still lasts, ms; negative: there is none. */
-  readonly grantLeftMs = (peer: NodeId): number => this.grants.remainingMs(peer, this.now())
+  grantLeftMs(peer: NodeId): number {
+    return this.grants.remainingMs(peer, this.now())
+  }
+
+  /** Number of the peer's unbroken stretch of grants; another one after each gap. */
+  grantStretch(peer: NodeId): number {
+    return this.grants.stretchOf(peer)
+  }
 
   goneLife(peer: NodeId): Life | null {
     return this.detectors.goneLife(peer)
@@ -230,6 +237,21 @@ export class Heartbeats {
     return [this.options.self.node, ...living].toSorted()
   }
 
+  /** All that spaces decide by of the peers and of the own clock, as text. */
+  condition(): string {
+    const { grantMs } = this.options.settings
+    const own = [this.isTilted, this.ownClock.fault]
+    const peers = [...this.detectors.names()].map((peer) => {
+      const { disk, registered, checkpoints, unfit } = this.detectors.saidBy(peer) ?? {}
+      const leftMs = this.grantLeftMs(peer)
+      const life = this.heardLife(peer)
+      return [peer, disk, registered, checkpoints, unfit, life?.incarnation, life?.connection,
+        this.goneReason(peer), this.isGrantExpired(peer), this.grantStretch(peer), leftMs > 0,
+        leftMs > grantMs / 2]
+    })
+    return [...own, ...peers].join()
+  }
+
   status(): ReturnType<Detectors['status']> {
     return this.detectors.status()
   }
@@ -292,7 +314,7 @@ export class Heartbeats {
     if (this.grants.received(node, life, number, now) !== null) return
     this.detectors.heard(decoded.value)
     const mine = heard[this.options.self.node]
-    if (mine && this.grants.listed(node, mine, this.options.wire.life) === null) {
+    if (mine && this.grants.listed(node, mine, this.options.wire.life, now) === null) {
       const roundTripMs = now.monotonicMs - this.grants.grantedAt(node)!.monotonicMs
       this.ownClock.heard(node, decoded.value.wallMs, now.wallMs, roundTripMs)
       this.options.onGrants()

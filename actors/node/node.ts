@@ -196,6 +196,7 @@ export class NodeActor {
     const context = contextOf(all, settings, this.self, this.registration, {
       spaces: () => this.spaces.values(),
       isHeld: (space) => this.spaces.has(space),
+      grantsRenewed: () => this.listing?.grantsRenewed(),
       tick: () => {
         this.listing?.tick()
         this.checkpoints?.tick()

@@ -26,6 +26,8 @@ import type { NodeRegistration } from './nodeRegistration.js'
 export interface NodeCalls {
   readonly spaces: () => Iterable<SpaceActor>
   readonly isHeld: (space: string) => boolean
+  /** A peer's heartbeat renewed its grant. */
+  readonly grantsRenewed: () => void
   /** Once per heartbeat interval. */
   readonly tick: () => void
   /** Nodes to check at every heartbeat. */
@@ -61,9 +63,7 @@ export function contextOf(
     self,
     wire,
     answers,
-    onGrants: () => {
-      for (const space of calls.spaces()) space.grantsRenewed()
-    },
+    onGrants: calls.grantsRenewed,
     onEvidence: (peer, reason) => {
       for (const space of calls.spaces()) space.evidence(peer, reason)
     },

@@ -16,6 +16,7 @@ import { SpaceActor } from '../space/space.js'
 import { Sorted } from '../structures/sorted.js'
 import { Turns } from '../structures/turns.js'
 import { Dropping } from './dropping.js'
+import { Rounds } from './rounds.js'
 
 /** Spaces of the arbiter are listed at least this often: announcements may be lost. */
 const discoverMs = 2000
@@ -42,6 +43,7 @@ export class Spaces {
   private isClosed = false
   private lastDiscoveryMs = -Infinity
   private readonly elsewhere = new Map<string, number>()
+  private readonly rounds: Rounds<SpaceActor>
   private begunInTurn = 0
   private readonly waiting = new Set<SpaceActor>()
   private readonly dropping: Dropping
@@ -72,17 +74,21 @@ export class Spaces {
       onWanted,
     })
     this.machine = bindSpaceMachine(context.ports.host, (space) => held.get(space))
+    this.rounds = new Rounds(() => nodeCondition(context), (space) => {
+      const node = space.member.known.record?.assignment.primary?.node
+      return node === undefined || node === context.self.node ? null : node
+    })
     this.dropping = new Dropping(context)
     this.dropping.resume(salvages)
   }
 
   /** Once per heartbeat. */
   tick(): void {
-    for (const space of this.held.values()) space.tick()
+    const seen = this.rounds.tick()
     this.source.tick()
     const { ports, wire } = this.context
     if (!wire.isOpen) return
-    this.poll()
+    this.poll(seen)
     const now = ports.clock.monotonicMs()
     if (now - this.lastDiscoveryMs > discoverMs) void this.discover()
   }
@@ -126,9 +132,14 @@ export class Spaces {
     return this.hasList
   }
 
+  /** Called when a peer's heartbeat renewed its grant. */
+  grantsRenewed(): void {
+    for (const space of this.rounds.awakeSpaces()) space.grantsRenewed()
+  }
+
   /** Reads the records that are due, those that were read the longest ago first. */
-  private poll(): void {
-    const due = [...this.held.values()].filter((space) => space.pollOverdueMs() > 0)
+  private poll(seen: readonly SpaceActor[]): void {
+    const due = seen.filter((space) => space.pollOverdueMs() > 0)
     if (due.length > pollsPerTick) due.sort((a, b) => b.pollOverdueMs() - a.pollOverdueMs())
     for (const space of due.slice(0, pollsPerTick)) space.refresh()
   }
@@ -260,6 +271,7 @@ export class Spaces {
     this.names.delete(name)
     this.waiting.delete(space)
     this.learners.giveBack(name)
+    this.rounds.delete(space)
     // Another space of that name may list this node.
     if (!isGone) void leaving.then(() => this.discover())
   }
@@ -271,6 +283,8 @@ export class Spaces {
       return this.hold(record)
     } catch (error) {
       const { logger, clock } = this.context.ports
+      const failed = this.held.get(space)
+      if (failed) this.rounds.delete(failed)
       this.held.delete(space)
       this.names.delete(space)
       this.elsewhere.set(space, clock.monotonicMs())
@@ -287,11 +301,17 @@ export class Spaces {
       throw new Error('it was dropped, and this node has removed its data of it; the record says '
         + 'now that it exists (the arbiter may have gone back): drop it again')
     }
-    const calls = { mayPromote: this.mayBegin, learners: this.learners, over: this.over }
+    const calls = {
+      mayPromote: this.mayBegin,
+      learners: this.learners,
+      wake: (of: SpaceActor) => this.rounds.wake(of),
+      over: this.over,
+    }
     const space = new SpaceActor(this.context, name, uuid, calls)
     space.member.salvages.counted(namesOf(this.salvages, name, uuid).length)
     this.held.set(name, space)
     this.names.put(name)
+    this.rounds.add(space)
     space.start(this.machine)
     const { notice } = this.context.identity
     if (notice !== null) sendAlert(this.context, name, 'directory', {}, notice)
@@ -300,11 +320,13 @@ export class Spaces {
 
   /** Nodes to probe at every heartbeat: the primaries of the spaces held here. */
   watchedNodes(): Set<NodeId> {
-    const watched = new Set<NodeId>()
-    for (const space of this.held.values()) {
-      const node = space.member.known.record?.assignment.primary?.node
-      if (node && node !== this.context.self.node) watched.add(node)
-    }
-    return watched
+    return this.rounds.watchedNodes()
   }
+}
+
+/** What concerns all spaces of a node, as text: they are looked at when it changes. */
+function nodeCondition({ peers, duty, commits, wire, identity }: NodeContext): string {
+  const own = [duty.drained, commits.isFull, wire.life.connection, wire.isOpen,
+    identity.isRegistered]
+  return [...own, peers.condition()].join()
 }

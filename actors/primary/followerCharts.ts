@@ -17,6 +17,8 @@ export interface FollowerChartsOptions {
   readonly onSilent: () => void
 }
 
+/** Time between two measurements of a replica that is away. */
+const awayMs = 1000
 /** Heartbeats without progress before a stream is rewound. */
 const stalledMax = 10
 /** Time between two measurements of a stream that flows: its chart decides nothing by them. */
@@ -39,6 +41,7 @@ export class FollowerCharts {
   private measuredAtMs = -Infinity
   private lagBytes = -1
   private lagMs = -1
+  private lagAtMs = -Infinity
 
   constructor(private readonly options: FollowerChartsOptions) {
     const { member, member: { space, context: { ports, settings } }, peer } = options
@@ -114,9 +117,14 @@ export class FollowerCharts {
     this.stream.send({ type: 'measured', acked, sent, end, windowFull })
   }
 
-  /** Measures also a replica that is away: the alert is due while it lags, not on its return. */
-  measureLag(): void {
+  /**
+   * Measures also a replica that is away: the alert is due while it lags, not on its return. This
+   * costs the more the longer it is away, so it is done now and then; `isTurn` spreads the spaces.
+   */
+  measureLag(isTurn: boolean): void {
     const { shipping } = this.options
+    if (!shipping.isJoined && !isTurn && this.now() - this.lagAtMs < awayMs) return
+    this.lagAtMs = this.now()
     const { bytes: lagBytes, ms } = shipping.lag()
     const lagMs = Math.round(ms)
     if (lagBytes === this.lagBytes && lagMs === this.lagMs) return

@@ -5,25 +5,18 @@ import { commonPoint, endOf, origin, type CommonPoint } from '../../machines/log
 import type { InstallAnswer, InstallReport } from '../../machines/protocol/installMessages.js'
 import { holdersOf, isHolder, learnerOf } from '../../machines/protocol/members.js'
 import type { Ack, JoinAnswer, JoinRequest, Nack } from '../../machines/protocol/messages.js'
-import { subjects } from '../../machines/protocol/subjects.js'
 import { InstallIntake } from '../install/intake.js'
-import { isDamage } from '../member/member.js'
 import type { Acked, Member } from '../member/member.js'
-import { EntriesGoneError } from '../ports/journal.js'
 import { joinBase, joinRefused, removedAnswer } from './joinAnswers.js'
 import { CommitNotices } from './commitNotices.js'
 import { Digests } from './digests.js'
-import { FollowerCharts } from './followerCharts.js'
+import { followerOf } from './follower.js'
+import type { Follower } from './follower.js'
 import { followerStatus, type FollowerStatus } from './followerStatus.js'
 import { InSyncPolicy } from './inSyncPolicy.js'
 import type { InSyncSet } from './inSyncSet.js'
 import type { PrimaryEpoch } from './primaryEpoch.js'
-import { ReplicaStream } from './replicaStream.js'
-
-interface Follower {
-  readonly shipping: ReplicaStream
-  readonly charts: FollowerCharts
-}
+import type { ReplicaStream } from './replicaStream.js'
 
 export interface MembershipChange {
   readonly type: 'memberLost' | 'memberCaughtUp' | 'memberLeaves'
@@ -39,10 +32,7 @@ export interface FollowersOptions {
   readonly replies: { committed(): void }
 }
 
-/**
- * Heartbeats between two measurements of the lag of a replica that is away, spread over the spaces:
- * the cost grows with the time that it is away.
- */
+/** Heartbeats between two measurements of the lag of a replica that is away. */
 const awayEvery = 10
 
 /**
@@ -99,32 +89,8 @@ export class Followers {
   }
 
   private follow(peer: NodeId): Follower {
-    const { member, epoch: { number: epoch } } = this.options
-    const { ports, settings, wire, budget } = member.context
-    const { space, log } = member
-    const shipping = new ReplicaStream({
-      peer,
-      epoch,
-      log,
-      frames: ports.frames,
-      clock: ports.clock,
-      windowBytes: settings.windowBytes,
-      budget,
-      send: (data) => wire.publish(subjects.wal(space, peer), data),
-      onReadFailed: (error) => {
-        if (error instanceof EntriesGoneError) {
-          ports.logger.info({ space, peer }, `the stream ends: ${error.message}`)
-        } else {
-          ports.logger.error({ space, peer, error: String(error) }, 'the journal cannot be read')
-        }
-        shipping.stop()
-        if (isDamage(error)) member.damaged(String(error))
-        // The member joins again, and then the journal is read again, or it is installed.
-        else member.sendSession(peer, epoch, 0)
-      },
-    })
-    const onSilent = () => this.installs.silent(peer)
-    return { shipping, charts: new FollowerCharts({ member, epoch, peer, shipping, onSilent }) }
+    const { member, epoch: { number } } = this.options
+    return followerOf(member, number, peer, () => this.installs.silent(peer))
   }
 
   stop(): void {
@@ -134,6 +100,23 @@ export class Followers {
       charts.stop()
       this.installs.over(node)
     }
+  }
+
+  /** Each member is in sync and has applied all, or is known to be gone. */
+  get areLevel(): boolean {
+    const { member: { log, context: { peers } }, inSync } = this.options
+    for (const [node, { shipping }] of this.followers) {
+      const isLevel = shipping.isJoined
+        ? inSync.has(node) && shipping.applied === log.end.sequence && !shipping.isRebuilding
+        : !inSync.has(node) && peers.goneReason(node) !== null
+      if (!isLevel) return false
+    }
+    return inSync.isSettled
+  }
+
+  /** Writes have come, and will be flushed. */
+  begun(): void {
+    this.options.member.stir()
   }
 
   /** A frame is in the file: it is sent while the disk flushes, to save that time. */
@@ -370,10 +353,12 @@ export class Followers {
     for (const [node, { shipping, charts }] of this.followers) {
       const gone = shipping.isJoined ? member.context.peers.goneReason(node) : null
       if (gone !== null) charts.peerDied(gone)
-      const isDue = this.ticks % awayEvery === 0
-      if (shipping.isJoined || isDue) charts.measureLag()
-      if (!shipping.isJoined && isDue) this.callLearner(node)
-      if (!shipping.isJoined) continue
+      const isTurn = this.ticks % awayEvery === 0
+      charts.measureLag(isTurn)
+      if (!shipping.isJoined) {
+        if (isTurn) this.callLearner(node)
+        continue
+      }
       charts.measure()
       // A notice may be lost: it is repeated until the member has applied that far.
       shipping.notice(shipping.applied < member.log.commitSequence)

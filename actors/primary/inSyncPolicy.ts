@@ -8,7 +8,7 @@ import type { ReplicaStream } from './replicaStream.js'
  * the record lists, and lack nothing that was written long ago.
  */
 export class InSyncPolicy {
-  /** Ends of the log at past heartbeats: a member may lag by `inSyncLagMs` at most. */
+  /** Ends of the log, and since when, as seen at heartbeats: a member may lag by `inSyncLagMs`. */
   private pastEnds: { atMs: number; end: number }[] = []
   /** Members that are listed in sync and lack entries that they must hold: they do not count. */
   private readonly lacking = new Map<NodeId, string>()
@@ -22,7 +22,8 @@ export class InSyncPolicy {
   tick(): void {
     const { log, context: { ports, settings } } = this.member
     const nowMs = ports.clock.monotonicMs()
-    this.pastEnds.push({ atMs: nowMs, end: log.end.sequence })
+    const end = log.end.sequence
+    if (this.pastEnds.at(-1)?.end !== end) this.pastEnds.push({ atMs: nowMs, end })
     const limit = nowMs - settings.inSyncLagMs
     while (this.pastEnds.length > 1 && this.pastEnds[1]!.atMs <= limit) this.pastEnds.shift()
   }

@@ -36,6 +36,11 @@ export class InSyncSet {
     return this.member.known.record?.assignment.members.length ?? 1
   }
 
+  /** No change of the set is in flight. */
+  get isSettled(): boolean {
+    return this.proposed === null
+  }
+
   /** Whether the member is in the set that the record has. */
   has(node: NodeId): boolean {
     return this.inSync.includes(node)

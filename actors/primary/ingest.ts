@@ -34,6 +34,8 @@ export interface IngestServices extends Pick<NodeContext, 'budget' | 'commits' |
 
 /** The replicas, to which frames are sent. */
 export interface Replicas {
+  /** The first write after a flush has come. */
+  begun(): void
   /** A frame is in the file. */
   written(): void
   /** The durable sequence has moved: the commit sequence may move, too. */
@@ -263,6 +265,7 @@ export class Ingest implements FlushSource, Appender, DataPath {
 
   private append(request: AcceptedRequest, level: AckLevel, asker: ReplyTarget): void {
     const { epoch, replies } = this
+    if (!this.buffer.hasOpen) this.options.replicas.begun()
     const timestamp = this.time.next()
     const batch = this.buffer.add(request, timestamp)
     const count = request.operations.length

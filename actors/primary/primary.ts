@@ -212,15 +212,18 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
   }
 
   onAckMessage(message: Ack | Nack): void {
+    this.member.stir()
     this.followers.onMessage(message)
     this.handover.check()
   }
 
   join(request: JoinRequest): JoinAnswer | null {
+    this.member.stir()
     return this.epoch.isOver ? null : this.followers.join(request)
   }
 
   installReported(report: InstallReport): InstallAnswer | null {
+    this.member.stir()
     return this.epoch.isOver ? null : this.followers.installReported(report)
   }
 
@@ -228,6 +231,7 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
     const { epoch } = this
     if (epoch.isOver || this.handover.to || to === this.member.self) return false
     if (!epoch.record.assignment.inSync.includes(to)) return false
+    this.member.stir()
     epoch.send({ type: 'handoverRequested', to, reason })
     if (this.handover.to !== to) return false
     this.succession.handoverBegun(epoch.number, to, reason)
@@ -236,6 +240,14 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
 
   announced(announcement: Announcement): void {
     this.handover.announced(announcement)
+  }
+
+  /** It serves, nobody waits, and all members have everything: nothing is due. */
+  get isLevel(): boolean {
+    const { duty, commits } = this.member.context
+    return !this.epoch.isOver && this.gate.isSubscribed && this.handover.to === null
+      && this.ingest.isIdle && this.followers.areLevel && !this.health.isThrottled
+      && duty.drained === null && !commits.isFull
   }
 
   tick(): void {

@@ -373,7 +373,7 @@ export class PromotionRole {
     const lapsed = (reason: string) => {
       this.send({ type: 'leaseLapsed', reason })
     }
-    const lease = new Lease(member.self, ports.clock, peers.grantLeftMs, (reason) => {
+    const lease = new Lease(member.self, ports.clock, peers, (reason) => {
       this.onLapse(reason)
       lapsed(reason)
     })

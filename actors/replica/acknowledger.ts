@@ -79,14 +79,20 @@ export class Acknowledger {
     wire.publish(subjects.ack(space, primary), ports.control.encode(ack))
   }
 
+  /** The primary has been told all: only time makes another ack due. */
+  get isLevel(): boolean {
+    const { store, log } = this.member
+    return !this.isAskedAgain && this.firstAcksLeft <= 0
+      && store.applied.sequence === this.sent.appliedSequence
+      && log.durable.sequence === this.sent.durableSequence
+  }
+
   /** Called once per heartbeat: sends progress since the last ack. */
   tick(): void {
     if (!this.session) return
     const { store, log, context } = this.member
     const now = context.ports.clock.monotonicMs()
-    const isDue = this.isAskedAgain || store.applied.sequence !== this.sent.appliedSequence
-      || log.durable.sequence !== this.sent.durableSequence
-    if (!isDue && this.firstAcksLeft <= 0 && now - this.lastAckMs <= keepAliveMs) return
+    if (this.isLevel && now - this.lastAckMs <= keepAliveMs) return
     this.firstAcksLeft -= 1
     this.ack(store.applied.sequence === log.commitSequence ? store.digest : '')
   }

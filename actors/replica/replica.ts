@@ -106,6 +106,11 @@ export class ReplicaRole implements FlushSource {
     return this.current !== null
   }
 
+  /** It streams, and the primary knows all that it has. */
+  get isLevel(): boolean {
+    return this.current !== null && this.state === 'streaming' && this.acks.isLevel
+  }
+
   onWal(message: BusMessage): void {
     const { ports } = this.member.context
     const decoded = ports.frames.decodeWal(message.data)
@@ -116,6 +121,7 @@ export class ReplicaRole implements FlushSource {
     }
     const { header, frame } = decoded
     if (!this.isOfSession(header)) return
+    this.member.stir()
     this.acks.noteArrival()
     this.primaryEnd = Math.max(this.primaryEnd, header.endSequence)
     this.following.heard({ epoch: header.epoch, sequence: this.primaryEnd })

@@ -1,5 +1,4 @@
 import type { NodeId } from '../../machines/base/ids.js'
-import { stackOf } from '../../machines/base/thrown.js'
 import { compareLives } from '../../machines/election/vacancy.js'
 import { isHolder, isMember } from '../../machines/protocol/members.js'
 import type { AckMessage, Announcement, AssignmentAt,
@@ -24,6 +23,7 @@ import { ReplicaRole } from '../replica/replica.js'
 import type { ReplicaSpace } from '../replica/replica.js'
 import { AnyReads } from './anyReads.js'
 import { Departure } from './departure.js'
+import { failByDefect } from './defect.js'
 import { onAckMessage } from './memberRequests.js'
 import { roleStateOf, type RoleState } from './roleState.js'
 import type { SpaceCalls } from './spaceCalls.js'
@@ -61,6 +61,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
         if (this.context.wire.isOpen) this.connected()
       },
       onLoaded: () => this.anyReads.update(),
+      onStirred: () => this.calls.wake(this),
     })
     this.installation = new Installation(this.member, this.following)
     this.succession = new Succession(this.member)
@@ -76,7 +77,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
       member: this.member,
       onRecord: (record) => this.onRecord(record),
       onLost: (remembered) => this.onLost(remembered),
-      onDefect: (error) => this.failed(error),
+      onDefect: (error) => failByDefect(context, space, error),
     })
   }
 
@@ -105,14 +106,6 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     this.context.ports.events.note({ type: 'damaged', space: this.space, reason })
     this.anyReads.end()
     this.actor?.send({ type: 'logDamaged', reason })
-  }
-
-  /** Called for a bug: the space's actor fails, and supervision decides what comes next. */
-  private failed(error: unknown): void {
-    const { host, logger } = this.context.ports
-    const reason = stackOf(error)
-    logger.error({ space: this.space, error: reason }, 'a defect: the space is restarted')
-    host.kill(`space.${this.space}`, reason)
   }
 
   /** Ends all roles at once; reads that wait get `code`. Resolves when nothing is written more. */
@@ -167,6 +160,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
 
   private perform(effect: SpaceEffect): void {
     const { logger } = this.context.ports
+    this.member.stir()
     switch (effect.type) {
       case 'progressed':
         logger.info({ space: this.space, state: effect.state }, effect.reason || effect.state)
@@ -255,6 +249,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     }
     if (known.record && known.record.revision > record.revision
       && known.record.assignment.epoch >= assignment.epoch) return
+    if (record.revision !== known.record?.revision) member.stir()
     known.learned(record)
     this.isVerified = true
     this.anyReads.update()
@@ -334,8 +329,8 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     this.replica?.primarySeen(primary, epoch)
   }
 
+  /** A candidate may have waited for the grant that came. */
   grantsRenewed(): void {
-    this.member.own.lease?.renew()
     this.promotion?.tick()
   }
 
@@ -356,6 +351,12 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     this.uploads.tick()
     this.member.release(this.primary?.followers.acked)
     if (this.replica || this.member.damage !== null) this.reconsider()
+  }
+
+  /** Until something happens, nothing is due here that could not wait for a second. */
+  get isAtRest(): boolean {
+    const isLevel = !this.promotion && (this.primary ?? this.replica)?.isLevel === true
+    return isLevel && this.isVerified && this.member.isLevel && this.uploads.isIdle
   }
 
   /** Positive when the record should be read again; the larger, the more urgent. */

@@ -7,6 +7,8 @@ export interface SpaceCalls<Space> {
   readonly mayPromote: (space: Space) => boolean
   /** Names of the spaces that this node catches up with as a learner. */
   readonly learners: Turns<string>
+  /** Something happens in the space: it is looked at in each heartbeat for a while. */
+  readonly wake: (space: Space) => void
   /**
    * The record belongs to another space, or says that this one was dropped, or that this node was
    * taken out of its members: it ends here.

@@ -40,6 +40,7 @@ interface HeldGrant {
   /** When the heartbeat that the peer listed was sent. */
   readonly at: Instant
   readonly number: number
+  readonly stretch: number
 }
 
 interface Receipt {
@@ -70,6 +71,7 @@ export class Grants {
   private readonly grantMs: number
   private readonly ring: (SentHeartbeat | undefined)[]
   private lastSent = 0
+  private lastStretch = 0
   private connectionEra = 0
   private readonly held = new Map<NodeId, HeldGrant>()
   private readonly receipts = new Map<NodeId, Receipt>()
@@ -91,9 +93,9 @@ export class Grants {
 
   /**
    * Notes that a heartbeat of `peer` lists an own one. Returns why it makes no grant, or null. A
-   * lapse is final: check each lease *before* this call, which may renew a grant that had run out.
+   * grant that comes after the one before has run out begins another stretch: a lapse is final.
    */
-  listed(peer: NodeId, heard: HeardHeartbeat, self: Life): string | null {
+  listed(peer: NodeId, heard: HeardHeartbeat, self: Life, now: Instant): string | null {
     const [incarnation, connection, number] = heard
     if (incarnation !== self.incarnation || connection !== self.connection) {
       return `${peer} heard life ${incarnation}.${connection} of this node, which is `
@@ -108,8 +110,18 @@ export class Grants {
       return `${peer} lists heartbeat ${number}, and listed ${before.number} before`
     }
     if (!before && this.held.size >= peersMax) return `${peersMax} grants are held already`
-    this.held.set(peer, { at: sent.at, number })
+    const isUnbroken = before !== undefined && this.remainingMs(peer, now) > 0
+    const stretch = isUnbroken ? before.stretch : (this.lastStretch += 1)
+    this.held.set(peer, { at: sent.at, number, stretch })
     return null
+  }
+
+  /**
+   * Number of the peer's present stretch of grants, each of which came before the last one ran out;
+   * 0: there is none on this connection. A number is never used twice.
+   */
+  stretchOf(peer: NodeId): number {
+    return this.held.get(peer)?.stretch ?? 0
   }
 
   /** When the latest own heartbeat that the peer listed was sent; null: there is none. */

@@ -23,38 +23,62 @@ test('a grant counts from the sending of the listed heartbeat', () => {
   assert.is(b.remainingMs('n2', at(0)), -Infinity)
   b.sent(1, at(100))
   b.sent(2, at(200))
-  assert.is(b.listed('n2', [3, 2, 1], self), null)
+  assert.is(b.listed('n2', [3, 2, 1], self, at(200)), null)
   assert.is(b.remainingMs('n2', at(250)), 1850)
   assert.is(b.remainingMs('n2', at(2099)), 1)
   assert.is(b.remainingMs('n2', at(2100)), 0)
   assert.is(b.remainingMs('n2', at(300, 2100)), 0, 'by the wall clock')
-  assert.is(b.listed('n2', [3, 2, 2], self), null)
-  assert.match(b.listed('n2', [3, 2, 1], self) ?? '', 'listed 2 before')
+  assert.is(b.listed('n2', [3, 2, 2], self, at(250)), null)
+  assert.match(b.listed('n2', [3, 2, 1], self, at(250)) ?? '', 'listed 2 before')
   assert.is(b.remainingMs('n2', at(250)), 1950)
+})
+
+test('a grant that comes after the last one ran out begins another stretch', () => {
+  const b = grants()
+  const heard = (number: number, now: Instant) => b.listed('n2', [3, 2, number], self, now)
+  assert.is(b.stretchOf('n2'), 0)
+  for (let number = 1; number <= 5; number++) b.sent(number, at(number * 100))
+  heard(1, at(150))
+  const first = b.stretchOf('n2')
+  heard(2, at(2099))
+  assert.is(b.stretchOf('n2'), first, 'just in time')
+  heard(3, at(2200))
+  const second = b.stretchOf('n2')
+  assert.is.not(second, first)
+  heard(4, at(300, 2300))
+  assert.is.not(b.stretchOf('n2'), second, 'by the wall clock')
+  b.reset()
+  assert.is(b.stretchOf('n2'), 0, 'none on this connection')
+  b.sent(6, at(600))
+  heard(6, at(650))
+  assert.ok(b.stretchOf('n2') > second, 'a number is never used twice')
 })
 
 test('a listing of another life, or of an unknown number, is no grant', () => {
   const b = grants()
   b.sent(1, at(100))
-  assert.match(b.listed('n2', [3, 1, 1], self) ?? '', 'heard life 3.1 of this node, which is 3.2')
-  assert.match(b.listed('n2', [2, 2, 1], self) ?? '', 'heard life 2.2 of this node, which is 3.2')
-  assert.match(b.listed('n2', [3, 2, 2], self) ?? '', 'not among the last 40')
+  assert.match(b.listed('n2', [3, 1, 1], self, at(250)) ?? '',
+    'heard life 3.1 of this node, which is 3.2')
+  assert.match(b.listed('n2', [2, 2, 1], self, at(250)) ?? '',
+    'heard life 2.2 of this node, which is 3.2')
+  assert.match(b.listed('n2', [3, 2, 2], self, at(250)) ?? '', 'not among the last 40')
   for (let number = 2; number <= 41; number++) b.sent(number, at(number * 100))
-  assert.match(b.listed('n2', [3, 2, 1], self) ?? '', 'not among', 'fallen out of the ring')
-  assert.is(b.listed('n2', [3, 2, 2], self), null)
+  assert.match(b.listed('n2', [3, 2, 1], self, at(250)) ?? '', 'not among',
+    'fallen out of the ring')
+  assert.is(b.listed('n2', [3, 2, 2], self, at(250)), null)
   assert.throws(() => b.sent(41, at(5000)), /numbers rise/)
 })
 
 test('a new connection voids the grants held and keeps the receipts', () => {
   const b = grants()
   b.sent(1, at(100))
-  b.listed('n2', [3, 2, 1], self)
+  b.listed('n2', [3, 2, 1], self, at(250))
   b.received('n2', other(1), 5, at(100))
   assert.ok(b.heardOnThisConnection('n2'))
   b.reset()
   assert.is(b.remainingMs('n2', at(150)), -Infinity)
-  assert.match(b.listed('n2', [3, 2, 1], { ...self, connection: 3 }) ?? '', 'which is 3.3')
-  assert.match(b.listed('n2', [3, 3, 1], { ...self, connection: 3 }) ?? '', 'not among')
+  assert.match(b.listed('n2', [3, 2, 1], { ...self, connection: 3 }, at(250)) ?? '', 'which is 3.3')
+  assert.match(b.listed('n2', [3, 3, 1], { ...self, connection: 3 }, at(250)) ?? '', 'not among')
   assert.equal(b.heardList(), { n2: [7, 1, 5] })
   assert.not(b.heardOnThisConnection('n2'))
   assert.is(b.silenceMs('n2', at(600)), 500)
@@ -133,7 +157,7 @@ test('the granter never takes over while the holder may think it is unchallenged
         if (there) granter.received('holder', self, number, theirs())
         const heard = granter.heardList()['holder']
         now += delayMs / 3
-        if (back && heard) holder.listed('granter', heard, self)
+        if (back && heard) holder.listed('granter', heard, self, mine())
         for (const later of [0, 500, 1500, 2000, 2300]) {
           now += later
           const both = holder.remainingMs('granter', mine()) > 0

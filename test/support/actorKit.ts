@@ -1,4 +1,5 @@
 /** Shared by the tests of the actors: a journal behind gates, one space's data path. */
+import { elapsedMs } from '../../machines/election/grants.js'
 import { decode } from '@msgpack/msgpack'
 import { GroupCommit } from '../../actors/log/groupCommit.js'
 import { SpaceLog } from '../../actors/log/spaceLog.js'
@@ -220,9 +221,9 @@ export class Path {
   readonly forgotten: string[] = []
   /** Number of frames that went to the replicas. */
   shipped = 0
-  grantMs = 2000
   inSync = 2
   private sent = 0
+  private grant = { at: { wallMs: 0, monotonicMs: 0 }, ms: 0, stretch: 0 }
 
   constructor(
     readonly journal: GateJournal,
@@ -239,7 +240,12 @@ export class Path {
       tailBytesMax: 1 << 20,
       budget,
     })
-    this.lease = new Lease('n1', clock, () => this.grantMs, (reason) => this.lapses.push(reason))
+    this.grantFor(2000)
+    const grants = {
+      grantLeftMs: () => this.grantLeftMs(),
+      grantStretch: () => this.grant.stretch,
+    }
+    this.lease = new Lease('n1', clock, grants, (reason) => this.lapses.push(reason))
     this.lease.begin(['n1', 'n2'])
     const { epoch: number = 1, settings = defaultSettings, telemetry = noTelemetry } = over
     const epoch: EpochFacts = {
@@ -284,6 +290,7 @@ export class Path {
       pending: new PendingView(clock, number, log, buffer),
       replies: this.replies,
       replicas: {
+        begun: () => undefined,
         written: () => {
           this.shipped += 1
           journal.steps.push('shipped')
@@ -292,6 +299,18 @@ export class Path {
       },
       resent: { fromClient: (request) => ({ kind: 'decided', request }), losersAt: () => 0 },
     })
+  }
+
+  /** The replicas' grants last so long from now on. */
+  grantFor(ms: number): void {
+    const { clock, grant: { stretch } } = this
+    const at = { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() }
+    this.grant = { at, ms, stretch: this.grantLeftMs() > 0 ? stretch : stretch + 1 }
+  }
+
+  private grantLeftMs(): number {
+    const { clock, grant: { at, ms } } = this
+    return ms - elapsedMs(at, { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() })
   }
 
   private answersOf(onAnswer: () => void = () => undefined): Answers {

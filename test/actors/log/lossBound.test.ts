@@ -143,7 +143,7 @@ test('one that waits for room and for the disk is refused once, at the end and w
     (side: Path) => side.ingest.end('NOT_PRIMARY', 'handed over'),
     (side: Path) => {
       side.clock.advance(6000)
-      side.grantMs = 0
+      side.grantFor(0)
       side.ingest.expire()
     },
   ]) {

@@ -6,6 +6,7 @@ import type { StartedEpoch } from '../../../actors/member/startedEpoch.js'
 import { Lease } from '../../../actors/membership/lease.js'
 import { VirtualClock } from '../../fakes/virtualClock.js'
 
+const grants = { grantLeftMs: () => 2000, grantStretch: () => 1 }
 const test = suite('own epoch')
 
 const started: StartedEpoch = {
@@ -20,7 +21,7 @@ const started: StartedEpoch = {
 
 function held(): { lease: Lease; lapses: string[] } {
   const lapses: string[] = []
-  const lease = new Lease('n1', new VirtualClock(), () => 2000, (reason) => lapses.push(reason))
+  const lease = new Lease('n1', new VirtualClock(), grants, (reason) => lapses.push(reason))
   lease.begin(['n1', 'n2'])
   return { lease, lapses }
 }
@@ -44,7 +45,7 @@ test('start and lease belong to the epoch: a step down ends all three at once', 
 test('whoever hears of the lapse sees no epoch any more', () => {
   const own = new OwnEpoch()
   const seen: number[] = []
-  const lease = new Lease('n1', new VirtualClock(), () => 2000, () => seen.push(own.epoch))
+  const lease = new Lease('n1', new VirtualClock(), grants, () => seen.push(own.epoch))
   lease.begin(['n2'])
   own.begin(3)
   own.hold(lease)

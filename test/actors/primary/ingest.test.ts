@@ -49,7 +49,7 @@ test('a lapse between taking and answering: nothing positive leaves', async () =
     assert.is(side.lapses.length, 1)
     assert.is(side.answerTo(durable)!.ok === false
       && (side.answerTo(durable) as { sequence?: number }).sequence, 1)
-    side.grantMs = 5000
+    side.grantFor(5000)
     assert.is(side.codeTo(side.write({ 'Engram-Ack': 'memory' })), 'LEASE_LAPSED', 'final')
   }
 })
@@ -198,7 +198,7 @@ test('ack timeout: an error with the sequence, once, and the write stays', async
   const duplicate = side.write({ 'Engram-Ack': 'committed', 'Nats-Msg-Id': 'k' })
   for (let beat = 0; beat < 60; beat += 1) {
     side.clock.advance(100)
-    side.lease.renew()
+    side.grantFor(2000)
     side.ingest.expire()
   }
   assert.is(side.codeTo(reply), 'ACK_TIMEOUT')

@@ -31,13 +31,13 @@ export const leaseMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'actors/membership/lease.js',
-        find: 'if (this.untilMonotonicMs > -Infinity)',
-        replace: 'if (false)',
+        find: 'this.lapse(this.missingReason());',
+        replace: '',
       },
       {
         file: 'actors/membership/lease.js',
-        find: 'if (!this.valid())\n            return;',
-        replace: '',
+        find: 'if (this.grants.grantStretch(node) !== stretch)',
+        replace: 'if (false)',
       },
       {
         file: 'actors/primary/primary.js',

@@ -1,0 +1,124 @@
+import type { NodeId } from '../../machines/base/ids.js'
+
+/** A space, as far as the rounds need it. */
+export interface Attended {
+  /** What is due once per heartbeat. */
+  tick(): void
+  /** Nothing in it goes on, and nothing in it is due until something happens. */
+  readonly isAtRest: boolean
+}
+
+interface Place<Space> {
+  readonly space: Space
+  /** The heartbeat of a round at which it is looked at while it rests. */
+  readonly turn: number
+  /** It stays awake until this heartbeat at least. */
+  awakeUntil: number
+  watched: NodeId | null
+}
+
+/** Heartbeats of a round: a space that rests is looked at once in so many. */
+export const roundTicks = 10
+
+/**
+ * Which spaces are looked at in a heartbeat: those that are awake, and a part of the others, in
+ * turn. A space wakes when something happens in it; all wake when something has changed that
+ * concerns all. What is due at once therefore never waits for a round.
+ */
+export class Rounds<Space extends Attended> {
+  private readonly places = new Map<Space, Place<Space>>()
+  private readonly awake = new Set<Place<Space>>()
+  private readonly turns = Array.from({ length: roundTicks }, () => new Set<Place<Space>>())
+  private readonly watched = new Map<NodeId, number>()
+  private ticks = 0
+  private added = 0
+  private lastCondition = ''
+
+  /**
+   * `condition`: text of what concerns all spaces. `watchedBy`: the node whose death would end the
+   * present epoch of a space, or null.
+   */
+  constructor(
+    private readonly condition: () => string,
+    private readonly watchedBy: (space: Space) => NodeId | null,
+  ) {}
+
+  /** Number of spaces that are looked at in each heartbeat. */
+  get awakeCount(): number {
+    return this.awake.size
+  }
+
+  /** A new space is awake. */
+  add(space: Space): void {
+    const turn = (this.added += 1) % roundTicks
+    const place = { space, turn, awakeUntil: 0, watched: null }
+    this.places.set(space, place)
+    this.turns[turn]!.add(place)
+    this.stir(place)
+  }
+
+  delete(space: Space): void {
+    const place = this.places.get(space)
+    if (!place) return
+    this.watch(place, null)
+    this.places.delete(space)
+    this.awake.delete(place)
+    this.turns[place.turn]!.delete(place)
+  }
+
+  wake(space: Space): void {
+    const place = this.places.get(space)
+    if (place) this.stir(place)
+  }
+
+  /** Spaces that are awake. */
+  *awakeSpaces(): Iterable<Space> {
+    for (const { space } of this.awake) yield space
+  }
+
+  /** Called once per heartbeat. Returns the spaces that were looked at. */
+  tick(): Space[] {
+    this.ticks += 1
+    const condition = this.condition()
+    if (condition !== this.lastCondition) {
+      for (const place of this.places.values()) this.stir(place)
+    }
+    this.lastCondition = condition
+    const due = new Set([...this.awake, ...this.turns[this.ticks % roundTicks]!])
+    for (const place of due) {
+      // One that was looked at before it may have ended it.
+      if (this.places.get(place.space) === place) place.space.tick()
+      else due.delete(place)
+    }
+    for (const place of due) this.settle(place)
+    return [...due].map(({ space }) => space)
+  }
+
+  /** Nodes whose death would end an epoch of a space here. */
+  watchedNodes(): Set<NodeId> {
+    for (const place of this.awake) this.watch(place, this.watchedBy(place.space))
+    return new Set(this.watched.keys())
+  }
+
+  private stir(place: Place<Space>): void {
+    place.awakeUntil = this.ticks + roundTicks
+    this.awake.add(place)
+  }
+
+  private settle(place: Place<Space>): void {
+    this.watch(place, this.watchedBy(place.space))
+    if (!place.space.isAtRest) this.stir(place)
+    else if (place.awakeUntil < this.ticks) this.awake.delete(place)
+  }
+
+  private watch(place: Place<Space>, node: NodeId | null): void {
+    const before = place.watched
+    if (before === node) return
+    place.watched = node
+    if (node !== null) this.watched.set(node, (this.watched.get(node) ?? 0) + 1)
+    if (before === null) return
+    const left = this.watched.get(before)! - 1
+    if (left === 0) this.watched.delete(before)
+    else this.watched.set(before, left)
+  }
+}
