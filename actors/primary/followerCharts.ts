@@ -132,6 +132,13 @@ export class FollowerCharts {
     this.lagMonitor.send({ type: 'measured', lagBytes, lagMs, isAway: !shipping.isJoined })
   }
 
+  /** Tells a member that it has no session, in case that it believes to have one. */
+  remind(): void {
+    const { member, peer, epoch } = this.options
+    if (this.state === 'snapshotting' || member.context.peers.goneReason(peer) !== null) return
+    member.sendSession(peer, epoch, 0)
+  }
+
   stop(): void {
     this.options.shipping.stop()
     this.stream.stop()

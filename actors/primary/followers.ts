@@ -356,7 +356,10 @@ export class Followers {
       const isTurn = this.ticks % awayEvery === 0
       charts.measureLag(isTurn)
       if (!shipping.isJoined) {
-        if (isTurn) this.callLearner(node)
+        if (isTurn) {
+          this.callLearner(node)
+          charts.remind()
+        }
         continue
       }
       charts.measure()

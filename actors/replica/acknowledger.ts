@@ -12,8 +12,11 @@ export interface Session {
   readonly session: number
 }
 
-/** Time without progress after which an ack is repeated, so that a lost session is noticed. */
-const keepAliveMs = 2000
+/**
+ * Time without progress after which an ack is repeated. A primary that has no session with this
+ * member says so by itself; this is for what both sides have missed.
+ */
+const keepAliveMs = 5000
 /** Repeats of a session's first ack while nothing has come in the session. */
 const firstAcks = 10
 
