@@ -5,6 +5,9 @@ import type { Account, Budget } from '../structures/budget.js'
 /** The shortage ends below this share of the budget's bound for writes. */
 const clearedAt = 0.9
 
+/** Heartbeats between two sums over all spaces: these grow slowly, and there may be many. */
+const sumEvery = 10
+
 /**
  * Once per heartbeat: measures what changes too often to be counted at each change, and logs when
  * writes are refused for lack of memory, and when they are accepted again.
@@ -14,6 +17,7 @@ export class MemoryWatch {
   private readonly keys: Account
   private readonly journal: Account
   private isShort = false
+  private ticks = 0
 
   constructor(
     private readonly budget: Budget,
@@ -28,8 +32,11 @@ export class MemoryWatch {
   tick(): void {
     const { budget, lanes, ports: { store, journal, logger } } = this
     this.reads.set(lanes.reads.heldBytes + lanes.status.heldBytes)
-    this.keys.set(store.keyBytes)
-    this.journal.set(journal.stats().indexBytes)
+    if (this.ticks % sumEvery === 0) {
+      this.keys.set(store.keyBytes)
+      this.journal.set(journal.stats().indexBytes)
+    }
+    this.ticks += 1
     // Hysteresis: a node that stays at the bound would log this at each heartbeat.
     const isShort = this.isShort ? !budget.allows('writes', clearedAt) : !budget.allows('writes')
     if (isShort === this.isShort) return
