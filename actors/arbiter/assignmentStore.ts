@@ -6,6 +6,7 @@ import type { ControlCodec } from '../ports/controlCodec.js'
 import type { RememberedRecord, Store } from '../ports/store.js'
 import type { Clock, Logger, Random } from '../ports/system.js'
 import { Backoff } from '../structures/backoff.js'
+import { BucketLooks } from './bucketLooks.js'
 import { Remembered } from './rememberedAssignments.js'
 import { RequestLimiter } from './requestLimiter.js'
 import { pause } from '../structures/pause.js'
@@ -92,6 +93,7 @@ export class AssignmentStore {
   /** Monotonic time when a space's record was first found lost. */
   private readonly lostSince = new Map<string, number>()
   private readonly memory: Remembered
+  readonly looks = new BucketLooks()
   /** Why the last request failed; null: it was answered. Logged once. */
   private fault: string | null = null
   private bucketFaults: readonly string[] = []
@@ -116,6 +118,7 @@ export class AssignmentStore {
 
   attach(arbiter: Arbiter): void {
     this.arbiter = arbiter
+    this.looks.reset()
   }
 
   detach(): void {
@@ -259,6 +262,15 @@ export class AssignmentStore {
       }
     }
     return { kind: 'abandoned', reason }
+  }
+
+  /** Looks whether anything in the bucket has changed. Rejects with ArbiterUnavailableError. */
+  async look(): Promise<void> {
+    const { clock } = this.options
+    const { arbiter } = this
+    const sentAtMs = clock.monotonicMs()
+    const mark = await this.guarded((present) => present.mark())
+    if (this.arbiter === arbiter) this.looks.noted(mark, sentAtMs, clock.monotonicMs())
   }
 
   /** Rejects with ArbiterUnavailableError. */

@@ -6,8 +6,10 @@ import type { Member } from './member.js'
 
 /** Longest time between reads of the record while no primary is known. */
 const pollMs = 300
-/** Longest time between reads while all is well: announcements may be lost. */
+/** Longest time while all is well for which the record may have changed: news may be lost. */
 const slowPollMs = 5000
+/** Longest time between reads while looks at the bucket show no change. */
+const surePollMs = 60_000
 
 export interface PromotionRecord {
   readonly record: AssignmentAt
@@ -66,8 +68,12 @@ export class AssignmentWatch {
 
   /** Time since the next read was due, ms; negative before. `isCalm`: a primary is known. */
   overdueMs(isCalm: boolean): number {
-    const { clock } = this.options.member.context.ports
-    return clock.monotonicMs() - this.lastReadMs - (isCalm ? slowPollMs : pollMs)
+    const { known, context: { ports: { clock }, records: { looks } } } = this.options.member
+    const { lastReadMs } = this
+    const nowMs = clock.monotonicMs()
+    if (!isCalm) return nowMs - lastReadMs - pollMs
+    const asOfMs = known.arbiter === 'reachable' ? looks.currentAsOf(lastReadMs) : lastReadMs
+    return Math.max(nowMs - asOfMs - slowPollMs, nowMs - lastReadMs - surePollMs)
   }
 
   private async read(): Promise<void> {

@@ -22,6 +22,8 @@ import { Rounds } from './rounds.js'
 const discoverMs = 2000
 /** The record of a space of other nodes is read again after this time. */
 const elsewhereMs = 30_000
+/** The spaces are listed after this time, even if looks at the bucket show no change. */
+const sureListMs = 60_000
 /**
  * Records read per heartbeat only because time has passed. With a thousand spaces they would
  * otherwise be thousands per second, and the arbiter would have no time for promotions.
@@ -42,6 +44,8 @@ export class Spaces {
   private discovering = false
   private isClosed = false
   private lastDiscoveryMs = -Infinity
+  /** Mark of the bucket, and when, when all was known about all spaces that it names. */
+  private listed = { mark: '', atMs: -Infinity }
   private readonly elsewhere = new Map<string, number>()
   private readonly rounds: Rounds<SpaceActor>
   private begunInTurn = 0
@@ -151,17 +155,23 @@ export class Spaces {
     this.discovering = true
     this.lastDiscoveryMs = ports.clock.monotonicMs()
     try {
+      await records.look()
+      if (this.isListKnown()) return this.dropping.retry()
+      const { looks, looks: { mark } } = records
+      const atMs = ports.clock.monotonicMs()
       const names = await records.spaces()
       const known = new Set(names)
       for (const name of this.unheld.keys()) if (!known.has(name)) this.unheld.delete(name)
+      const elsewhere = names.filter((name) => !this.held.has(name) && !this.leaving.has(name))
+      const isKnown = (name: string) =>
+        looks.isCurrent(this.elsewhere.get(name) ?? -Infinity) && !this.unheld.has(name)
       const isDue = (name: string) =>
-        ports.clock.monotonicMs() - (this.elsewhere.get(name) ?? -Infinity) > elsewhereMs
-      const unknown = names.filter((name) =>
-        !this.held.has(name) && !this.leaving.has(name) && isDue(name)
-      )
-      await Promise.all(unknown.map((name) => this.consider(name)))
+        !isKnown(name) && atMs - (this.elsewhere.get(name) ?? -Infinity) > elsewhereMs
+      await Promise.all(elsewhere.filter(isDue).map((name) => this.consider(name)))
       this.dropping.retry()
       this.hasList = true
+      const areKnown = elsewhere.every((name) => this.held.has(name) || isKnown(name))
+      if (areKnown && this.leaving.size === 0) this.listed = { mark, atMs }
     } catch (error) {
       if (!(error instanceof ArbiterUnavailableError)) throw error
       // AssignmentStore logs it, once for all spaces.
@@ -169,6 +179,13 @@ export class Spaces {
     } finally {
       this.discovering = false
     }
+  }
+
+  /** Nothing in the bucket has changed since all of it was known. */
+  private isListKnown(): boolean {
+    const { ports, records: { looks: { mark } } } = this.context
+    return mark !== '' && mark === this.listed.mark && this.unheld.size === 0
+      && ports.clock.monotonicMs() - this.listed.atMs < sureListMs
   }
 
   /**
@@ -194,6 +211,7 @@ export class Spaces {
    */
   async consider(name: string): Promise<void> {
     const { records, ports } = this.context
+    const askedAtMs = ports.clock.monotonicMs()
     const before = records.remembered(name)?.assignment.uuid
     const read = await records.read(name)
     const record = read.kind === 'present'
@@ -206,13 +224,13 @@ export class Spaces {
     if (this.leaving.has(name)) return
     if (read.kind === 'present') this.clearUp(read.record, before)
     if (record?.assignment.state === 'dropped') {
-      this.elsewhere.set(name, ports.clock.monotonicMs())
+      this.elsewhere.set(name, askedAtMs)
       return
     }
     const isUnusable = read.kind === 'unreadable' || read.kind === 'newer'
     if (isUnusable) this.unheld.set(name, read.reason)
     if (isUnusable || (record && !this.isHeldHere(record.assignment))) {
-      this.elsewhere.set(name, ports.clock.monotonicMs())
+      this.elsewhere.set(name, askedAtMs)
       return
     }
     // What was here of it before is being removed.
@@ -267,6 +285,7 @@ export class Spaces {
       .finally(() => this.leaving.delete(name))
     this.leaving.set(name, leaving)
     // Its roles have ended; they need to be found until then.
+    this.listed = { mark: '', atMs: -Infinity }
     this.held.delete(name)
     this.names.delete(name)
     this.waiting.delete(space)

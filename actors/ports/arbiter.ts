@@ -31,6 +31,11 @@ export interface Arbiter {
   /** Keys that begin with the prefix. Rejects with ArbiterUnavailableError. */
   keys(prefix: string): Promise<string[]>
   /**
+   * Text that changes whenever anything in the bucket has changed. Rejects with
+   * ArbiterUnavailableError.
+   */
+  mark(): Promise<string>
+  /**
    * Identity of the bucket. It changes when the bucket is made again, and its contents are lost.
    * Makes the bucket when it does not exist. Rejects with ArbiterUnavailableError.
    */

@@ -114,6 +114,18 @@ function contract(name: string, make: () => Promise<Setup>): void {
     }
   })
 
+  x('the mark changes with every change, and only then', async () => {
+    const first = await a.mark()
+    await b.read('space.demo')
+    const made = applied(await a.compareAndSet('space.marked', bytes('1'), 0))
+    const second = await b.mark()
+    assert.is.not(second, first)
+    assert.is((await a.compareAndSet('space.marked', bytes('2'), made + 1)).kind, 'refused')
+    assert.is(await a.mark(), second)
+    applied(await a.compareAndSet('space.marked', bytes('2'), made))
+    assert.is.not(await a.mark(), second)
+  })
+
   x('keys are listed by prefix', async () => {
     applied(await a.compareAndSet('node.n2', bytes('id'), 0))
     const keys = await b.keys('node.')
@@ -140,17 +152,21 @@ function contract(name: string, make: () => Promise<Setup>): void {
     await connections[0]?.close()
     assert.instance(await rejection(a.read('space.one')), ArbiterUnavailableError)
     assert.instance(await rejection(a.keys('space.')), ArbiterUnavailableError)
+    assert.instance(await rejection(a.mark()), ArbiterUnavailableError)
     assert.instance(await rejection(a.bucketId()), ArbiterUnavailableError)
     assert.is((await a.compareAndSet('space.one', bytes('x'), 1)).kind, 'unknown')
   })
 
   x('a wiped bucket is noticed, and made anew with another identity', async () => {
     const before = await a.bucketId()
+    const mark = await a.mark()
     const old = (await a.read('space.one'))?.revision ?? 0
     await setup.wipe()
     assert.match((await rejection(a.read('space.one'))).message, /does not exist/)
     assert.is((await a.compareAndSet('space.one', bytes('x'), old)).kind, 'unknown')
+    assert.match((await rejection(a.mark())).message, /does not exist/)
     const after = await b.bucketId()
+    assert.is.not(await a.mark(), mark)
     assert.is.not(after, before)
     assert.is(await a.bucketId(), after)
     assert.is(await a.read('space.one'), null)

@@ -33,6 +33,7 @@ export class MemoryBucket {
   #records: Map<string, ArbiterRecord> | null = null
   #revision = 0
   #made = 0
+  #restored = 0
 
   constructor(options: MemoryBucketOptions = {}) {
     this.#schedule = options.schedule ?? queueMicrotask
@@ -68,6 +69,7 @@ export class MemoryBucket {
   /** The bucket goes back to what a `snapshot` held: what came after was confirmed, and is gone. */
   restore(records: ReadonlyMap<string, ArbiterRecord>): void {
     this.#records = new Map(records)
+    this.#restored += 1
     this.#revision = Math.max(0, ...[...records.values()].map(({ revision }) => revision))
   }
 
@@ -89,6 +91,9 @@ export class MemoryBucket {
       keys: (prefix) =>
         this.#answer(connection, () =>
           [...this.#existing().keys()].filter((key) => key.startsWith(prefix)).toSorted()),
+      mark: () =>
+        this.#answer(connection, () =>
+          [this.#made, this.#revision, this.#existing().size, this.#restored].join(' ')),
       bucketId: () => this.#answer(connection, () => this.#make()),
       faults: () => this.#answer(connection, () => this.faults),
       compareAndSet: async (key, value, revision) =>

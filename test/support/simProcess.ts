@@ -223,6 +223,7 @@ export function processArbiter(
   return {
     read: (key) => ask('read', () => arbiter.read(key), fail),
     keys: (prefix) => ask('keys', () => arbiter.keys(prefix), fail),
+    mark: () => ask('mark', () => arbiter.mark(), fail),
     bucketId: () => ask('bucketId', () => arbiter.bucketId(), fail),
     faults: () => ask('faults', () => arbiter.faults(), fail),
     compareAndSet: (key, value, revision) => {

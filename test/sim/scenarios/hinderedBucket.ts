@@ -50,6 +50,7 @@ export class HinderedBucket {
 
   private hindered(arbiter: Arbiter, connection: BusConnection): Arbiter {
     return {
+      mark: () => this.reading(connection, 'space.', () => arbiter.mark()),
       bucketId: () => arbiter.bucketId(),
       faults: () => arbiter.faults(),
       keys: (prefix) => this.reading(connection, prefix, () => arbiter.keys(prefix)),
