@@ -59,7 +59,8 @@ export class Cell {
   private restarts = 0
   private readonly mailbox: Mailbox
   private readonly budget: RestartBudget
-  private readonly unhandled = new Map<string, number>()
+  /** null: none so far. */
+  private unhandled: Map<string, number> | null = null
 
   constructor(readonly spec: AnySpec, private readonly host: CellHost) {
     this.id = spec.id
@@ -89,7 +90,7 @@ export class Cell {
       state: this.state === 'over' ? 'ending' : this.state,
       restarts: this.restarts,
       waiting: this.mailbox.size,
-      unhandled: Object.fromEntries(this.unhandled),
+      unhandled: Object.fromEntries(this.unhandled ?? []),
     }
   }
 
@@ -161,9 +162,10 @@ export class Cell {
   }
 
   private countUnhandled(type: string): void {
-    const isKnown = this.unhandled.has(type) || this.unhandled.size < unhandledTypesMax
+    const unhandled = this.unhandled ??= new Map()
+    const isKnown = unhandled.has(type) || unhandled.size < unhandledTypesMax
     const key = isKnown ? type : 'other'
-    this.unhandled.set(key, (this.unhandled.get(key) ?? 0) + 1)
+    unhandled.set(key, (unhandled.get(key) ?? 0) + 1)
     this.host.telemetry?.count('engram_host_unhandled_total', 1, { type: key })
     this.host.logger.debug({ actor: this.id, event: type }, 'event ignored in this state')
   }

@@ -72,13 +72,17 @@ function stopAny(actor: AnyActorRef): void {
  * follows the children of a live actor, and disposes of those of a failed one.
  */
 export class ChildGuard {
-  private readonly known = new WeakSet<object>()
-  private readonly seen = new WeakMap<object, unknown>()
+  /** Only for actors that have had children: most never have any. */
+  private known: WeakSet<object> | null = null
+  private seen: WeakMap<object, unknown> | null = null
 
   /** Call it on each snapshot. Costs a comparison unless the set of children changed. */
   scan(actor: AnyActorRef): void {
     const children = snapshotOf(actor).children
-    if (children === undefined || this.seen.get(actor) === children) return
+    if (children === undefined || this.seen?.get(actor) === children) return
+    if (this.seen === null && isEmpty(children)) return
+    this.seen ??= new WeakMap()
+    this.known ??= new WeakSet()
     this.seen.set(actor, children)
     for (const child of Object.values(children)) {
       if (child === undefined || this.known.has(child)) continue
@@ -90,4 +94,9 @@ export class ChildGuard {
       this.scan(child)
     }
   }
+}
+
+function isEmpty(children: object): boolean {
+  for (const _ in children) return false
+  return true
 }

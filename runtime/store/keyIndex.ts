@@ -8,8 +8,10 @@
  * which would hold up the loop for a million keys.
  */
 
-/** Keys of the smallest table. */
-const TABLE_KEYS_MIN = 256
+/** Keys of the smallest table: most of many spaces have few. */
+const TABLE_KEYS_MIN = 8
+/** Up to so many keys each table has room for as many as all before it; then for half of them. */
+const DOUBLING_KEYS_MAX = 512
 
 interface HashTable {
   /** Alternating hash and number of the group; group 0: a free place. */
@@ -45,7 +47,8 @@ export class KeyIndex {
   add(hash: number, group: number, sequence: number): void {
     let table = this.tables.at(-1)
     if (table === undefined || table.count >= table.keysMax) {
-      table = newTable(Math.max(TABLE_KEYS_MIN, this.expected, this.total >>> 1))
+      const share = this.total < DOUBLING_KEYS_MAX ? this.total : this.total >>> 1
+      table = newTable(Math.max(TABLE_KEYS_MIN, this.expected, share))
       this.expected = 0
       this.tables.push(table)
       this.slotBytes += table.slots.byteLength
