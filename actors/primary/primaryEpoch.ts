@@ -142,6 +142,7 @@ export class PrimaryEpoch implements EpochFacts {
     const { change } = record.assignment
     this.current = record
     this.member.known.learned(record)
+    this.member.stir()
     this.onAdopted?.()
     if (isSameChange(before, change)) return
     const reason = change ? `ordered: ${showChange(change)}` : 'no change of the members is ordered'
