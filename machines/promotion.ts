@@ -2,6 +2,7 @@ import { assign, emit, setup } from 'xstate'
 import { judgeSurvey, isInSync } from './election/candidates.js'
 import type { PromotionContext, PromotionEffect, PromotionEvent, PromotionInput,
   PromotionOutput } from './election/promotionTypes.js'
+import { isMember } from './protocol/members.js'
 import type { Assignment, AssignmentAt } from './protocol/messages.js'
 
 export type * from './election/promotionTypes.js'
@@ -34,7 +35,7 @@ const machine = setup({
   },
   guards: {
     isAdopted: ({ context }) => context.adopted !== null,
-    isEligible: ({ context }) => context.forced || isListed(context),
+    isEligible: ({ context }) => (context.forced ? isOfMembers(context) : isListed(context)),
     isHeld: ({ context }) => !context.forced && isListed(context) && context.hold !== null,
     isServed: ({ context }) => context.verdict?.kind === 'served' && !context.forced,
     isOutdone: ({ context }) =>
@@ -68,13 +69,19 @@ function isListed({ record, self, disk }: PromotionContext): boolean {
   return record !== null && isInSync(record.assignment, self, disk)
 }
 
+function isOfMembers({ record, self }: PromotionContext): boolean {
+  return record !== null && isMember(record.assignment, self)
+}
+
 function recordOf(context: PromotionContext): AssignmentAt {
   if (!context.record) throw new Error('promotion: no record was read before this step')
   return context.record
 }
 
-function blockedReason({ record, self, disk, obstacle }: PromotionContext): string {
+function blockedReason(context: PromotionContext): string {
+  const { record, self, disk, obstacle } = context
   if (obstacle !== null) return `blocked: ${obstacle}`
+  if (record && !isOfMembers(context)) return `blocked: ${self} is no member of the space`
   const listed: Assignment | undefined = record?.assignment
   const inSync = listed?.inSync.join(', ') || 'nobody'
   const otherDisk = listed?.members.some((m) => m.node === self && m.disk !== disk)

@@ -167,7 +167,8 @@ export function removalObstacle(
   certain: ReadonlySet<NodeId>,
 ): string | null {
   const others = [...certain].filter((member) => member !== node).length
-  const wanted = record.change?.force === true ? 1 : Math.min(2, record.members.length)
+  const remaining = record.members.length - 1
+  const wanted = record.change?.force === true || remaining < 2 ? 1 : 2
   return others >= wanted
     ? null
     : `${node} is taken out once ${wanted} other member${wanted === 1 ? ' is' : 's are'} in sync `

@@ -125,6 +125,10 @@ test('a removal waits for others in sync', () => {
   const change = { remove: 'n2', since: at, by: 'ann', force: true }
   assert.is(wait(['n1', 'n2'], { change }), null)
   assert.match(wait(['n2'], { change }) ?? '', /once 1 other member is in sync \(0 now\)/)
+  // The only member was replaced: there is one other, and no more.
+  const two = { members: record.members.slice(0, 2) }
+  assert.is(wait(['n1', 'n2'], two), null)
+  assert.match(wait(['n2'], two) ?? '', /once 1 other member is in sync \(0 now\)/)
 })
 
 test('orders that make no sense', () => {

@@ -358,6 +358,16 @@ test('a member that is not in sync is blocked, held or not; a forced one is neit
   assert.equal(forced.actor.getSnapshot().value, { surveying: 'asking' })
 })
 
+test('a node that is no member is blocked, also when it is forced', () => {
+  const record = recordOf({ inSync: ['n1'] })
+  const members = record.assignment.members.filter(({ node }) => node !== input.self)
+  const without = { ...record, assignment: { ...record.assignment, members } }
+  const run = runTimed(promotionMachine, { ...input, forced: true })
+  run.actor.send({ type: 'recordRead', record: without, position, hold: null })
+  assert.is(run.actor.getSnapshot().value, 'blocked')
+  assert.match(run.actor.getSnapshot().context.lastReason, /n2 is no member of the space/)
+})
+
 test('blocked: the record cannot be stood upon', () => {
   const unusable: PromotionEvent = { type: 'recordUnusable', reason: 'a newer node wrote it' }
   const text = transcript(promotionMachine, input, [unusable])

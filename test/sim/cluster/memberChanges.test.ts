@@ -75,6 +75,18 @@ test('the primary is replaced: it hands over, and the next primary takes it out'
   await cluster.check()
 })
 
+test('the only member is replaced', async () => {
+  const cluster = await SimCluster.start({ nodes: ['n1', 'n2'] })
+  await cluster.createSpace({ replicas: 0 })
+  await cluster.writes(5, 'committed')
+  const [added, removed] = [spare(cluster), cluster.primary()!]
+  await order(cluster, { add: added.id, remove: removed.id })
+  await settled(cluster)
+  assert.equal(members(cluster), [added.id])
+  await cluster.writes(5, 'committed')
+  await cluster.check()
+})
+
 test('a dead member is replaced', async () => {
   const cluster = await serving()
   const [added, dead] = [spare(cluster), replica(cluster)]
