@@ -2,7 +2,10 @@
 import type { SimNode } from '../support/simNode.js'
 import { amongNodes, linkOf } from './network.js'
 import type { Disturbance } from './network.js'
-import { command, replaceDisk } from './operator.js'
+import { nodeOf, orderMembers } from './memberOrders.js'
+import { roles } from './memberPlan.js'
+import type { Role } from './memberPlan.js'
+import { command, replaceDisk, restoreDisk } from './operator.js'
 import { showFault, space } from './plan.js'
 import type { Fault } from './plan.js'
 import type { World } from './world.js'
@@ -17,14 +20,14 @@ export function scheduleFaults(world: World): void {
       if (world.isPeace) return
       world.note(`fault: ${showFault(fault)}`)
       world.hash.text(fault.kind)
-      perform(world, { ...fault, node: targetOf(world, fault) })
+      const [node, other] = [targetOf(world, fault.node), targetOf(world, fault.other)]
+      perform(world, { ...fault, node, other })
     })
   }
 }
 
-function targetOf(world: World, { node }: Fault): string {
-  if (node !== 'primary') return node
-  return world.checks.record.last?.primary?.node ?? world.plan.nodes[0]!
+function targetOf(world: World, node: string): string {
+  return roles.includes(node as Role) ? nodeOf(world, node as Role) : node
 }
 
 function perform(world: World, fault: Fault): void {
@@ -83,11 +86,14 @@ function perform(world: World, fault: Fault): void {
     case 'forcePromotion':
       world.checks.record.forced()
       return command(world, node, { type: 'promote', space, to: fault.node, force: true })
+    case 'changeMembers':
+      return orderMembers(world, fault)
     case 'slowDisk':
     case 'fullDisk':
     case 'failSync':
     case 'loseDisk':
     case 'flipBit':
+    case 'restoreDisk':
       return harmDisk(world, node, fault)
     default:
       return disturb(world, fault)
@@ -174,7 +180,17 @@ function harmDisk(world: World, node: SimNode, { kind, amount, forMs }: Fault): 
     return
   }
   if (kind === 'flipBit') return flipBit(world, node, forMs)
+  if (kind === 'restoreDisk') return restoreLater(world, node, forMs)
   replaceDisk(world, node)
+}
+
+/** A copy of the directory is made, and put back in its place when the node has run on. */
+function restoreLater(world: World, node: SimNode, forMs: number): void {
+  const { disk } = node
+  const copy = node.copyDirectory()
+  world.after(forMs, () => {
+    if (!world.isPeace && node.disk === disk) restoreDisk(world, node, copy)
+  })
 }
 
 /** At rest: while the node is down. */

@@ -4,6 +4,7 @@
  */
 import { comparePositions } from '../../machines/log/positions.js'
 import { subjects } from '../../machines/protocol/subjects.js'
+import type { MemoryFileSystem } from '../fakes/memoryFileSystem.js'
 import type { SimNode } from '../support/simNode.js'
 import { space } from './plan.js'
 import type { World } from './world.js'
@@ -64,6 +65,17 @@ export function replaceDisk(world: World, node: SimNode): void {
   world.excused.add(node.id)
   if (node.life) node.kill()
   node.replaceDisk()
+  world.notBefore.set(node.id, world.now + freshDiskMs)
+  world.after(freshDiskMs, () => world.startNode(node))
+}
+
+/** The directory is put back as it was: the node takes that for another disk, as it must. */
+export function restoreDisk(world: World, node: SimNode, copy: MemoryFileSystem): void {
+  world.note(`the directory of ${node.id} is restored from a copy`)
+  world.checks.logs.diskLost(node)
+  world.excused.add(node.id)
+  if (node.life) node.kill()
+  node.restoreDirectory(copy)
   world.notBefore.set(node.id, world.now + freshDiskMs)
   world.after(freshDiskMs, () => world.startNode(node))
 }

@@ -4,11 +4,13 @@
  */
 import type { MaxLoss } from '../../machines/protocol/messages.js'
 import { SeededRandom } from '../fakes/seededRandom.js'
+import { drawMembers } from './memberPlan.js'
 
 /** The space of every run. */
 export const space = 'demo'
 
-export const faultKinds = [
+/** Kinds that any fault of a run may have; `memberPlan.ts` draws the others. */
+const swarmKinds = [
   'kill',
   'powerCut',
   'crashAt',
@@ -41,6 +43,10 @@ export const faultKinds = [
   'forcePromotion',
 ] as const
 
+export const faultKinds = [...swarmKinds, 'changeMembers', 'restoreDisk'] as const
+
+type SwarmKind = (typeof swarmKinds)[number]
+
 export type FaultKind = (typeof faultKinds)[number]
 
 /** One fault, complete in itself: it brings its own end, so that it can be left out alone. */
@@ -51,8 +57,8 @@ export interface Fault {
   /** Duration: a dead node stays down, a cut link cut. */
   readonly forMs: number
   /**
-   * The node it concerns, or `primary`: the primary at that time. `other`: the far end of a link, the
-   * target of a handover.
+   * The node it concerns, or a role that a node has at that time (`primary`). `other`: the far end
+   * of a link, the target of a handover, the node to remove.
    */
   readonly node: string
   readonly other: string
@@ -107,7 +113,7 @@ export interface Plan {
 }
 
 /** Weight of a kind, next to the others that a run has. */
-const weights: Readonly<Record<FaultKind, number>> = {
+const weights: Readonly<Record<SwarmKind, number>> = {
   kill: 6,
   powerCut: 4,
   crashAt: 8,
@@ -163,12 +169,17 @@ const [rateMin, rateMax] = [0.955, 1.05] as const
 export function planOf(seed: number, only: readonly FaultKind[] = faultKinds): Plan {
   const random = new SeededRandom(seed).fork('plan')
   const count = random.pick([3, 3, 3, 3, 3, 2, 4, 5])
-  const nodes = Array.from({ length: count }, (_, index) => `n${index + 1}`)
+  const first = Array.from({ length: count }, (_, index) => `n${index + 1}`)
   const replicas = random.chance(0.8) ? Math.min(2, count - 1) : 1 + random.integer(count - 1)
   const faultsMs = 4000 + random.integer(12_000)
   const isCalm = random.chance(0.1)
-  const kinds = swarm(random, only)
-  const faults = isCalm ? [] : drawFaults(random, kinds, nodes, faultsMs)
+  const kinds = swarm(random, swarmKinds.filter((kind) => only.includes(kind)))
+  const members = drawMembers(new SeededRandom(seed).fork('members'), first, faultsMs)
+  const nodes = [...first, ...members.spares]
+  const faults = [
+    ...isCalm || kinds.length === 0 ? [] : drawFaults(random, kinds, first, faultsMs),
+    ...members.faults.filter(({ kind }) => only.includes(kind)),
+  ].toSorted((a, b) => a.atMs - b.atMs)
   return {
     seed,
     nodes,
@@ -179,7 +190,7 @@ export function planOf(seed: number, only: readonly FaultKind[] = faultKinds): P
     ...drawForks(seed),
     ...drawDisks(seed),
     minInSync: random.chance(0.8) ? Math.min(2, replicas + 1) : 1 + random.integer(replicas + 1),
-    clocks: Object.fromEntries(nodes.map((node) => [node, random.chance(0.5)
+    clocks: Object.fromEntries(first.map((node) => [node, random.chance(0.5)
       ? { rate: 1, wallOffsetMs: 0 }
       : {
         rate: rateMin + random.next() * (rateMax - rateMin),
@@ -243,16 +254,16 @@ function drawDisks(seed: number): Pick<
 }
 
 /** Half of the runs have all kinds, the others a random part of them (swarm testing). */
-function swarm(random: SeededRandom, only: readonly FaultKind[]): readonly FaultKind[] {
+function swarm(random: SeededRandom, only: readonly SwarmKind[]): readonly SwarmKind[] {
   if (random.chance(0.4)) return only
   const share = 0.15 + random.next() * 0.5
   const chosen = only.filter(() => random.chance(share))
-  return chosen.length > 0 ? chosen : [random.pick(only)]
+  return chosen.length > 0 || only.length === 0 ? chosen : [random.pick(only)]
 }
 
 function drawFaults(
   random: SeededRandom,
-  kinds: readonly FaultKind[],
+  kinds: readonly SwarmKind[],
   nodes: readonly string[],
   faultsMs: number,
 ): Fault[] {
@@ -264,7 +275,7 @@ function drawFaults(
   return faults
 }
 
-function pickWeighted(random: SeededRandom, kinds: readonly FaultKind[]): FaultKind {
+function pickWeighted(random: SeededRandom, kinds: readonly SwarmKind[]): SwarmKind {
   let rest = random.next() * kinds.reduce((sum, kind) => sum + weights[kind], 0)
   for (const kind of kinds) {
     rest -= weights[kind]
@@ -337,6 +348,6 @@ export function showFault(fault: Fault): string {
   const particular = [amount ? amount.toFixed(amount < 1 ? 2 : 0) : '', mode]
     .filter((text) => text !== '').join(' ')
   return `at ${atMs.toFixed(1)} ms: ${kind} ${node}`
-    + (['cut', 'handover', 'partition'].includes(kind) ? ` → ${other}` : '')
+    + (['cut', 'handover', 'partition', 'changeMembers'].includes(kind) ? ` → ${other}` : '')
     + `, for ${forMs} ms${particular ? ` (${particular})` : ''}`
 }

@@ -11,6 +11,7 @@ import { SimViolation } from './checkers/violation.js'
 import { ClientConnection } from './clientConnection.js'
 import { heal, scheduleFaults } from './faults.js'
 import { ForkOperator } from './forkOperator.js'
+import { addAgain } from './memberOrders.js'
 import { repair, replaceStranded } from './operator.js'
 import { planOf, space } from './plan.js'
 import type { FaultKind, Plan } from './plan.js'
@@ -157,6 +158,8 @@ async function carryOut(world: World): Promise<void> {
   operator.stop()
   const isOver = (): boolean => workload.isOver && operator.isOver
   await level(world, isOver)
+  await addAgain(world)
+  await level(world, isOver)
   await home(world, operator)
   await level(world, isOver)
   if (world.checks.record.excuse) return
@@ -222,7 +225,8 @@ async function level(world: World, isOver: () => boolean): Promise<void> {
     if (!primary || !isOver()) return false
     const { log } = primary.space(space).member
     const record = world.checks.record.current
-    return record !== null && record.inSync.length === record.members.length
+    return record !== null && record.change === undefined
+      && record.inSync.length === record.members.length
       && membersOf(world).length === record.members.length
       && membersOf(world).every((node) => {
         const member = node.life?.actor.spaces.get(space)?.member

@@ -32,6 +32,7 @@ export interface RecordKnowledge {
   /** A member in sync that has not got that entry; null: none, or entries may be lost. */
   inSyncLacking(position: Position): string | null
   appliedUpTo(node: SimNode, position: Position): void
+  safeUpTo(node: SimNode, position: Position): void
   mustBeCommitted(node: SimNode, position: Position): void
 }
 

@@ -1,5 +1,6 @@
 /** Checks while a run goes on: at each answer, each record, each step. */
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
+import { isMember } from '../../../machines/protocol/members.js'
 import { subjects } from '../../../machines/protocol/subjects.js'
 import { controlCodec } from '../../../runtime/codec/controlCodec.js'
 import type { SimNode } from '../../support/simNode.js'
@@ -16,6 +17,7 @@ import { SalvageChecks } from './salvages.js'
 const control = controlCodec()
 const answerBegin = Buffer.from('{"ok":true,"space":')
 const ackPrefix = subjects.ack(space, '').slice(0, -1)
+const surveyPrefix = subjects.survey(space, '')
 /** Defects of the product are logged, since a node goes on: each is a finding here. */
 const defect = /InvariantViolation|is violated|TypeError|ReferenceError|RangeError|bug:/
 
@@ -53,6 +55,16 @@ export class LiveChecks {
     } else if (subject.startsWith(ackPrefix)) {
       const decoded = control.ackMessage(data)
       if (decoded.ok && decoded.value.kind === 'ack') this.logs.acked(node, decoded.value)
+    } else if (subject.startsWith(surveyPrefix)) {
+      this.surveyed(node, subject.slice(surveyPrefix.length))
+    }
+  }
+
+  /** I16: whether a learner, or a stranger, could do it says nothing about a promotion. */
+  private surveyed(candidate: SimNode, node: string): void {
+    const record = candidate.space(space).member.known.record?.assignment
+    if (record && !isMember(record, node)) {
+      this.world.violate('I16', `${candidate.id} surveys ${node}, which is no member`)
     }
   }
 

@@ -28,6 +28,7 @@ interface Ghost {
 interface Seen {
   epoch: number
   applied: number
+  safe: number
 }
 
 const frames = createFrameCodec()
@@ -251,7 +252,8 @@ export class LogChecks {
   }
 
   private look(node: SimNode): void {
-    const member = node.life?.actor.spaces.get(space)?.member
+    const actor = node.life?.actor.spaces.get(space)
+    const member = actor?.member
     if (!member || member.damage) return
     const { log, store } = member
     const applied = store.applied.sequence
@@ -264,8 +266,13 @@ export class LogChecks {
         + `${log.written.sequence}, end ${log.end.sequence}`)
     }
     const seen = this.seen.get(node.id)
-    const now: Seen = { epoch: member.known.epoch, applied }
+    const safe = actor?.primaryRole ? log.safeSequence : 0
+    const now: Seen = { epoch: member.known.epoch, applied, safe }
     this.seen.set(node.id, now)
+    if (safe > (seen?.safe ?? 0)) {
+      const epoch = epochAt(inFull(log, this.begins), safe)
+      this.world.checks.record.safeUpTo(node, { epoch, sequence: safe })
+    }
     if (!seen || this.world.checks.record.mayLoseCommitted) return
     if (now.applied < seen.applied) {
       this.world.violate('I9', `${node.id} had applied ${seen.applied}, now ${now.applied}`)

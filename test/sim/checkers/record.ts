@@ -2,17 +2,18 @@
 import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { Position } from '../../../machines/base/ids.js'
 import { epochAt } from '../../../machines/log/positions.js'
-import type { Assignment } from '../../../machines/protocol/messages.js'
+import type { Assignment, Member } from '../../../machines/protocol/messages.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
 import type { CheckedWorld } from './checkedWorld.js'
 import { inFull } from './inFull.js'
+import { MemberChecks } from './members.js'
 
 export class RecordChecks {
   current: Assignment | null = null
   /** The same, also while the bucket has lost it. */
   last: Assignment | null = null
-  /** Highest committed sequence that was answered, by the epoch of its entry. */
+  /** Highest committed sequence that was answered or applied, by the epoch of its entry. */
   readonly committedUpTo = new Map<number, number>()
   /**
    * Why nothing can be promised any more, or null: the bucket was lost together with the only
@@ -27,7 +28,11 @@ export class RecordChecks {
   private isTailCut = false
   private readonly forcedEpochs = new Set<number>()
 
-  constructor(private readonly world: CheckedWorld) {}
+  readonly members: MemberChecks
+
+  constructor(private readonly world: CheckedWorld) {
+    this.members = new MemberChecks(world)
+  }
 
   /** An operator has commanded a forced promotion: I2 and I5 do not cover it. */
   forced(): void {
@@ -81,6 +86,7 @@ export class RecordChecks {
     if (next.forced) this.forcedEpochs.add(next.epoch)
     if (this.isWiped) this.noteRepeated(next)
     if (next.primary) this.holders.set(next.epoch, holderOf(next))
+    this.members.applied(before, next)
     if (before) this.compare(before, next)
     else if (next.epoch < this.highestEpoch) {
       this.world.violate('I9', `the record is written anew at epoch ${next.epoch}, `
@@ -117,12 +123,9 @@ export class RecordChecks {
       world.violate('I5', `${next.primary.node} takes epoch ${next.epoch}, in sync were `
         + before.inSync.join(', '))
     }
-    const { primary, inSync, members } = next
+    const { primary, inSync } = next
     if (primary && !inSync.includes(primary.node)) {
       world.violate('I5', `the primary ${primary.node} is not in sync: ${inSync.join(', ')}`)
-    }
-    if (!inSync.every((node) => members.some((member) => member.node === node))) {
-      world.violate('I5', `in sync without being members: ${inSync.join(', ')}`)
     }
   }
 
@@ -130,12 +133,33 @@ export class RecordChecks {
   committed(node: SimNode, { sequence }: WriteAnswer): void {
     const { log } = node.space(space).member
     const epoch = epochAt(inFull(log, this.world.checks.logs.begins), sequence)
-    this.committedUpTo.set(epoch, Math.max(this.committedUpTo.get(epoch) ?? 0, sequence))
+    this.noteCommitted({ epoch, sequence })
     this.inSyncHoldCommitted(`${node.id} answers sequence ${sequence}`)
+    if (!this.current || this.mayLoseCommitted) return
+    const { inSync, settings: { minInSync } } = this.current
+    if (inSync.length >= minInSync) return
+    this.world.violate('I5', `${node.id} answers sequence ${sequence} as committed, in sync are `
+      + `${inSync.join(', ')}, and the space asks for ${minInSync}`)
+  }
+
+  private noteCommitted({ epoch, sequence }: Position): void {
+    this.committedUpTo.set(epoch, Math.max(this.committedUpTo.get(epoch) ?? 0, sequence))
+  }
+
+  /** I16: the primary takes entries up to this one for safe: members have it, no one else counts. */
+  safeUpTo(node: SimNode, position: Position): void {
+    if (!this.current || this.mayLoseCommitted) return
+    const { members } = this.current
+    const having = members.filter((member) => this.mayHold(member, position))
+    if (having.length >= Math.min(2, members.length)) return
+    this.world.violate('I16', `${node.id} takes (${position.epoch}, ${position.sequence}) for safe; `
+      + `of the members ${members.map((member) => member.node).join(', ')} it is durable on `
+      + (having.map((member) => member.node).join(', ') || 'none'))
   }
 
   /** A store applied entries up to this one: it must be committed (I8). */
   appliedUpTo(node: SimNode, position: Position): void {
+    this.noteCommitted(position)
     const lacking = this.inSyncLacking(position)
     if (lacking === null) return
     this.world.violate('I8', `${node.id} applied (${position.epoch}, ${position.sequence}), which `
@@ -155,8 +179,8 @@ export class RecordChecks {
     for (const [epoch, sequence] of this.committedUpTo) {
       const lacking = this.inSyncLacking({ epoch, sequence })
       if (lacking === null) continue
-      this.world.violate('I5', `${lacking} is in sync and lacks (${epoch}, ${sequence}), which was `
-        + `answered as committed: ${when}`)
+      this.world.violate('I5', `${lacking} is in sync and lacks (${epoch}, ${sequence}), which is `
+        + `committed: ${when}`)
     }
   }
 
@@ -164,12 +188,16 @@ export class RecordChecks {
   inSyncLacking(position: Position): string | null {
     if (!this.current || this.mayLoseCommitted) return null
     const { inSync, members } = this.current
-    return inSync.find((name) => {
-      // Another disk is another member, in sync with nothing, until the record names it.
-      const disk = members.find(({ node }) => node === name)?.disk
-      return this.world.checks.logs.diskOf(name) === disk
-        && !this.world.checks.logs.holds(name, position)
-    }) ?? null
+    const lacking = members.find((member) =>
+      inSync.includes(member.node) && !this.mayHold(member, position)
+    )
+    return lacking?.node ?? null
+  }
+
+  /** Another disk is another member, in sync with nothing, until the record names it. */
+  private mayHold({ node, disk }: Member, position: Position): boolean {
+    const { logs } = this.world.checks
+    return logs.diskOf(node) !== disk || logs.holds(node, position)
   }
 }
 
