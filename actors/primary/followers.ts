@@ -10,6 +10,7 @@ import type { Acked, Member } from '../member/member.js'
 import { joinBase, joinRefused, removedAnswer } from './joinAnswers.js'
 import { CommitNotices } from './commitNotices.js'
 import { Digests } from './digests.js'
+import { Dismissed } from './dismissed.js'
 import { followerOf } from './follower.js'
 import type { Follower } from './follower.js'
 import { followerStatus, type FollowerStatus } from './followerStatus.js'
@@ -43,6 +44,7 @@ export class Followers {
   private readonly followers = new Map<NodeId, Follower>()
   /** Disk that the record lists for a member, or will list once the member is added. */
   private readonly listedDisks = new Map<NodeId, string>()
+  private readonly dismissed: Dismissed
   private sessions = 0
   private readonly digests: Digests
   private readonly fitness: InSyncPolicy
@@ -59,6 +61,7 @@ export class Followers {
     this.notices = new CommitNotices(options.member.context.ports.clock,
       () => [...this.followers.values()].map(({ shipping }) => shipping))
     this.installs = new InstallIntake(options.member, options.epoch.number)
+    this.dismissed = new Dismissed(options.member, options.epoch.number)
     for (const { node, disk } of options.member.known.record?.assignment.members ?? []) {
       this.listedDisks.set(node, disk)
     }
@@ -76,12 +79,13 @@ export class Followers {
     if (!this.isStarted) return
     const { member: { self }, epoch: { record: { assignment } } } = this.options
     for (const node of holdersOf(assignment)) {
+      this.dismissed.delete(node)
       if (node !== self && !this.followers.has(node)) this.followers.set(node, this.follow(node))
     }
-    for (const [node, { shipping, charts }] of this.followers) {
+    for (const [node, { charts }] of this.followers) {
       if (isHolder(assignment, node)) continue
-      shipping.stop()
       charts.stop()
+      this.dismissed.add(node)
       this.installs.over(node)
       this.followers.delete(node)
       this.listedDisks.delete(node)
@@ -167,6 +171,7 @@ export class Followers {
       return refused(`the current epoch is ${epoch}, not ${request.epoch}`)
     }
     const follower = this.followers.get(request.node)
+    this.dismissed.delete(request.node)
     if (!follower || request.departing) {
       const answer = refused(`${request.node} is ${follower ? 'a' : 'no'} member`)
       return removedAnswer(member, answer, request, this.installs)
@@ -350,6 +355,7 @@ export class Followers {
     const { member } = this.options
     this.fitness.tick()
     this.ticks += 1
+    this.dismissed.tick()
     for (const [node, { shipping, charts }] of this.followers) {
       const gone = shipping.isJoined ? member.context.peers.goneReason(node) : null
       if (gone !== null) charts.peerDied(gone)

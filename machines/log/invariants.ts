@@ -29,6 +29,8 @@ export const invariants = {
     + 'that count, each read back and verified, cover it',
   I15: 'an install is all or nothing; afterwards the member is as if it had applied the log from '
     + 'its first entry',
+  I16: 'members change one at a time, by an order that the record carries from epoch to epoch; '
+    + 'a learner makes no entry committed or safe, and is not promoted',
 } as const
 
 export type InvariantName = keyof typeof invariants

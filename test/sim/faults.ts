@@ -12,6 +12,8 @@ import type { World } from './world.js'
 
 /** A lease that began before a clock was set back is over, or renewed, after this long. */
 const leaseMs = 3000
+/** By then a node that was killed has started again, and has told the arbiter of it. */
+const restartsMs = 1000
 
 /** Every fault of the plan, at its time. */
 export function scheduleFaults(world: World): void {
@@ -184,12 +186,18 @@ function harmDisk(world: World, node: SimNode, { kind, amount, forMs }: Fault): 
   replaceDisk(world, node)
 }
 
-/** A copy of the directory is made, and put back in its place when the node has run on. */
+/**
+ * A copy of the directory is made, and put back in its place later. That is seen if the arbiter has
+ * heard of a start in between: a copy of a node that only ran on is taken for what it was.
+ */
 function restoreLater(world: World, node: SimNode, forMs: number): void {
   const { disk } = node
-  const copy = node.copyDirectory()
-  world.after(forMs, () => {
-    if (!world.isPeace && node.disk === disk) restoreDisk(world, node, copy)
+  const startsAt = () => world.bucket.snapshot().get(`node.${node.id}`)?.revision ?? 0
+  const [copy, copiedAt] = [node.copyDirectory(), startsAt()]
+  stop(world, node, 'kill', forMs / 2)
+  world.after(forMs + restartsMs, () => {
+    const isSeen = startsAt() > copiedAt
+    if (isSeen && !world.isPeace && node.disk === disk) restoreDisk(world, node, copy)
   })
 }
 

@@ -12,10 +12,10 @@ interface Order {
   readonly cancel?: boolean
 }
 
-/** What the checks of members need to know of a run. */
-export interface MemberWorld {
-  violate(invariant: string, details: string): void
-  readonly checks: { saw(what: string, times?: number): void }
+export interface MemberFindings {
+  violate(details: string): void
+  /** Counts a step that was made. */
+  saw(what: string): void
 }
 
 const removedMax = 16
@@ -24,7 +24,7 @@ export class MemberChecks {
   private readonly orders: Order[] = []
   private readonly held = new Set<string>()
 
-  constructor(private readonly world: MemberWorld) {}
+  constructor(private readonly found: MemberFindings) {}
 
   ordered(order: Order): void {
     this.orders.push(order)
@@ -44,20 +44,19 @@ export class MemberChecks {
   }
 
   private violate(fault: string, { epoch, writer }: Assignment): void {
-    this.world.violate('I16', `${fault}: by ${writer}, in epoch ${epoch}`)
+    this.found.violate(`${fault}: by ${writer}, in epoch ${epoch}`)
   }
 
   private step(before: Assignment, next: Assignment): void {
-    const { world: { checks } } = this
     const [from, to] = [nodesOf(before), nodesOf(next)]
     const due = dueOf(before, next)
-    if (next.epoch !== before.epoch && before.change) checks.saw('epochs begun amid a change')
+    if (next.epoch !== before.epoch && before.change) this.found.saw('epochs begun amid a change')
     if (due === null) {
       return this.violate(`${shown(before.change)} becomes ${shown(next.change)}, and the members `
         + `${from.join(', ')} become ${to.join(', ')}`, next)
     }
     const { kind, members, inSync } = due
-    if (kind !== 'same') checks.saw(`members: ${kind}`)
+    if (kind !== 'same') this.found.saw(`members: ${kind}`)
     if (kind !== 'same' && next.epoch !== before.epoch) {
       this.violate(`${kind} together with epoch ${next.epoch}`, next)
     }

@@ -31,7 +31,10 @@ export class RecordChecks {
   readonly members: MemberChecks
 
   constructor(private readonly world: CheckedWorld) {
-    this.members = new MemberChecks(world)
+    this.members = new MemberChecks({
+      violate: (details) => world.violate('I16', details),
+      saw: (what) => world.checks.saw(what),
+    })
   }
 
   /** An operator has commanded a forced promotion: I2 and I5 do not cover it. */

@@ -120,4 +120,36 @@ test('heartbeats of a node say nothing of an epoch of it that is over', async ()
   assert.ok(member.freshness.stalenessMs() >= 500, `${member.freshness.stalenessMs()} ms`)
 })
 
+for (const isToldAtOnce of [true, false]) {
+  const what = isToldAtOnce ? 'hears of no record' : 'has not heard that its session is over'
+  test(`a node that was taken out and ${what} does not call its state fresh`, async () => {
+    let [deaf, isCut] = ['', false]
+    const cluster = await SimCluster.start({
+      nodes: ['n1', 'n2', 'n3', 'n4'],
+      transit: (_from, to, subject) =>
+        to === deaf && (subject.startsWith('engram.v1.assignment.')
+            || (isCut && subject.startsWith('engram.v1.wal.')))
+          ? []
+          : [0.2],
+    })
+    await cluster.createSpace()
+    await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
+    await cluster.writes(5, 'committed')
+    await cluster.converged()
+    const primary = cluster.primary()!
+    const replica = cluster.members().find((node) => node !== primary)!
+    deaf = replica.id
+    isCut = !isToldAtOnce
+    const command = { type: 'changeMembers', space: 'demo', remove: deaf, force: true }
+    assert.is((await cluster.command(primary.id, command))['ok'], true)
+    await cluster.until('it is out', () => cluster.members().length === 2)
+    await cluster.writes(5, 'committed')
+    await cluster.run(200)
+    isCut = false
+    await cluster.run(1000)
+    const { freshness } = replica.space().member
+    assert.ok(freshness.stalenessMs() >= 500, `it says ${freshness.stalenessMs()} ms`)
+  })
+}
+
 test.run()

@@ -6,8 +6,10 @@ import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import type { EpochSpan, NodeId } from '../../../machines/base/ids.js'
 import type { InvariantName } from '../../../machines/log/invariants.js'
 import { epochAt } from '../../../machines/log/positions.js'
+import { isMember } from '../../../machines/protocol/members.js'
 import type { Ack, Assignment } from '../../../machines/protocol/messages.js'
 import type { SimNode } from '../../support/simNode.js'
+import { MemberChecks } from '../checkers/members.js'
 
 /** Found by a scenario: the invariant, and what contradicts it. */
 export class Violation extends Error {
@@ -33,6 +35,11 @@ interface Held {
 export class Judge {
   readonly answered: Answered[] = []
   private readonly held = new Map<NodeId, Held>()
+  /** I16: told of each order that a scenario gives. */
+  readonly members = new MemberChecks({
+    violate: (details) => this.check('I16', false, () => details),
+    saw: () => undefined,
+  })
   private readonly owners = new Map<number, string>()
   private record: Assignment | null = null
   private violation: Violation | null = null
@@ -67,7 +74,9 @@ export class Judge {
       () => `${node} and ${rival!.node} answer in one epoch, ${epoch}`)
     this.answered.push({ node, answer, atMs })
     if (ack !== 'committed' || answer.duplicate) return
-    const holders = [...this.nodes.keys()].filter((each) => this.holds(each, epoch, sequence))
+    const holders = [...this.nodes.keys()].filter((each) =>
+      this.record && isMember(this.record, each) && this.holds(each, epoch, sequence)
+    )
     const asked = this.record?.settings.minInSync ?? 1
     this.check('I5', holders.length >= asked, () =>
       `${sequence} of epoch ${epoch} was answered as `
@@ -97,6 +106,7 @@ export class Judge {
       this.check('I5', members.some((each) => each.node === primary.node && each.disk === disk),
         () => `${primary.node} takes epoch ${epoch} with another disk than the one in sync`)
     }
+    this.members.applied(this.record, next)
     this.record = next
     if (next.state === 'dropped') this.forget()
     if (primary) {
