@@ -14,16 +14,10 @@ import { Dismissed } from './dismissed.js'
 import { followerOf } from './follower.js'
 import type { Follower } from './follower.js'
 import { followerStatus, type FollowerStatus } from './followerStatus.js'
-import { InSyncPolicy } from './inSyncPolicy.js'
+import { InSyncPolicy, type MembershipChange } from './inSyncPolicy.js'
 import type { InSyncSet } from './inSyncSet.js'
 import type { PrimaryEpoch } from './primaryEpoch.js'
 import type { ReplicaStream } from './replicaStream.js'
-
-export interface MembershipChange {
-  readonly type: 'memberLost' | 'memberCaughtUp' | 'memberLeaves'
-  readonly node: NodeId
-  readonly reason: string
-}
 
 export interface FollowersOptions {
   readonly member: Member

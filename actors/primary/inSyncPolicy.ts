@@ -3,6 +3,12 @@ import { sendAlert } from '../member/alerts.js'
 import type { Member } from '../member/member.js'
 import type { ReplicaStream } from './replicaStream.js'
 
+export interface MembershipChange {
+  readonly type: 'memberLost' | 'memberCaughtUp' | 'memberLeaves'
+  readonly node: NodeId
+  readonly reason: string
+}
+
 /**
  * Decides which members may be in sync: those that grant the primary its lease, have the disk that
  * the record lists, and lack nothing that was written long ago.
