@@ -11,6 +11,8 @@ import { journalScenarios } from './journal.js'
 import { leaseScenarios } from './lease.js'
 import { lossScenarios } from './loss.js'
 import { maintenanceScenarios } from './maintenance.js'
+import { memberForkScenarios } from './memberForks.js'
+import { memberScenarios } from './members.js'
 import { promotionScenarios } from './promotion.js'
 import type { Scenario } from './scenario.js'
 import { Stage } from './stage.js'
@@ -31,6 +33,8 @@ export const scenarios: readonly Scenario[] = [
   ...answerScenarios,
   ...installScenarios,
   ...fullDiskScenarios,
+  ...memberScenarios,
+  ...memberForkScenarios,
 ]
 
 /** Throws when there is none of that name. */
