@@ -37,7 +37,8 @@ export function drawMembers(
   for (let atMs = 200; atMs < faultsMs; atMs += 1 + random.next() * 2 * meanGapMs) {
     faults.push(drawOrder(random, all, atMs))
     if (random.chance(0.15)) faults.push(drawOrder(random, all, atMs))
-    if (random.chance(0.15)) faults.push(drawOrder(random, all, atMs + random.integer(60), 'cancel'))
+    if (random.chance(0.15))
+      faults.push(drawOrder(random, all, atMs + random.integer(60), 'cancel'))
     if (!isCalm && random.chance(0.6)) faults.push(drawBlow(random, all, atMs))
   }
   return { spares: all.slice(nodes.length), faults }
@@ -49,8 +50,9 @@ function drawOrder(
   atMs: number,
   only?: string,
 ): Fault {
-  const mode = only ?? random.pick(['add', 'add', 'add', 'replace', 'replace', 'replace', 'replace',
-    'remove', 'remove', 'cancel', 'cancel', 'nothing'])
+  const mode = only
+    ?? random.pick(['add', 'add', 'add', 'replace', 'replace', 'replace', 'replace', 'remove',
+      'remove', 'cancel', 'cancel', 'nothing'])
   const amount = Number(random.chance(mode === 'remove' ? 0.8 : 0.3))
   return {
     kind: 'changeMembers',

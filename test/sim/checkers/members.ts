@@ -1,6 +1,7 @@
-/** I16: members change one at a time, by an order, and a learner counts nowhere. */
-import { holdersOf, isMember, learnerOf, leavingOf,
-  showChange } from '../../../machines/protocol/members.js'
+/**
+ * I16: members change one at a time, by an order, and a learner counts nowhere. Nothing of the
+ * product's own rules is used: they are what is checked.
+ */
 import type { Assignment } from '../../../machines/protocol/messages.js'
 
 type Change = Assignment['change']
@@ -37,7 +38,8 @@ export class MemberChecks {
 
   /** The arbiter holds this version now; `before`: the one that it replaces. */
   applied(before: Assignment | null, next: Assignment): void {
-    for (const node of holdersOf(next)) this.held.add(node)
+    for (const node of nodesOf(next)) this.held.add(node)
+    if (next.change?.add !== undefined) this.held.add(next.change.add)
     const fault = standing(next)
     if (fault !== null) this.violate(fault, next)
     if (before && before.uuid === next.uuid && next.state !== 'dropped') this.step(before, next)
@@ -75,9 +77,10 @@ export class MemberChecks {
     const { change } = next
     const isMissing = kind === 'cancelled'
       ? !this.orders.some(({ cancel }) => cancel === true)
-      : kind === 'ordered' && !this.orders.some((order) =>
-        order.add === change?.add && order.remove === change?.remove
-      )
+      : kind === 'ordered'
+        && !this.orders.some((order) =>
+          order.add === change?.add && order.remove === change?.remove
+        )
     if (isMissing) this.violate(`${kind} without an order, ${shown(change)}`, next)
   }
 
@@ -95,14 +98,14 @@ export class MemberChecks {
 function standing(record: Assignment): string | null {
   const { members, inSync, change, removed = [], settings, state, primary } = record
   const nodes = nodesOf(record)
-  const learner = learnerOf(record)
+  const learner = change?.add ?? null
   if (new Set(nodes).size < nodes.length) return `members twice: ${nodes.join(', ')}`
   if (nodes.length === 0) return 'there is no member'
   if (state === 'dropped') return change ? 'a space that was dropped has a change' : null
   const stranger = inSync.find((node) => !nodes.includes(node))
   if (stranger !== undefined) return `${stranger} is in sync and no member`
   if (inSync.length === 0) return 'nobody is in sync'
-  if (primary && primary.node === learner) return `the learner ${learner} is primary`
+  if (primary && !inSync.includes(primary.node)) return `the primary ${primary.node} is not in sync`
   if (learner !== null && nodes.includes(learner)) return `the learner ${learner} is a member`
   if (change && change.add === undefined && change.remove === undefined) return 'an empty change'
   if (change?.remove !== undefined && !nodes.includes(change.remove)) {
@@ -131,8 +134,8 @@ function dueOf(before: Assignment, next: Assignment): Step | null {
   const [from, to] = [before.change, next.change]
   if (isSame(from, to)) return { kind: 'same', members, inSync: null, removed: null }
   if (!from) return { kind: 'ordered', members, inSync, removed: null }
-  const learner = learnerOf(before)
-  const leaving = leavingOf(before)
+  const learner = from.add ?? null
+  const leaving = learner === null ? from.remove ?? null : null
   const isIn = learner !== null && isMember(next, learner)
   if (isIn && to?.add === undefined && to?.remove === from.remove) {
     return { kind: 'added', members: [...members, learner].toSorted(),
@@ -141,8 +144,7 @@ function dueOf(before: Assignment, next: Assignment): Step | null {
   if (to) return null
   if (leaving !== null && !isMember(next, leaving)) {
     const others = (nodes: readonly string[]) => nodes.filter((node) => node !== leaving)
-    return { kind: 'taken out', members: others(members), inSync: others(inSync),
-      removed: leaving }
+    return { kind: 'taken out', members: others(members), inSync: others(inSync), removed: leaving }
   }
   return { kind: 'cancelled', members, inSync, removed: learner }
 }
@@ -159,6 +161,12 @@ function nodesOf({ members }: Assignment): string[] {
   return members.map(({ node }) => node)
 }
 
+function isMember(record: Assignment, node: string): boolean {
+  return nodesOf(record).includes(node)
+}
+
 function shown(change: Change): string {
-  return change ? showChange(change) : 'no change'
+  if (!change) return 'no change'
+  const { add, remove } = change
+  return [add && `add ${add}`, remove && `remove ${remove}`].filter(Boolean).join(', ')
 }

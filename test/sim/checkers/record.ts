@@ -155,9 +155,10 @@ export class RecordChecks {
     const { members } = this.current
     const having = members.filter((member) => this.mayHold(member, position))
     if (having.length >= Math.min(2, members.length)) return
-    this.world.violate('I16', `${node.id} takes (${position.epoch}, ${position.sequence}) for safe; `
-      + `of the members ${members.map((member) => member.node).join(', ')} it is durable on `
-      + (having.map((member) => member.node).join(', ') || 'none'))
+    this.world.violate('I16',
+      `${node.id} takes (${position.epoch}, ${position.sequence}) for safe; `
+        + `of the members ${members.map((member) => member.node).join(', ')} it is durable on `
+        + (having.map((member) => member.node).join(', ') || 'none'))
   }
 
   /** A store applied entries up to this one: it must be committed (I8). */

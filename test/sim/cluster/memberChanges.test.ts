@@ -1,6 +1,7 @@
 /** Members are added, taken out and replaced, whoever dies meanwhile. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { subjects } from '../../../machines/protocol/subjects.js'
 import { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 
@@ -60,6 +61,11 @@ test('a replica is replaced; the old one has no role, answers no reads and keeps
   await cluster.run(500)
   assert.equal(removed.space().member.log.end, end)
   assert.not(removed.space().roleState.state.includes('streaming'))
+  const query = { type: 'ListNodes', after: '', limit: 1 }
+  for (let i = 0; i < 20; i += 1) {
+    const read = await cluster.read(query, {}, subjects.readAny('demo'))
+    assert.ok(read.ok && read.node !== removed.id, `${removed.id} answers reads`)
+  }
   await cluster.check()
 })
 

@@ -15,10 +15,11 @@ export const arbiterMutants: readonly Mutant[] = [
       },
       {
         file: 'actors/primary/assignmentWriter.js',
-        find: 'if (!await this.settle(withInSync(assignment, inSync, diskOf, member.signature())))',
-        replace: 'if (!await this.settle(withInSync(assignment, inSync, diskOf, '
-          + 'member.signature()))) { followers.adopt(assignment.inSync); '
-          + 'epoch.send({ type: \'inSyncChanged\', inSync: assignment.inSync }); } if (false)',
+        find:
+          'if (!await this.settle(next))\n            return false;\n        lease.need(inSync);',
+        replace: 'if (!await this.settle(next)) { const was = epoch.record.assignment.inSync; '
+          + 'followers.adopt(was); epoch.send({ type: \'inSyncChanged\', inSync: was }); '
+          + 'return false; } lease.need(inSync);',
       },
     ],
     scenarios: ['rejected-expansion-applied-late'],

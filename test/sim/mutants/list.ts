@@ -16,6 +16,7 @@ import { fullDiskMutants } from './fullDiskMutants.js'
 import { goneMutants } from './goneMutants.js'
 import { leaseMutants } from './leaseMutants.js'
 import { lossMutants } from './lossMutants.js'
+import { memberMutants } from './memberMutants.js'
 import { maintenanceMutants } from './maintenanceMutants.js'
 import type { Mutant } from './mutant.js'
 import { promotionMutants } from './promotionMutants.js'
@@ -37,6 +38,7 @@ export const mutants: readonly Mutant[] = [
   ...checkpointMutants,
   ...installMutants,
   ...fullDiskMutants,
+  ...memberMutants,
 ]
 
 /** Throws when there is none of that name. */

@@ -29,25 +29,32 @@ const forkAddedAgain: Scenario = {
 
 const otherDisk: Scenario = {
   name: 'learner-with-another-disk',
-  title: 'A learner has joined, loses its disk, and joins again.',
-  lesson: 'A session counts for the disk that it began with: the record lists that one.',
+  title: 'A learner has everything, and loses its disk while it is taken in; it comes back with '
+    + 'another one.',
+  lesson:
+    'A session counts for the disk that it began with, and the record lists that one: another '
+    + 'is in sync with nothing.',
   run: async (begin) => {
     const stage = await fourNodes(begin)
     stage.say('n2 cannot take n1 in')
     stage.arbiter.hindrances = ({ node, next }) =>
       node === 'n2' && next?.members.length === 4 ? 'unreachable' : undefined
     await orders(stage, { add: 'n1' })
-    await stage.until('n1 has all', () => stage.cluster.node('n1').life?.actor.spaces
-      .get(stage.space)?.member.log.durable.sequence === stage.end('n2').sequence)
+    await stage.until('n1 has all', () =>
+      stage.cluster.node('n1').life?.actor.spaces
+        .get(stage.space)?.member.log.durable.sequence === stage.end('n2').sequence)
     stage.kill('n1')
     stage.replaceDisk('n1')
-    await stage.run(3000)
-    stage.start('n1')
+    await stage.run(300)
     stage.arbiter.hindrances = () => undefined
     await membersAre(stage, 'n1', 'n2', 'n3', 'n4')
+    await stage.until('n1 is out of sync', () => stage.inSync.length === 3)
+    await stage.run(3000)
+    stage.start('n1')
     await stage.calm()
     const listed = stage.record.members.find(({ node }) => node === 'n1')
-    assert.is(listed?.disk, stage.cluster.node('n1').actor.disk)
+    assert.is(listed?.disk, stage.cluster.node('n1').actor.disk,
+      'I4: n1 is listed with a disk that it does not have')
     await stage.balance()
   },
 }

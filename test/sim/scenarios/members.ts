@@ -1,6 +1,7 @@
 /** Members are added, taken out and replaced, and at each step somebody dies or is not heard. */
 import * as assert from 'uvu/assert'
-import { fourNodes, isFollowing, membersAre, orders, sends, takesIn, takesOut } from './memberKit.js'
+import { fourNodes, isFollowing, membersAre, orders, sends, takesIn,
+  takesOut } from './memberKit.js'
 import { cut, lost, several } from './network.js'
 import type { Scenario } from './scenario.js'
 
@@ -28,7 +29,8 @@ const takenInUnseen: Scenario = {
 
 const takenInNever: Scenario = {
   name: 'learner-not-taken-in',
-  title: 'The compare-and-set that makes a learner a member is lost, and the primary dies; then the '
+  title:
+    'The compare-and-set that makes a learner a member is lost, and the primary dies; then the '
     + 'lost one arrives.',
   lesson: 'The change stands in the record: the next primary finds it there and goes on. What the '
     + 'former one has asked for is of an older revision.',
@@ -144,7 +146,8 @@ const certainOnly: Scenario = {
 const othersFirst: Scenario = {
   name: 'member-leaves-when-others-are-in-sync',
   title: 'One of two members in sync is to leave; the other two are away.',
-  lesson: 'What is written while one alone is in sync is lost with its disk: the member stays until '
+  lesson:
+    'What is written while one alone is in sync is lost with its disk: the member stays until '
     + 'two others are in sync.',
   run: async (begin) => {
     const stage = await fourNodes(begin)
@@ -155,10 +158,9 @@ const othersFirst: Scenario = {
     await orders(stage, { add: 'n1', remove: 'n3' })
     await stage.until('n1 is a member', () => stage.members.includes('n1'))
     stage.kill('n4')
-    await stage.until('n1 and n3 know that n4 is gone', () =>
-      ['n1', 'n3'].every((id) =>
-        stage.cluster.node(id).actor.context!.peers.isProvenDead('n4')
-      ))
+    await stage.until('n1 and n3 know that n4 is gone',
+      () =>
+        ['n1', 'n3'].every((id) => stage.cluster.node(id).actor.context!.peers.isProvenDead('n4')))
     stage.kill('n2')
     await stage.until('another is primary', () => stage.record.epoch > 1)
     await stage.writeOn(3000, 50, 'committed')
@@ -171,7 +173,8 @@ const othersFirst: Scenario = {
 
 const thirdAway: Scenario = {
   name: 'replaced-while-the-third-is-away',
-  title: 'A dead member is replaced while the third is cut off, which then comes back, and the power '
+  title:
+    'A dead member is replaced while the third is cut off, which then comes back, and the power '
     + 'of the others fails.',
   lesson: 'The one that came in has everything, so that the one that was away may go on from it.',
   run: async (begin) => {
