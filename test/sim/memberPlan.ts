@@ -16,6 +16,8 @@ export type Role = (typeof roles)[number]
 export interface MemberPlan {
   readonly spares: readonly string[]
   readonly faults: readonly Fault[]
+  /** null: longer than any run. */
+  readonly removedKeepMs: number | null
 }
 
 /** Share of the seeds whose members change. */
@@ -28,7 +30,7 @@ export function drawMembers(
   nodes: readonly string[],
   faultsMs: number,
 ): MemberPlan {
-  if (!random.chance(share)) return { spares: [], faults: [] }
+  if (!random.chance(share)) return { spares: [], faults: [], removedKeepMs: null }
   const wanted = Math.max(random.pick(nodesWanted), nodes.length)
   const all = Array.from({ length: wanted }, (_, index) => `n${index + 1}`)
   const meanGapMs = random.pick([500, 1000, 2500])
@@ -41,7 +43,8 @@ export function drawMembers(
       faults.push(drawOrder(random, all, atMs + random.integer(60), 'cancel'))
     if (!isCalm && random.chance(0.6)) faults.push(drawBlow(random, all, atMs))
   }
-  return { spares: all.slice(nodes.length), faults }
+  const removedKeepMs = random.pick([null, 0, 1000, 5000])
+  return { spares: all.slice(nodes.length), faults, removedKeepMs }
 }
 
 function drawOrder(

@@ -109,6 +109,8 @@ export interface Plan {
   readonly retainBytes?: number
   /** Epochs that a history keeps, of those that checkpoints cover; none: all of a run. */
   readonly coveredSpansMax?: number
+  /** Nodes that were taken out keep their data for this long; none: longer than any run. */
+  readonly removedKeepMs?: number
   readonly faults: readonly Fault[]
 }
 
@@ -189,6 +191,7 @@ export function planOf(seed: number, only: readonly FaultKind[] = faultKinds): P
     ...drawBounds(seed),
     ...drawForks(seed),
     ...drawDisks(seed),
+    ...(members.removedKeepMs !== null && { removedKeepMs: members.removedKeepMs }),
     minInSync: random.chance(0.8) ? Math.min(2, replicas + 1) : 1 + random.integer(replicas + 1),
     clocks: Object.fromEntries(first.map((node) => [node, random.chance(0.5)
       ? { rate: 1, wallOffsetMs: 0 }

@@ -65,6 +65,7 @@ export class World {
         ...(plan.checkpointBytes && { checkpointBytes: plan.checkpointBytes }),
         ...(plan.retainBytes !== undefined && { retainBytes: plan.retainBytes }),
         ...(plan.coveredSpansMax && { coveredSpansMax: plan.coveredSpansMax }),
+        ...(plan.removedKeepMs !== undefined && { removedKeepMs: plan.removedKeepMs }),
       },
       ...(plan.segmentBytes && { segmentBytes: plan.segmentBytes }),
       bucket: world.bucket,

@@ -1,5 +1,6 @@
 /** The part of a run's world that the checkers see, and what they know of each other. */
 import type { Position } from '../../../machines/base/ids.js'
+import type { Assignment } from '../../../machines/protocol/messages.js'
 import type { SimCluster } from '../../support/simCluster.js'
 import type { SimNode } from '../../support/simNode.js'
 import type { Plan } from '../plan.js'
@@ -24,6 +25,8 @@ export interface CheckerKnowledge {
 
 /** The arbiter's record, as far as other checkers depend on it. */
 export interface RecordKnowledge {
+  /** null: the arbiter has none. */
+  readonly current: Assignment | null
   readonly hasForced: boolean
   readonly hasLostBucket: boolean
   readonly mayLoseCommitted: boolean
@@ -33,6 +36,8 @@ export interface RecordKnowledge {
   inSyncLacking(position: Position): string | null
   appliedUpTo(node: SimNode, position: Position): void
   safeUpTo(node: SimNode, position: Position): void
+  /** The node removes its data. */
+  removing(node: SimNode): void
   mustBeCommitted(node: SimNode, position: Position): void
 }
 

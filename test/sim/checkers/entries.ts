@@ -16,6 +16,8 @@ export interface DurableWrite {
   readonly disks: Set<object>
   /** Disks that had it, and gave it up as covered by checkpoints. */
   readonly givenUpBy: Set<object>
+  /** Disks that had it, or had given it up, and whose node removed its data of the space. */
+  readonly removedFrom: Set<object>
 }
 
 export class Entries {
@@ -55,7 +57,7 @@ export class Entries {
     if (known) known.disks.add(disk)
     else {
       this.durableByPlace.set(nameOf(place), { entry, disks: new Set([disk]),
-        givenUpBy: new Set() })
+        givenUpBy: new Set(), removedFrom: new Set() })
     }
   }
 
@@ -64,6 +66,14 @@ export class Entries {
     for (const { entry: { epoch, sequence }, disks, givenUpBy } of this.durableByPlace.values()) {
       if (sequence > upTo || epochAt(history, sequence) !== epoch || !disks.delete(disk)) continue
       givenUpBy.add(disk)
+    }
+  }
+
+  /** The node has removed all that it had of the space. */
+  removed(disk: object): void {
+    for (const { disks, givenUpBy, removedFrom } of this.durableByPlace.values()) {
+      const hadIt = disks.delete(disk)
+      if (givenUpBy.delete(disk) || hadIt) removedFrom.add(disk)
     }
   }
 

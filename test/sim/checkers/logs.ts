@@ -105,6 +105,9 @@ export class LogChecks {
       } else if (record.type === 'snapshotInstalled') {
         // Until its fsync the old log may be found, or the new one.
         ghost.durable = inBoth(ghost.durable, inFull(record.covers.history, this.begins))
+      } else if (record.type === 'spaceDropped' && record.uuid === this.uuid) {
+        this.world.checks.record.removing(node)
+        ghost.durable = []
       }
     }
   }
@@ -124,6 +127,12 @@ export class LogChecks {
         this.world.checks.saw('installs')
         ghost.written = inFull(record.covers.history, this.begins)
         if (ghost.bitFlipped) this.cutBehindHole(node, ghost)
+      } else if (record.type === 'spaceDropped' && record.uuid === this.uuid) {
+        this.world.checks.saw('data removed')
+        ghost.written = []
+        this.world.checks.entries.removed(ghost.disk)
+        const seen = this.seen.get(node.id)
+        if (seen) seen.applied = 0
       }
     }
   }

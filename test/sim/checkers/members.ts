@@ -161,7 +161,7 @@ function nodesOf({ members }: Assignment): string[] {
   return members.map(({ node }) => node)
 }
 
-function isMember(record: Assignment, node: string): boolean {
+export function isMember(record: Assignment, node: string): boolean {
   return nodesOf(record).includes(node)
 }
 

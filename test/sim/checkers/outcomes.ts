@@ -178,8 +178,15 @@ export class Outcomes {
     return isInLog ? entry.reconciliation?.origin ?? entry : world.checks.entries.originOf(entry)
   }
 
-  private lost({ entry, disks }: DurableWrite): void {
+  private lost({ entry, disks, removedFrom }: DurableWrite): void {
     const { world } = this.input
+    const { record, logs: { disksLost } } = world.checks
+    const remover = world.nodes.find(({ disk }) => removedFrom.has(disk))
+    // What the primary had it need not keep.
+    if (remover && disksLost.size === 0 && !record.mayLoseCommitted) {
+      world.violate('I6', `${show(entry)} is nowhere, and ${remover.id}, which was taken out of the `
+        + 'members, had it and has removed it')
+    }
     const holder = world.nodes.find(({ disk }) => disks.has(disk))
     if (holder) {
       world.violate('I6', `${show(entry)} is nowhere, and was durable on the disk that `

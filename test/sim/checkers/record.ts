@@ -7,7 +7,7 @@ import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
 import type { CheckedWorld } from './checkedWorld.js'
 import { inFull } from './inFull.js'
-import { MemberChecks } from './members.js'
+import { isMember, MemberChecks } from './members.js'
 
 export class RecordChecks {
   current: Assignment | null = null
@@ -143,6 +143,12 @@ export class RecordChecks {
     if (inSync.length >= minInSync) return
     this.world.violate('I5', `${node.id} answers sequence ${sequence} as committed, in sync are `
       + `${inSync.join(', ')}, and the space asks for ${minInSync}`)
+  }
+
+  /** I6, I16: only who was taken out removes what it has; a member, or a learner, never. */
+  removing({ id }: SimNode): void {
+    if (!this.current || this.mayLoseCommitted) return
+    if (isMember(this.current, id)) this.world.violate('I16', `${id}, a member, removes its data`)
   }
 
   private noteCommitted({ epoch, sequence }: Position): void {

@@ -6,6 +6,7 @@ import type { SimNode } from '../../support/simNode.js'
 import { tokenOf } from '../operations.js'
 import { space } from '../plan.js'
 import type { CheckedWorld } from './checkedWorld.js'
+import { isMember } from './members.js'
 import { wholeLog } from './wholeLog.js'
 import { nameOf } from './entries.js'
 
@@ -41,18 +42,29 @@ export class SalvageChecks {
     const member = node.life?.actor.spaces.get(space)?.member
     if (!member)
       return world.violate('I6', `${node.id} removes ${name} of a space it does not hold`)
-    const { commitSequence } = member.log
-    const log = await wholeLog(world, node)
-    const home = new Home(log.slice(0, commitSequence))
+    const { holder, commitSequence } = this.logFor(node)
+    const home = new Home((await wholeLog(world, holder)).slice(0, commitSequence))
     world.checks.saw('salvages removed')
     for (const write of writes) {
       const at = home.placeOf(write, world)
       if (at === null) {
-        world.violate('I6', `${node.id} removes ${name}, and its log, committed up to `
-          + `${commitSequence}, has neither (${write.epoch}, ${write.sequence}) `
+        world.violate('I6', `${node.id} removes ${name}, and the log of ${holder.id}, committed `
+          + `up to ${commitSequence}, has neither (${write.epoch}, ${write.sequence}) `
           + `${JSON.stringify(write)} nor what it came of`)
       } else world.checks.record.mustBeCommitted(node, at)
     }
+  }
+
+  /** Its own, as a member's; who was taken out has to take the primary's word. */
+  private logFor(node: SimNode): { holder: SimNode; commitSequence: number } {
+    const { cluster, checks } = this.world
+    const primary = cluster.running.find((one) =>
+      one.life?.actor.spaces.get(space)?.primaryRole
+      && one.space(space).member.own.epoch === checks.record.current?.epoch
+    )
+    const { current } = checks.record
+    const holder = !primary || !current || isMember(current, node.id) ? node : primary
+    return { holder, commitSequence: holder.space(space).member.log.commitSequence }
   }
 }
 

@@ -80,10 +80,8 @@ const salvages: readonly Mutant[] = [
     why: 'An entry that only the primary has may be lost with it: the file is the other copy.',
     edits: [{
       file: 'actors/forks/uploader.js',
-      find: 'if (!awaited || Math.min(log.commitSequence, log.durable.sequence) < '
-        + 'awaited.sequence)\n            return;\n'
-        + '        if (!log.has(awaited))\n            return;',
-      replace: 'if (!awaited) return;',
+      find: 'if (!isHere && !this.options.isSafe(awaited))',
+      replace: 'if (false)',
     }],
     scenarios: ['failover-before-the-salvage-is-committed'],
     evidence: /^I6: the salvage is gone, and nothing of it is committed/,
