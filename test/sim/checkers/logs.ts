@@ -28,6 +28,8 @@ interface Ghost {
 interface Seen {
   epoch: number
   applied: number
+  /** As primary of that epoch; 0: none. What it was when the epoch began it had heard. */
+  own: number
   safe: number
 }
 
@@ -275,10 +277,11 @@ export class LogChecks {
         + `${log.written.sequence}, end ${log.end.sequence}`)
     }
     const seen = this.seen.get(node.id)
-    const safe = actor?.primaryRole ? log.safeSequence : 0
-    const now: Seen = { epoch: member.known.epoch, applied, safe }
+    const { safeSequence: safe } = log
+    const own = actor?.primaryRole ? member.own.epoch : 0
+    const now: Seen = { epoch: member.known.epoch, applied, own, safe }
     this.seen.set(node.id, now)
-    if (safe > (seen?.safe ?? 0)) {
+    if (own > 0 && seen?.own === own && safe > seen.safe) {
       const epoch = epochAt(inFull(log, this.begins), safe)
       this.world.checks.record.safeUpTo(node, { epoch, sequence: safe })
     }
