@@ -188,7 +188,7 @@ function harmDisk(world: World, node: SimNode, { kind, amount, forMs }: Fault): 
 
 /**
  * A copy of the directory is made, and put back in its place later. That is seen if the arbiter has
- * heard of a start in between: a copy of a node that only ran on is taken for what it was.
+ * heard of a start in between, and still knows it: else it is taken for what the node had.
  */
 function restoreLater(world: World, node: SimNode, forMs: number): void {
   const { disk } = node
@@ -196,7 +196,8 @@ function restoreLater(world: World, node: SimNode, forMs: number): void {
   const [copy, copiedAt] = [node.copyDirectory(), startsAt()]
   stop(world, node, 'kill', forMs / 2)
   world.after(forMs + restartsMs, () => {
-    const isSeen = startsAt() > copiedAt
+    const forgets = world.plan.faults.some(({ kind }) => kind === 'arbiterWipe')
+    const isSeen = startsAt() > copiedAt && !forgets
     if (isSeen && !world.isPeace && node.disk === disk) restoreDisk(world, node, copy)
   })
 }

@@ -80,10 +80,16 @@ export function restoreDisk(world: World, node: SimNode, copy: MemoryFileSystem)
   world.after(freshDiskMs, () => world.startNode(node))
 }
 
-/** Its journal says so, or cannot be read at all, so that the process does not come up. */
+/**
+ * Its journal says so, or cannot be read at all, so that the process does not come up, or that the
+ * member does not: what is left of its journal says that its data was removed.
+ */
 function isDamaged(world: World, node: SimNode): boolean {
+  const { record, logs } = world.checks
   const isUp = node.life?.actor.state === 'running'
-  return isUp ? Boolean(memberOf(node)?.damage) : world.checks.logs.disksFlipped.has(node.id)
+  const isListed = record.last?.members.some((member) => member.node === node.id) === true
+  if (isUp && (memberOf(node) || !isListed)) return Boolean(memberOf(node)?.damage)
+  return logs.disksFlipped.has(node.id)
 }
 
 function memberOf(node: SimNode) {
