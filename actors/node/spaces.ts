@@ -196,9 +196,11 @@ export class Spaces {
     const { records } = this.context
     const remembered = records.allRemembered()
     for (const record of remembered) {
-      const { space: name, state } = record.assignment
+      const { space: name, uuid, state } = record.assignment
       const isMine = state !== 'dropped' && this.isHeldHere(record.assignment)
-      if (!isMine || this.held.has(name)) continue
+      // The arbiter went away between the end of a space and the removal of its data.
+      const isEnding = this.leaving.has(name) || this.dropping.isBusy(uuid)
+      if (!isMine || isEnding || this.held.has(name)) continue
       const space = this.tryToHold(record)
       if (space) space.member.known.learned(record)
     }

@@ -56,8 +56,8 @@ export class Entries {
     const known = this.durableByPlace.get(nameOf(place))
     if (known) known.disks.add(disk)
     else {
-      this.durableByPlace.set(nameOf(place), { entry, disks: new Set([disk]),
-        givenUpBy: new Set(), removedFrom: new Set() })
+      this.durableByPlace.set(nameOf(place), { entry, disks: new Set([disk]), givenUpBy: new Set(),
+        removedFrom: new Set() })
     }
   }
 

@@ -184,8 +184,9 @@ export class Outcomes {
     const remover = world.nodes.find(({ disk }) => removedFrom.has(disk))
     // What the primary had it need not keep.
     if (remover && disksLost.size === 0 && !record.mayLoseCommitted) {
-      world.violate('I6', `${show(entry)} is nowhere, and ${remover.id}, which was taken out of the `
-        + 'members, had it and has removed it')
+      world.violate('I6',
+        `${show(entry)} is nowhere, and ${remover.id}, which was taken out of the `
+          + 'members, had it and has removed it')
     }
     const holder = world.nodes.find(({ disk }) => disks.has(disk))
     if (holder) {

@@ -81,6 +81,33 @@ test('a node is added again before its time is over: nothing is removed', async 
   await cluster.check()
 })
 
+test('a node is added again while the arbiter does not say whether its data may go', async () => {
+  let deaf = ''
+  const cluster = await SimCluster.serving({
+    nodes: ['n1', 'n2', 'n3', 'n4'],
+    writes: 20,
+    settings: { removedKeepMs: keepMs },
+    arbiterDelayMs: (node) => (node === deaf ? null : 0.2),
+  })
+  const removed = await replaced(cluster)
+  await cluster.run(keepMs / 2)
+  deaf = removed.id
+  await cluster.until('its space has ended', () => !holds(removed), keepMs)
+  for (let passedMs = 0; passedMs < 3000; passedMs += 50) {
+    await cluster.run(50)
+    assert.not(holds(removed), 'it holds what it is about to remove')
+  }
+  await order(cluster, { add: removed.id })
+  await cluster.run(3000)
+  deaf = ''
+  await settled(cluster)
+  await cluster.writes(5, 'committed')
+  await cluster.run(3000)
+  assert.is(removed.counts.get('spacesDropped') ?? 0, 0, 'its data is removed')
+  assert.ok(cluster.record()!.inSync.includes(removed.id))
+  await cluster.check()
+})
+
 test('a node whose data was removed is added again, and begins anew', async () => {
   const cluster = await serving()
   const removed = await replaced(cluster)

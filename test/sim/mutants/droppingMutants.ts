@@ -10,9 +10,8 @@ const judging = (instead: (record: string) => string): Mutant['edits'] => [
   },
   {
     file: 'actors/node/dropping.js',
-    find: 'return read.kind === \'present\' && saysDropped(read.record.assignment, uuid);',
-    replace: 'return read.kind === \'present\' && (saysDropped(read.record.assignment, uuid) || '
-      + `${instead('read.record.assignment')});`,
+    find: 'if (saysDropped(assignment, uuid))',
+    replace: `if (saysDropped(assignment, uuid) || ${instead('assignment')})`,
   },
 ]
 
@@ -47,12 +46,8 @@ export const droppingMutants: readonly Mutant[] = [
     why: 'The record is read by the member itself, right before its data goes.',
     edits: [{
       file: 'actors/node/dropping.js',
-      find: 'return read.kind === \'present\' && saysDropped(read.record.assignment, uuid);',
-      replace: 'return true;',
-    }, {
-      file: 'actors/node/dropping.js',
-      find: 'const read = await this.context.records.read(space);',
-      replace: '',
+      find: 'const read = await records.read(space);',
+      replace: 'return \'which was dropped\'; const read = await records.read(space);',
     }],
     scenarios: ['tombstone-that-the-arbiter-loses'],
     evidence: /I6: n3 gave up data/,

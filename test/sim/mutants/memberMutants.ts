@@ -137,8 +137,8 @@ export const memberMutants: readonly Mutant[] = [
         'const { start: _, removed: __, ...rest } = record;\n    return {\n        ...rest,\n'
         + '        epoch,\n        state: \'claimed\',\n        primary,\n        members,',
     }],
-    scenarios: ['seeds:20'],
-    evidence: /I16: removed nodes were/,
+    scenarios: ['member-taken-out-and-no-answer'],
+    evidence: /^I16: removed nodes were n3, are /,
   },
   {
     name: 'handover-without-the-change',
@@ -255,6 +255,62 @@ export const memberMutants: readonly Mutant[] = [
     }],
     scenarios: ['learner-with-another-disk'],
     evidence: /^I4: n1 is listed with a disk that it does not have/,
+  },
+  {
+    name: 'remove-data-that-no-record-names',
+    why: 'A record that does not name the node says nothing: it may be an old one.',
+    edits: [
+      {
+        file: 'actors/node/dropping.js',
+        find: 'removedAt(assignment, self.node) !== null',
+        replace: 'true',
+      },
+      {
+        file: 'actors/space/departure.js',
+        find: 'const at = record ? removedAt(record.assignment, self) : null;',
+        replace: 'const at = record ? \'2020-01-01T00:00:00Z\' : null;',
+      },
+      {
+        file: 'actors/primary/joinAnswers.js',
+        find: 'removedAt(record, request.node) !== null',
+        replace: 'true',
+      },
+    ],
+    scenarios: ['test:sim/cluster/removedNodes'],
+    evidence: /does not name/,
+  },
+  {
+    name: 'remove-data-without-a-look-at-the-primary',
+    why: 'What the primary lacks is nowhere else: it is salvaged, and uploaded first.',
+    edits: [{
+      file: 'actors/space/departure.js',
+      find: 'if (this.isSalvaged && this.isUploaded) {',
+      replace: 'if (true) {',
+    }],
+    scenarios: ['test:sim/cluster/removedNodes'],
+    evidence: /what only it has is uploaded first/,
+  },
+  {
+    name: 'remove-data-though-added-again',
+    why: 'The learner goes on with its old log: what it acknowledges has to be there.',
+    edits: [{
+      file: 'actors/node/dropping.js',
+      find: '            && !isHolder(assignment, self.node);',
+      replace: ';',
+    }],
+    scenarios: ['test:sim/cluster/removedNodes'],
+    evidence: /does not say whether its data may go/,
+  },
+  {
+    name: 'hold-what-is-about-to-be-removed',
+    why: 'A member whose data goes while it runs has acknowledged what its disk does not have.',
+    edits: [{
+      file: 'actors/node/spaces.js',
+      find: 'const isEnding = this.leaving.has(name) || this.dropping.isBusy(uuid);',
+      replace: 'const isEnding = false;',
+    }],
+    scenarios: ['test:sim/cluster/removedNodes'],
+    evidence: /does not say whether its data may go/,
   },
   {
     name: 'removal-waits-for-two-where-one-remains',
