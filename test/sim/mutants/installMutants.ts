@@ -105,8 +105,8 @@ export const installMutants: readonly Mutant[] = [
     why: 'Listed in sync, it might be the only one left, and could not be promoted.',
     edits: [{
       file: 'actors/primary/inSyncPolicy.js',
-      find: '!shipping.isRebuilding && ',
-      replace: '',
+      find: 'if (shipping.isRebuilding)',
+      replace: 'if (false)',
     }],
     scenarios: ['test:sim/cluster/installs'],
     evidence: /a member whose store is being rebuilt is not listed in sync/,

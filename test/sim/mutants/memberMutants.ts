@@ -11,8 +11,8 @@ export const memberMutants: readonly Mutant[] = [
     why: 'To have joined is to have nothing yet; in sync it may be promoted.',
     edits: [{
       file: 'actors/primary/inSyncPolicy.js',
-      find: 'shipping.acked >= Math.max(log.commitSequence, this.epochStart);',
-      replace: 'true;',
+      find: 'return shipping.acked >= wanted',
+      replace: 'return true',
     }],
     scenarios: ['learner-that-gets-nothing'],
     evidence: /^I5: n1 is listed in sync in epoch 1 and lacks/,
@@ -172,14 +172,14 @@ export const memberMutants: readonly Mutant[] = [
       replace: 'members,',
     }],
     scenarios: ['learner-not-taken-in'],
-    evidence: /^I16: n1 is in sync and no member/,
+    evidence: /^I16: cancelled without an order, no change/,
   },
   {
     name: 'follow-on-after-a-removal',
-    why: 'A node that was taken out would be taken for one that caught up.',
+    why: 'It would get all that is written for good, and be taken for one that has caught up.',
     edits: [{ file: followers, find: 'if (isHolder(assignment, node))', replace: 'if (true)' }],
     scenarios: ['removed-node-goes-on'],
-    evidence: /^I16: n3 is in sync and no member/,
+    evidence: /^I16: n3 has a session, and is no member/,
   },
   {
     name: 'removed-node-is-not-told',

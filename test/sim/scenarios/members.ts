@@ -280,6 +280,7 @@ const goesOn: Scenario = {
     await orders(stage, { remove: 'n3', force: true })
     await stage.until('n3 is no member', () => !stage.members.includes('n3'))
     await stage.writeOn(1000, 50, 'committed')
+    assert.not(isFollowing(stage, 'n3'), 'I16: n3 has a session, and is no member')
     stage.closeConnection('n3')
     await stage.writeOn(2000, 50, 'committed')
     await membersAre(stage, 'n2', 'n4')
