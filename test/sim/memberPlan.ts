@@ -3,7 +3,7 @@
  * nodes concerned: so the plans of other seeds, and the other faults of these, stay what they were.
  */
 import type { SeededRandom } from '../fakes/seededRandom.js'
-import type { Fault } from './plan.js'
+import type { Fault, Plan } from './plan.js'
 
 /**
  * Nodes by what they are when a fault begins: the node in `change.add`, that in `change.remove`, a
@@ -16,8 +16,7 @@ export type Role = (typeof roles)[number]
 export interface MemberPlan {
   readonly spares: readonly string[]
   readonly faults: readonly Fault[]
-  /** null: longer than any run. */
-  readonly removedKeepMs: number | null
+  readonly settings: Pick<Plan, 'removedKeepMs' | 'replaceAfterMs'>
 }
 
 /** Share of the seeds whose members change. */
@@ -30,7 +29,7 @@ export function drawMembers(
   nodes: readonly string[],
   faultsMs: number,
 ): MemberPlan {
-  if (!random.chance(share)) return { spares: [], faults: [], removedKeepMs: null }
+  if (!random.chance(share)) return { spares: [], faults: [], settings: {} }
   const wanted = Math.max(random.pick(nodesWanted), nodes.length)
   const all = Array.from({ length: wanted }, (_, index) => `n${index + 1}`)
   const meanGapMs = random.pick([500, 1000, 2500])
@@ -44,7 +43,12 @@ export function drawMembers(
     if (!isCalm && random.chance(0.6)) faults.push(drawBlow(random, all, atMs))
   }
   const removedKeepMs = random.pick([null, 0, 1000, 5000])
-  return { spares: all.slice(nodes.length), faults, removedKeepMs }
+  const replaceAfterMs = random.pick([null, null, 1000])
+  const settings = {
+    ...(removedKeepMs !== null && { removedKeepMs }),
+    ...(replaceAfterMs !== null && { replaceAfterMs }),
+  }
+  return { spares: all.slice(nodes.length), faults, settings }
 }
 
 function drawOrder(

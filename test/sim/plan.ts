@@ -111,6 +111,8 @@ export interface Plan {
   readonly coveredSpansMax?: number
   /** Nodes that were taken out keep their data for this long; none: longer than any run. */
   readonly removedKeepMs?: number
+  /** A member that is gone for this long is replaced; none: for longer than any run. */
+  readonly replaceAfterMs?: number
   readonly faults: readonly Fault[]
 }
 
@@ -191,7 +193,7 @@ export function planOf(seed: number, only: readonly FaultKind[] = faultKinds): P
     ...drawBounds(seed),
     ...drawForks(seed),
     ...drawDisks(seed),
-    ...(members.removedKeepMs !== null && { removedKeepMs: members.removedKeepMs }),
+    ...members.settings,
     minInSync: random.chance(0.8) ? Math.min(2, replicas + 1) : 1 + random.integer(replicas + 1),
     clocks: Object.fromEntries(first.map((node) => [node, random.chance(0.5)
       ? { rate: 1, wallOffsetMs: 0 }

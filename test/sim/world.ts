@@ -66,6 +66,7 @@ export class World {
         ...(plan.retainBytes !== undefined && { retainBytes: plan.retainBytes }),
         ...(plan.coveredSpansMax && { coveredSpansMax: plan.coveredSpansMax }),
         ...(plan.removedKeepMs !== undefined && { removedKeepMs: plan.removedKeepMs }),
+        ...(plan.replaceAfterMs !== undefined && { replaceAfterMs: plan.replaceAfterMs }),
       },
       ...(plan.segmentBytes && { segmentBytes: plan.segmentBytes }),
       bucket: world.bucket,

@@ -20,6 +20,8 @@ export interface MemberFindings {
 }
 
 const removedMax = 16
+/** Who orders without an operator, and takes its own orders back. */
+const ownOrders = new Set(['self-healing', 'evacuation'])
 
 export class MemberChecks {
   private readonly orders: Order[] = []
@@ -69,12 +71,16 @@ export class MemberChecks {
       this.violate(`${kind}: in sync were ${before.inSync.join(', ')}, are `
         + next.inSync.join(', '), next)
     }
-    this.byOrder(kind, next)
+    this.byOrder(kind, before.change ?? next.change, next)
     this.removedNodes(before, next, due.removed)
   }
 
-  private byOrder(kind: Step['kind'], next: Assignment): void {
+  private byOrder(kind: Step['kind'], carried: Change, next: Assignment): void {
     const { change } = next
+    if (carried && ownOrders.has(carried.by)) {
+      if (kind === 'ordered') this.found.saw(`members: ordered by ${carried.by}`)
+      return
+    }
     const isMissing = kind === 'cancelled'
       ? !this.orders.some(({ cancel }) => cancel === true)
       : kind === 'ordered'
