@@ -3,7 +3,7 @@
  * nodes concerned: so the plans of other seeds, and the other faults of these, stay what they were.
  */
 import type { SeededRandom } from '../fakes/seededRandom.js'
-import type { Fault, Plan } from './plan.js'
+import type { Fault } from './fault.js'
 
 /**
  * Nodes by what they are when a fault begins: the node in `change.add`, that in `change.remove`, a
@@ -16,7 +16,7 @@ export type Role = (typeof roles)[number]
 export interface MemberPlan {
   readonly spares: readonly string[]
   readonly faults: readonly Fault[]
-  readonly settings: Pick<Plan, 'removedKeepMs' | 'replaceAfterMs'>
+  readonly settings: { readonly removedKeepMs?: number; readonly replaceAfterMs?: number }
 }
 
 /** Share of the seeds whose members change. */
