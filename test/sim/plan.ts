@@ -124,7 +124,7 @@ export function planOf(seed: number, only: readonly FaultKind[] = faultKinds): P
   const faultsMs = 4000 + random.integer(12_000)
   const isCalm = random.chance(0.1)
   const kinds = swarm(random, swarmKinds.filter((kind) => only.includes(kind)))
-  const members = drawMembers(new SeededRandom(seed).fork('members'), first, faultsMs)
+  const members = drawMembers(new SeededRandom(seed).fork('changes'), first, faultsMs)
   const nodes = [...first, ...members.spares]
   const faults = [
     ...isCalm || kinds.length === 0 ? [] : drawFaults(random, kinds, first, faultsMs),
