@@ -274,7 +274,8 @@ export class Outcomes {
     if (this.categoryOf(entry) !== 'lost') return
     if (this.isGivenUp(entry)) return
     // When was the disk lost on which it was durable, if one was?
-    if (!logs.disksLost.has(node) && !logs.tailsCut.has(node)) {
+    const isRemoved = this.isRemovedFrom(place, node)
+    if (!logs.disksLost.has(node) && !logs.tailsCut.has(node) && !isRemoved) {
       world.violate('I6', `${what}: it is nowhere, and no disk of ${node} was lost`)
     }
     if (record.hasLostBucket) return
@@ -283,6 +284,13 @@ export class Outcomes {
     )
     if (isAccounted || logs.tailsCut.size > 0) return
     world.violate('I6', `${what}: it is lost, and no report says so`)
+  }
+
+  /** The node was taken out, and has removed what it had: the members have it, or lost it later. */
+  private isRemovedFrom(place: Position, id: string): boolean {
+    const { nodes, checks: { entries } } = this.input.world
+    const disk = nodes.find((node) => node.id === id)?.disk
+    return disk !== undefined && entries.durableWrite(place)?.removedFrom.has(disk) === true
   }
 
   /** What the report has to say of it is checked with the durable writes. */
