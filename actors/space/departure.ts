@@ -27,6 +27,10 @@ export class Departure {
   private isLeaving = false
   private isAsking = false
   private isSalvaged = false
+  /** Up to there the primary had the same log; what lies beyond is salvaged. */
+  private salvagedAfter = Infinity
+  /** The primary has said so again since the time was over: it, and all of that, is still there. */
+  private isConfirmed = false
   private dueMs = 0
   /** Last safe entry of the primary, by its last answer. */
   private safe: Position | null = null
@@ -55,16 +59,14 @@ export class Departure {
     const at = record ? removedAt(record.assignment, self) : null
     if (!record || at === null || isHolder(record.assignment, self)) return this.end()
     this.isLeaving = true
-    if (this.isSalvaged && this.isUploaded) {
-      const goneMs = clock.wallMs() - Date.parse(at)
-      if (goneMs >= removedKeepMs) this.options.onDeparted(record)
-      return
-    }
+    const isReady = this.isSalvaged && this.isUploaded
+    if (isReady && clock.wallMs() - Date.parse(at) < removedKeepMs) return
+    if (isReady && this.isConfirmed) return this.options.onDeparted(record)
     const nowMs = clock.monotonicMs()
     if (this.isAsking || nowMs < this.dueMs || !context.wire.isOpen) return
     this.dueMs = nowMs + askMs
     this.hindrance = member.damage
-    if (member.damage === null) void this.ask(record.assignment)
+    if (member.damage === null) void this.ask(record.assignment, isReady)
   }
 
   private get isUploaded(): boolean {
@@ -76,11 +78,14 @@ export class Departure {
     if (!this.isLeaving) return
     this.isLeaving = false
     this.isSalvaged = false
+    this.salvagedAfter = Infinity
+    this.isConfirmed = false
     this.safe = null
     this.hindrance = null
   }
 
-  private async ask({ primary, epoch }: Assignment): Promise<void> {
+  /** `isLast`: its time is over, and nothing is left to upload. */
+  private async ask({ primary, epoch }: Assignment, isLast: boolean): Promise<void> {
     const { member, uploads } = this.options
     if (!primary) {
       this.hindrance = 'the space has no primary'
@@ -94,12 +99,14 @@ export class Departure {
       if (answer.code !== 'removed' || answer.salvageAfter === undefined) {
         throw new Error(answer.reason || `${node} takes this node for a member`)
       }
-      if (!this.isSalvaged) {
+      // A later primary may have less than the one that was asked before.
+      if (!this.isSalvaged || answer.salvageAfter < this.salvagedAfter) {
         await salvageBeforeInstall(member, answer.salvageAfter, epoch)
         if (!this.isLeaving) return
         this.isSalvaged = true
+        this.salvagedAfter = answer.salvageAfter
         uploads.owe()
-      }
+      } else this.isConfirmed = isLast
       this.safe = { epoch, sequence: answer.commitSequence }
       uploads.epochKnown(node, epoch)
     } catch (error) {

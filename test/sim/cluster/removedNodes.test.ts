@@ -166,6 +166,18 @@ test('without a primary all is kept', async () => {
   await cluster.check()
 })
 
+test('all is kept while there is no primary, though it was told before that all is there', async () => {
+  const cluster = await serving()
+  const removed = await replaced(cluster)
+  await cluster.run(keepMs / 2)
+  for (const node of cluster.members()) node.kill()
+  await cluster.run(2 * keepMs)
+  assert.equal(left(cluster, removed), ['log', 'store'])
+  for (const node of cluster.nodes.values()) if (node.life === null) node.start()
+  await cluster.until('it is gone', () => !holds(removed), 3 * keepMs)
+  await cluster.check()
+})
+
 test('a record that does not name it says nothing', async () => {
   const cluster = await serving()
   const removed = await replaced(cluster)

@@ -282,13 +282,31 @@ export const memberMutants: readonly Mutant[] = [
   {
     name: 'remove-data-without-a-look-at-the-primary',
     why: 'What the primary lacks is nowhere else: it is salvaged, and uploaded first.',
-    edits: [{
-      file: 'actors/space/departure.js',
-      find: 'if (this.isSalvaged && this.isUploaded) {',
-      replace: 'if (true) {',
-    }],
+    edits: [
+      {
+        file: 'actors/space/departure.js',
+        find: 'const isReady = this.isSalvaged && this.isUploaded;',
+        replace: 'const isReady = true;',
+      },
+      {
+        file: 'actors/space/departure.js',
+        find: 'if (isReady && this.isConfirmed)',
+        replace: 'if (isReady)',
+      },
+    ],
     scenarios: ['test:sim/cluster/removedNodes'],
     evidence: /what only it has is uploaded first/,
+  },
+  {
+    name: 'remove-data-by-an-old-answer',
+    why: 'The primary of then, and what it had, may be gone since.',
+    edits: [{
+      file: 'actors/space/departure.js',
+      find: 'if (isReady && this.isConfirmed)',
+      replace: 'if (isReady)',
+    }],
+    scenarios: ['test:sim/cluster/removedNodes'],
+    evidence: /all is kept while there is no primary/,
   },
   {
     name: 'remove-data-though-added-again',
