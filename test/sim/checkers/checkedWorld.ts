@@ -43,6 +43,7 @@ export interface RecordKnowledge {
 
 /** The disks of the nodes, by node name. */
 export interface DiskKnowledge {
+  lookAtAll(): void
   diskOf(name: string): string
   /** By epoch: the entry that its first one continues. */
   readonly begins: ReadonlyMap<number, Position>

@@ -258,7 +258,11 @@ export class LogChecks {
   /** I8 and I9 on the live members, now and then: they hold between any two steps. */
   afterStep(): void {
     this.steps += 1
-    if (this.steps % 8 !== 0) return
+    if (this.steps % 8 === 0) this.lookAtAll()
+  }
+
+  /** Also right before the record changes: what was safe among its members was so until then. */
+  lookAtAll(): void {
     for (const node of this.world.cluster.nodes.values()) this.look(node)
   }
 

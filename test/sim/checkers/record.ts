@@ -82,6 +82,7 @@ export class RecordChecks {
     if (key !== `space.${space}`) return
     const next = JSON.parse(Buffer.from(value).toString()) as Assignment
     const before = this.current
+    if (before) this.world.checks.logs.lookAtAll()
     this.world.transcript?.note(this.world.now, `record: epoch ${next.epoch} ${next.state} of `
       + `${next.primary?.node ?? 'nobody'}, in sync ${next.inSync.join()}, by ${next.writer}`)
     this.current = next
