@@ -13,7 +13,6 @@ import { Lease } from '../../actors/membership/lease.js'
 import { Followers } from '../../actors/primary/followers.js'
 import { Ingest } from '../../actors/primary/ingest.js'
 import { Logs } from '../../runtime/journal/logs.js'
-import type { ForkNote } from '../../machines/log/forkNotes.js'
 import { MemoryForkReports } from '../fakes/memoryForkReports.js'
 import { MemorySpaceStore, MemoryStore } from '../fakes/memoryStore.js'
 import type { Fault, Plan } from './plan.js'
@@ -290,10 +289,10 @@ test('I6: reports that count nothing as lost', async () => {
   ]
   const lossy = { ...forks(1), faults: alone }
   assert.is((await runPlan(lossy)).violation, null)
-  const found = await broken(ForkTracker.prototype, 'offered',
-    (offered) =>
-      function nothingLost(this: ForkTracker, ...args) {
-        const notes = offered.apply(this, args) as ForkNote[]
+  const found = await broken(ForkTracker.prototype, 'closings',
+    (closings) =>
+      function* nothingLost(this: ForkTracker, ...args) {
+        const notes = yield* closings.apply(this, args) as ReturnType<ForkTracker['closings']>
         return notes.map((note) => note.note === 'closed' ? { ...note, lost: 0 } : note)
       }, lossy)
   assert.is(found, 'I6')
