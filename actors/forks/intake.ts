@@ -230,8 +230,11 @@ export class ForkIntake {
   /** Notes copies too: writes that were reconciled in the fork were acknowledged there as well. */
   private noteCopies(group: Group, now: readonly Position[], resent: ResentWrite[]): void {
     const { reconciler } = this.options
-    group.forEach(({ copy }, index) => {
+    group.forEach(({ copy, origin }, index) => {
       if (!copy || reconciler.placeOf(copy.epoch, copy.sequence)) return
+      // Below the root, what comes back may be this log's own entry, and no copy.
+      const place = reconciler.placeOf(origin.epoch, origin.sequence)
+      if (place?.epoch === copy.epoch && place.sequence === copy.sequence) return
       const { epoch, sequence } = now[index]!
       resent.push({ ...copy, now: { epoch, sequence } })
     })
