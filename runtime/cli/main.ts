@@ -3,7 +3,7 @@
 import { listenEarly } from './signals.js'
 
 const args = process.argv.slice(2)
-listenEarly(args[0])
+listenEarly(args)
 const [{ hasJsonFlag, processIo }, { runCli }, { watchOutput, written }] = await Promise.all(
   [import('./context.js'), import('./program.js'), import('./readers.js')],
 )

@@ -31,8 +31,10 @@ interface NodeFlags extends ConnectionFlags {
   readonly json?: boolean
 }
 
-export function addNode(program: Command, context: Context): void {
-  connectionOptions(program.command('node'))
+/** Returns the command, for its subcommands. */
+export function addNode(program: Command, context: Context): Command {
+  return connectionOptions(program.command('node'))
+    .enablePositionalOptions()
     .summary('run one node, for production')
     .description('Runs one node in the foreground. SIGTERM hands its primaries over and stops it. '
       + 'Logs go to stderr as JSON lines.')

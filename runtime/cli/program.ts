@@ -14,10 +14,12 @@ import { addInspect } from './inspect.js'
 import { addJournalFiles } from './journalFiles.js'
 import { addMachines } from './machines.js'
 import { addNode } from './node.js'
+import { addNodeList } from './nodeList.js'
 import { addOperate } from './operate.js'
 import { addPause } from './pause.js'
 import { addQuarantine } from './quarantine.js'
 import { addRead } from './read.js'
+import { addRebalance } from './rebalance.js'
 import { addSalvageFiles } from './salvageFiles.js'
 import { addSpace } from './space.js'
 import { addSpaceDrop } from './spaceDrop.js'
@@ -51,7 +53,7 @@ First steps:
 Exit codes: 0 ok, 1 failed, 2 wrong usage. Help for a command: engram COMMAND --help`)
   program.commandsGroup('Run:')
   addUp(program, context)
-  addNode(program, context)
+  addNodeList(addNode(program, context), context)
   program.commandsGroup('Use:')
   addWrite(program, context)
   addRead(program, context)
@@ -61,6 +63,7 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage. Help for a command: engram COMMAND --
   addSpaceSet(space, context)
   addSpaceMembers(space, context)
   addSpaceDrop(space, context)
+  addRebalance(program, context)
   addOperate(program, context)
   addPause(program, context)
   addForks(program, context)

@@ -32,8 +32,9 @@ const servers: Readonly<Record<string, readonly EndSignal[]>> = {
 let early: EndSignals | null = null
 
 /** Starts to listen if the command is a server. Called before anything else is loaded. */
-export function listenEarly(command: string | undefined): void {
-  const names = servers[command ?? '']
+export function listenEarly([command, subcommand]: readonly string[]): void {
+  // `engram node list` is over soon, and no server.
+  const names = subcommand === 'list' ? undefined : servers[command ?? '']
   if (names) early = new EndSignals(names)
 }
 

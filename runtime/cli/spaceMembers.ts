@@ -27,7 +27,7 @@ interface MembersFlags extends ConnectionFlags {
 }
 
 /** Time between two looks of --wait. */
-const lookMs = 300
+export const lookMs = 300
 
 /** @param space the command `engram space` */
 export function addSpaceMembers(space: Command, context: Context): void {
@@ -177,7 +177,7 @@ async function listed(client: EngramClient, space: string): Promise<MembersListi
 }
 
 /** Null: no member answers. @throws AdminError if there is no such space */
-async function look(client: EngramClient, space: string): Promise<MembersListing | null> {
+export async function look(client: EngramClient, space: string): Promise<MembersListing | null> {
   const { spaces, nodes } = await client.status({ space })
   const found = spaces.find(({ id }) => id === space)
   if (found) return listingOf(found, nodes)

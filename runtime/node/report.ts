@@ -109,7 +109,9 @@ export class Report implements StatusReporter {
       version: options.version,
       spacesListed: actor.directory?.isListed ?? false,
       ...unheldOf(actor),
+      zone: context?.self.zone ?? null,
       drained: (context?.duty.drained ?? null) !== null,
+      ...(context?.duty.evacuates && { evacuates: true as const }),
       clock: {
         offsetMs: roundedOrNull(context?.peers.ownClock.offsetMs),
         fault: context?.peers.ownClock.fault ?? null,

@@ -46,7 +46,7 @@ interface MemberView {
 
 function answeredNode(node: NodeStatus): ClusterNode {
   const { id, state, pid, incarnation, natsServer, http, data, version, uptimeMs, drained, journal,
-    diskUse } = node
+    diskUse, zone, evacuates } = node
   return {
     id,
     state,
@@ -57,9 +57,12 @@ function answeredNode(node: NodeStatus): ClusterNode {
     data,
     version,
     uptimeMs,
+    zone: zone ?? null,
     drained: drained ?? false,
+    ...(evacuates && { evacuates }),
     journalBytes: journal?.bytes ?? null,
     retainedBytes: journal?.retainedBytes ?? null,
+    journalReadOnly: journal?.readOnly ?? null,
     diskUse: diskUse ?? null,
   }
 }
@@ -81,9 +84,11 @@ function silentNode(id: NodeId, reports: readonly NodeStatusReport[]): ClusterNo
     data: null,
     version: null,
     uptimeMs: null,
+    zone: null,
     drained: false,
     journalBytes: null,
     retainedBytes: null,
+    journalReadOnly: null,
     diskUse: null,
   }
 }

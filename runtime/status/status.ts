@@ -11,6 +11,7 @@ import type { AckLevel, MaxLoss, Paused, SpaceSettings } from '../../machines/pr
 import type { DiskUse } from './diskUse.js'
 import { changeSchema, removedSchema } from './memberChange.js'
 import type { ChangeStatus } from './memberChange.js'
+import type { NodePlacement } from './placement.js'
 
 /** Every node answers here, without a queue group. No node may be called `_all`. */
 export const statusOfAll = 'engram.v1.status._all'
@@ -23,7 +24,7 @@ export interface PeerStatus {
   readonly reason: string
 }
 
-export interface NodeStatus {
+export interface NodeStatus extends NodePlacement {
   readonly id: NodeId
   /** starting, recovering, connecting, running, isolated, draining, stopped, failed. */
   readonly state: string
@@ -274,7 +275,7 @@ export interface NodeStatusReport {
   readonly after?: string
 }
 
-export interface ClusterNode {
+export interface ClusterNode extends NodePlacement {
   readonly id: NodeId
   readonly state: string
   readonly pid: number | null
@@ -290,6 +291,7 @@ export interface ClusterNode {
   readonly journalBytes?: number | null
   /** Of closed segments. */
   readonly retainedBytes?: number | null
+  readonly journalReadOnly?: boolean | null
   readonly diskUse?: DiskUse | null
 }
 

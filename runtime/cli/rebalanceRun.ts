@@ -1,0 +1,114 @@
+/** Carries out the moves of a rebalancing. */
+import type { Move } from '../../machines/protocol/rebalance.js'
+import { CliError } from './context.js'
+import type { MembersListing } from './membersText.js'
+import { MembersWait } from './membersWait.js'
+import type { Goal } from './membersWait.js'
+import { movesBySpace, showMove } from './rebalancePlan.js'
+
+/** What is needed of the cluster, and of the user. */
+export interface Site {
+  /** Whether the user ends the command. */
+  readonly isStopped: boolean
+  /** Orders the change; members are those before it. Null: it is done already. */
+  order(move: MemberMove): Promise<{ goal: Goal | null; members: readonly string[] }>
+  /** Hands the space over. Returns the primary after it. */
+  promote(space: string, to: string, from: string): Promise<string | null>
+  /** Null: no member answers. */
+  look(space: string): Promise<MembersListing | null>
+  /** Waits until it is time for another look. */
+  pause(): Promise<void>
+  nowMs(): number
+  stepped(space: string, text: string): void
+  failed(space: string, error: unknown): void
+}
+
+export type MemberMove = Extract<Move, { type: 'member' }>
+
+export interface Outcome {
+  /** Spaces, by what became of them. */
+  readonly done: readonly string[]
+  /** A change of the members was ordered, and not waited for. */
+  readonly ordered: readonly string[]
+  readonly failed: readonly string[]
+  /** The user ended the command before all moves were done. */
+  readonly left: readonly string[]
+}
+
+type End = Exclude<keyof Outcome, 'failed'>
+
+/** Spaces that are moved at a time. */
+const spacesMax = 4
+/** Time to wait for a primary to hand over. */
+const vacantMs = 8000
+
+/** Moves four spaces at a time; one that fails keeps no other from its moves. */
+export async function carryOut(
+  site: Site,
+  moves: readonly Move[],
+  { wait }: { readonly wait: boolean },
+): Promise<Outcome> {
+  const ends: Record<keyof Outcome, string[]> = { done: [], ordered: [], failed: [], left: [] }
+  // Shared by the workers: each takes the next space.
+  const spaces = movesBySpace(moves)[Symbol.iterator]()
+  const work = async (): Promise<void> => {
+    for (const [space, steps] of spaces) {
+      try {
+        ends[await moveSpace(site, steps, wait)].push(space)
+      } catch (error) {
+        ends.failed.push(space)
+        site.failed(space, error)
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: spacesMax }, work))
+  return ends
+}
+
+/** One move after the other, as each needs the one before. */
+async function moveSpace(site: Site, moves: readonly Move[], wait: boolean): Promise<End> {
+  for (const move of moves) {
+    if (site.isStopped) return 'left'
+    if (move.type === 'primary') {
+      if (!await makePrimary(site, move.space, move.to)) return 'left'
+      continue
+    }
+    const { goal, members } = await site.order(move)
+    site.stepped(move.space, `ordered: ${showMove(move)}`)
+    if (!wait) return 'ordered'
+    if (goal !== null && !await untilDone(site, move, new MembersWait(goal, members))) return 'left'
+  }
+  return 'done'
+}
+
+/** False: the user ended the command first. The change goes on. */
+async function untilDone(site: Site, move: MemberMove, waiting: MembersWait): Promise<boolean> {
+  while (!site.isStopped) {
+    const { steps, end } = waiting.look(await site.look(move.space), site.nowMs())
+    for (const text of steps) site.stepped(move.space, text)
+    if (end === 'done') return true
+    if (end === 'gone') {
+      throw new CliError(`the change was cancelled before it was done (${showMove(move)})`)
+    }
+    await site.pause()
+  }
+  return false
+}
+
+/** False: the user ended the command first. */
+async function makePrimary(site: Site, space: string, to: string): Promise<boolean> {
+  const endMs = site.nowMs() + vacantMs
+  while (!site.isStopped) {
+    const primary = (await site.look(space))?.primary ?? null
+    if (primary === to) return true
+    if (primary !== null) {
+      const next = await site.promote(space, to, primary)
+      if (next !== to) throw new CliError(`${next ?? 'no node'} is primary now, and not ${to}`)
+      site.stepped(space, `${to} is the primary now`)
+      return true
+    }
+    if (site.nowMs() > endMs) throw new CliError('it has no primary that answers')
+    await site.pause()
+  }
+  return false
+}
