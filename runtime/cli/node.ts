@@ -34,7 +34,6 @@ interface NodeFlags extends ConnectionFlags {
 /** Returns the command, for its subcommands. */
 export function addNode(program: Command, context: Context): Command {
   return connectionOptions(program.command('node'))
-    .enablePositionalOptions()
     .summary('run one node, for production')
     .description('Runs one node in the foreground. SIGTERM hands its primaries over and stops it. '
       + 'Logs go to stderr as JSON lines.')
