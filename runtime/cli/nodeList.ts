@@ -38,9 +38,11 @@ export function addNodeList(node: Command, context: Context): void {
 Example:
   engram node list --nats nats://10.0.0.5:4222`)
     // `engram node` has these options, too, and takes them first.
-    .action(context.act((_flags: NodeListFlags, command: Command) =>
-      list(context, command.optsWithGlobals())
-    ))
+    .action(
+      context.act((_flags: NodeListFlags, command: Command) =>
+        list(context, command.optsWithGlobals())
+      ),
+    )
 }
 
 async function list(context: Context, flags: NodeListFlags): Promise<void> {

@@ -39,7 +39,7 @@ type End = Exclude<keyof Outcome, 'failed'>
 
 /** Spaces that are moved at a time. */
 const spacesMax = 4
-/** Time to wait for a primary to hand over. */
+/** Time to wait for a primary that answers. */
 const vacantMs = 8000
 
 /** Moves four spaces at a time; one that fails keeps no other from its moves. */
@@ -95,19 +95,28 @@ async function untilDone(site: Site, move: MemberMove, waiting: MembersWait): Pr
   return false
 }
 
-/** False: the user ended the command first. */
+/** Hands the space over, and waits until the new primary answers. False: ended by the user first. */
 async function makePrimary(site: Site, space: string, to: string): Promise<boolean> {
-  const endMs = site.nowMs() + vacantMs
+  let endMs = site.nowMs() + vacantMs
+  let isHandedOver = false
   while (!site.isStopped) {
     const primary = (await site.look(space))?.primary ?? null
-    if (primary === to) return true
-    if (primary !== null) {
-      const next = await site.promote(space, to, primary)
-      if (next !== to) throw new CliError(`${next ?? 'no node'} is primary now, and not ${to}`)
-      site.stepped(space, `${to} is the primary now`)
+    if (primary === to) {
+      if (isHandedOver) site.stepped(space, `${to} is the primary now`)
       return true
     }
-    if (site.nowMs() > endMs) throw new CliError('it has no primary that answers')
+    if (primary !== null && !isHandedOver) {
+      const next = await site.promote(space, to, primary)
+      if (next !== to) throw new CliError(`${next ?? 'no node'} is primary now, and not ${to}`)
+      isHandedOver = true
+      endMs = site.nowMs() + vacantMs
+      continue
+    }
+    if (site.nowMs() > endMs) {
+      throw new CliError(primary === null
+        ? 'it has no primary that answers'
+        : `${primary} still is primary, and not ${to}`)
+    }
     await site.pause()
   }
   return false

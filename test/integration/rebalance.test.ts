@@ -15,7 +15,8 @@ import { notYet, waitFor } from '../support/wait.js'
 
 const rebalancing = suite('integration: rebalance', 240)
 
-const more = ['s1', 's2', 's3', 's4']
+/** By their names, n5 becomes a member of all of these, and primary of all but the first. */
+const more = ['s2', 's11', 's14', 's16']
 
 async function run(cluster: Cluster, ...args: string[]): Promise<string> {
   const { stdout } = await cli([...args, '--nats', cluster.broker.url], { seconds: 90 })
@@ -89,6 +90,7 @@ scenario(rebalancing, 'a fifth node comes: what --dry-run shows is done, under l
     const before = await places(cluster)
     const plan = await json<Plan>(cluster, 'rebalance', '--dry-run')
     assert.ok(plan.moves.some((move) => move.type === 'member' && move.add === 'n5'))
+    assert.ok(plan.moves.some((move) => move.type === 'primary' && move.to === 'n5'))
     note(`${plan.moves.length} moves: ${JSON.stringify(plan.moves)}`)
     assert.equal(await places(cluster), before, 'nothing was moved')
 
@@ -118,8 +120,10 @@ scenario(rebalancing, 'a fifth node comes: what --dry-run shows is done, under l
     assert.match(away, /^n5 +- +away/m)
     const rest = await json<Plan>(cluster, 'rebalance', '--dry-run')
     assert.equal(rest.moves, [], 'a member that is away may be back')
-    assert.ok(rest.leftOut.every(({ reason }) => reason === 'its member n5 is away'
-      || reason === 'it has no primary that answers'))
+    assert.ok(rest.leftOut.every(({ reason }) =>
+      reason === 'its member n5 is away'
+      || reason === 'it has no primary that answers'
+    ))
   })
 
 rebalancing.run()

@@ -258,13 +258,28 @@ test('an error ends the moves of its space only', async () => {
 })
 
 test('another node became primary, or none for too long', async () => {
-  const site = new FakeSite('a', 'b')
-  site.promote = () => Promise.resolve('n7')
+  const site = new FakeSite('a', 'b', 'c')
+  site.promote = (name) => Promise.resolve(name === 'a' ? 'n7' : 'n2')
   site.spaces.get('b')!.primary = null
-  const { failed } = await carryOut(site, [lead('a', 'n2'), lead('b', 'n2')], { wait: true })
-  assert.equal(failed.toSorted(), ['a', 'b'])
+  const moves = ['a', 'b', 'c'].map((name) => lead(name, 'n2'))
+  const { failed } = await carryOut(site, moves, { wait: true })
+  assert.equal(failed.toSorted(), ['a', 'b', 'c'])
   assert.equal(site.failures.toSorted(), ['a: n7 is primary now, and not n2',
-    'b: it has no primary that answers'])
+    'b: it has no primary that answers', 'c: n1 still is primary, and not n2'])
+})
+
+test('a handover is over when the new primary answers', async () => {
+  const site = new FakeSite('a')
+  site.promote = (name, to) => {
+    site.spaces.get(name)!.primary = null
+    return Promise.resolve(to)
+  }
+  site.onPause = () => {
+    assert.equal(site.steps, [])
+    site.spaces.get('a')!.primary = 'n2'
+  }
+  assert.equal((await carryOut(site, [lead('a', 'n2')], { wait: true })).done, ['a'])
+  assert.equal(site.steps, ['a: n2 is the primary now'])
 })
 
 test('ended by the user: nothing more is begun, what was ordered goes on', async () => {
