@@ -95,7 +95,7 @@ async function untilDone(site: Site, move: MemberMove, waiting: MembersWait): Pr
   return false
 }
 
-/** Hands the space over, and waits until the new primary answers. False: ended by the user first. */
+/** Hands the space over, until the new primary answers. False: the user ended the command first. */
 async function makePrimary(site: Site, space: string, to: string): Promise<boolean> {
   let endMs = site.nowMs() + vacantMs
   let isHandedOver = false

@@ -1,5 +1,5 @@
 /** A node is added to a cluster, and spaces move to it under load. */
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import type { Move } from '../../machines/protocol/rebalance.js'
@@ -7,9 +7,12 @@ import type { ListedNode } from '../../runtime/cli/nodeList.js'
 import type { Plan } from '../../runtime/cli/rebalancePlan.js'
 import type { ClusterStatus } from '../../runtime/status/status.js'
 import { assertAllTaken, assertNoErrors, audit } from '../support/audit.js'
+import { Child } from '../support/child.js'
 import { cli, jsonOf } from '../support/cli.js'
+import { positive } from '../support/client.js'
 import { NodeProcess, space } from '../support/cluster.js'
 import type { Cluster } from '../support/cluster.js'
+import { cliFile } from '../support/environment.js'
 import { note, scenario, suite } from '../support/scenario.js'
 import { notYet, waitFor } from '../support/wait.js'
 
@@ -29,18 +32,20 @@ async function json<T>(cluster: Cluster, ...args: string[]): Promise<T> {
 }
 
 /** Starts one node more, and waits until all others hear it. */
-async function join5(cluster: Cluster): Promise<void> {
-  const data = join(cluster.directory, 'data', 'n5')
+async function joined(cluster: Cluster, id: string, zone: string): Promise<void> {
+  const data = join(cluster.directory, 'data', id)
   mkdirSync(data, { recursive: true })
-  const node = new NodeProcess({ id: 'n5', data, url: cluster.broker.url, settings: [],
-    logFile: join(cluster.directory, 'logs', 'n5.log'), config: undefined })
-  cluster.nodes.set('n5', node)
+  const config = join(cluster.directory, `${id}.json`)
+  writeFileSync(config, JSON.stringify(zone === '' ? {} : { zone }))
+  const node = new NodeProcess({ id, data, url: cluster.broker.url, settings: [],
+    logFile: join(cluster.directory, 'logs', `${id}.log`), config })
+  cluster.nodes.set(id, node)
   await node.start()
-  await waitFor('n5 to be heard', async () => {
+  await waitFor(`${id} to be heard`, async () => {
     const reports = await cluster.reports()
-    for (const { id } of cluster.others('n5')) {
-      const state = reports.get(id)?.node.peers['n5']?.state
-      if (state !== 'alive') notYet(`for ${id}, n5 is ${state}`)
+    for (const other of cluster.others(id)) {
+      const state = reports.get(other.id)?.node.peers[id]?.state
+      if (state !== 'alive') notYet(`for ${other.id}, ${id} is ${state}`)
     }
     return true
   })
@@ -86,7 +91,7 @@ scenario(rebalancing, 'a fifth node comes: what --dry-run shows is done, under l
 
     const writer = await stage.writer(cluster, { level: 'committed', attemptTimeoutMs: 8000 })
     await writer.taken(100)
-    await join5(cluster)
+    await joined(cluster, 'n5', '')
     const before = await places(cluster)
     const plan = await json<Plan>(cluster, 'rebalance', '--dry-run')
     assert.ok(plan.moves.some((move) => move.type === 'member' && move.add === 'n5'))
@@ -124,6 +129,32 @@ scenario(rebalancing, 'a fifth node comes: what --dry-run shows is done, under l
       reason === 'its member n5 is away'
       || reason === 'it has no primary that answers'
     ))
+  })
+
+scenario(rebalancing, 'Ctrl-C: nothing more is begun, and what was ordered is done',
+  async (stage) => {
+    const cluster = await stage.cluster({ nodes: 3 })
+    await run(cluster, 'rebalance', '--wait')
+    await joined(cluster, 'n4', 'b')
+    const plan = await json<Plan>(cluster, 'rebalance', '--dry-run')
+    assert.equal(plan.moves.map((move) => move.type === 'member' && move.add), ['n4'])
+    const command = stage.child(new Child({
+      label: 'rebalance',
+      command: process.execPath,
+      args: [cliFile, 'rebalance', '--wait', '--nats', cluster.broker.url],
+      logFile: join(cluster.directory, 'rebalance.log'),
+    }))
+    await command.firstLine((line) => line.includes('ordered: ') || undefined)
+    command.signal('SIGINT')
+    assert.equal(await command.exited, { code: 1, signal: null }, command.log())
+    assert.match(command.log(), `ended before all was moved: ${space}`)
+    await run(cluster, 'space', 'members', space, '--wait')
+    assert.match(await run(cluster, 'rebalance'), 'Nothing to move: 1 space on n1 n2 n3 n4')
+    const order = { type: 'drain', evacuate: true, by: 'ann@ops' }
+    positive(await cluster.admin('n4', order), 'drain')
+    const { nodes } = await json<{ nodes: ListedNode[] }>(cluster, 'node', 'list')
+    assert.equal(nodes.map(({ id, zone, state }) => `${id} ${zone} ${state}`), ['n1 null running',
+      'n2 null running', 'n3 null running', 'n4 b evacuating'])
   })
 
 rebalancing.run()
