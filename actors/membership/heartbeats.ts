@@ -224,9 +224,12 @@ export class Heartbeats {
       : this.detectors.saidBy(node)?.evacuates === true
   }
 
-  /** Nodes heard since the start, this one included. */
+  /** Nodes heard since the start that have not left, this one included. */
   names(): Iterable<NodeId> {
-    return new Set([this.options.self.node, ...this.detectors.names()])
+    const stay = [...this.detectors.names()].filter((peer) =>
+      this.detectors.saidBy(peer)?.leaving !== true
+    )
+    return new Set([this.options.self.node, ...stay])
   }
 
   /** Nodes heard and not known to be gone, this one included. */

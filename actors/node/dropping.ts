@@ -62,13 +62,14 @@ export class Dropping {
 
   /**
    * Removes the space if its record, read now, says that it was dropped, or that this node was
-   * taken out of its members. Never rejects.
+   * taken out of its members. `confirmedIn`: the epoch whose primary has confirmed that nothing
+   * here is missing there; in a later one it may be. Never rejects.
    */
-  drop(space: string, uuid: string): Promise<void> {
+  drop(space: string, uuid: string, confirmedIn?: number): Promise<void> {
     const { commits, ports } = this.context
     let former: Coverage | undefined
     return this.run(uuid, async () => {
-      const why = await this.whyOver(space, uuid)
+      const why = await this.whyOver(space, uuid, confirmedIn)
       if (why === null) return
       former ??= ports.journal.log(uuid)?.covers
       await commits.submit({ type: 'spaceDropped', uuid })
@@ -102,14 +103,14 @@ export class Dropping {
     return running
   }
 
-  private async whyOver(space: string, uuid: string): Promise<string | null> {
+  private async whyOver(space: string, uuid: string, confirmedIn?: number): Promise<string | null> {
     const { records, self } = this.context
     const read = await records.read(space)
     if (read.kind !== 'present') return null
     const { assignment } = read.record
     if (saysDropped(assignment, uuid)) return 'which was dropped'
     const isOut = assignment.uuid === uuid && removedAt(assignment, self.node) !== null
-      && !isHolder(assignment, self.node)
+      && !isHolder(assignment, self.node) && assignment.epoch === confirmedIn
     return isOut ? 'which it is no member of any more' : null
   }
 

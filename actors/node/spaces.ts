@@ -280,7 +280,7 @@ export class Spaces {
     this.context.ports.logger.warn({ space: name, uuid }, `the space ends here: ${reason}`)
     const leaving = space.leave(isGone ? 'UNKNOWN_SPACE' : 'NOT_PRIMARY', reason)
       .then(() => {
-        if (isDropped || isOut) return this.dropping.drop(name, uuid)
+        if (isDropped || isOut) return this.dropping.drop(name, uuid, assignment.epoch)
         this.checkClaimed(assignment, uuid)
       })
       .catch((error: unknown) => this.context.fatal(error))

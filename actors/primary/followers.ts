@@ -168,7 +168,9 @@ export class Followers {
     this.dismissed.delete(request.node)
     if (!follower || request.departing) {
       const answer = refused(`${request.node} is ${follower ? 'a' : 'no'} member`)
-      return removedAnswer(member, answer, request, this.installs)
+      // Alone in sync, this log is one copy: what a removed node has may be the other.
+      const safe = this.options.inSync.isUnderReplicated ? 0 : member.log.safeSequence
+      return removedAnswer(member, answer, request, this.installs, safe)
     }
     const theirEnd = endOf(request.history)
     if (theirEnd.epoch > epoch) {

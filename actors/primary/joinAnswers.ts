@@ -39,10 +39,11 @@ export function removedAnswer(
   refused: JoinAnswer,
   request: JoinRequest,
   installs: Pick<InstallIntake, 'salvageAfter'>,
+  safe: number,
 ): JoinAnswer {
   const record = known.record?.assignment
   const isOut = record !== undefined && removedAt(record, request.node) !== null
   if (!isOut || endOf(request.history).epoch > refused.epoch) return refused
   const salvageAfter = installs.salvageAfter(request, commonPoint(log, request))
-  return { ...refused, code: 'removed', commitSequence: log.safeSequence, salvageAfter }
+  return { ...refused, code: 'removed', commitSequence: safe, salvageAfter }
 }

@@ -2,6 +2,7 @@ import type { NodeId } from '../../machines/base/ids.js'
 import { primaryMachine } from '../../machines/primary.js'
 import type { PrimaryEffect } from '../../machines/primary.js'
 import type { InstallAnswer, InstallReport } from '../../machines/protocol/installMessages.js'
+import type { MemberChange } from '../../machines/protocol/memberChange.js'
 import type { MemberOrder } from '../../machines/protocol/members.js'
 import type { Ack, Announcement, Assignment, AssignmentAt, JoinAnswer, JoinRequest, Nack,
   SpaceSettings } from '../../machines/protocol/messages.js'
@@ -103,7 +104,7 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
     const records = this.records = new AssignmentWriter({ member, epoch, inSync, followers })
     const gate = this.gate = new WriteGate({ context, space: member.space, epoch, ingest })
     this.handover = new Handover({ member, epoch, followers, ingest, gate, records })
-    this.healing = new SelfHealing({ member, order: (order) => this.changeMembers(order) })
+    this.healing = new SelfHealing({ member, order: (...order) => this.changeMembers(...order) })
     this.health = new PrimaryHealth({ member, epoch, inSync, followers, ingest, primary: this })
   }
 
@@ -206,9 +207,9 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
     return (await this.records.ask(settingsCommand(this.member, change))).settings
   }
 
-  /** Orders a change of the members; null: cancels it. Rejects with AdminRefusal. */
-  async changeMembers(order: MemberOrder | null): Promise<Assignment> {
-    return await this.records.ask(membersCommand(this.member, order))
+  /** Orders a change of the members; null: cancels `only` that one, or any. May be refused. */
+  async changeMembers(order: MemberOrder | null, only?: MemberChange): Promise<Assignment> {
+    return await this.records.ask(membersCommand(this.member, order, only))
   }
 
   onAckMessage(message: Ack | Nack): void {

@@ -1,7 +1,8 @@
 /** Operators' changes of a space's record, as the primary carries them out. */
 import { isoTime } from '../../machines/election/pause.js'
 import { withSettings } from '../../machines/protocol/assignments.js'
-import { cancelled, ordered, orderFault, showChange,
+import type { MemberChange } from '../../machines/protocol/memberChange.js'
+import { cancelled, isSameChange, ordered, orderFault, showChange,
   type MemberOrder } from '../../machines/protocol/members.js'
 import type { SpaceSettings } from '../../machines/protocol/messages.js'
 import { isSameSettings } from '../../machines/protocol/spaceSettings.js'
@@ -28,14 +29,22 @@ export function settingsCommand(member: Member, change: SettingsChange): RecordC
   }
 }
 
-/** null: cancels the change that is under way. */
-export function membersCommand(member: Member, order: MemberOrder | null): RecordCommand {
+/**
+ * `order` null: cancels the change that is under way; `only`: if it is still that one, of which
+ * more may have been done meanwhile.
+ */
+export function membersCommand(
+  member: Member,
+  order: MemberOrder | null,
+  only?: MemberChange,
+): RecordCommand {
   const { context } = member
   const at = (): string => isoTime(context.ports.clock.wallMs())
   return {
     what: 'the members',
     change: (present) => {
       if (order === null) {
+        if (only && !isSameChange(only, present.change)) return present
         return present.change ? cancelled(present, at(), member.signature()) : present
       }
       const fault = orderFault(present, order, (node) => unfitLearner(member, node))

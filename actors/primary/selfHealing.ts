@@ -13,7 +13,7 @@ export const evacuation = 'evacuation'
 
 export interface SelfHealingOptions {
   readonly member: Member
-  readonly order: (order: MemberOrder | null) => Promise<unknown>
+  readonly order: (order: MemberOrder | null, only?: MemberChange) => Promise<unknown>
 }
 
 /**
@@ -41,7 +41,7 @@ export class SelfHealing {
       context.replacing.giveBack(space)
     }
     if (change) {
-      if (this.isIdle(assignment, change)) void this.order(null)
+      if (this.isIdle(assignment, change)) void this.order(null, change)
       return
     }
     const nodes = assignment.members.map(({ node }) => node)
@@ -110,11 +110,11 @@ export class SelfHealing {
   }
 
   /** `null`: takes the change back. A refusal is no matter: it is judged again. */
-  private async order(order: MemberOrder | null): Promise<void> {
+  private async order(order: MemberOrder | null, only?: MemberChange): Promise<void> {
     const { member: { space, context: { ports: { logger } } } } = this.options
     this.isOrdering = true
     try {
-      await this.options.order(order)
+      await this.options.order(order, only)
     } catch (error) {
       logger.warn({ space, error: String(error) }, 'a member could not be replaced yet')
     } finally {

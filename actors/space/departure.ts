@@ -7,6 +7,9 @@ import type { Member } from '../member/member.js'
 import { askToDepart } from '../replica/joinRequest.js'
 import { salvageBeforeInstall } from '../replica/salvaging.js'
 
+/** Why the data of a node that owes nothing is still there. */
+export const keptForTime = 'kept for removedKeepMs'
+
 /** Pause between two questions to the primary. */
 const askMs = 5000
 
@@ -29,8 +32,8 @@ export class Departure {
   private isSalvaged = false
   /** Up to there the primary had the same log; what lies beyond is salvaged. */
   private salvagedAfter = Infinity
-  /** The primary has said so again since the time was over: it, and all of that, is still there. */
-  private isConfirmed = false
+  /** Epoch whose primary has said so again since the time was over; 0: none has. */
+  private confirmedIn = 0
   private dueMs = 0
   /** Last safe entry of the primary, by its last answer. */
   private safe: Position | null = null
@@ -44,7 +47,7 @@ export class Departure {
     if (!isLeaving) return null
     if (hindrance !== null) return `kept: ${hindrance}`
     if (!isSalvaged) return 'kept until the primary has said what its log lacks'
-    return this.isUploaded ? 'kept for removedKeepMs' : 'kept until its salvages are uploaded'
+    return this.isUploaded ? keptForTime : 'kept until its salvages are uploaded'
   }
 
   /** Whether the entry survives: what a member sees in its own log, this node has to be told. */
@@ -60,8 +63,12 @@ export class Departure {
     if (!record || at === null || isHolder(record.assignment, self)) return this.end()
     this.isLeaving = true
     const isReady = this.isSalvaged && this.isUploaded
-    if (isReady && clock.wallMs() - Date.parse(at) < removedKeepMs) return
-    if (isReady && this.isConfirmed) return this.options.onDeparted(record)
+    // A time that is none leads nowhere.
+    const isOver = clock.wallMs() - Date.parse(at) >= removedKeepMs
+    if (isReady && !isOver) return
+    if (isReady && this.confirmedIn === record.assignment.epoch) {
+      return this.options.onDeparted(record)
+    }
     const nowMs = clock.monotonicMs()
     if (this.isAsking || nowMs < this.dueMs || !context.wire.isOpen) return
     this.dueMs = nowMs + askMs
@@ -79,7 +86,7 @@ export class Departure {
     this.isLeaving = false
     this.isSalvaged = false
     this.salvagedAfter = Infinity
-    this.isConfirmed = false
+    this.confirmedIn = 0
     this.safe = null
     this.hindrance = null
   }
@@ -106,7 +113,11 @@ export class Departure {
         this.isSalvaged = true
         this.salvagedAfter = answer.salvageAfter
         uploads.owe()
-      } else this.isConfirmed = isLast
+      } else {
+        const isSafe = answer.commitSequence >= answer.salvageAfter
+        this.confirmedIn = isLast && isSafe ? epoch : 0
+        if (!isSafe) this.hindrance = 'too few members in sync have all of it'
+      }
       this.safe = { epoch, sequence: answer.commitSequence }
       uploads.epochKnown(node, epoch)
     } catch (error) {

@@ -292,8 +292,9 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
       if (primary && primary.node !== member.self) replica.primarySeen(primary.node, epoch)
     }
     if (!isMember(assignment, member.self)) {
-      if (this.calls.learners.take(this.space)) join()
-      return
+      // While there is no primary, others have its turn.
+      if (member.vacancy()) return this.calls.learners.giveBack(this.space)
+      return this.calls.learners.take(this.space) ? join() : undefined
     }
     this.calls.learners.giveBack(this.space)
     if (!this.isVerified) return join()

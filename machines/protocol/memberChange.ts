@@ -9,8 +9,6 @@ export interface MemberChange {
   readonly since: string
   /** Who ordered it, as given. */
   readonly by: string
-  /** The removal waits for one other member in sync only. */
-  readonly force?: boolean
 }
 
 export interface RemovedNode {

@@ -17,7 +17,7 @@ export interface MemberOrder {
   readonly add?: NodeId
   readonly remove?: NodeId
   readonly by: string
-  /** The replication factor may fall, and the removal need not wait for others in sync. */
+  /** Fewer members may remain. */
   readonly force?: boolean
 }
 
@@ -98,7 +98,7 @@ export function isSameChange(a: MemberChange | undefined, b: MemberChange | unde
 /** Returns the record that orders the change. `at`: ISO 8601, UTC. */
 export function ordered(
   record: Assignment,
-  { add, remove, by, force }: MemberOrder,
+  { add, remove, by }: MemberOrder,
   at: string,
   signature: Signature,
 ): Assignment {
@@ -107,7 +107,6 @@ export function ordered(
     ...(remove !== undefined && { remove }),
     since: at,
     by,
-    ...(force === true && { force }),
   }
   return { ...record, change, ...signature }
 }
@@ -168,7 +167,8 @@ export function removalObstacle(
 ): string | null {
   const others = [...certain].filter((member) => member !== node).length
   const remaining = record.members.length - 1
-  const wanted = record.change?.force === true || remaining < 2 ? 1 : 2
+  // One that is not in sync is no copy: nothing is lost with it.
+  const wanted = remaining < 2 || !certain.has(node) ? 1 : 2
   return others >= wanted
     ? null
     : `${node} is taken out once ${wanted} other member${wanted === 1 ? ' is' : 's are'} in sync `

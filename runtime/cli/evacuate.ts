@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { countText } from '../../machines/base/units.js'
+import { keptForTime } from '../../actors/space/departure.js'
 import type { SpaceListing } from '../client/operator.js'
 import type { EngramClient } from '../client/client.js'
 import type { Context } from './context.js'
@@ -11,8 +12,8 @@ const patienceMs = 15_000
 const namesShown = 3
 
 /**
- * Waits until the node is a member of no space, and shows how many are left. The nodes do it by
- * themselves: whoever ends this only stops looking.
+ * Waits until the node is a member of no space, and has uploaded what only it has; shows how many
+ * are left. The nodes do it by themselves: whoever ends this only stops looking.
  */
 export async function awaitEvacuation(
   context: Context,
@@ -35,7 +36,30 @@ export async function awaitEvacuation(
         + 'runs, is not drained, and is no member yet. What a space waits for: '
         + `engram space members ${held[0]!.space}`)
     }
-    if (left === 0) return
+    if (left === 0) break
+    await delay(lookMs)
+  }
+  await awaitUploads(context, client, node)
+}
+
+/** What only this node has would go with its disk. */
+async function awaitUploads(context: Context, client: EngramClient, node: string): Promise<void> {
+  let said = ''
+  for (;;) {
+    const { spaces } = await client.status()
+    const owing = spaces.filter(({ members }) =>
+      members.some((member) =>
+        member.node === node && member.role === 'removed' && member.reason !== keptForTime
+      )
+    )
+    const [first] = owing
+    if (!first) return
+    const { reason } = first.members.find((member) => member.node === node)!
+    const text = `${node} waits with ${countText(owing.length)} space${
+      owing.length === 1 ? '' : 's'
+    }, ${first.id} among them: ${reason}`
+    if (text !== said) context.note(text)
+    said = text
     await delay(lookMs)
   }
 }

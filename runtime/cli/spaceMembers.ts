@@ -41,8 +41,7 @@ export function addSpaceMembers(space: Command, context: Context): void {
       + 'members remain')
     .option('--replace <old=new>', 'add the one, then take the other out: like --add and --remove')
     .option('--cancel', 'take back the change that is under way; what is done of it stays')
-    .option('--yes', 'let fewer members remain, or let the removal wait for only one other member '
-      + 'in sync')
+    .option('--yes', 'let fewer members remain')
     .option('--wait', 'show each step, and end when no change is under way')
     .addOption(jsonOption())
     .addHelpText('after', `

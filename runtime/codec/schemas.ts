@@ -274,7 +274,6 @@ export const assignment: z.ZodType<Assignment> = z.object({
     remove: name.exactOptional(),
     since: z.string().max(40),
     by: z.string().max(128),
-    force: z.boolean().exactOptional(),
   }).exactOptional(),
   removed: z.array(z.object({ node: name, at: z.string().max(40) })).max(bounds.removed)
     .exactOptional(),

@@ -54,7 +54,8 @@ test('the removal: too few others in sync', async () => {
   for (const node of cluster.running) if (node !== primary) node.kill()
   await cluster.until('it is alone', () => cluster.record()!.inSync.length === 1)
   await order(cluster, { remove: primary.id, force: true })
-  assert.is(waitsFor(cluster), `${primary.id} is taken out once 1 other member is in sync (0 now)`)
+  assert.is(waitsFor(cluster), `${primary.id} is taken out once 2 other members are in sync `
+    + '(0 now)')
 })
 
 test('the removal of the primary: it hands over, if somebody may take over', async () => {

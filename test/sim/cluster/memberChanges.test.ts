@@ -234,4 +234,22 @@ test('a learner is no candidate, by force neither', async () => {
   assert.equal(seen, [false, false])
 })
 
+test('a member in sync stays while it is the second copy, though fewer may remain', async () => {
+  const cluster = await SimCluster.serving({ writes: 20 })
+  const [away, leaving] = cluster.members().filter((node) => node !== cluster.primary()) as [
+    SimNode,
+    SimNode,
+  ]
+  away.kill()
+  await cluster.until('it is out', () => !cluster.record()!.inSync.includes(away.id))
+  await cluster.writes(5, 'committed')
+  await order(cluster, { remove: leaving.id, force: true }, cluster.primary()!.id)
+  await cluster.run(2000)
+  assert.is(cluster.record()!.inSync.length, 2)
+  away.start()
+  await settled(cluster)
+  assert.not(members(cluster).includes(leaving.id))
+  await cluster.check()
+})
+
 test.run()

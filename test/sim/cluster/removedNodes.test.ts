@@ -216,4 +216,56 @@ for (const step of ['leaves', 'recorded', 'removed'] as const) {
   })
 }
 
+/** n2 is away when the last writes become safe, and n3, which has them, is replaced by n4. */
+async function withStaleMember(cluster: SimCluster) {
+  const primary = cluster.primary()!
+  const [stale, removed] = cluster.members().filter((node) => node !== primary) as [
+    SimNode,
+    SimNode,
+  ]
+  const added = cluster.running.find((node) => !isMember(cluster, node))!
+  stale.kill()
+  await cluster.until('it is out', () => !cluster.record()!.inSync.includes(stale.id))
+  await cluster.writes(5, 'committed')
+  await order(cluster, { add: added.id, remove: removed.id })
+  await settled(cluster)
+  return { primary, stale, removed, added }
+}
+
+test('what was confirmed in one epoch does not go in a later one, whose primary has less', async () => {
+  let deaf = ''
+  const cluster = await SimCluster.serving({
+    nodes: ['n1', 'n2', 'n3', 'n4'],
+    writes: 20,
+    settings: { removedKeepMs: keepMs, replaceAfterMs: 0 },
+    arbiterDelayMs: (node) => (node === deaf ? null : 0.2),
+  })
+  const { primary, stale, removed, added } = await withStaleMember(cluster)
+  await cluster.run(keepMs / 2)
+  deaf = removed.id
+  await cluster.until('its space has ended', () => !holds(removed), keepMs)
+  primary.kill()
+  added.kill()
+  stale.start()
+  await cluster.run(5000)
+  await cluster.command(stale.id, { type: 'promote', space: 'demo', to: stale.id, force: true })
+  await cluster.until('it is primary', () => cluster.primary() === stale, 20_000)
+  deaf = ''
+  await cluster.run(3 * keepMs)
+  const { store } = stale.space().member
+  assert.equal(cluster.acknowledged.flatMap(({ ids }) => ids).filter((id) => !store.node(id)), [])
+})
+
+test('while the primary is alone in sync nothing goes: it may be the other copy', async () => {
+  const cluster = await serving()
+  const { primary, removed, added } = await withStaleMember(cluster)
+  added.kill()
+  await cluster.run(3 * keepMs)
+  assert.equal(cluster.record()!.inSync, [primary.id])
+  assert.equal(left(cluster, removed), ['log', 'store'])
+  assert.match(removed.space().departure.reason ?? '', /too few members in sync/)
+  added.start()
+  await cluster.until('it goes', () => !holds(removed), 3 * keepMs)
+})
+
 test.run()

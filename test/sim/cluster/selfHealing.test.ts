@@ -207,4 +207,60 @@ test('an evacuation is taken back when the node is undrained, and waits for a sp
   assert.match(String(refused['message']), /evacuate first/)
 })
 
+test('a change of which half is done is not taken back', async () => {
+  // The member is back, and the learner comes in, at the same heartbeat at one of these moments.
+  for (const delayMs of [0, 100, 200, 300]) {
+    const cluster = await serving()
+    const gone = replica(cluster)
+    gone.kill()
+    const { id } = cluster.primary()!
+    const away = spares(cluster).map((node) => node.id)
+    cluster.weather = (from, to) => (from === id && away.includes(to) ? 'lost' : 0.2)
+    await cluster.until('a change is under way', () => cluster.record()!.change !== undefined,
+      2 * replaceAfterMs)
+    gone.start()
+    await cluster.run(delayMs)
+    cluster.weather = () => 0.2
+    await cluster.until('it is over', () => cluster.record()!.change === undefined, 20_000)
+    await cluster.run(3000)
+    const { members, settings } = cluster.record()!
+    assert.equal([members.length, settings.replicas], [3, 2], `${delayMs} ms`)
+  }
+})
+
+test('spaces without a primary do not hold up the others that a node is to learn', async () => {
+  const cluster = await SimCluster.start({ nodes: ['n1', 'n2', 'n3', 'n4'] })
+  const alone = new Map<string, string[]>()
+  for (let number = 0; number < 40; number += 1) {
+    const name = `s${number}`
+    await cluster.createSpace({ replicas: 0, minInSync: 1 }, name)
+    const { node } = cluster.record(name)!.members[0]!
+    alone.set(node, [...alone.get(node) ?? [], name])
+  }
+  const [stuck, other] = [alone.get('n1')!.slice(0, 2), alone.get('n2')![0]!]
+  const add = async (at: string, space: string) => {
+    const answer = await cluster.command(at, { type: 'changeMembers', space, add: 'n4' })
+    assert.is(answer['ok'], true, JSON.stringify(answer))
+  }
+  cluster.weather = (from, to) => (from === 'n1' && to === 'n4' ? 'lost' : 0.2)
+  for (const space of stuck) await add('n1', space)
+  await cluster.run(3000)
+  cluster.node('n1').kill()
+  await cluster.run(5000)
+  await add('n2', other)
+  await cluster.until('it is learnt', () => cluster.record(other)!.members.length === 2, 20_000)
+})
+
+test('nodes that have left do not count among the missing', async () => {
+  const nodes = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6', 'n7', 'n8', 'n9']
+  const cluster = await serving({ nodes })
+  for (const node of spares(cluster).slice(0, 5)) {
+    await cluster.command(node.id, { type: 'drain', stop: true, by: 'ann' })
+    await cluster.run(2000)
+  }
+  const gone = replica(cluster)
+  gone.kill()
+  await cluster.until('it is replaced', () => !isMember(cluster, gone), 6 * replaceAfterMs)
+})
+
 test.run()

@@ -280,6 +280,50 @@ export const memberMutants: readonly Mutant[] = [
     evidence: /does not name/,
   },
   {
+    name: 'remove-data-by-the-word-of-another-epoch',
+    why: 'A later primary, forced, may lack what the one that confirmed it had.',
+    edits: [{
+      file: 'actors/node/dropping.js',
+      find: 'assignment.epoch === confirmedIn',
+      replace: 'true',
+    }],
+    scenarios: ['test:sim/cluster/removedNodes'],
+    evidence: /what was confirmed in one epoch does not go in a later one/,
+  },
+  {
+    name: 'remove-data-while-the-primary-is-alone',
+    why: 'The removed node may have the only other copy of what is safe.',
+    edits: [{
+      file: 'actors/primary/followers.js',
+      find: 'this.options.inSync.isUnderReplicated ? 0 : member.log.safeSequence',
+      replace: 'member.log.safeSequence',
+    }],
+    scenarios: ['test:sim/cluster/removedNodes'],
+    evidence: /while the primary is alone in sync nothing goes/,
+  },
+  {
+    name: 'take-out-the-second-copy',
+    why: 'What is safe would be on one disk.',
+    edits: [{
+      file: 'machines/protocol/members.js',
+      find: 'remaining < 2 || !certain.has(node) ? 1 : 2',
+      replace: '1',
+    }],
+    scenarios: ['test:sim/cluster/memberChanges'],
+    evidence: /a member in sync stays while it is the second copy/,
+  },
+  {
+    name: 'take-back-half-a-change',
+    why: 'The member that was to leave would stay, with its successor, and the settings follow.',
+    edits: [{
+      file: 'actors/primary/recordCommands.js',
+      find: 'only && !isSameChange(only, present.change)',
+      replace: 'false',
+    }],
+    scenarios: ['test:sim/cluster/selfHealing'],
+    evidence: /a change of which half is done is not taken back/,
+  },
+  {
     name: 'remove-data-without-a-look-at-the-primary',
     why: 'What the primary lacks is nowhere else: it is salvaged, and uploaded first.',
     edits: [
@@ -290,7 +334,7 @@ export const memberMutants: readonly Mutant[] = [
       },
       {
         file: 'actors/space/departure.js',
-        find: 'if (isReady && this.isConfirmed)',
+        find: 'if (isReady && this.confirmedIn === record.assignment.epoch)',
         replace: 'if (isReady)',
       },
     ],
@@ -302,7 +346,7 @@ export const memberMutants: readonly Mutant[] = [
     why: 'The primary of then, and what it had, may be gone since.',
     edits: [{
       file: 'actors/space/departure.js',
-      find: 'if (isReady && this.isConfirmed)',
+      find: 'if (isReady && this.confirmedIn === record.assignment.epoch)',
       replace: 'if (isReady)',
     }],
     scenarios: ['test:sim/cluster/removedNodes'],
@@ -313,8 +357,8 @@ export const memberMutants: readonly Mutant[] = [
     why: 'The learner goes on with its old log: what it acknowledges has to be there.',
     edits: [{
       file: 'actors/node/dropping.js',
-      find: '            && !isHolder(assignment, self.node);',
-      replace: ';',
+      find: '!isHolder(assignment, self.node) && assignment.epoch === confirmedIn',
+      replace: 'assignment.epoch === confirmedIn',
     }],
     scenarios: ['test:sim/cluster/removedNodes'],
     evidence: /does not say whether its data may go/,
@@ -333,7 +377,8 @@ export const memberMutants: readonly Mutant[] = [
   {
     name: 'removal-waits-for-two-where-one-remains',
     why: 'The only member could never be replaced.',
-    edits: [{ file: members, find: '|| remaining < 2 ? 1 : 2;', replace: '? 1 : 2;' }],
+    edits: [{ file: members, find: 'remaining < 2 || !certain.has(node) ? 1 : 2',
+      replace: '!certain.has(node) ? 1 : 2' }],
     scenarios: ['test:sim/cluster/memberChanges'],
     evidence: /the only member is replaced/,
   },
