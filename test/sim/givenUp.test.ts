@@ -143,9 +143,10 @@ test('without one they are silently gone', async () => {
 })
 
 test('a count that is too low is found, too', async () => {
-  const { offered } = ForkTracker.prototype
-  ForkTracker.prototype.offered = function fewer(...args) {
-    return offered.apply(this, args).map((note) =>
+  const { closings } = ForkTracker.prototype
+  ForkTracker.prototype.closings = function* fewer(...args) {
+    const notes = yield* closings.apply(this, args)
+    return notes.map((note) =>
       note.note === 'closed' && note.lost > 0 ? { ...note, lost: 1 } : note
     )
   }
@@ -155,7 +156,7 @@ test('a count that is too low is found, too', async () => {
     assert.is(world.violation?.invariant, 'I6', JSON.stringify(world.violation))
     assert.match(world.violation!.details, /counts 1 lost/)
   } finally {
-    ForkTracker.prototype.offered = offered
+    ForkTracker.prototype.closings = closings
   }
 })
 
