@@ -22,6 +22,10 @@ const once: readonly Mutant[] = [
       file: 'actors/forks/intake.js',
       find: 'if (place)',
       replace: 'if (false)',
+    }, {
+      file: 'actors/forks/intake.js',
+      find: 'return this.standing(group);',
+      replace: 'return null;',
     }],
     scenarios: ['death-before-the-salvage-is-removed', 'failover-between-two-slices'],
     evidence: /^I7: \(1, \d+\) was reconciled 2 times/,
@@ -70,7 +74,7 @@ const once: readonly Mutant[] = [
       replace: '',
     }],
     scenarios: ['death-before-the-salvage-is-removed'],
-    evidence: /^I7: \(1, \d+\) was reconciled 2 times/,
+    evidence: /^forks: \(1, \d+\) is merged, and is said to be lost/,
   },
 ]
 

@@ -48,7 +48,8 @@ export const memberMutants: readonly Mutant[] = [
       replace: '',
     }],
     scenarios: ['too-few-without-the-one-that-leaves'],
-    evidence: /^I5: \d+ of epoch 1 was answered as committed; durable on n2, the space asks for 2/,
+    evidence:
+      /^I5: \d+ of epoch \d+ was answered as committed; durable on n2, n4, the space asks for 3/,
   },
   {
     name: 'take-a-member-out-at-once',

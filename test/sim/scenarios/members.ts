@@ -120,6 +120,8 @@ const takenOutNever: Scenario = {
     stage.kill('n2')
     await stage.run(1500)
     stage.resume('n4')
+    // It is one of two copies, and stays until there is another.
+    stage.start('n2')
     await membersAre(stage, 'n2', 'n4')
     await stage.balance()
   },
@@ -127,13 +129,15 @@ const takenOutNever: Scenario = {
 
 const certainOnly: Scenario = {
   name: 'too-few-without-the-one-that-leaves',
-  title: 'Two are in sync. One of them is taken out, and the primary does not hear that it was.',
+  title:
+    'Three of four are in sync, as many as the space asks for. One of them is taken out, and the '
+    + 'primary does not hear that it was.',
   lesson: 'It may be no member any more: what it has does not count for the number of copies that '
     + 'the space asks for.',
   run: async (begin) => {
-    const stage = await fourNodes(begin)
-    stage.kill('n4')
-    await stage.until('n4 is out of sync', () => stage.inSync.length === 2)
+    const stage = await fourNodes(begin, { replicas: 3, minInSync: 3 })
+    stage.kill('n1')
+    await stage.until('n1 is out of sync', () => stage.inSync.length === 3)
     const isTakenOut = takesOut('n3')
     stage.arbiter.hindrances = (call) => (isTakenOut(call) ? { afterMs: 5000 } : undefined)
     await orders(stage, { remove: 'n3', force: true })
