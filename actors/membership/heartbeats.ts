@@ -232,11 +232,17 @@ export class Heartbeats {
     return new Set([this.options.self.node, ...stay])
   }
 
-  /** Nodes heard and not known to be gone, this one included. */
+  /** Whether the node was heard lately, and is not known to be gone; this one lives. */
+  isLiving(node: NodeId): boolean {
+    const { self, settings } = this.options
+    if (node === self.node) return true
+    return this.detectors.saidBy(node) !== null && !this.isProvenDead(node)
+      && this.silenceMs(node) < settings.grantMs
+  }
+
+  /** Nodes that live, this one included. */
   living(): NodeId[] {
-    const living = [...this.detectors.names()].filter((peer) =>
-      !this.isProvenDead(peer) && this.silenceMs(peer) < this.options.settings.grantMs
-    )
+    const living = [...this.detectors.names()].filter((peer) => this.isLiving(peer))
     return [this.options.self.node, ...living].toSorted()
   }
 

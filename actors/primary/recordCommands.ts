@@ -64,6 +64,6 @@ export function membersCommand(
 
 /** Why the node cannot become a member now, or null. */
 function unfitLearner({ self, context: { peers } }: Member, node: string): string | null {
-  if (node === self || peers.living().includes(node)) return peers.unfitOf(node)
+  if (peers.isLiving(node)) return peers.unfitOf(node)
   return `${node} is not alive, as far as ${self} can tell; start it first`
 }

@@ -1,6 +1,6 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import { msText } from '../../machines/base/units.js'
-import { learnerOf } from '../../machines/protocol/members.js'
+import { holdersOf } from '../../machines/protocol/members.js'
 import type { MemberChange } from '../../machines/protocol/memberChange.js'
 import type { MemberOrder } from '../../machines/protocol/members.js'
 import type { Assignment } from '../../machines/protocol/messages.js'
@@ -8,8 +8,8 @@ import { nextPlace } from '../../machines/protocol/spacePlacement.js'
 import type { Member } from '../member/member.js'
 
 /** Who orders these changes, as the record names it. */
-export const selfHealing = 'self-healing'
-export const evacuation = 'evacuation'
+const selfHealing = 'self-healing'
+const evacuation = 'evacuation'
 
 export interface SelfHealingOptions {
   readonly member: Member
@@ -30,25 +30,24 @@ export class SelfHealing {
 
   /** Called once per heartbeat. */
   tick(): void {
-    const { member, member: { space, known: { record }, context } } = this.options
-    const { peers, settings } = context
+    const { space, known: { record }, context: { replacing } } = this.options.member
     if (!record) return
-    const { assignment } = record
+    const { assignment, assignment: { change } } = record
     this.notice(assignment)
-    if (this.isOrdering || !this.isUsual(assignment)) return
-    const { change } = assignment
-    if (!change || change.by !== selfHealing && change.by !== evacuation) {
-      context.replacing.giveBack(space)
-    }
-    if (change) {
-      if (this.isIdle(assignment, change)) void this.order(null, change)
-      return
-    }
+    if (this.isOrdering) return
+    if (!change || !isOwn(change)) replacing.giveBack(space)
+    if (!change) return this.replaceOne(assignment)
+    if (this.isIdle(assignment, change) && this.isUsual(assignment)) void this.order(null, change)
+  }
+
+  private replaceOne(assignment: Assignment): void {
+    const { member, member: { space, context: { peers, replacing, settings } } } = this.options
     const nodes = assignment.members.map(({ node }) => node)
     const gone = nodes.find((node) => this.isLongGone(node))
     const remove = gone ?? nodes.find((node) => peers.isEvacuating(node))
-    const add = remove === undefined ? null : this.spareFor(assignment, remove)
-    if (remove === undefined || add === null || !context.replacing.take(space)) return
+    if (remove === undefined || !this.isUsual(assignment)) return
+    const add = this.spareFor(assignment, remove)
+    if (add === null || !replacing.take(space)) return
     if (gone !== undefined) {
       member.alert('memberGone', { member: gone, replacedBy: add },
         `${gone} has been gone for ${msText(settings.replaceAfterMs)}: ${add} takes its place`)
@@ -64,17 +63,14 @@ export class SelfHealing {
 
   /** Notes since when each member, and the learner, is gone. */
   private notice(assignment: Assignment): void {
-    const { self, context: { peers, ports: { clock } } } = this.options.member
-    const nodes = assignment.members.map(({ node }) => node)
-    const learner = learnerOf(assignment)
-    if (learner !== null) nodes.push(learner)
-    const living = new Set(peers.living())
+    const { peers, ports: { clock } } = this.options.member.context
+    const nodes = holdersOf(assignment)
     for (const node of this.goneSinceMs.keys()) {
-      if (living.has(node) || !nodes.includes(node)) this.goneSinceMs.delete(node)
+      if (!nodes.includes(node)) this.goneSinceMs.delete(node)
     }
     for (const node of nodes) {
-      if (node === self || living.has(node) || this.goneSinceMs.has(node)) continue
-      this.goneSinceMs.set(node, clock.monotonicMs())
+      if (peers.isLiving(node)) this.goneSinceMs.delete(node)
+      else if (!this.goneSinceMs.has(node)) this.goneSinceMs.set(node, clock.monotonicMs())
     }
   }
 
@@ -93,9 +89,9 @@ export class SelfHealing {
   }
 
   /** Nothing is gained by going on with a change that was ordered here. */
-  private isIdle({ inSync }: Assignment, { add, remove, by }: MemberChange): boolean {
-    if (add === undefined || remove === undefined) return false
-    if (by !== selfHealing && by !== evacuation) return false
+  private isIdle({ inSync }: Assignment, change: MemberChange): boolean {
+    const { add, remove, by } = change
+    if (add === undefined || remove === undefined || !isOwn(change)) return false
     if (this.isLongGone(add)) return true
     const { peers } = this.options.member.context
     return inSync.includes(remove) && (by === selfHealing || !peers.isEvacuating(remove))
@@ -121,4 +117,8 @@ export class SelfHealing {
       this.isOrdering = false
     }
   }
+}
+
+function isOwn({ by }: MemberChange): boolean {
+  return by === selfHealing || by === evacuation
 }
