@@ -112,6 +112,10 @@ const machine = setup({
       inSync: context.proposed ?? context.inSync,
       reason: context.lastReason,
     })),
+    proposeWithout: assign({
+      proposed: ({ context }, params: { node: NodeId }) =>
+        context.inSync.filter((node) => node !== params.node),
+    }),
     adoptInSync: assign({
       inSync: ({ context, event }) =>
         event.type === 'inSyncChanged' ? event.inSync : context.inSync,
@@ -276,10 +280,7 @@ export const primaryMachine = machine.createMachine({
                   target: 'shrinking',
                   actions: [
                     'explainEvent',
-                    assign({
-                      proposed: ({ context, event }) =>
-                        context.inSync.filter((n) => n !== event.node),
-                    }),
+                    { type: 'proposeWithout', params: ({ event }) => ({ node: event.node }) },
                   ],
                 },
                 memberCaughtUp: {
@@ -297,10 +298,7 @@ export const primaryMachine = machine.createMachine({
                   target: 'removing',
                   actions: [
                     'explainEvent',
-                    assign({
-                      proposed: ({ context, event }) =>
-                        context.inSync.filter((n) => n !== event.node),
-                    }),
+                    { type: 'proposeWithout', params: ({ event }) => ({ node: event.node }) },
                   ],
                 },
                 changeRequested: {

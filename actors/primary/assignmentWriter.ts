@@ -57,10 +57,11 @@ export class AssignmentWriter {
     followers.propose(inSync)
     const next = withInSync(assignment, inSync, diskOf, member.signature())
     if (!await this.changeSet(next, reason)) return
-    member.alert(inSync.length < assignment.inSync.length ? 'inSyncShrunk' : 'inSyncGrown', {
-      inSync,
-    }, `in sync: ${inSync.join(', ')} (${reason})`)
-    this.alertIfAlone(inSync)
+    const { inSync: now } = next
+    member.alert(now.length < assignment.inSync.length ? 'inSyncShrunk' : 'inSyncGrown', {
+      inSync: now,
+    }, `in sync: ${now.join(', ')} (${reason})`)
+    this.alertIfAlone(now)
     if (learner === null || !isMember(next, learner)) return
     const members = next.members.map(({ node }) => node)
     member.alert('memberAdded', { member: learner, members },

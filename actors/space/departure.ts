@@ -15,7 +15,7 @@ const askMs = 5000
 
 export interface DepartureOptions {
   readonly member: Member
-  readonly uploads: Pick<UploaderRunner, 'epochKnown' | 'primaryLeft' | 'owe' | 'isOwed'>
+  readonly uploads: Pick<UploaderRunner, 'epochKnown' | 'owe' | 'isOwed'>
   /** Nothing is left that only this node has, and its time is over: its data goes. */
   readonly onDeparted: (record: AssignmentAt) => void
 }
