@@ -23,6 +23,11 @@ export function bytesText(bytes: number): string {
   return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`
 }
 
+/** `1 space`, `1,024 spaces`. */
+export function amountText(count: number, noun: string): string {
+  return `${countText(count)} ${noun}${count === 1 ? '' : 's'}`
+}
+
 /** `1,024`. */
 export function countText(count: number): string {
   return count.toLocaleString('en-US')

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { countText } from '../../machines/base/units.js'
+import { amountText } from '../../machines/base/units.js'
 import { keptForTime } from '../../actors/space/departure.js'
 import type { SpaceListing } from '../client/operator.js'
 import type { EngramClient } from '../client/client.js'
@@ -55,9 +55,8 @@ async function awaitUploads(context: Context, client: EngramClient, node: string
     const [first] = owing
     if (!first) return
     const { reason } = first.members.find((member) => member.node === node)!
-    const text = `${node} waits with ${countText(owing.length)} space${
-      owing.length === 1 ? '' : 's'
-    }, ${first.id} among them: ${reason}`
+    const text = `${node} waits with ${amountText(owing.length, 'space')}, ${first.id} among them: `
+      + reason
     if (text !== said) context.note(text)
     said = text
     await delay(lookMs)
@@ -69,6 +68,5 @@ export function leftText(node: string, held: readonly Pick<SpaceListing, 'space'
   if (held.length === 0) return `${node} is a member of no space`
   const names = held.slice(0, namesShown).map(({ space }) => space).join(', ')
   const more = held.length > namesShown ? ', …' : ''
-  return `${node} is a member of ${countText(held.length)} space${held.length === 1 ? '' : 's'}: `
-    + names + more
+  return `${node} is a member of ${amountText(held.length, 'space')}: ${names}${more}`
 }

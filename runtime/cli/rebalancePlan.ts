@@ -1,4 +1,5 @@
 /** The moves of a rebalancing, and what is left out of it, for people and as JSON. Pure. */
+import { amountText } from '../../machines/base/units.js'
 import { showPaused } from '../../machines/election/pause.js'
 import { showChange } from '../../machines/protocol/members.js'
 import { rebalancing } from '../../machines/protocol/rebalance.js'
@@ -78,10 +79,9 @@ export function showMove(move: Move): string {
 }
 
 export function showPlan({ nodes, spaces, moves, leftOut }: Plan): string {
-  const count = spaces === 1 ? '1 space' : `${spaces} spaces`
   return [
     moves.length === 0
-      ? `Nothing to move: ${count} on ${nodes.join(' ') || 'no node'}`
+      ? `Nothing to move: ${amountText(spaces, 'space')} on ${nodes.join(' ') || 'no node'}`
       : table(['SPACE', 'MOVE'], moves.map((move) => [move.space, showMove(move)])),
     ...leftOut.map(({ space, reason }) => `left out: ${space}: ${reason}`),
   ].join('\n')

@@ -1,6 +1,7 @@
 /** engram space members */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Command } from 'commander'
+import { amountText } from '../../machines/base/units.js'
 import { nameFault } from '../../machines/protocol/subjects.js'
 import type { EngramClient } from '../client/client.js'
 import { AdminError } from '../client/errors.js'
@@ -117,7 +118,7 @@ function leftWithout(listing: MembersListing, node: string): number | null {
 
 function unconfirmed(space: string, node: string, left: number): CliError {
   return usage(
-    `without ${node}, ${space} has ${left} member${left === 1 ? '' : 's'} instead of ${left + 1}; `
+    `without ${node}, ${space} has ${amountText(left, 'member')} instead of ${left + 1}; `
       + 'nothing was changed',
     `Replace it: engram space members ${space} --replace ${node}=NEW. `
       + `Or let fewer remain: engram space members ${space} --remove ${node} --yes`,

@@ -1,5 +1,5 @@
 /** Recorded events as sentences. */
-import { countText, msText } from '../../machines/base/units.js'
+import { amountText, msText } from '../../machines/base/units.js'
 import { handoverReason, vacancyText } from '../../machines/election/vacancy.js'
 import { isRecovery } from '../../machines/protocol/events.js'
 import type { ClusterEvent, PromotionReport,
@@ -72,12 +72,10 @@ export function isHandover({ from, vacancy, reason }: PromotionReport): boolean 
 function riskClause({ atRisk, from, to }: PromotionReport): string {
   if (atRisk === null) return `; it is not known whether ${from} had writes that are missing here`
   if (atRisk === 0 || from === to) return '; no write is known to be missing'
-  return `; at least ${writesText(atRisk)} of ${from} ${atRisk === 1 ? 'is' : 'are'} missing until `
+  return `; at least ${amountText(atRisk, 'write')} of ${from} ${
+    atRisk === 1 ? 'is' : 'are'
+  } missing until `
     + 'it returns'
-}
-
-export function writesText(count: number): string {
-  return count === 1 ? '1 write' : `${countText(count)} writes`
 }
 
 interface Progress {
@@ -134,7 +132,7 @@ function settledText({ message, detail }: EventOf<'notice'>): string {
   const former = `${node} (epoch ${epoch})`
   const loss = typeof lost !== 'number' || lost === 0
     ? 'no write is lost'
-    : `at least ${writesText(lost)} ${lost === 1 ? 'is' : 'are'} lost`
+    : `at least ${amountText(lost, 'write')} ${lost === 1 ? 'is' : 'are'} lost`
   switch (outcome) {
     case 'level':
       return `settled: ${former} had no write that the others lack; ${loss}`

@@ -8,14 +8,14 @@ import { vacancyText } from '../../../machines/election/vacancy.js'
 import type { PromotionReport } from '../../../machines/protocol/events.js'
 import { defaultTimes } from '../../../machines/protocol/defaultTimes.js'
 import type { EventLine } from '../../inspect/eventLine.js'
-import { isHandover, writesText } from '../../inspect/sentences.js'
+import { isHandover } from '../../inspect/sentences.js'
 import type { ClusterSpace } from '../../status/status.js'
 import { absenceOf } from './presence.js'
 import type { Absence } from './presence.js'
 import type { Promotion } from './promotions.js'
 import { stateText } from './state.js'
 import type { Item, PageState } from './state.js'
-import { bytesText, momentText, msText } from './words.js'
+import { amountText, bytesText, momentText, msText } from './words.js'
 
 export interface Headline {
   readonly space: string
@@ -164,7 +164,7 @@ function lossLine(space: string, from: string | null, { measured }: Facts, atMs:
       ? `As last known, ${msText(atMs - item.atMs)} ago, every write was on a `
         + 'second disk.'
       : `As last known, ${msText(atMs - item.atMs)} ago, not yet on a second disk: `
-        + `${writesText(entries)} (${bytesText(bytes)}).`
+        + `${amountText(entries, 'write')} (${bytesText(bytes)}).`
   }
   return `It is not known whether ${from} had writes that no other disk has.`
 }
@@ -324,7 +324,9 @@ function riskLine(
     ? `It is not known whether ${from} had writes that are missing here.`
     : atRisk === 0
     ? 'No write is known to be missing.'
-    : `At least ${writesText(atRisk)} of ${from} ${atRisk === 1 ? 'is' : 'are'} missing here.`
+    : `At least ${amountText(atRisk, 'write')} of ${from} ${
+      atRisk === 1 ? 'is' : 'are'
+    } missing here.`
   return `${risk} ${settles}`
 }
 

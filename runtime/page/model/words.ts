@@ -1,8 +1,8 @@
 /** Numbers and states in words. */
-import { bytesText, msText } from '../../../machines/base/units.js'
+import { amountText, bytesText, msText } from '../../../machines/base/units.js'
 import type { ClusterSpace } from '../../status/status.js'
 
-export { bytesText, msText }
+export { amountText, bytesText, msText }
 
 const counts = new Intl.NumberFormat('en')
 
