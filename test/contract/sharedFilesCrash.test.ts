@@ -1,10 +1,7 @@
 /** kill -9 while two spaces get checkpoints in shared files: what the journal names is there. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { removeFormer } from '../../actors/checkpoints/formerFiles.js'
@@ -14,6 +11,7 @@ import { NodeFileSystem } from '../../runtime/system/fileSystem.js'
 import { atOnce } from '../support/checkpoints.js'
 import { DataFiles } from '../support/dataFiles.js'
 import { A, B, quiet } from '../support/journalKit.js'
+import { runsIntoKill } from '../support/killedChild.js'
 
 const CHILD = 'ENGRAM_SHARED_FILES_CHILD'
 const rounds = 4
@@ -83,17 +81,6 @@ async function write({ data, at }: Order): Promise<void> {
   }
 }
 
-/** False: the process came to its end. */
-async function killed(order: Order): Promise<boolean> {
-  const child = spawn(process.execPath, [fileURLToPath(import.meta.url)], {
-    env: { ...process.env, [CHILD]: JSON.stringify(order) },
-    stdio: ['ignore', 'inherit', 'inherit'],
-  })
-  const [exit, signal] = await once(child, 'close') as [number | null, string | null]
-  assert.ok(signal === 'SIGKILL' || exit === 0, `exit ${exit}`)
-  return signal === 'SIGKILL'
-}
-
 const test = suite<{ directory: string }>('shared checkpoint files: crash')
 test.before.each(async (context) => {
   context.directory = await mkdtemp(join(tmpdir(), 'engram-shared-'))
@@ -105,7 +92,7 @@ test('what counts is whole after each kill, and nothing else stays', async ({ di
   let at = 1
   for (;; at += 6) {
     const data = join(directory, `${at}`)
-    const isKilled = await killed({ data, at })
+    const isKilled = await runsIntoKill(import.meta.url, CHILD, { data, at })
     const { journal, checkpoints } = await DataFiles.open(data)
     await checkpoints.keepOnly(namedFiles(journal))
     for (const { uuid, covers } of journal.logs()) {

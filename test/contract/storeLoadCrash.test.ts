@@ -1,10 +1,7 @@
 /** kill -9 at each transaction of a load: the space is then the former one or the new one. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { SpaceStore } from '../../actors/ports/store.js'
@@ -14,6 +11,7 @@ import { openStore } from '../../runtime/store/store.js'
 import { MemoryStore } from '../fakes/memoryStore.js'
 import { storeEdge, storeNode } from '../support/forkEntries.js'
 import { slicesOf } from '../support/images.js'
+import { runsIntoKill } from '../support/killedChild.js'
 
 const CHILD = 'ENGRAM_STORE_LOAD_CHILD'
 
@@ -94,17 +92,6 @@ test.before.each(async (context) => {
 })
 test.after.each((context) => rm(context.directory, { recursive: true, force: true }))
 
-/** False: the process came to its end. */
-async function killed(order: Order): Promise<boolean> {
-  const child = spawn(process.execPath, [fileURLToPath(import.meta.url)], {
-    env: { ...process.env, [CHILD]: JSON.stringify(order) },
-    stdio: ['ignore', 'inherit', 'inherit'],
-  })
-  const [exit, signal] = await once(child, 'close') as [number | null, string | null]
-  assert.ok(signal === 'SIGKILL' || exit === 0, `exit ${exit}`)
-  return signal === 'SIGKILL'
-}
-
 for (const moment of ['during', 'after'] as const) {
   test(`killed ${moment} each transaction: old or new, and nothing is left of the other`,
     async ({ directory }) => {
@@ -118,7 +105,7 @@ for (const moment of ['during', 'after'] as const) {
         let store = await openStore(path)
         await store.space('u1').apply(entries(1200, 1))
         await store.close()
-        const isKilled = await killed({ directory: path, at, moment })
+        const isKilled = await runsIntoKill(import.meta.url, CHILD, { directory: path, at, moment })
         store = await openStore(path)
         assert.is(store.discarded, null)
         const space = store.space('u1')

@@ -29,6 +29,21 @@ const replica = (cluster: SimCluster): SimNode =>
 const spares = (cluster: SimCluster): SimNode[] =>
   cluster.running.filter((node) => !isMember(cluster, node))
 
+/**
+ * Kills a replica, and returns it when a change to replace it is under way; that goes on only when
+ * the spares, which live, hear the primary again.
+ */
+async function goneForLong(cluster: SimCluster): Promise<SimNode> {
+  const gone = replica(cluster)
+  gone.kill()
+  const { id } = cluster.primary()!
+  const away = spares(cluster).map((node) => node.id)
+  cluster.weather = (from, to) => (from === id && away.includes(to) ? 'lost' : 0.2)
+  await cluster.until('a change is under way', () => cluster.record()!.change !== undefined,
+    2 * replaceAfterMs)
+  return gone
+}
+
 test('a member that is gone is replaced by the best spare node, and not before its time', async () => {
   const cluster = await serving()
   const gone = replica(cluster)
@@ -53,14 +68,7 @@ test('a primary that is gone is replaced as well', async () => {
 
 test('a member that comes back in time stays, and what was begun for it is taken back', async () => {
   const cluster = await serving()
-  const gone = replica(cluster)
-  gone.kill()
-  // The spares live, and cannot join: the change stays under way.
-  const { id } = cluster.primary()!
-  const away = spares(cluster).map((node) => node.id)
-  cluster.weather = (from, to) => (from === id && away.includes(to) ? 'lost' : 0.2)
-  await cluster.until('a change is under way', () => cluster.record()!.change !== undefined,
-    2 * replaceAfterMs)
+  const gone = await goneForLong(cluster)
   gone.start()
   await cluster.until('it is taken back', () => cluster.record()!.change === undefined, 20_000)
   assert.ok(isMember(cluster, gone))
@@ -211,13 +219,7 @@ test('a change of which half is done is not taken back', async () => {
   // The member is back, and the learner comes in, at the same heartbeat at one of these moments.
   for (const delayMs of [0, 100, 200, 300]) {
     const cluster = await serving()
-    const gone = replica(cluster)
-    gone.kill()
-    const { id } = cluster.primary()!
-    const away = spares(cluster).map((node) => node.id)
-    cluster.weather = (from, to) => (from === id && away.includes(to) ? 'lost' : 0.2)
-    await cluster.until('a change is under way', () => cluster.record()!.change !== undefined,
-      2 * replaceAfterMs)
+    const gone = await goneForLong(cluster)
     gone.start()
     await cluster.run(delayMs)
     cluster.weather = () => 0.2
