@@ -52,9 +52,10 @@ export class ForkTracker {
     return forkPointOf(this.options.history, write, starts, 'nothing').sequence
   }
 
-  /** Whether the history does not tell of its epoch. */
-  isBelowRoot({ epoch }: Position): boolean {
-    return epoch < this.options.history.root.epoch
+  /** Whether the history does not tell if this log has that entry. */
+  isBelowRoot({ epoch, sequence }: Position): boolean {
+    const { root } = this.options.history
+    return epoch < root.epoch && sequence < root.sequence
   }
 
   readonly startOf: Starts = (epoch) =>

@@ -1,12 +1,12 @@
 import type { NodeId, Position } from '../../machines/base/ids.js'
-import { decide, defaultRule, quarantines, relationTo } from '../../machines/forks/merge.js'
+import { decide, defaultRule, quarantines, relationTo,
+  tellsAbsence } from '../../machines/forks/merge.js'
 import type { MergeRule, Relation } from '../../machines/forks/merge.js'
 import type { Operation } from '../../machines/graph/graph.js'
 import type { LogEntry } from '../../machines/log/entries.js'
 import { quarantineMax } from '../../machines/log/forkNotes.js'
 import type { ForkNote, OriginRecord, Reconciliation,
   Version } from '../../machines/log/forkNotes.js'
-import { isTraced } from '../../machines/log/lineage.js'
 import type { Starts } from '../../machines/log/lineage.js'
 import { epochAt } from '../../machines/log/positions.js'
 import type { Member } from '../member/member.js'
@@ -175,8 +175,10 @@ export class Reconciler {
     // Below the root, this log may have the write itself, and the version on top of it.
     let isKnown = true
     const relation = (version: Version): Relation => {
-      met.push({ version, relation: relate(version) })
-      isKnown &&= !tracker.isBelowRoot(origin) || isTraced(version, origin.epoch, starts)
+      const tells = !tracker.isBelowRoot(origin) || tellsAbsence(version, origin, starts)
+      const related = relate(version)
+      met.push({ version, relation: tells || related !== 'before' ? related : 'concurrent' })
+      isKnown &&= tells
       return met.at(-1)!.relation
     }
     const { operation: result, ...decision } = decide(

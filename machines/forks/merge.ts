@@ -6,7 +6,7 @@
 import type { Position } from '../base/ids.js'
 import type { MemoryEdge, MemoryNode, Operation } from '../graph/graph.js'
 import type { Reconciliation, Version } from '../log/forkNotes.js'
-import { holds } from '../log/lineage.js'
+import { holds, isTraced } from '../log/lineage.js'
 import type { Starts } from '../log/lineage.js'
 import { comparePositions } from '../log/positions.js'
 
@@ -91,6 +91,18 @@ export function relationTo(write: Position, copied: number, starts: Starts) {
     if (version.at <= copied || holds(write, version, starts)) return 'before'
     return holds(version, write, starts) ? 'after' : 'concurrent'
   }
+}
+
+/**
+ * Whether a present value tells that this log does not have the write, which is below the root of
+ * its history: the value is from before that place, where the write would be on top of it; or it is
+ * an entry of this log, whose epochs are known down to that of the write. Otherwise the write may
+ * be in this log, and the value on top of it.
+ */
+export function tellsAbsence(version: Version, write: Position, starts: Starts): boolean {
+  if (version.at < write.sequence) return true
+  return version.at === version.sequence && version.epoch > write.epoch
+    && isTraced(version, write.epoch, starts)
 }
 
 export function decide(

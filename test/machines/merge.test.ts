@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { decide, defaultRule, relationTo } from '../../machines/forks/merge.js'
+import { decide, defaultRule, relationTo, tellsAbsence } from '../../machines/forks/merge.js'
 import type { Contender, Relation, Standing } from '../../machines/forks/merge.js'
 import type { MemoryNode, Operation } from '../../machines/graph/graph.js'
 import type { Version } from '../../machines/log/forkNotes.js'
@@ -38,6 +38,22 @@ function standing(
 
 const always = (relation: Relation) => () => relation
 const node: MemoryNode = { id: 'a', content: 'there', confidence: 0.5, activation: 0.3 }
+
+test('a present value tells that a write below the root is not here, or does not', () => {
+  const write = { epoch: 5, sequence: 204 }
+  const unknown = () => undefined
+  const known = (epoch: number) => ({ epoch: epoch - 1, sequence: 190 + epoch })
+  const tells = (present: Version, starts: Parameters<typeof tellsAbsence>[2] = unknown) =>
+    tellsAbsence(present, write, starts)
+  assert.ok(tells(version(5, 198, 1)), 'the write would be on top of it')
+  assert.ok(tells(version(4, 90, 1, 203)), 'this one, too, wherever it came from')
+  // Applied again at 323, on top of what was there.
+  assert.not(tells(version(2, 97, 1, 323)))
+  assert.not(tells(version(2, 97, 1, 323), known))
+  assert.not(tells(version(8, 240, 1)), 'where epoch 8 began is not known')
+  assert.ok(tells(version(8, 240, 1), known))
+  assert.not(tells(version(8, 240, 1, 300), known), 'that is the log it came from, not this one')
+})
 
 test('there is nothing, or only what the write knew of: it is merged', () => {
   for (const operation of [store(0.1), activate(0.1), link(0.1)]) {

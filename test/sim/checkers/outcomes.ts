@@ -94,6 +94,7 @@ export class Outcomes {
   private effects(): void {
     const { log, world } = this.input
     const effects = new Map<string, LogEntry>()
+    const nodes = new Set<string>()
     const once = (name: string, entry: LogEntry): void => {
       const before = effects.get(name)
       if (before) {
@@ -102,9 +103,13 @@ export class Outcomes {
       effects.set(name, entry)
     }
     for (const entry of log) {
-      const { reconciliation, writeId } = entry
+      const { operation, reconciliation, writeId } = entry
       const token = tokenOf(entry)
-      const isEffective = !reconciliation || reconciliation.outcome === 'merged'
+      const isMerged = !reconciliation || reconciliation.outcome === 'merged'
+      // An activation of a node that is not there changes nothing.
+      const isEffective = isMerged
+        && (operation.type !== 'UpdateActivation' || nodes.has(operation.nodeId))
+      if (isMerged && operation.type === 'StoreNode') nodes.add(operation.node.id)
       if (token === null || !isEffective || world.checks.entries.isOrdered(entry)) continue
       if (writeId !== null) once(`key ${writeId}, ${token}`, entry)
       once(`origin ${nameOf(reconciliation?.origin ?? entry)}`, entry)
@@ -219,12 +224,23 @@ export class Outcomes {
     const claim = `the fate of ${show(entry)}, whose category is ${category}, is given as `
       + JSON.stringify(value)
     const isForgotten = this.isForgotten(entry, fate)
-      || (fate === 'unknown' && this.isSummedUp(entry))
+      || (fate === 'unknown' && (this.isSummedUp(entry) || this.waitsElsewhere(value, category)))
     if (!due.includes(fate) && !isForgotten) world.violate('fate', claim)
     if (!now || !['safe', 'committed'].includes(fate)) return
     const there = log[now.sequence - 1]
     if (there?.epoch === now.epoch && tokenOf(there) === tokenOf(entry)) return
     world.violate('fate', `${claim}; there is ${there ? show(there) : 'nothing'}`)
+  }
+
+  /**
+   * It waits in a salvage that came back with a disk of the past: its node has another disk than the
+   * report names, and nobody can tell if that one has the file.
+   */
+  private waitsElsewhere({ epoch, node }: FateValue, category: Category): boolean {
+    const report = this.model.reports.get(epoch ?? 0)
+    if (category !== 'waiting' || !report || node !== report.opening.node) return false
+    const { members } = this.input.member.known.record!.assignment
+    return members.find((member) => member.node === node)?.disk !== report.opening.disk
   }
 
   /** Which epoch has that entry is not known any more. */

@@ -1,6 +1,7 @@
 /** Histories of logs that go through many epochs: they are summed up with checkpoints. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { WriteAnswer } from '../../../actors/ports/clientApi.js'
 import { defaultSettings } from '../../../actors/ports/defaultSettings.js'
 import type { ActorSettings } from '../../../actors/ports/defaultSettings.js'
 import { subjects } from '../../../machines/protocol/subjects.js'
@@ -76,34 +77,37 @@ test('a history stays short even if hardly anything is written', async () => {
   await cluster.check()
 })
 
-/** Stores nodes by one request; the primary has to answer as asked. */
+/** Stores nodes by one request; the primary has to answer as asked. Returns the answer. */
 async function write(
   cluster: SimCluster,
   headers: Record<string, string>,
   ...nodes: object[]
-): Promise<void> {
+): Promise<WriteAnswer> {
   const operations = nodes.map((node) => ({ type: 'StoreNode', node }))
   const request = cluster.client.request(subjects.write('demo'),
     Buffer.from(JSON.stringify({ operations })), { timeoutMs: 8000, headers })
-  assert.match(Buffer.from((await cluster.wait(request)).data).toString(), /"ok":true/)
+  const text = Buffer.from((await cluster.wait(request)).data).toString()
+  assert.match(text, /"ok":true/)
+  return JSON.parse(text) as WriteAnswer
 }
 
 /**
  * A member has a committed request of whose commit it has not heard, when it is killed: it stores
  * `nodes`. The others replace x, and give up entries far beyond, in epochs that are handed over.
- * Then it comes back.
+ * `meanwhile` gets the answer to that request; then the member comes back.
  */
 async function cameBack(
   settings: Partial<ActorSettings> = {},
   nodes: readonly object[] = [old],
   headers: Record<string, string> = {},
+  meanwhile?: (cluster: SimCluster, answer: WriteAnswer) => Promise<void>,
 ): Promise<SimCluster> {
   const cluster = await SimCluster.serving({ segmentBytes: 8192, writes: 3,
     space: { keys: { count: 1 } },
     settings: { checkpointBytes: 4096, retainBytes: 0, ...settings } })
   const away = cluster.running.find((node) => node !== cluster.primary())!
   await cluster.run(2000)
-  await write(cluster, { ...committed, ...headers }, ...nodes)
+  const answer = await write(cluster, { ...committed, ...headers }, ...nodes)
   const { end, commitSequence } = logOf(away)
   assert.ok(commitSequence < end.sequence, 'it has the write, and does not know of its commit')
   away.kill()
@@ -122,15 +126,19 @@ async function cameBack(
     await cluster.run(3000)
   }
   assert.ok(logOf(cluster.primary()!).base > end.sequence)
+  await meanwhile?.(cluster, answer)
   away.start()
   await cluster.until('it is back', () => cluster.record()!.inSync.includes(away.id), 60_000)
   await cluster.run(5000)
   assert.is(away.space().member.store.installs, 1)
-  const read = await cluster.read({ type: 'GetNode', nodeId: 'x' })
-  assert.ok(read.ok)
-  assert.match(JSON.stringify(read.value), /"new"/)
   await cluster.converged()
   return cluster
+}
+
+async function contentOfX(cluster: SimCluster): Promise<unknown> {
+  const read = await cluster.read({ type: 'GetNode', nodeId: 'x' })
+  assert.ok(read.ok)
+  return (read.value as { content: string }).content
 }
 
 test('what was committed before a member was away is no fork when it comes back', async () => {
@@ -139,12 +147,35 @@ test('what was committed before a member was away is no fork when it comes back'
   assert.equal(store.reports(), [])
   assert.equal([store.quarantineCount, salvages.count], [0, 0])
   for (const node of cluster.running) assert.equal(node.disk.paths('/data/salvage'), [])
+  assert.is(await contentOfX(cluster), 'new')
 })
 
 test('a write that came before the present value does not replace it below the root', async () => {
   const cluster = await cameBack({ coveredSpansMax: 1 })
   const { root } = logOf(cluster.primary()!)
   assert.ok(root.epoch > 1 && root.sequence > 0)
+  assert.is(cluster.primary()!.space().member.store.quarantineCount, 1)
+  assert.is(await contentOfX(cluster), 'new')
+})
+
+test('below the root, it does not replace what came before it and was applied again', async () => {
+  const older = { id: 'x', content: 'older', confidence: 0.8 }
+  const applyAgain = async (cluster: SimCluster, { epoch, sequence }: WriteAnswer) => {
+    const origin = { epoch, sequence: sequence - 1 }
+    const again = await write(cluster, {
+      'Nats-Msg-Id': 'again',
+      'Engram-Origin': `${origin.epoch}/${origin.sequence}`,
+    }, older)
+    assert.is(again.quarantined, 1)
+    const { store } = cluster.primary()!.space().member
+    await cluster.until('it is applied', () => store.quarantineCount === 1)
+    const applied = await cluster.command(cluster.primary()!.id, { type: 'applyQuarantined',
+      space: 'demo', id: `${origin.epoch}-${origin.sequence}` })
+    assert.is(applied['ok'], true, JSON.stringify(applied))
+    assert.is(await contentOfX(cluster), 'older')
+  }
+  const cluster = await cameBack({ coveredSpansMax: 1 }, [older, old], {}, applyAgain)
+  assert.is(await contentOfX(cluster), 'older', 'I7: the other took effect once, long ago')
   assert.is(cluster.primary()!.space().member.store.quarantineCount, 1)
 })
 

@@ -66,6 +66,17 @@ const once: readonly Mutant[] = [
     evidence: /^with a write that stands, the whole request is known/,
   },
   {
+    name: 'merge-below-the-root-whatever-came-later',
+    why: 'The log may have the write already, below an older one that was applied again.',
+    edits: [{
+      file: 'actors/forks/reconciler.js',
+      find: 'tells || related !== \'before\' ? related : \'concurrent\'',
+      replace: 'related',
+    }],
+    scenarios: ['test:sim/cluster/histories'],
+    evidence: /^below the root, it does not replace what came before it/,
+  },
+  {
     name: 'forget-origins',
     why: 'A write is recognized by its origin, also when it is brought once more.',
     edits: [{
