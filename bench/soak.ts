@@ -39,6 +39,11 @@ interface Sample {
   readonly rssMiB: number
 }
 
+/** Of a run of the usual length; a multiple of the faults for each third. */
+const rounds = 60
+/** At least, so that a member that was away falls behind what is retained. */
+const roundBytesMin = 12 * config.retainBytes
+
 /** Then disks have what they keep, and not what comes of the rate of the writes. */
 const restMs = 4000
 /** Growth of the last third against the second one that counts as none: so much noise there is. */
@@ -49,7 +54,12 @@ const noise = { diskMiB: 10, rssMiB: 20, startMs: 1000 }
 class Soak {
   readonly samples: Sample[] = []
 
-  constructor(private readonly cluster: EngramCluster, private readonly writer: SoakWriter) {}
+  constructor(
+    private readonly cluster: EngramCluster,
+    private readonly writer: SoakWriter,
+    /** To be written in each round, or more. */
+    private readonly roundBytes: number,
+  ) {}
 
   /** One fault to one node, until all are in sync again. */
   async round(fault: Fault, number: number): Promise<void> {
@@ -65,13 +75,13 @@ class Soak {
     await gone(pid)
     if (fault === 'powerCut') distrustStore(data)
     if (fault === 'emptyDisk') rmSync(data, { recursive: true })
-    if (fault === 'away') await writer.until(writer.bytes + 12 * config.retainBytes)
+    if (fault === 'away') await writer.until(writer.bytes + roundBytesMin)
     const begun = performance.now()
     await cluster.restart(node)
     const startMs = performance.now() - begun
     await cluster.awaitInSync(space, 120_000)
     const inSyncMs = performance.now() - begun
-    await writer.until(writer.bytes + 12 * config.retainBytes)
+    await writer.until(writer.bytes + this.roundBytes)
     // What is written while checkpoints are taken goes with the next ones.
     await writer.rest(restMs)
     this.samples.push({
@@ -144,7 +154,7 @@ async function main(): Promise<number> {
   const cluster = await startEngram(space, { config })
   await cluster.reports()
   const writer = await SoakWriter.start(cluster.url, space)
-  const soak = new Soak(cluster, writer)
+  const soak = new Soak(cluster, writer, Math.max(roundBytesMin, goal / rounds))
   await writer.until(4 * config.retainBytes)
   // Each third has each fault as often.
   const multiple = values.short ? faults.length : 3 * faults.length

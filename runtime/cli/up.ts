@@ -51,7 +51,7 @@ export function addUp(program: Command, context: Context): void {
   up.summary('run a cluster on this machine')
     .description('Runs a private nats-server and several nodes in the foreground, each in its own '
       + 'process. Ctrl-C hands over and stops them all; a second Ctrl-C stops them at once.')
-    .option('--nodes <n>', 'number of nodes, named n1, n2 …', whole(1, 15), 3)
+    .option('--nodes <n>', 'number of nodes, named n1, n2 …', whole(1, 32), 3)
     .option('--space <name>', 'space to create', 'demo')
     .option('--replicas <n>', 'number of members of that space besides the primary', whole(0, 14),
       2)
