@@ -52,6 +52,8 @@ export class Applier {
   private isHeld = false
   /** Takes the next image; while it is set, transactions end with frames. */
   private imaged: ((image: AlignedImage) => void) | null = null
+  /** Last entry of a frame of which the rest is applied, or about to be. */
+  private frameEnd = -1
 
   constructor(private readonly options: ApplierOptions) {
     this.waiters = new SequenceWaiters(options.clock)
@@ -111,6 +113,7 @@ export class Applier {
   hold(): void {
     this.isHeld = true
     this.lastEntry = null
+    this.frameEnd = -1
     // The next state may be an older one.
     this.waiters.fallBack()
   }
@@ -130,7 +133,8 @@ export class Applier {
   private serveImage(): void {
     const { imaged, options: { store, log } } = this
     const { applied } = store
-    if (!imaged || this.stopped || this.isHeld || !log.endsFrame(applied.sequence)) return
+    if (!imaged || this.stopped || this.isHeld) return
+    if (applied.sequence !== this.frameEnd && !log.endsFrame(applied.sequence)) return
     const image = store.image(applied)
     if (!image) return
     this.imaged = null
@@ -155,20 +159,11 @@ export class Applier {
     return Math.min(log.commitSequence, log.durable.sequence)
   }
 
-  /** Last entry of the next transaction at most: while an image is awaited, the end of a frame. */
-  private limit(): number {
-    const target = this.target()
-    if (!this.imaged) return target
-    return Math.min(target,
-      this.options.log.frameEnd(this.options.store.applied.sequence + 1) ?? target)
-  }
-
   private async run(): Promise<void> {
     const { store, overlay } = this.options
     try {
       while (!this.stopped && store.applied.sequence < this.target()) {
-        const upTo = this.limit()
-        const entries = await this.next(store.applied.sequence + 1, upTo)
+        const entries = await this.next(store.applied.sequence + 1, this.target())
         if (entries.length === 0) break
         const last = entries[entries.length - 1]!.sequence
         const { commitSequence, durable } = this.options.log
@@ -205,18 +200,19 @@ export class Applier {
 
   private async next(from: number, upTo: number): Promise<LogEntry[]> {
     const { overlay, log, codec } = this.options
-    if (overlay.firstSequence > 0 && from >= overlay.firstSequence
-      && from <= overlay.lastSequence)
-    {
+    const { firstSequence, lastSequence } = overlay
+    // The overlay knows entries, and not where their frames end.
+    if (!this.imaged && firstSequence > 0 && from >= firstSequence && from <= lastSequence) {
       return overlay.entries(from, Math.min(batchEntriesMax, upTo - from + 1))
     }
-    const frames = await log.framesFrom(from, batchBytesMax)
     const entries: LogEntry[] = []
-    for (const frame of frames) {
-      if (frame.first > upTo) break
+    for (const frame of await log.framesFrom(from, batchBytesMax)) {
+      const isWhole = frame.last <= upTo
+      if (frame.first > upTo || (this.imaged && !isWhole && entries.length > 0)) break
       for (const entry of codec.entries(frame)) {
         if (entry.sequence >= from && entry.sequence <= upTo) entries.push(entry)
       }
+      if (isWhole) this.frameEnd = frame.last
       if (entries.length >= batchEntriesMax) break
     }
     return entries

@@ -35,9 +35,9 @@ function kit(tailBytes = 1 << 20) {
     keyRetention: () => defaultKeyRetention,
     onFailed: (error) => failures.push(error),
   })
-  const append = async (count: number, inOverlay: boolean): Promise<void> => {
-    for (let i = 0; i < count; i += 1) {
-      const frame = frameOf(uuid, log.end.sequence + 1)
+  const append = async (frames: number, inOverlay: boolean, count = 1): Promise<void> => {
+    for (let i = 0; i < frames; i += 1) {
+      const frame = frameOf(uuid, log.end.sequence + 1, { count })
       log.accept(frame, 0)
       await journal.write([{ type: 'frame', frame }])
       log.noteWritten(frame)
@@ -85,6 +85,32 @@ for (const inOverlay of [true, false]) {
     await clock.advanceAsync(50)
     assert.is(store.applied.sequence, 5, 'not durable here, not in the store')
     assert.is(overlay.count, 0)
+  })
+}
+
+for (const inOverlay of [true, false]) {
+  const where = inOverlay ? 'the overlay has entries' : 'the log is behind'
+  test(`an image is taken though only the journal has the frames, and ${where}`, async () => {
+    const { log, applier, append, clock } = kit(1)
+    await append(4, inOverlay, 300)
+    const taken: number[] = []
+    const takeImage = (): void =>
+      applier.takeImage(({ image }) => {
+        taken.push(image.state.position.sequence)
+        image.close()
+      })
+    takeImage()
+    log.raiseCommit(400)
+    applier.wake()
+    await clock.advanceAsync(50)
+    assert.equal(taken, [300], 'the end of a frame')
+    takeImage()
+    await clock.advanceAsync(50)
+    assert.is(taken.length, 1, '400 is within one')
+    log.raiseCommit(900)
+    applier.wake()
+    await clock.advanceAsync(50)
+    assert.equal(taken, [300, 900])
   })
 }
 

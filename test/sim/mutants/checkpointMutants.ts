@@ -91,4 +91,26 @@ export const checkpointMutants: readonly Mutant[] = [
     scenarios: ['test:sim/cluster/sharedCheckpoints'],
     evidence: /dropped before the file is named: the others count/,
   },
+  {
+    name: 'image-at-an-end-that-the-overlay-does-not-know',
+    why: 'While much is written and memory is short, there would be no checkpoint, ever.',
+    edits: [{
+      file: 'actors/log/applier.js',
+      find: '!this.imaged && firstSequence > 0',
+      replace: 'firstSequence > 0',
+    }],
+    scenarios: ['test:actors/log/applier'],
+    evidence: /only the journal has the frames, and the overlay has entries/,
+  },
+  {
+    name: 'image-within-a-frame',
+    why: 'A log could not go on from there: frames are followed whole.',
+    edits: [{
+      file: 'actors/log/applier.js',
+      find: 'if (isWhole)\n                this.frameEnd = frame.last;',
+      replace: 'this.frameEnd = entries.at(-1).sequence;',
+    }],
+    scenarios: ['test:actors/log/applier'],
+    evidence: /only the journal has the frames/,
+  },
 ]
