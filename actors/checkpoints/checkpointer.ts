@@ -8,8 +8,10 @@ import type { Member } from '../member/member.js'
 import { ReadBackError } from '../ports/checkpoints.js'
 import type { SectionNotes, SectionSource, StoredSection } from '../ports/checkpoints.js'
 import { ImageClosedError } from '../ports/store.js'
+import type { SpaceImage } from '../ports/store.js'
 import type { CoverageWriter } from './enterCoverage.js'
 import { Failures } from './failures.js'
+import { imageDuty, imageMsAim } from './imagePace.js'
 import { LoopPace } from './loopPace.js'
 import type { CheckpointRoom } from './room.js'
 import { NoRoomError } from './room.js'
@@ -35,14 +37,6 @@ const sharedAlignMs = 1000
 /** The store's file grows while an image is open. */
 const imageMsMax = 600_000
 const bytesPerSecondMax = 32 * 1024 * 1024
-/** An image is read in this time at most, however busy the loop is. */
-const imageMsAim = 60_000
-const duty = 0.1
-/** Of a large one, and once the journal has twice the bytes at which the space was due. */
-const lateDuty = 0.3
-const lateNeed = 2
-/** Of one that would not be done before its image is too old. */
-const lastDuty = 0.5
 /** How often the room on the disk is looked at meanwhile. */
 const roomMs = 500
 /** The same if it has what little room there is: some 0.6 MiB are written in between. */
@@ -79,6 +73,8 @@ export class Checkpointer {
   /** Bytes of the node when the newest checkpoint was taken. */
   private readonly takenAt = new WeakMap<Member, number>()
   private readonly wanted = new WeakSet<Member>()
+  /** That is read, or was read last. */
+  private image: SpaceImage | null = null
   /** Files that are to be left: less than half of them counted at the last look. */
   private sparse: ReadonlySet<number> = new Set()
 
@@ -321,6 +317,7 @@ export class Checkpointer {
       const notes = await this.notes(member, aligned, installs)
       if (!notes) continue
       imaged.set(member.uuid, { member, installs })
+      this.image = aligned.image
       yield { notes, image: aligned.image }
     }
   }
@@ -351,10 +348,13 @@ export class Checkpointer {
     return new LoopPace({
       clock,
       duty: () => {
-        const passedMs = clock.monotonicMs() - begunMs
-        if (passedMs > 3 * imageMsAim) return lastDuty
-        const isLate = passedMs > imageMsAim || this.dueOf(due.member, null).need >= lateNeed
-        return isLate ? lateDuty : duty
+        const { need, lastBytes, newBytes } = this.dueOf(due.member, null)
+        return imageDuty({
+          passedMs: clock.monotonicMs() - begunMs,
+          need,
+          grownBytes: this.image?.grownBytes ?? 0,
+          stateBytes: Math.max(lastBytes, newBytes),
+        })
       },
       bytesPerSecond: Math.max(bytesPerSecondMax, due.lastBytes * 1000 / imageMsAim),
       check: async () => {

@@ -91,6 +91,8 @@ export interface SpaceState {
 /** A consistent state of a space, until it is closed; later writes do not show in it. */
 export interface SpaceImage {
   readonly state: SpaceState
+  /** Bytes that the store's file has grown by since it was taken; 0 once it is closed. */
+  readonly grownBytes: number
   /**
    * The next records as bytes (runtime/store/imageRecords.ts), up to 512 and 128 KiB or one larger
    * record, in the order of table and key; none at the end. One slice of work of the event loop.

@@ -25,6 +25,7 @@ import { bytesText, msText } from '../../machines/base/units.js'
 import { damageIn, fileFault } from './graphFile.js'
 import { type Marker, type Place, placeOf, syncPath, writeMarker } from './marker.js'
 import { nonceKey, openRecords } from './opening.js'
+import { type LmdbStats, pageUse } from './pages.js'
 
 /** What a compaction does beside LMDB. */
 export interface CompactionFiles {
@@ -61,37 +62,6 @@ export interface CompactionOptions {
   readonly files?: CompactionFiles
   /** Monotonic. */
   readonly nowMs?: () => number
-}
-
-export interface PageUse {
-  readonly liveBytes: number
-  readonly freeBytes: number
-}
-
-interface LmdbStats {
-  readonly pageSize: number
-  readonly entryCount: number
-  readonly lastPageNumber: number
-  readonly free: PageCounts
-}
-
-interface PageCounts {
-  readonly treeBranchPageCount: number
-  readonly treeLeafPageCount: number
-  readonly overflowPages: number
-}
-
-const metaPages = 2
-
-const pagesOf = (tree: PageCounts): number =>
-  tree.treeBranchPageCount + tree.treeLeafPageCount + tree.overflowPages
-
-/** Counted by LMDB in its head: nothing is read for it. All records are in its main database. */
-export function pageUse(records: RootDatabase<Buffer, Buffer>): PageUse {
-  const stats = records.getStats() as LmdbStats & PageCounts
-  const live = metaPages + pagesOf(stats) + pagesOf(stats.free)
-  const free = Math.max(0, stats.lastPageNumber + 1 - live)
-  return { liveBytes: live * stats.pageSize, freeBytes: free * stats.pageSize }
 }
 
 export interface Compacting extends CompactionOptions {

@@ -8,6 +8,7 @@ import { open as openFile } from 'node:fs/promises'
 import type { RangeOptions, RootDatabase } from 'lmdb'
 import { messageOf } from '../../machines/base/thrown.js'
 import { freeBetween } from './freePages.js'
+import { fileBytesOf } from './pages.js'
 import { type RecordView, RecordViews } from './recordView.js'
 
 /** The file does not hold what was written to it. It is rebuilt at the next start. */
@@ -88,6 +89,8 @@ export interface GraphSnapshot {
   /** Calls for each record until it returns true, or there are no more. Returns whether it did. */
   some(start: Buffer, end: Buffer, take: (record: RecordView) => boolean): boolean
   damaged(reason: string): StoreDamagedError
+  /** Of the file, as it is now. */
+  fileBytes(): number
   done(): void
 }
 
@@ -154,6 +157,7 @@ export class GraphFile {
       get: (key) => judged(() => records.get(key, { transaction })),
       some: (start, end, take) => judged(() => views.some({ start, end, transaction }, take)),
       damaged: (reason) => this.damaged(reason),
+      fileBytes: () => fileBytesOf(records),
       done: () => transaction.done(),
     }
   }

@@ -29,13 +29,19 @@ export class LmdbImage implements SpaceImage {
   private table = 0
   private start: Buffer | undefined
   private isClosed = false
+  private readonly fileBytes: number
 
   constructor(private readonly options: LmdbImageOptions) {
     this.sums = new StateSums(options.state)
+    this.fileBytes = options.snapshot.fileBytes()
   }
 
   get state(): SpaceState {
     return this.options.state
+  }
+
+  get grownBytes(): number {
+    return this.isClosed ? 0 : this.options.snapshot.fileBytes() - this.fileBytes
   }
 
   next(): Buffer {

@@ -84,6 +84,16 @@ for (const subject of subjects) {
     assert.not(Buffer.concat(slicesOf(space)).equals(Buffer.concat(before)))
   })
 
+  test('while an image is open each write makes the file larger', async ({ space }) => {
+    await write(space, 4000)
+    const image = space.image(space.applied)!
+    assert.is(image.grownBytes, 0)
+    await write(space, 10_000)
+    assert.ok(image.grownBytes > 10_000_000, `${image.grownBytes} bytes`)
+    image.close()
+    assert.is(image.grownBytes, 0)
+  })
+
   test('an image has the records of the state, by table and key', async ({ space }) => {
     await space.apply(logOf([
       plain(storeNode('b', 'x'.repeat(200_000))),

@@ -50,8 +50,13 @@ export class MemoryImage implements SpaceImage {
     readonly state: SpaceState,
     content: MemoryContent,
     private readonly isStoreClosed: () => boolean,
+    private readonly grown: () => number,
   ) {
     this.records = recordsOf(content)
+  }
+
+  get grownBytes(): number {
+    return this.isClosed ? 0 : this.grown()
   }
 
   next(): Buffer {

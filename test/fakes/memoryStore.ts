@@ -23,6 +23,8 @@ import { Slab } from '../../runtime/store/slab.js'
 import { MemoryStage } from './memoryStage.js'
 import { edgeName, emptyContent, MemoryImage, type MemoryContent } from './memoryImage.js'
 
+/** About what an entry makes a file of pages grow by while none is free. */
+const pagedBytes = 5000
 const nothing: NodeState = { node: undefined, stored: undefined, activated: undefined }
 
 export class MemorySpaceStore implements SpaceStore {
@@ -192,7 +194,8 @@ export class MemorySpaceStore implements SpaceStore {
     const { applied, state, content } = this
     if (applied.epoch !== epoch || applied.sequence !== sequence) return null
     const { life } = this
-    return new MemoryImage(state, content, () => life !== this.life)
+    return new MemoryImage(state, content, () => life !== this.life,
+      () => (this.applied.sequence - sequence) * pagedBytes)
   }
 
   /** Replaces the whole state; the object stays. */

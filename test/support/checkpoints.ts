@@ -71,6 +71,7 @@ export function imageOf(
   const left = [...slices]
   return {
     state,
+    grownBytes: 0,
     isClosed: false,
     next: () => left.shift() ?? Buffer.alloc(0),
     close() {

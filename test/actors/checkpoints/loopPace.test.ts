@@ -5,13 +5,17 @@ import { VirtualClock } from '../../fakes/virtualClock.js'
 
 const test = suite('pace of long work')
 
-/** Time that passes for that many slices, each of which takes `workMs`. */
+/** Time that passes for that many slices, each of which takes `workMs`; rests take `busyMs` more. */
 async function taken(
   slices: number,
   workMs: number,
-  { bytes = 1, duty = 0.1, bytesPerSecond = 1e9, checkMs = 0, diskMs = 0 } = {},
+  { bytes = 1, duty = 0.1, bytesPerSecond = 1e9, checkMs = 0, diskMs = 0, busyMs = 0 } = {},
 ): Promise<number> {
   const clock = new VirtualClock()
+  const { setTimeout, nextTurn } = clock
+  clock.setTimeout = (run, ms) => setTimeout.call(clock, run, ms + busyMs)
+  clock.nextTurn = (run) =>
+    busyMs === 0 ? nextTurn.call(clock, run) : void setTimeout.call(clock, run, busyMs)
   const pace = new LoopPace({ clock, duty: () => duty, bytesPerSecond,
     check: async () => clock.advance(checkMs) })
   const begun = clock.monotonicMs()
@@ -43,6 +47,15 @@ test('short slices add up, and a long one does not make the rest long', async ()
   assert.ok(short > 400 && short < 650, `${short} ms for 50 ms of work`)
   const slow = await taken(10, 100)
   assert.ok(slow > 1100 && slow < 1300, `${slow} ms for 1,000 ms, rests of 20`)
+})
+
+test('on a busy loop, too: some slices in one turn, of 3 ms at most', async () => {
+  const ms = await taken(100, 1, { busyMs: 12 })
+  assert.ok(ms > 950 && ms < 1250, `${ms} ms for 100 ms of work at 10 %`)
+  const hurried = await taken(100, 1, { duty: 0.8, busyMs: 12 })
+  assert.ok(hurried > 480 && hurried < 550, `${hurried} ms: 3 slices and 12 ms, again and again`)
+  const slow = await taken(100, 2, { duty: 0.8, busyMs: 12 })
+  assert.ok(slow > 1350 && slow < 1500, `${slow} ms: two slices would be more than 3 ms`)
 })
 
 test('bytes have a limit of their own', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { open } from 'lmdb'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { pageUse } from '../../../runtime/store/compaction.js'
+import { pageUse } from '../../../runtime/store/pages.js'
 import { type FreeList, freeBetween } from '../../../runtime/store/freePages.js'
 import { fileFault } from '../../../runtime/store/graphFile.js'
 
