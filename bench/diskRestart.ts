@@ -12,23 +12,30 @@ import { median } from './table.js'
 
 const rounds = 3
 const segmentBytes = 64 * MiB
-/** A state that stays small: 8 MB. */
-const writes = { contentBytes: 16_000, ids: 500 }
+/** It stays small. */
+const stateBytes = 8_000_000
 const perRound = 1000
-const perStep = 8000
+const stepBytes = 128_000_000
 const limitMs = 120_000
 /** As a node that has run for a while. */
 const settleMs = 1000
 
-export async function measureRestart(gib: number, progress: Progress): Promise<Finding[]> {
+export async function measureRestart(
+  gib: number,
+  contentBytes: number,
+  progress: Progress,
+): Promise<Finding[]> {
   // At the limit, retention would keep it below what is asked for.
   const retainBytes = Math.ceil(gib * GiB) + 2 * segmentBytes
   const cluster = await EngramCluster.start({ space: 'disks', nodes: 1, replicas: 0,
     config: { segmentBytes, retainBytes } })
-  const writer = await BulkWriter.open(cluster, writes)
+  const writer = await BulkWriter.open(cluster, {
+    contentBytes,
+    ids: Math.ceil(stateBytes / contentBytes),
+  })
   const empty = await starts(cluster, writer, 'empty', progress)
   while (await retainedBytes(cluster) < gib * GiB) {
-    await writer.write(perStep)
+    await writer.write(Math.ceil(stepBytes / contentBytes))
     progress(`restart: ${Math.round(await retainedBytes(cluster) / MiB)} MiB are retained`)
   }
   const retained = await retainedBytes(cluster)

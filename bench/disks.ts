@@ -1,6 +1,6 @@
 /**
  * `npm run bench:disks -- [--only restart,powerCut,install,checkpoints] [--gib N] [--pairs N]
- * [--members N] [--json]`: what checkpoints, starts, rebuilds and installs cost real nodes, beside
+ * [--members N] [--entry-bytes N] [--json]`: what checkpoints, starts, rebuilds and installs cost real nodes, beside
  * the goals.
  */
 import { statfsSync } from 'node:fs'
@@ -26,6 +26,8 @@ export interface DiskOptions {
   readonly pairs: number
   /** Of the space whose stores are rebuilt: one alone is done sooner. */
   readonly members: number
+  /** Content of each entry of `restart`. */
+  readonly entryBytes: number
   readonly json: boolean
 }
 
@@ -45,6 +47,7 @@ export function parseDiskOptions(args: readonly string[]): DiskOptions {
     gib: { type: 'string' },
     pairs: { type: 'string', default: '6' },
     members: { type: 'string', default: '3' },
+    'entry-bytes': { type: 'string', default: '16000' },
     json: { type: 'boolean', default: false },
   } })
   const names = values.only?.split(',') ?? parts
@@ -57,6 +60,7 @@ export function parseDiskOptions(args: readonly string[]): DiskOptions {
     gib,
     pairs: whole('pairs', values.pairs),
     members: whole('members', values.members),
+    entryBytes: whole('entry-bytes', values['entry-bytes']),
     json: values.json,
   }
 }
@@ -110,7 +114,7 @@ function measurePart(part: Part, options: DiskOptions, progress: Progress): Prom
   const gib = options.gib ?? goalGib[part]
   const entries = Math.ceil(entriesOfGoal * gib / goalGib.powerCut)
   return {
-    restart: () => measureRestart(gib, progress),
+    restart: () => measureRestart(gib, options.entryBytes, progress),
     powerCut: () => measurePowerCut({ entries, members: options.members }, progress),
     install: () => measureInstall(gib, progress),
     checkpoints: () => measureCheckpoints(options.pairs, progress),

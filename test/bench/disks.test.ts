@@ -12,6 +12,7 @@ test('all parts at the size of their goals, unless flags say otherwise', () => {
     gib: null,
     pairs: 6,
     members: 3,
+    entryBytes: 16_000,
     json: false,
   })
   const some = parseDiskOptions(['--only', 'install,restart', '--gib', '0.5', '--json'])
