@@ -1,7 +1,7 @@
 /**
  * `npm run bench:disks -- [--only restart,powerCut,install,checkpoints] [--gib N] [--pairs N]
- * [--members N] [--entry-bytes N] [--json]`: what checkpoints, starts, rebuilds and installs cost real nodes, beside
- * the goals.
+ * [--members N] [--entry-bytes N] [--json]`: what checkpoints, starts, rebuilds and installs cost
+ * real nodes, beside the goals.
  */
 import { statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
