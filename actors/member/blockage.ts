@@ -1,3 +1,4 @@
+import { standsAsideText } from '../../machines/election/claiming.js'
 import type { RaiseAlert } from './knownRecord.js'
 
 /** Why there is no primary and this member cannot be it either, and what was alerted of it. */
@@ -28,7 +29,7 @@ export class Blockage {
   /** There is no primary, and this member is not a candidate, for that reason; null: it may be. */
   standsAside(reason: string | null): void {
     if (reason === null) return this.clear()
-    const blocked = `is not a candidate: ${reason}`
+    const blocked = standsAsideText(reason)
     if (this.present === null) this.warn(blocked)
     this.because(blocked)
   }

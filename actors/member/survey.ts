@@ -1,4 +1,6 @@
 import type { NodeId } from '../../machines/base/ids.js'
+import { isSilent } from '../../machines/election/claiming.js'
+import type { PeerView } from '../../machines/election/claiming.js'
 import type { Assignment, SurveyAnswer } from '../../machines/protocol/messages.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import { isUnanswered } from '../ports/bus.js'
@@ -31,20 +33,21 @@ export async function survey(
 
 /**
  * Asks the in-sync members (`isForced`: all members). One that does not answer in time is left out.
- * Silent members are not asked, which would only cost time. (After an outage of this node, all
- * leases are over.)
+ * Silent members are not asked, which would only cost time.
  */
 export async function surveyAll(
   member: Member,
   { inSync, members, epoch }: Assignment,
   isForced: boolean,
 ): Promise<SurveyAnswer[]> {
-  const { peers, settings: { grantMs, surveyMs } } = member.context
-  const isSilent = (node: NodeId): boolean =>
-    peers.isProvenDead(node)
-    || (peers.isGrantExpired(node) && peers.quietMs(node) >= grantMs / 2)
+  const { peers, settings, settings: { surveyMs } } = member.context
+  const viewOf = (node: NodeId): PeerView => ({
+    isProvenDead: peers.isProvenDead(node),
+    isGrantExpired: peers.isGrantExpired(node),
+    quietMs: peers.quietMs(node),
+  })
   const asked = (isForced ? members.map((m) => m.node) : inSync)
-    .filter((node) => node !== member.self && !isSilent(node))
+    .filter((node) => node !== member.self && !isSilent(viewOf(node), settings))
   const answers = await Promise.all(asked.map(async (node) => {
     try {
       return await survey(member, node, epoch, { timeoutMs: surveyMs })

@@ -1,8 +1,8 @@
 import type { NodeId, Position, Vacancy } from '../../machines/base/ids.js'
 import { stateName } from '../../machines/base/stateName.js'
 import { isInSync } from '../../machines/election/candidates.js'
-import { pauseHolds } from '../../machines/election/pause.js'
-import { comparePositions } from '../../machines/log/positions.js'
+import { epochAbove, missingGrants, staysInSync } from '../../machines/election/claiming.js'
+import { holdOf } from '../../machines/election/pause.js'
 import { promotionMachine } from '../../machines/promotion.js'
 import type { PromotionEffect, PromotionEvent } from '../../machines/promotion.js'
 import { boundedEpochs, claimed, endedEpochs, opened, unbounded,
@@ -104,8 +104,7 @@ export class PromotionRole {
   private holdOf({ assignment }: AssignmentAt): string | null {
     const { member } = this
     const { self, duty } = member.context
-    if (duty.drained !== null) return duty.drained
-    return member.fitness.isCommanded ? null : pauseHolds(assignment, self.node, self.disk)
+    return holdOf(assignment, self, duty.drained, member.fitness.isCommanded)
   }
 
   /** Called for heartbeats, evidence and time: the reason to wait may be gone. */
@@ -241,8 +240,7 @@ export class PromotionRole {
     if (this.isOver) return
     const { assignment } = record
     const epochs = [assignment.epoch, member.log.end.epoch, member.known.highestEpoch]
-    const highest = Math.max(...epochs, ...answers.map((a) => a.highestEpoch))
-    const epoch = highest + (this.isRecordLost ? this.lostJump() : 1)
+    const epoch = epochAbove(epochs, answers) + (this.isRecordLost ? this.lostJump() : 0)
     const inSync = this.input.forced
       ? [member.self]
       : assignment.inSync.filter((node) =>
@@ -271,7 +269,7 @@ export class PromotionRole {
    * that none of them can have had; otherwise one epoch could have two owners (I1).
    */
   private lostJump(): number {
-    return 1 + Math.floor(this.member.context.ports.random.next() * lostJumpMax)
+    return Math.floor(this.member.context.ports.random.next() * lostJumpMax)
   }
 
   /** The old set without the proven dead, and without those silent for half a lease. */
@@ -281,17 +279,18 @@ export class PromotionRole {
     answers: readonly SurveyAnswer[],
   ): boolean {
     const { member, member: { context: { peers, settings, ports } } } = this
-    if (peers.isProvenDead(node)) return false
-    if (!peers.isRegistered(node) && peers.heardLife(node)) return false
     const answer = answers.find((a) => a.node === node)
-    const disk = answer?.disk ?? peers.diskOf(node)
-    if (disk && !isInSync(record, node, disk)) return false
-    if (answer && comparePositions(answer.position, member.committed()) < 0) {
-      ports.logger.error({ space: member.space, node, position: answer.position },
-        `${node} is listed in sync, but lacks committed entries: it does not count`)
-      return false
-    }
-    return answer !== undefined || peers.quietMs(node) < settings.grantMs / 2
+    const stays = staysInSync(record, node, {
+      isProvenDead: peers.isProvenDead(node),
+      isUnregistered: !peers.isRegistered(node) && peers.heardLife(node) !== null,
+      quietMs: peers.quietMs(node),
+      disk: peers.diskOf(node),
+      answer,
+    }, member.committed(), settings)
+    if (stays !== 'lacking') return stays
+    ports.logger.error({ space: member.space, node, position: answer?.position },
+      `${node} is listed in sync, but lacks committed entries: it does not count`)
+    return false
   }
 
   private settled(
@@ -338,22 +337,14 @@ export class PromotionRole {
 
   private checkGrants(record: AssignmentAt): void {
     const { peers, settings, ports } = this.member.context
-    const others = record.assignment.inSync.filter((node) => node !== this.member.self)
-    const missing = others.filter((node) => peers.grantLeftMs(node) <= 0)
-    if (missing.length === 0) {
+    const missing = missingGrants(record.assignment, this.member.self, {
+      isGranted: (node) => peers.grantLeftMs(node) > 0,
+      isProvenDead: (node) => peers.isProvenDead(node),
+    }, ports.clock.monotonicMs() - this.grantsSinceMs, settings)
+    if (missing === null) {
       this.watchesGrants = null
       this.send({ type: 'grantsHeld' })
-      return
-    }
-    const waitedMs = ports.clock.monotonicMs() - this.grantsSinceMs
-    const lost = missing.filter((node) =>
-      peers.isProvenDead(node) || waitedMs > settings.grantMs / 2
-    )
-    this.send({
-      type: 'grantsMissing',
-      nodes: lost.length > 0 ? lost : missing,
-      shrinkable: lost.length > 0,
-    })
+    } else this.send({ type: 'grantsMissing', ...missing })
   }
 
   private async shrink(record: AssignmentAt, without: readonly NodeId[]): Promise<void> {

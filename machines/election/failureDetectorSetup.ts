@@ -104,7 +104,12 @@ export function heartbeatFault(context: Context, event: Event): string | null {
 }
 
 /** Whether only a witness on the peer's server can prove its death. */
-export function isIndirect({ server, ownServer, isHeardOnConnection }: Context): boolean {
+export function isIndirect(
+  { server, ownServer, isHeardOnConnection }: Pick<
+    Context,
+    'server' | 'ownServer' | 'isHeardOnConnection'
+  >,
+): boolean {
   return !isHeardOnConnection || server === null || server !== ownServer
 }
 

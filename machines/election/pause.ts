@@ -1,5 +1,5 @@
 import type { NodeId } from '../base/ids.js'
-import type { Assignment, Paused } from '../protocol/messages.js'
+import type { Assignment, Member, Paused } from '../protocol/messages.js'
 import { isInSync } from './candidates.js'
 
 /** Returns text for operators. */
@@ -19,13 +19,27 @@ export function isoTime(wallMs: number): string {
 }
 
 /**
- * Returns why a member must not take over by itself, or null. While a space is paused, only its
- * last primary may become primary again, after a restart or a lapse. That is no failover, and often
- * the purpose of a pause.
+ * Returns why the pause of a space keeps a member from taking over, or null. Only its last primary
+ * may become primary again, after a restart or a lapse. That is no failover, and often the purpose
+ * of a pause.
  */
 export function pauseHolds(record: Assignment, self: NodeId, disk: string): string | null {
   const { paused, primary } = record
   if (!paused) return null
   const isLast = primary?.node === self && isInSync(record, self, disk)
   return isLast ? null : showPaused(paused)
+}
+
+/**
+ * Returns why a member must not take over by itself, or null. `drained`: its node is, with the
+ * reason; `isCommanded`: an operator has ordered that it takes over.
+ */
+export function holdOf(
+  record: Assignment,
+  { node, disk }: Member,
+  drained: string | null,
+  isCommanded = false,
+): string | null {
+  if (drained !== null) return drained
+  return isCommanded ? null : pauseHolds(record, node, disk)
 }

@@ -23,3 +23,9 @@ export const defaultTimes: ProtocolTimes = {
   stallMs: 500,
   casTimeoutMs: 1000,
 }
+
+/** Only these of some settings. */
+export function timesOf(settings: ProtocolTimes): ProtocolTimes {
+  const names = Object.keys(defaultTimes) as (keyof ProtocolTimes)[]
+  return Object.fromEntries(names.map((name) => [name, settings[name]])) as unknown as ProtocolTimes
+}
