@@ -154,6 +154,8 @@ function requestRemedy(error: ReadError | AdminError): string | null {
       return 'Try again. The primary, or why there is none: engram status'
     case 'UNKNOWN_SPACE':
       return unknownSpace
+    case 'UNKNOWN_NODE':
+      return 'List nodes: engram node list'
     case 'FORBIDDEN':
       return forbidden(error)
     case 'ARBITER_REFUSED':

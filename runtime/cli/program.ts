@@ -20,6 +20,7 @@ import { addPause } from './pause.js'
 import { addQuarantine } from './quarantine.js'
 import { addRead } from './read.js'
 import { addRebalance } from './rebalance.js'
+import { addRehearse } from './rehearse.js'
 import { addSalvageFiles } from './salvageFiles.js'
 import { addSpace } from './space.js'
 import { addSpaceDrop } from './spaceDrop.js'
@@ -64,6 +65,7 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage. Help for a command: engram COMMAND --
   addSpaceMembers(space, context)
   addSpaceDrop(space, context)
   addRebalance(program, context)
+  addRehearse(program, context)
   addOperate(program, context)
   addPause(program, context)
   addForks(program, context)

@@ -6,6 +6,7 @@ import type { ErrorAnswer, Query, ReadAnswer, WriteAnswer } from '../../actors/p
 import type { Operation } from '../../machines/graph/graph.js'
 import { nameFault, subjects } from '../../machines/protocol/subjects.js'
 import { inboxPrefix } from '../bus/options.js'
+import type { RehearsalOf, RehearsalReport } from '../status/rehearsal.js'
 import type { ClusterStatus } from '../status/status.js'
 import { openConnection } from './connection.js'
 import { NotSafeError, ReadError } from './errors.js'
@@ -19,6 +20,7 @@ import type { AllEntries, ListQuery } from './pages.js'
 import { Outbox } from './outbox.js'
 import type { Unsafe } from './outbox.js'
 import { EpochWatch } from './epochs.js'
+import { rehearseAt } from './rehearse.js'
 import { Requests } from './requests.js'
 import { judgeRead, judgeWrite, readGivenUp, refusedHere, writeGivenUp } from './verdicts.js'
 import type { WriteListener } from './verdicts.js'
@@ -219,6 +221,14 @@ export class EngramClient {
   /** Merges the reports of all nodes that answer. */
   status(of?: StatusOf): Promise<ClusterStatus> {
     return this.#operator.status(of)
+  }
+
+  /**
+   * What would happen if the primary of the space, or the node, were gone now, or hung.
+   * @throws AdminError
+   */
+  rehearse(of: RehearsalOf): Promise<RehearsalReport> {
+    return rehearseAt(this.#operator, of)
   }
 
   /**

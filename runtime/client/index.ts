@@ -15,6 +15,8 @@ export type { NatsOptions, TlsOptions } from '../bus/natsOptions.js'
 export type { ClusterMember, ClusterNode, ClusterSpace, ClusterStatus, LossWindow, MemberRole,
   MemberStatus, NodeStatus, NodeStatusReport, PeerStatus, ReplicaLag } from '../status/status.js'
 export type { ErrorCode, HistoryValue, Query, WriteAnswer } from '../../actors/ports/clientApi.js'
+export type { Rehearsal, RehearsalOf, RehearsalReport } from '../status/rehearsal.js'
+export type { Rehearsed } from '../../machines/rehearsal/rehearse.js'
 export type { ChangeStatus } from '../status/memberChange.js'
 export type { LogEntry } from '../../machines/log/entries.js'
 export type { Json, MemoryEdge, MemoryNode, Operation } from '../../machines/graph/graph.js'

@@ -7,6 +7,7 @@ import type { StatusReporter } from '../../actors/node/statusService.js'
 import type { SpaceActor } from '../../actors/space/space.js'
 import type { NodeId } from '../../machines/base/ids.js'
 import { checkpointNeed, epochsBetween } from '../../machines/log/checkpointDue.js'
+import { timesOf } from '../../machines/protocol/defaultTimes.js'
 import { isMember, learnerOf } from '../../machines/protocol/members.js'
 import type { Assignment } from '../../machines/protocol/messages.js'
 import { forksStatusOf } from '../status/forks.js'
@@ -15,6 +16,7 @@ import type { WhoAnswer } from '../status/who.js'
 import { DiskMeter } from '../system/diskUse.js'
 import { Slices } from '../system/slices.js'
 import { checkpointOf, diskUseOf, meteredFolders } from './diskUse.js'
+import { electionOf } from './election.js'
 
 export interface ReportOptions {
   readonly actor: () => NodeActor
@@ -117,6 +119,7 @@ export class Report implements StatusReporter {
         fault: context?.peers.ownClock.fault ?? null,
       },
       arbiterFaults: context?.records.faults ?? [],
+      times: context ? timesOf(context.settings) : null,
       journal: context ? journalOf(context, actor.checkpointing) : null,
       diskUse: diskUseOf(this.meter.sample(), context?.ports.store.freeBytes ?? 0),
       memory: context
@@ -263,5 +266,6 @@ function memberStatus(space: SpaceActor, node: NodeActor, nowMs: number): Member
     reconcile: record?.settings.reconcile ?? 'automatic',
     books: forksStatusOf(store),
     ...keptBy(member, node.checkpointing),
+    election: electionOf(member),
   }
 }

@@ -9,6 +9,7 @@ import type { NodeId, SpaceId } from '../../machines/base/ids.js'
 import type { RemovedNode } from '../../machines/protocol/memberChange.js'
 import type { AckLevel, MaxLoss, Paused, SpaceSettings } from '../../machines/protocol/messages.js'
 import type { DiskUse } from './diskUse.js'
+import type { ElectionStatus, NodeTimes } from './election.js'
 import { changeSchema, removedSchema } from './memberChange.js'
 import type { ChangeStatus } from './memberChange.js'
 import type { NodePlacement } from './placement.js'
@@ -24,7 +25,7 @@ export interface PeerStatus {
   readonly reason: string
 }
 
-export interface NodeStatus extends NodePlacement {
+export interface NodeStatus extends NodePlacement, NodeTimes {
   readonly id: NodeId
   /** starting, recovering, connecting, running, isolated, draining, stopped, failed. */
   readonly state: string
@@ -219,6 +220,8 @@ export interface MemberStatus {
   readonly rebuilding?: RebuildStatus | null
   /** Null: it keeps nothing that should go. */
   readonly pins?: PinStatus | null
+  /** Absent from earlier versions. */
+  readonly election?: ElectionStatus
 }
 
 export type Reconcile = NonNullable<SpaceSettings['reconcile']>

@@ -1,7 +1,8 @@
 /** Rules of a candidate: whom it asks, whom it claims in sync, whose grants it waits for. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { epochAbove, isSilent, missingGrants, staysInSync } from '../../machines/election/claiming.js'
+import { epochAbove, isSilent, missingGrants,
+  staysInSync } from '../../machines/election/claiming.js'
 import type { OldMember } from '../../machines/election/claiming.js'
 import { holdOf } from '../../machines/election/pause.js'
 import type { Assignment, SurveyAnswer } from '../../machines/protocol/messages.js'
@@ -28,8 +29,8 @@ test('who would not answer is not asked', () => {
 test('who stays in sync', () => {
   const answer = { node: 'n2', disk: 'disk of n2', position: { epoch: 3, sequence: 40 } }
   const stays = (over: Partial<OldMember>) =>
-    staysInSync(record, 'n2', { isProvenDead: false, isUnregistered: false, quietMs: 0,
-      disk: null, answer: undefined, ...over }, { epoch: 3, sequence: 40 }, times)
+    staysInSync(record, 'n2', { isProvenDead: false, isUnregistered: false, quietMs: 0, disk: null,
+      answer: undefined, ...over }, { epoch: 3, sequence: 40 }, times)
   const answered = (over: Partial<SurveyAnswer>) =>
     stays({ quietMs: 5000, answer: { ...answer, ...over } as SurveyAnswer })
   assert.is(stays({}), true)

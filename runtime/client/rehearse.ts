@@ -1,0 +1,58 @@
+/** Asks the nodes what a rehearsal needs. Changes nothing. */
+import type { NodeId } from '../../machines/base/ids.js'
+import type { ArbiterView } from '../../machines/rehearsal/situation.js'
+import { rehearsalOf, spacesOf } from '../status/rehearsal.js'
+import type { RehearsalOf, RehearsalReport } from '../status/rehearsal.js'
+import type { NodeStatusReport } from '../status/status.js'
+import { AdminError } from './errors.js'
+import { lookUpSpace } from './lookup.js'
+import type { Operator } from './operator.js'
+
+/** Behind the names of all spaces: the list is empty, but the arbiter was asked for it. */
+const afterAll = '\u{10ffff}'
+/** Longer than a node waits for the arbiter. */
+const arbiterMs = 5000
+
+/** @throws AdminError NO_NODES, UNKNOWN_SPACE, UNKNOWN_NODE, FORBIDDEN */
+export async function rehearseAt(operator: Operator, of: RehearsalOf): Promise<RehearsalReport> {
+  const reports = await operator.reports('space' in of ? of : {})
+  if (reports.length === 0) {
+    throw new AdminError('NO_NODES', 'no Engram node answers on this NATS server', true)
+  }
+  if ('node' in of && !isKnown(reports, of.node)) {
+    throw new AdminError('UNKNOWN_NODE', `no node is called ${of.node}`, false)
+  }
+  const concerned = new Set(spacesOf(reports, of))
+  const holders = reports.filter(({ spaces }) => spaces.some(({ space }) => concerned.has(space)))
+  if ('space' in of && holders.length === 0
+    && await lookUpSpace(operator.connection, of.space) === 'absent')
+  {
+    throw new AdminError('UNKNOWN_SPACE', `no node knows the space ${of.space}`, false)
+  }
+  const arbiters = await Promise.all(holders.map(({ node: { id } }) => arbiterAt(operator, id)))
+  const asked = new Map(holders.flatMap(({ node: { id } }, index) => {
+    const view = arbiters[index]
+    return view ? [[id, view] as const] : []
+  }))
+  return rehearsalOf(reports, asked, of)
+}
+
+function isKnown(reports: readonly NodeStatusReport[], id: NodeId): boolean {
+  return reports.some(({ node, spaces }) =>
+    node.id === id || id in node.peers || spaces.some(({ members }) => members.includes(id))
+  )
+}
+
+/** The arbiter as the node sees it now; null: the node does not say. */
+async function arbiterAt(operator: Operator, node: NodeId): Promise<ArbiterView | null> {
+  try {
+    await operator.admin({ type: 'listSpaces', after: afterAll, limit: 1 }, { node,
+      timeoutMs: arbiterMs })
+    return { kind: 'reachable' }
+  } catch (error) {
+    if (!(error instanceof AdminError) || error.code === 'FORBIDDEN') return null
+    return error.code === 'ARBITER_UNAVAILABLE'
+      ? { kind: 'unreachable', reason: error.message }
+      : null
+  }
+}
