@@ -1,4 +1,5 @@
-import { detectorSetup, goneFault, heartbeatFault } from './election/failureDetectorSetup.js'
+import { detectorSetup, goneFault, heartbeatFault,
+  missedHeartbeatsMax } from './election/failureDetectorSetup.js'
 import type { FailureDetectorContext,
   FailureDetectorEvent } from './election/failureDetectorSetup.js'
 import { showLife } from './election/grants.js'
@@ -161,7 +162,7 @@ export const failureDetectorMachine = detectorSetup.createMachine({
     peer: input.peer,
     heartbeatMs: input.heartbeatMs,
     probeMs: input.probeMs,
-    missedHeartbeatsMax: input.missedHeartbeatsMax ?? 3,
+    missedHeartbeatsMax: input.missedHeartbeatsMax ?? missedHeartbeatsMax,
     silentProbesMax: input.silentProbesMax ?? 6,
     ownServer: input.ownServer,
     life: null,

@@ -103,6 +103,9 @@ export function heartbeatFault(context: Context, event: Event): string | null {
   return null
 }
 
+/** Heartbeats that are missing when a peer is suspected, and probed. */
+export const missedHeartbeatsMax = 3
+
 /** Whether only a witness on the peer's server can prove its death. */
 export function isIndirect(
   { server, ownServer, isHeardOnConnection }: Pick<

@@ -186,7 +186,9 @@ export class Candidate {
       node !== on.node && !isSilent(outlook.peerOf(on, node, time.nowMs), on.times)
     )
     const ways = new Map(asked.map((node) => [node, outlook.areConnected(on, node)]))
-    const ms = [...ways.values()].every(Boolean) ? 2 * costs.messageMs : on.times.surveyMs
+    // NATS answers for a node that is not connected, and at once.
+    const isWaiting = [...ways].some(([node, isOpen]) => !isOpen && !outlook.isAbsent(node))
+    const ms = isWaiting ? on.times.surveyMs : 2 * costs.messageMs
     this.after(ms, () => {
       const answers = asked.map((node) => (ways.get(node) ? answerOf(node) : null))
         .filter((answer) => answer !== null)

@@ -1,7 +1,7 @@
 /** What each node would know of the others, some time after one of them has failed. */
 import type { NodeId, Vacancy } from '../base/ids.js'
 import type { PeerView } from '../election/claiming.js'
-import { isIndirect } from '../election/failureDetectorSetup.js'
+import { isIndirect, missedHeartbeatsMax } from '../election/failureDetectorSetup.js'
 import { vacancyOf } from '../election/vacancy.js'
 import type { Assignment, PrimaryLife } from '../protocol/messages.js'
 import type { Costs, Failure, RehearsedNode, Situation } from './situation.js'
@@ -11,7 +11,7 @@ const unheard = { silenceMs: Infinity, isAlive: false, isGone: false }
 
 export class Outlook {
   constructor(
-    private readonly situation: Pick<Situation, 'nodes'>,
+    private readonly situation: Pick<Situation, 'nodes' | 'record' | 'absent'>,
     private readonly lost: NodeId,
     private readonly failure: Failure,
     private readonly costs: Costs,
@@ -30,8 +30,7 @@ export class Outlook {
 
   /** Whether a grant of the peer to the node has not run out. */
   isGranted(node: RehearsedNode, peer: NodeId, atMs: number): boolean {
-    const { isAlive } = this.heard(node, peer)
-    return isAlive && this.peerOf(node, peer, atMs).quietMs < node.times.grantMs
+    return this.peerOf(node, peer, atMs).quietMs < node.times.grantMs
   }
 
   peerOf(node: RehearsedNode, peer: NodeId, atMs: number): PeerView {
@@ -40,27 +39,43 @@ export class Outlook {
     const isHeard = isAlive && peer !== this.lost && this.situation.nodes.has(peer)
     const quietMs = isHeard ? 0 : silenceMs + atMs
     return {
-      isProvenDead: isGone || (peer === this.lost && atMs >= this.proofMs(node)),
+      isProvenDead: isGone || atMs >= this.proofMs(node, peer),
       isGrantExpired: quietMs >= grantMs * grantMargin,
       quietMs,
     }
   }
 
-  /** When NATS has told the node that the connection of the lost one is gone; Infinity: never. */
-  proofMs(node: RehearsedNode): number {
-    if (this.failure === 'hangs') return Infinity
-    const checkedMs = this.beatAfter(node, 0)
-    const server = this.situation.nodes.get(this.lost)?.server ?? null
-    if (!this.isIndirect(node, server)) return checkedMs + 2 * this.costs.messageMs
+  /** Whether NATS says, to who asks for it, that the node is not connected. */
+  isAbsent(peer: NodeId): boolean {
+    return this.situation.absent.has(peer) || (peer === this.lost && this.failure === 'gone')
+  }
+
+  /** When NATS has told the node that the connection of the peer is gone; Infinity: never. */
+  proofMs(node: RehearsedNode, peer: NodeId): number {
+    if (!this.isAbsent(peer)) return Infinity
+    const checkedMs = this.checkedMs(node, peer)
+    if (!this.isIndirect(node, peer)) return checkedMs + 2 * this.costs.messageMs
     const hasWitness = [...this.situation.nodes.values()].some((other) =>
-      other !== node && this.areConnected(node, other.node) && !this.isIndirect(other, server)
+      other !== node && this.areConnected(node, other.node) && !this.isIndirect(other, peer)
     )
     return hasWitness ? checkedMs + 4 * this.costs.messageMs : Infinity
   }
 
-  private isIndirect(node: RehearsedNode, server: string | null): boolean {
-    const isHeardOnConnection = this.heard(node, this.lost).isAlive
-    return isIndirect({ server, ownServer: node.server, isHeardOnConnection })
+  /** Members check their primary at every heartbeat, and other nodes when they suspect them. */
+  private checkedMs(node: RehearsedNode, peer: NodeId): number {
+    const { silenceMs, isAlive } = this.heard(node, peer)
+    const { heartbeatMs, probeMs } = node.times
+    if (!isAlive) return probeMs
+    if (this.situation.record.primary?.node === peer) return this.beatAfter(node, 0)
+    return Math.max(0, missedHeartbeatsMax * heartbeatMs - silenceMs)
+  }
+
+  /** The server of a node that does not answer is not known: it is taken for the same one. */
+  private isIndirect(node: RehearsedNode, peer: NodeId): boolean {
+    const other = this.situation.nodes.get(peer)
+    if (!other) return false
+    const isHeardOnConnection = this.heard(node, peer).isAlive
+    return isIndirect({ server: other.server, ownServer: node.server, isHeardOnConnection })
   }
 
   /** When the node finds that its last grant to the lost one has run out. */
@@ -88,7 +103,7 @@ export class Outlook {
       life: { incarnation: 0, connection: 0 },
       primaryEpoch: 0,
       heardLife: holder,
-      goneLife: isLost && atMs >= this.proofMs(node) ? holder : null,
+      goneLife: isLost && atMs >= this.proofMs(node, this.lost) ? holder : null,
       resignedEpoch: 0,
       grantExpired: isLost && atMs >= this.expiryMs(node),
     })

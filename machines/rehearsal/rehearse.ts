@@ -30,7 +30,7 @@ export interface RehearsedCandidate {
   /** Null: it does not answer, and its position is not known. */
   readonly position: Position | null
   readonly inSync: boolean
-  /** Last state of its promotion; `unfit`, `waiting`, `unanswered`: it would begin none. */
+  /** Last state of its promotion; unfit, waiting, absent, unanswered: it would begin none. */
   readonly state: string
   readonly reason: string
 }
@@ -128,7 +128,7 @@ function shrunk(
     return { ...stays(situation, failure, record.inSync), outcome: 'blocked', winner: null,
       certainty: 'never', afterMs: null, reason, atRisk: situation.atRisk, weakest: noPrimary }
   }
-  const provenMs = new Outlook(situation, lost, failure, costs).proofMs(primary.on)
+  const provenMs = new Outlook(situation, lost, failure, costs).proofMs(primary.on, lost)
   const isProven = provenMs < grantMs / 2
   const after = isProven
     ? `as NATS says that ${lost} is no longer connected`
@@ -149,10 +149,10 @@ function promotion(
   failure: Failure,
   costs: Costs,
 ): Rehearsed {
-  const { record, members, atRisk, endSequence } = situation
+  const { record, atRisk, endSequence } = situation
   const run = elect(situation, lost, failure, costs)
   const candidates = record.members.filter(({ node }) => node !== lost)
-    .map(({ node }) => shown(record, node, members.get(node), run.candidates.get(node)))
+    .map(({ node }) => shown(situation, node, run.candidates.get(node)))
   const { winner } = run
   if (!winner) {
     return { failure, outcome: 'blocked', winner: null, orElse: [], evidence: null,
@@ -202,7 +202,7 @@ function elect(situation: Situation, lost: NodeId, failure: Failure, costs: Cost
     if (!member || node === lost) continue
     const candidate = new Candidate(stage, member)
     candidates.set(node, candidate)
-    for (const atMs of [outlook.proofMs(member.on), outlook.expiryMs(member.on)]) {
+    for (const atMs of [outlook.proofMs(member.on, lost), outlook.expiryMs(member.on)]) {
       if (Number.isFinite(atMs)) time.after(atMs, () => candidate.look())
     }
     untilMs = Math.max(untilMs, patienceMs(member))
@@ -236,19 +236,23 @@ function answerOf({ member, unfit }: Candidate) {
 }
 
 function shown(
-  record: Situation['record'],
+  { record, members, absent }: Situation,
   node: NodeId,
-  member: RehearsedMember | undefined,
   candidate: Candidate | undefined,
 ): RehearsedCandidate {
-  if (!member || !candidate) {
-    const inSync = record.inSync.includes(node)
-    return { node, position: null, inSync, state: 'unanswered', reason: 'it does not answer'
-      + (inSync ? ': if it is there, and further than the others, it is the one' : '') }
+  const member = members.get(node)
+  if (member && candidate) {
+    const { position, on } = member
+    const { state, reason } = candidate
+    return { node, position, inSync: isInSync(record, node, on.disk), state, reason }
   }
-  const { position, on } = member
-  const { state, reason } = candidate
-  return { node, position, inSync: isInSync(record, node, on.disk), state, reason }
+  const inSync = record.inSync.includes(node)
+  if (absent.has(node)) {
+    return { node, position: null, inSync, state: 'absent', reason: 'it is not connected to NATS' }
+  }
+  const reason = 'it does not answer'
+    + (inSync ? ': if it lives, and is further than the others, it takes over' : '')
+  return { node, position: null, inSync, state: 'unanswered', reason }
 }
 
 /** Those that are in sync could be promoted, but for their reasons. */

@@ -64,6 +64,8 @@ export interface Situation {
   /** Nodes that answer, also those that are no members. */
   readonly nodes: ReadonlyMap<NodeId, RehearsedNode>
   readonly members: ReadonlyMap<NodeId, RehearsedMember>
+  /** Members that are not connected, as NATS says. Others that do not answer may hang. */
+  readonly absent: ReadonlySet<NodeId>
   readonly atRisk: AtRisk
   /** Last entry of the primary. */
   readonly endSequence: number

@@ -87,7 +87,8 @@ function riskLines(node: string, { outcome, atRisk, missing, winner }: Rehearsed
   if (missing === null) return [`at risk: ${unsafe}`]
   const lacks = missing === 0
     ? `${winner} has all entries of ${node}`
-    : `${winner} lacks ${countText(missing)} ${missing === 1 ? 'entry' : 'entries'} of ${node}`
+    : `${winner} lacks ${missing === 1 ? '1 entry' : `${countText(missing)} entries`} of ${node}, `
+      + 'to be reconciled when its disk is back'
   return [`at risk: ${unsafe}; ${lacks}`]
 }
 

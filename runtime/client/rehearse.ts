@@ -1,5 +1,7 @@
 /** Asks the nodes what a rehearsal needs. Changes nothing. */
+import type { NatsConnection } from 'nats'
 import type { NodeId } from '../../machines/base/ids.js'
+import { subjects } from '../../machines/protocol/subjects.js'
 import type { ArbiterView } from '../../machines/rehearsal/situation.js'
 import { rehearsalOf, spacesOf } from '../status/rehearsal.js'
 import type { RehearsalOf, RehearsalReport } from '../status/rehearsal.js'
@@ -12,6 +14,8 @@ import type { Operator } from './operator.js'
 const afterAll = '\u{10ffff}'
 /** Longer than a node waits for the arbiter. */
 const arbiterMs = 5000
+/** NATS answers at once. */
+const silentMs = 500
 
 /** @throws AdminError NO_NODES, UNKNOWN_SPACE, UNKNOWN_NODE, FORBIDDEN */
 export async function rehearseAt(operator: Operator, of: RehearsalOf): Promise<RehearsalReport> {
@@ -29,12 +33,21 @@ export async function rehearseAt(operator: Operator, of: RehearsalOf): Promise<R
   {
     throw new AdminError('UNKNOWN_SPACE', `no node knows the space ${of.space}`, false)
   }
-  const arbiters = await Promise.all(holders.map(({ node: { id } }) => arbiterAt(operator, id)))
-  const asked = new Map(holders.flatMap(({ node: { id } }, index) => {
-    const view = arbiters[index]
-    return view ? [[id, view] as const] : []
-  }))
-  return rehearsalOf(reports, asked, of)
+  const present = new Set(reports.map(({ node: { id } }) => id))
+  const silent = new Set(
+    holders.flatMap(({ spaces }) =>
+      spaces.filter(({ space }) => concerned.has(space)).flatMap(({ members }) => members)
+        .filter((id) => !present.has(id))
+    ),
+  )
+  const [arbiters, absent] = await Promise.all([
+    Promise.all(holders.map(({ node: { id } }) => arbiterAt(operator, id))),
+    Promise.all([...silent].map((id) => absentOf(operator.connection, id))),
+  ])
+  return rehearsalOf(reports, {
+    arbiters: new Map(arbiters.flat()),
+    absent: new Set(absent.flat()),
+  }, of)
 }
 
 function isKnown(reports: readonly NodeStatusReport[], id: NodeId): boolean {
@@ -43,16 +56,21 @@ function isKnown(reports: readonly NodeStatusReport[], id: NodeId): boolean {
   )
 }
 
-/** The arbiter as the node sees it now; null: the node does not say. */
-async function arbiterAt(operator: Operator, node: NodeId): Promise<ArbiterView | null> {
+/** The arbiter as the node sees it now; empty: the node does not say. */
+async function arbiterAt(operator: Operator, node: NodeId): Promise<[NodeId, ArbiterView][]> {
   try {
     await operator.admin({ type: 'listSpaces', after: afterAll, limit: 1 }, { node,
       timeoutMs: arbiterMs })
-    return { kind: 'reachable' }
+    return [[node, { kind: 'reachable' }]]
   } catch (error) {
-    if (!(error instanceof AdminError) || error.code === 'FORBIDDEN') return null
-    return error.code === 'ARBITER_UNAVAILABLE'
-      ? { kind: 'unreachable', reason: error.message }
-      : null
+    const isAway = error instanceof AdminError && error.code === 'ARBITER_UNAVAILABLE'
+    return isAway ? [[node, { kind: 'unreachable', reason: error.message }]] : []
   }
+}
+
+/** The node, if NATS says that it is not connected. */
+async function absentOf(connection: NatsConnection, node: NodeId): Promise<NodeId[]> {
+  const question = Buffer.from('{"type":"who"}')
+  return await connection.request(subjects.status(node), question, { timeout: silentMs })
+    .then(() => [], (error: { code?: string }) => (error.code === '503' ? [node] : []))
 }

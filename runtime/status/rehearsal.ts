@@ -2,9 +2,10 @@
 import type { NodeId, SpaceId } from '../../machines/base/ids.js'
 import { rehearse } from '../../machines/rehearsal/rehearse.js'
 import type { Rehearsed } from '../../machines/rehearsal/rehearse.js'
-import type { ArbiterView, Costs } from '../../machines/rehearsal/situation.js'
+import type { Costs } from '../../machines/rehearsal/situation.js'
 import { byName } from './names.js'
 import { situationOf } from './situation.js'
+import type { Asked } from './situation.js'
 import type { NodeStatusReport } from './status.js'
 
 /** What would happen to one space. */
@@ -39,14 +40,14 @@ export function spacesOf(reports: readonly NodeStatusReport[], of: RehearsalOf):
 
 export function rehearsalOf(
   reports: readonly NodeStatusReport[],
-  arbiters: ReadonlyMap<NodeId, ArbiterView>,
+  asked: Asked,
   of: RehearsalOf,
   costs?: Costs,
 ): RehearsalReport {
   const rehearsals: Rehearsal[] = []
   const unknown: { space: SpaceId; reason: string }[] = []
   for (const space of spacesOf(reports, of)) {
-    const situation = situationOf(space, reports, arbiters)
+    const situation = situationOf(space, reports, asked)
     if (typeof situation === 'string') {
       unknown.push({ space, reason: situation })
       continue

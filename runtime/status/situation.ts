@@ -15,14 +15,19 @@ interface View {
   readonly member: MemberStatus
 }
 
-/**
- * Returns the space as its nodes see it, or why that is not known. `arbiters`: what the nodes say
- * of the arbiter when they are asked; of others, the status counts.
- */
+/** What the reports do not say. */
+export interface Asked {
+  /** The arbiter, as nodes see it that were asked; of the others, the status counts. */
+  readonly arbiters: ReadonlyMap<NodeId, ArbiterView>
+  /** Nodes that are not connected, as NATS says. */
+  readonly absent: ReadonlySet<NodeId>
+}
+
+/** Returns the space as its nodes see it, or why that is not known. */
 export function situationOf(
   space: SpaceId,
   reports: readonly NodeStatusReport[],
-  arbiters: ReadonlyMap<NodeId, ArbiterView>,
+  { arbiters, absent }: Asked,
 ): Situation | string {
   const views = reports.flatMap(({ node, spaces }) => {
     const member = spaces.find((one) => one.space === space)
@@ -47,7 +52,7 @@ export function situationOf(
   const { id } = primary.node
   if (!members.has(id)) return `${id} is of an earlier version, which says too little of elections`
   const { lossWindow: { entries, bytes, ms }, endSequence } = primary.member
-  return { record, nodes, members, atRisk: { entries, bytes, ms }, endSequence }
+  return { record, nodes, members, absent, atRisk: { entries, bytes, ms }, endSequence }
 }
 
 function nodeOf({ id, disk, natsServer, zone, times, peers }: NodeStatus): RehearsedNode | null {

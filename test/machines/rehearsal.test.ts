@@ -18,6 +18,7 @@ const heardNow: HeardNode = { silenceMs: 30, isAlive: true, isGone: false }
 interface Over {
   readonly nodes?: readonly string[]
   readonly silent?: readonly string[]
+  readonly absent?: readonly string[]
   readonly record?: Partial<Assignment>
   readonly members?: Readonly<Record<string, Partial<RehearsedMember>>>
   readonly on?: Readonly<Record<string, Partial<RehearsedNode>>>
@@ -75,8 +76,8 @@ function situation(over: Over = {}): Situation {
         ...over.members?.[node],
       }]),
   )
-  return { record, nodes, members, atRisk: { entries: 2, bytes: 200, ms: 5 },
-    endSequence: over.endSequence ?? 42 }
+  return { record, nodes, members, absent: new Set(over.absent),
+    atRisk: { entries: 2, bytes: 200, ms: 5 }, endSequence: over.endSequence ?? 42 }
 }
 
 const primaryFails = (failure: Failure, over?: Over): Rehearsed =>
@@ -195,6 +196,17 @@ test('a member that does not answer is named, and leaves the set', () => {
   assert.equal([told.winner, told.inSync], ['n3', ['n3']])
   assert.equal([told.candidates[0]!.position, told.candidates[0]!.state], [null, 'unanswered'])
   assert.is(told.weakest.code, 'committedRefused')
+  assert.match(told.candidates[0]!.reason, /^it does not answer: if it lives, and is further/)
+})
+
+test('a survey waits for a member that hangs, and not for one that is not there', () => {
+  const on = { n3: { heard: new Map([['n1', heardNow], ['n2', heardNow]]) } }
+  const hangs = primaryFails('gone', { silent: ['n2'], on })
+  const absent = primaryFails('gone', { silent: ['n2'], on, absent: ['n2'] })
+  assert.is(hangs.afterMs! - absent.afterMs!, 150 - 2)
+  assert.equal([absent.candidates[0]!.state, absent.candidates[0]!.reason], ['absent',
+    'it is not connected to NATS'])
+  assert.equal(absent.inSync, ['n2', 'n3'], 'its grant has not run out')
 })
 
 test('two that do not hear each other both claim: the arbiter decides', () => {
@@ -218,6 +230,7 @@ test('a replica in sync fails: the primary goes on, if the arbiter lets it', () 
     'noSpare',
   ])
   assert.is(gone.atRisk.entries, 0)
+  assert.is(gone.afterMs, 277, 'it is suspected after three heartbeats')
   const hangs = rehearse(situation(), 'n3', 'hangs')
   assert.equal([hangs.certainty, hangs.afterMs], ['grant', 1005])
   const cut = rehearse(situation({ members: { n1: { arbiter: unreachable } } }), 'n3', 'gone')

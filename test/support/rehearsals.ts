@@ -8,7 +8,7 @@ import { Report } from '../../runtime/node/report.js'
 import { rehearsalOf } from '../../runtime/status/rehearsal.js'
 import type { NodeStatusReport } from '../../runtime/status/status.js'
 import { SeededRandom } from '../fakes/seededRandom.js'
-import { isFull, leaveFree } from './fullDisk.js'
+import { filledUp } from './fullDisk.js'
 import { SimCluster } from './simCluster.js'
 import type { SimNode } from './simNode.js'
 
@@ -65,8 +65,7 @@ const early: Readonly<Record<string, Trouble>> = {
     return `${node.id} is on another NATS server`
   },
   async full(place, node) {
-    await leaveFree(node, 0)
-    await place.cluster.until('it is full', () => isFull(node))
+    await filledUp(place.cluster, node)
     return `the disk of ${node.id} is full`
   },
   async arbiterAway({ cluster, cut }) {
@@ -111,6 +110,7 @@ async function placeOf(seed: number): Promise<Place> {
   const names = ['n1', 'n2', 'n3', 'n4', 'n5'].slice(0, 3 + random.integer(3))
   const cluster = await SimCluster.start({
     seed,
+    segmentBytes: 8192,
     nodes: names,
     arbiterDelayMs: (node) => (cut.has(node) ? null : 0.5),
     transit: (from, to, subject) => {
@@ -174,6 +174,9 @@ async function arbitersOf({ cluster }: Place): Promise<Map<string, ArbiterView>>
   return views
 }
 
+const absentOf = ({ cluster }: Place): ReadonlySet<string> =>
+  new Set([...cluster.nodes.values()].filter(({ life }) => !life).map(({ id }) => id))
+
 /** Throws where the rehearsal and what happens then differ. */
 export async function compared(seed: number): Promise<Compared> {
   const place = await placeOf(seed)
@@ -186,7 +189,8 @@ export async function compared(seed: number): Promise<Compared> {
   const lost = random.chance(0.7) || others.length === 0 ? primary : random.pick(others)
   const failure: Failure = random.pick(['gone', 'hangs'])
   const of = lost === primary ? { space: 'demo' } : { node: lost.id }
-  const { rehearsals: [rehearsal], unknown } = rehearsalOf(reportsOf(place), arbiters, of, {
+  const { rehearsals: [rehearsal], unknown } = rehearsalOf(reportsOf(place), { arbiters,
+    absent: absentOf(place) }, of, {
     messageMs: 0.2,
     arbiterMs: 1,
     flushMs: cluster.fsyncMs,

@@ -57,7 +57,7 @@ function reports(over: Over = {}): NodeStatusReport[] {
 
 const told = (over?: Over, of: RehearsalOf = { space: 'demo' },
   arbiters: ReadonlyMap<string, ArbiterView> = new Map()) =>
-  rehearsalOf(reports(over), arbiters, of)
+  rehearsalOf(reports(over), { arbiters, absent: new Set() }, of)
 
 test('one space, in full', () => {
   assert.equal(showRehearsals(told(), null).split('\n'), [
@@ -116,7 +116,7 @@ test('a replica of one space', () => {
     '',
     'If the process of n2 were gone now:',
     '  n1 goes on, and takes n2 out of the in-sync set as NATS says that n2 is no longer connected',
-    '  `committed` writes wait for about 0.1 s',
+    '  `committed` writes wait for about 0.3 s',
     '  at risk: nothing',
     '  weakest point then: 2 members in sync, minInSync is 2: the next loss stops `committed` '
     + 'writes',
@@ -143,8 +143,10 @@ test('members of an earlier version count as silent; a primary of one says too l
 
 test('what the nodes say of the arbiter', () => {
   const seen = (member: Partial<MemberStatus>, asked?: ArbiterView) => {
-    const situation = situationOf('demo', reports({ member }),
-      new Map(asked ? [['n2', asked]] : []))
+    const situation = situationOf('demo', reports({ member }), {
+      arbiters: new Map(asked ? [['n2', asked]] : []),
+      absent: new Set(),
+    })
     return typeof situation === 'string' ? situation : situation.members.get('n2')!.arbiter
   }
   const away: ArbiterView = { kind: 'unreachable', reason: 'no leader' }
