@@ -10,6 +10,7 @@ import type { PromotionEffect, PromotionEvent } from '../promotion.js'
 import { claimed, opened, withInSync } from '../protocol/assignments.js'
 import type { Assignment, AssignmentAt, SurveyAnswer } from '../protocol/messages.js'
 import type { Outlook } from './outlook.js'
+import { drainOf } from './situation.js'
 import type { Costs, RehearsedMember } from './situation.js'
 import type { VirtualTime } from './virtualTime.js'
 
@@ -173,10 +174,8 @@ export class Candidate {
     this.after(costs.arbiterMs, () => {
       if (arbiter.kind === 'unusable') return { type: 'recordUnusable', reason: arbiter.reason }
       const { record } = this.stage
-      const { unfit, fault } = this.member
-      // A drain comes before any fault, and is not one.
-      const drained = unfit === fault ? null : unfit
-      return { type: 'recordRead', record, position, hold: holdOf(record.assignment, on, drained) }
+      const hold = holdOf(record.assignment, on, drainOf(this.member))
+      return { type: 'recordRead', record, position, hold }
     })
   }
 

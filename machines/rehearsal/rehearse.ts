@@ -5,12 +5,14 @@
 import type { NodeId, Position, Vacancy } from '../base/ids.js'
 import { isInSync } from '../election/candidates.js'
 import { msText } from '../base/units.js'
+import { standsAsideText } from '../election/claiming.js'
+import { holdOf } from '../election/pause.js'
 import { vacancyText } from '../election/vacancy.js'
 import { isMember } from '../protocol/members.js'
 import { Candidate } from './candidate.js'
 import type { Stage } from './candidate.js'
 import { Outlook } from './outlook.js'
-import { usualCosts } from './situation.js'
+import { drainOf, usualCosts } from './situation.js'
 import type { AtRisk, Costs, Failure, RehearsedMember, Situation } from './situation.js'
 import { VirtualTime } from './virtualTime.js'
 import { noPrimary, weakestPoint } from './weakestPoint.js'
@@ -70,24 +72,49 @@ export function rehearse(
   const { record } = situation
   if (record.primary?.node === lost) return promotion(situation, lost, failure, costs)
   const unaffected = !isMember(record, lost) || !record.inSync.includes(lost)
-  return unaffected ? untouched(situation, lost, failure) : shrunk(situation, lost, failure, costs)
+  const outlook = new Outlook(situation, lost, failure, costs)
+  return unaffected
+    ? untouched(situation, lost, failure, outlook)
+    : shrunk(situation, lost, failure, outlook, costs)
 }
 
-/** A member that does not answer now will not be in sync for long. */
+/** Members that the primary does not hear will not be in sync for long. */
 function weakestThen(
   { nodes, members }: Situation,
   record: Situation['record'],
   inSync: readonly NodeId[],
+  outlook: Outlook,
 ): WeakPoint {
-  return weakestPoint(record, inSync.filter((node) => members.has(node)),
-    (node) => nodes.get(node)?.zone ?? '')
+  const primary = record.primary!.node
+  const on = nodes.get(primary)!
+  return weakestPoint(
+    record,
+    inSync.filter((node) =>
+      node === primary || (members.has(node) && outlook.areConnected(on, node))
+    ),
+    (node) => nodes.get(node)?.zone ?? '',
+    (node) => obstacleOf(record, members.get(node)!),
+  )
 }
 
-function untouched(situation: Situation, lost: NodeId, failure: Failure): Rehearsed {
+/** Why the member could not take over, as far as that is its own matter, or null. */
+function obstacleOf(record: Situation['record'], member: RehearsedMember): string | null {
+  const { fault, on, arbiter } = member
+  if (fault !== null) return standsAsideText(fault)
+  const hold = holdOf(record, on, drainOf(member))
+  return hold ?? (arbiter.kind === 'reachable' ? null : `${on.node}: ${arbiter.reason}`)
+}
+
+function untouched(
+  situation: Situation,
+  lost: NodeId,
+  failure: Failure,
+  outlook: Outlook,
+): Rehearsed {
   const { record } = situation
   const what = isMember(record, lost) ? 'is not in sync' : 'is no member'
   return {
-    ...stays(situation, failure, record.inSync),
+    ...stays(situation, failure, record.inSync, outlook),
     outcome: 'unaffected',
     certainty: 'proof',
     afterMs: 0,
@@ -96,7 +123,12 @@ function untouched(situation: Situation, lost: NodeId, failure: Failure): Rehear
 }
 
 /** What is common to outcomes with the same primary. */
-function stays(situation: Situation, failure: Failure, inSync: readonly NodeId[]) {
+function stays(
+  situation: Situation,
+  failure: Failure,
+  inSync: readonly NodeId[],
+  outlook: Outlook,
+) {
   const { record } = situation
   return {
     failure,
@@ -107,7 +139,7 @@ function stays(situation: Situation, failure: Failure, inSync: readonly NodeId[]
     atRisk: nothing,
     missing: null,
     inSync,
-    weakest: weakestThen(situation, record, inSync),
+    weakest: weakestThen(situation, record, inSync, outlook),
   }
 }
 
@@ -116,6 +148,7 @@ function shrunk(
   situation: Situation,
   lost: NodeId,
   failure: Failure,
+  outlook: Outlook,
   costs: Costs,
 ): Rehearsed {
   const { record, members } = situation
@@ -125,16 +158,16 @@ function shrunk(
   if (arbiter.kind !== 'reachable') {
     const reason = `${node} cannot take ${lost} out of the in-sync set (${arbiter.reason}), and `
       + `its lease ends without the grant of ${lost}, after ${msText(grantMs)}`
-    return { ...stays(situation, failure, record.inSync), outcome: 'blocked', winner: null,
+    return { ...stays(situation, failure, record.inSync, outlook), outcome: 'blocked', winner: null,
       certainty: 'never', afterMs: null, reason, atRisk: situation.atRisk, weakest: noPrimary }
   }
-  const provenMs = new Outlook(situation, lost, failure, costs).proofMs(primary.on, lost)
+  const provenMs = outlook.proofMs(primary.on, lost)
   const isProven = provenMs < grantMs / 2
   const after = isProven
     ? `as NATS says that ${lost} is no longer connected`
     : `when its grant is ${msText(grantMs / 2)} old`
   return {
-    ...stays(situation, failure, left),
+    ...stays(situation, failure, left, outlook),
     outcome: 'stays',
     certainty: isProven ? 'proof' : 'grant',
     afterMs: Math.round((isProven ? provenMs : grantMs / 2) + costs.arbiterMs),
@@ -174,7 +207,7 @@ function promotion(
     atRisk,
     missing: Math.max(0, endSequence - member.position.sequence),
     inSync: run.record.inSync,
-    weakest: weakestThen(situation, run.record, run.record.inSync),
+    weakest: weakestThen(situation, run.record, run.record.inSync, run.outlook),
   }
 }
 
@@ -210,7 +243,7 @@ function elect(situation: Situation, lost: NodeId, failure: Failure, costs: Cost
   time.pass(untilMs, () => winner !== null)
   for (const candidate of candidates.values()) candidate.end()
   return { candidates, winner: winner as Candidate | null, ms: time.nowMs,
-    record: stage.record.assignment }
+    record: stage.record.assignment, outlook }
 }
 
 /** After this time, whoever may win has won: grants have run out, and nobody is stood by for. */

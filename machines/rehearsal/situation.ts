@@ -50,6 +50,11 @@ export interface RehearsedMember {
   readonly arbiter: ArbiterView
 }
 
+/** Why an operator's command keeps its node from being primary, or null. */
+export function drainOf({ unfit, fault }: RehearsedMember): string | null {
+  return unfit === fault ? null : unfit
+}
+
 /** Acknowledged writes above the safe sequence. */
 export interface AtRisk {
   readonly entries: number

@@ -4,12 +4,13 @@ import type { Assignment } from '../protocol/messages.js'
 
 /**
  * noPrimary: no write is taken. writesHeld: nothing is answered while so few are in sync.
- * committedRefused: `committed` is refused. lastCopy: one member alone is in sync. noSpare: the
- * next loss stops `committed`. twoCopies: the next loss leaves one copy. oneZone: all copies are in
- * one zone. none: the next loss is borne like this one.
+ * committedRefused: `committed` is refused. lastCopy: one member alone is in sync. noSuccessor:
+ * nobody can take over from the primary. noSpare: the next loss stops `committed`. twoCopies: the
+ * next loss leaves one copy. oneZone: all copies are in one zone. none: the next loss is like this
+ * one.
  */
-export type WeakCode = 'noPrimary' | 'writesHeld' | 'committedRefused' | 'lastCopy' | 'noSpare'
-  | 'twoCopies' | 'oneZone' | 'none'
+export type WeakCode = 'noPrimary' | 'writesHeld' | 'committedRefused' | 'lastCopy' | 'noSuccessor'
+  | 'noSpare' | 'twoCopies' | 'oneZone' | 'none'
 
 export interface WeakPoint {
   readonly code: WeakCode
@@ -21,11 +22,15 @@ export const noPrimary: WeakPoint = {
   text: 'no write is taken until that is mended',
 }
 
-/** The weakest point of a space with that in-sync set. */
+/**
+ * The weakest point of a space with that primary and in-sync set. `obstacleOf`: why a member of the
+ * set could not take over, or null.
+ */
 export function weakestPoint(
-  { settings, members }: Pick<Assignment, 'settings' | 'members'>,
+  { settings, members, primary }: Pick<Assignment, 'settings' | 'members' | 'primary'>,
   inSync: readonly NodeId[],
   zoneOf: (node: NodeId) => string,
+  obstacleOf: (node: NodeId) => string | null,
 ): WeakPoint {
   const { minInSync, whenUnderReplicated = 'accept' } = settings
   const count = inSync.length
@@ -41,6 +46,11 @@ export function weakestPoint(
   if (count === 1) {
     return { code: 'lastCopy',
       text: `${inSync[0]} alone is in sync: new writes are on one disk, and its loss stops writes` }
+  }
+  const obstacles = inSync.filter((node) => node !== primary?.node).map(obstacleOf)
+  if (!obstacles.includes(null)) {
+    return { code: 'noSuccessor',
+      text: `nobody could take over from ${primary?.node}: ${[...new Set(obstacles)].join('; ')}` }
   }
   if (count === minInSync) {
     return { code: 'noSpare',

@@ -146,6 +146,8 @@ test('paused, and drained', () => {
   const one = primaryFails('gone', { members: { n2: drained } })
   assert.is(one.winner, 'n3')
   assert.is(one.candidates[0]!.reason, 'held: n2 is drained since noon by ann')
+  assert.equal(one.weakest, { code: 'noSuccessor',
+    text: 'nobody could take over from n3: n2 is drained since noon by ann' })
   const both = primaryFails('gone', { members: { n2: drained, n3: { unfit: 'n3 is drained' } } })
   assert.is(both.reason, 'n2: held: n2 is drained since noon by ann; n3: held: n3 is drained')
 })
@@ -252,19 +254,30 @@ test('the only member', () => {
 })
 
 test('weakest points', () => {
-  const code = (count: number, minInSync: number, more: object = {}, zone = '') => {
+  const code = (
+    count: number,
+    minInSync: number,
+    more: object = {},
+    { zone = '', obstacle = null }: { zone?: string; obstacle?: string | null } = {},
+  ) => {
     const nodes = ['n1', 'n2', 'n3', 'n4', 'n5']
     const record = {
       members: nodes.map((node) => ({ node, disk: '' })),
+      primary: { node: 'n1', incarnation: 1, connection: 1 },
       settings: { replicas: 4, ack: 'durable' as const, minInSync, ...more },
     }
-    return weakestPoint(record, nodes.slice(0, count), () => zone).code
+    return weakestPoint(record, nodes.slice(0, count), () => zone, () => obstacle).code
   }
   assert.equal([1, 2, 3, 4].map((count) => code(count, 2)), ['committedRefused', 'noSpare', 'none',
     'none'])
   assert.equal([1, 2, 3].map((count) => code(count, 1)), ['lastCopy', 'twoCopies', 'none'])
   assert.is(code(1, 1, { whenUnderReplicated: 'wait' }), 'writesHeld')
-  assert.is(code(3, 2, {}, 'a'), 'oneZone')
+  assert.is(code(3, 2, {}, { zone: 'a' }), 'oneZone')
+  assert.equal([1, 2, 3].map((count) => code(count, 1, {}, { obstacle: 'it is drained' })), [
+    'lastCopy',
+    'noSuccessor',
+    'noSuccessor',
+  ])
 })
 
 test.run()

@@ -222,20 +222,14 @@ function near(toldMs: number, ms: number, text: string): void {
 }
 
 async function primaryLost(
-  { cluster }: Place,
+  place: Place,
   lost: SimNode,
   end: number,
   told: Rehearsed,
   text: string,
 ): Promise<void> {
-  let winner: SimNode | undefined
-  const ms = await tookMs(cluster, () => {
-    winner = cluster.running.find((node) =>
-      node !== lost && node.life!.actor.spaces.get('demo')
-        ?.serves
-    )
-    return winner !== undefined
-  })
+  const { cluster } = place
+  const { winner, ms } = await successor(cluster, [lost])
   if (!winner || ms === null) {
     assert.is(told.outcome, 'blocked', `nobody took over; ${text}`)
     return blockedAlike(cluster, told, text)
@@ -252,6 +246,39 @@ async function primaryLost(
   const { acknowledged } = cluster
   const isLost = acknowledged.filter(({ answer }) => answer.sequence > sequence).length
   assert.ok(isLost <= told.atRisk.entries, `${isLost} acknowledged writes are missing; ${seen}`)
+  await weakestAlike(place, lost, winner, told, seen)
+}
+
+/** The node that takes writes instead, and after what time. */
+async function successor(cluster: SimCluster, former: readonly SimNode[]) {
+  let winner: SimNode | undefined
+  const ms = await tookMs(cluster, () => {
+    winner = cluster.running.find((node) =>
+      !former.includes(node) && node.life!.actor.spaces.get('demo')?.serves
+    )
+    return winner !== undefined
+  })
+  return { winner, ms }
+}
+
+/** Whether `committed` is taken then, and the next loss of a primary is borne, as was told. */
+async function weakestAlike(
+  { cluster, behind }: Place,
+  lost: SimNode,
+  winner: SimNode,
+  { weakest: { code } }: Rehearsed,
+  text: string,
+): Promise<void> {
+  behind.clear()
+  await cluster.run(3000)
+  const answer = await cluster.write('committed')
+  const isRefused = answer?.ok === false && answer.code === 'NOT_ENOUGH_IN_SYNC'
+  assert.is(isRefused, code === 'committedRefused', `${JSON.stringify(answer)}; ${text}`)
+  if (code === 'committedRefused') return
+  winner.kill()
+  const next = await successor(cluster, [lost, winner])
+  const isBorne = code !== 'lastCopy' && code !== 'noSuccessor'
+  assert.is(next.winner !== undefined, isBorne, `then ${next.winner?.id ?? 'nobody'}; ${text}`)
 }
 
 /** Members say the reason that was told. */
