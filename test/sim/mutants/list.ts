@@ -20,6 +20,7 @@ import { memberMutants } from './memberMutants.js'
 import { maintenanceMutants } from './maintenanceMutants.js'
 import type { Mutant } from './mutant.js'
 import { promotionMutants } from './promotionMutants.js'
+import { rehearsalMutants } from './rehearsalMutants.js'
 
 export const mutants: readonly Mutant[] = [
   ...leaseMutants,
@@ -39,6 +40,7 @@ export const mutants: readonly Mutant[] = [
   ...installMutants,
   ...fullDiskMutants,
   ...memberMutants,
+  ...rehearsalMutants,
 ]
 
 /** Throws when there is none of that name. */
