@@ -3,7 +3,6 @@ import type { NatsConnection } from 'nats'
 import type { NodeId } from '../../machines/base/ids.js'
 import { subjects } from '../../machines/protocol/subjects.js'
 import type { ArbiterView } from '../../machines/rehearsal/situation.js'
-import { rehearsalOf, spacesOf } from '../status/rehearsal.js'
 import type { RehearsalOf, RehearsalReport } from '../status/rehearsal.js'
 import type { NodeStatusReport } from '../status/status.js'
 import { AdminError } from './errors.js'
@@ -19,6 +18,8 @@ const silentMs = 500
 
 /** @throws AdminError NO_NODES, UNKNOWN_SPACE, UNKNOWN_NODE, FORBIDDEN */
 export async function rehearseAt(operator: Operator, of: RehearsalOf): Promise<RehearsalReport> {
+  // Programs that rehearse nothing do not load the charts.
+  const { rehearsalOf, spacesOf } = await import('../status/rehearsal.js')
   const reports = await operator.reports('space' in of ? of : {})
   if (reports.length === 0) {
     throw new AdminError('NO_NODES', 'no Engram node answers on this NATS server', true)
