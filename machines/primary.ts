@@ -74,6 +74,14 @@ export interface PrimaryOutput {
   readonly handedTo: NodeId | null
 }
 
+/**
+ * Time that a handover waits for its target. Shorter than half a lease: a third member that falls
+ * silent meanwhile does not end the epoch.
+ */
+export function handoverPatienceMs(grantMs: number): number {
+  return grantMs * 0.4
+}
+
 const machine = setup({
   types: {
     input: {} as PrimaryInput,
@@ -83,8 +91,7 @@ const machine = setup({
     output: {} as PrimaryOutput,
   },
   delays: {
-    // Shorter than half a lease: a third member that falls silent meanwhile does not end the epoch.
-    handoverPatience: ({ context }) => context.times.grantMs * 0.4,
+    handoverPatience: ({ context }) => handoverPatienceMs(context.times.grantMs),
   },
   guards: {
     isListed: ({ context }, params: { node: NodeId }) => context.inSync.includes(params.node),

@@ -31,6 +31,9 @@ export interface NodeContext {
   readonly duty: Duty
   /** Spaces of which this node, as their primary, replaces a member by itself. */
   readonly replacing: Turns<string>
+  /** Spaces that it hands over to their preferred primary, and those of which it moves a member. */
+  readonly balancing: Turns<string>
+  readonly moving: Turns<string>
   readonly budget: Budget
   /** Ends the node after an error after which it must not go on. */
   readonly fatal: (error: unknown) => void

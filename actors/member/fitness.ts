@@ -23,7 +23,7 @@ export interface FitnessSource {
 export class Fitness {
   private failedUntilMs = -Infinity
   private failure = ''
-  private commandedUntilMs = -Infinity
+  private command = { by: '', untilMs: -Infinity }
   /** Highest position that another member reported as committed. */
   private furthestCommitted: Position = origin
 
@@ -87,12 +87,13 @@ export class Fitness {
   }
 
   /** Notes an operator's command to be primary, whether the space is paused or not. */
-  commanded(forMs: number): void {
-    this.commandedUntilMs = this.member.context.ports.clock.monotonicMs() + forMs
+  commanded(by: string, forMs: number): void {
+    this.command = { by, untilMs: this.member.context.ports.clock.monotonicMs() + forMs }
   }
 
-  /** Whether an operator's command to be primary still counts. */
-  get isCommanded(): boolean {
-    return this.member.context.ports.clock.monotonicMs() < this.commandedUntilMs
+  /** The operator whose command to be primary still counts; null: there is none. */
+  get commandedBy(): string | null {
+    const { by, untilMs } = this.command
+    return this.member.context.ports.clock.monotonicMs() < untilMs ? by : null
   }
 }

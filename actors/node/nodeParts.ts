@@ -43,6 +43,9 @@ export interface NodeCalls {
 
 /** Members that the primaries of one node replace by themselves at a time. */
 const replacingMax = 8
+/** Primaries that one node hands over for balance at a time, and members that it moves. */
+const balancingMax = 1
+const movingMax = 2
 
 /** The parts that the spaces of one node share, on a recovered data directory. */
 export function contextOf(
@@ -109,6 +112,8 @@ export function contextOf(
     loads: new StoreLoads(() => context),
     pins: new InstallPins(),
     replacing: new Turns(replacingMax),
+    balancing: new Turns(balancingMax),
+    moving: new Turns(movingMax),
     fatal: calls.fatal,
   }
   return context

@@ -4,6 +4,7 @@ import { AdminRefusal, patienceMs, refusedByArbiter, spaceNameOf } from '../port
 import type { AdminCommand, Answer } from '../ports/adminApi.js'
 import type { SpaceActor } from '../space/space.js'
 import type { AdminNode } from './adminNode.js'
+import { byOf } from './maintenance.js'
 
 /** The parts of the node's admin service that these commands need. */
 export interface PromotionAdmin {
@@ -37,7 +38,7 @@ export class PromoteCommands {
     if (record.paused && this.isVacant(record)) return await this.promotePaused(command, record, to)
     if (!primary) throw new AdminRefusal('NOT_PRIMARY', `${name} has no primary`, true)
     if (primary.node !== self.node) return await this.admin.passOn(primary.node, command)
-    return await this.handOver(name, to)
+    return await this.handOver(name, to, byOf(command))
   }
 
   /** As far as this node can tell; the member that is promoted proves it. */
@@ -60,7 +61,7 @@ export class PromoteCommands {
     }
     if (to !== this.admin.node.context!.self.node) return await this.admin.passOn(to, command)
     const space = this.held(name)
-    space.member.fitness.commanded(patienceMs)
+    space.member.fitness.commanded(byOf(command), patienceMs)
     return await this.through(space, () => space.serves && space.member.own.epoch > epoch)
   }
 
@@ -84,7 +85,7 @@ export class PromoteCommands {
         `the promotion has not finished${blockage.reason ? `: ${blockage.reason}` : ''}`, true)
   }
 
-  private async handOver(name: string, wanted: string | null): Promise<Answer> {
+  private async handOver(name: string, wanted: string | null, by: string): Promise<Answer> {
     const { self } = this.admin.node.context!
     const space = this.admin.node.spaces.get(name)
     if (!space?.primaryRole) throw new AdminRefusal('NOT_PRIMARY', `${name} has no primary`, true)
@@ -95,7 +96,7 @@ export class PromoteCommands {
       return { ok: true, primary: to, epoch, message: 'it is primary already' }
     }
     const { known, own: { epoch } } = space.member
-    if (!await this.admin.until(() => space.handOver(to, 'an operator hands over'))) {
+    if (!await this.admin.until(() => space.handOver(to, `${by} hands over`, by))) {
       throw refusedByArbiter(known.rejection)
         ?? new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${to} is not in sync`, true)
     }

@@ -1,5 +1,6 @@
 import { defaultTimes } from '../../machines/protocol/defaultTimes.js'
 import type { ProtocolTimes } from '../../machines/protocol/defaultTimes.js'
+import type { AutoBalanceMode } from '../../machines/protocol/rebalance.js'
 
 /** Settings that the actors need (runtime/config/options.ts documents each option). */
 export interface ActorSettings extends ProtocolTimes {
@@ -43,6 +44,10 @@ export interface ActorSettings extends ProtocolTimes {
   readonly removedKeepMs: number
   /** A member that is gone for so long is replaced by a spare node, ms; 0: never. */
   readonly replaceAfterMs: number
+  /** What primaries move by themselves. */
+  readonly autoBalance: AutoBalanceMode
+  /** A node has to be well for so long before a primary or a member is moved to it, ms. */
+  readonly balanceAfterMs: number
   /** Rate at which checkpoints are sent to others; 0: by how busy this node is. */
   readonly installBytesPerSecond: number
 }
@@ -74,5 +79,7 @@ export const defaultSettings: ActorSettings = {
   retainBytes: 1024 * MiB,
   removedKeepMs: 24 * 60 * 60_000,
   replaceAfterMs: 10 * 60_000,
+  autoBalance: 'primaries',
+  balanceAfterMs: 60_000,
   installBytesPerSecond: 0,
 }

@@ -1,9 +1,9 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import type { Member } from '../member/member.js'
-import { survey } from '../member/survey.js'
 import { Backoff } from '../structures/backoff.js'
 import type { Followers } from './followers.js'
 import type { InSyncSet } from './inSyncSet.js'
+import { unfitNow } from './unfitNow.js'
 
 /** The primary that hands over. */
 export interface AutoHandoverPrimary {
@@ -23,9 +23,6 @@ const fullPatienceMs = 2000
 /** Pauses between two tries: the first and the longest. */
 const retryMs = 1000
 const retryMostMs = 30_000
-/** Timeout of a survey that makes the peer write first: a slow fdatasync and the round trip. */
-const confirmMs = 2000
-
 /** Returns the best in-sync member to hand over to, or null when none may be primary. */
 export function successorOf(
   { self, context: { peers } }: Member,
@@ -41,8 +38,8 @@ export function successorOf(
 
 /**
  * Hands the space over when this node should not be primary: it is drained, it is to be removed
- * from the members, or its journal takes nothing while a member in sync has room. Nodes may share a
- * disk (one machine, one volume), so the successor has to write to its own journal first.
+ * from the members, or its journal takes nothing while a member in sync has room. The successor has
+ * to write to its own journal first.
  */
 export class AutoHandover {
   private sinceMs: number | null = null
@@ -81,27 +78,13 @@ export class AutoHandover {
   private async askFirst(to: NodeId): Promise<void> {
     const { member, primary } = this.options
     this.isAsking = true
-    const unfit = await this.unfitOf(to)
+    const unfit = await unfitNow(member, to)
     this.isAsking = false
     const { ports: { logger }, commits } = member.context
     if (unfit === null && commits.isFull) {
       primary.handOver(to, `the journal cannot be written, and that of ${to} can`)
     } else if (unfit !== null) {
       logger.info({ space: member.space, to }, `not handed over to ${to}: ${unfit}`)
-    }
-  }
-
-  /** Asks the member to write, and why it may not be promoted. Null: it may. */
-  private async unfitOf(to: NodeId): Promise<string | null> {
-    const { member } = this.options
-    try {
-      const answer = await survey(member, to, member.own.epoch, {
-        timeoutMs: confirmMs,
-        confirm: true,
-      })
-      return answer.whole ? null : answer.unfit ?? 'it is unfit'
-    } catch (error) {
-      return String(error)
     }
   }
 }

@@ -337,6 +337,12 @@ export class Followers {
       && shipping.acked >= this.options.member.log.end.sequence
   }
 
+  /** Age of the oldest entry that the replica lacks, ms; Infinity: its acks do not count. */
+  lagMs(node: NodeId): number {
+    const shipping = this.followers.get(node)?.shipping
+    return shipping && this.isListed(node, shipping) ? shipping.lag().ms : Infinity
+  }
+
   /** Sequences that all replicas have for certain, and that all present followers have. */
   get acked(): Acked {
     let [all, joined] = [Infinity, Infinity]

@@ -1,5 +1,6 @@
 import type { NodeId } from '../../machines/base/ids.js'
-import { boundedEpochs, handedOver, handedEpochs } from '../../machines/protocol/assignments.js'
+import { boundedEpochs, handedOver, handedEpochs,
+  withPromoter } from '../../machines/protocol/assignments.js'
 import type { Announcement } from '../../machines/protocol/messages.js'
 import type { Member } from '../member/member.js'
 import type { TimerHandle } from '../ports/system.js'
@@ -22,6 +23,7 @@ export interface HandoverOptions {
 /** A planned handover: writes are drained, then one compare-and-set makes the target primary. */
 export class Handover {
   private target: NodeId | null = null
+  private orderedBy: string | null = null
   /** Nonce of the record that names the target: by it the target knows forwarded writes. */
   private nonce = ''
   /** Set once the arbiter took a change during this handover: the last step needs its answer. */
@@ -34,6 +36,11 @@ export class Handover {
   /** Member that is to be primary; null: no handover is under way. */
   get to(): NodeId | null {
     return this.target
+  }
+
+  /** Notes the operator who chooses the target of the next handover; null: none does. */
+  ordered(by: string | null): void {
+    this.orderedBy = by
   }
 
   begin(to: NodeId): void {
@@ -96,7 +103,8 @@ export class Handover {
     ingest.end('NOT_PRIMARY', 'the space is being handed over')
     const nextEpoch = Math.max(assignment.epoch, member.known.highestEpoch) + 1
     const last = member.log.end.sequence
-    const next = handedOver(assignment, nextEpoch, to, life, last, member.signature())
+    const given = handedOver(assignment, nextEpoch, to, life, last, member.signature())
+    const next = withPromoter(given, this.orderedBy)
     this.nonce = next.nonce
     const settlement = await records.settle(next, revision,
       () => !epoch.isOver && member.context.wire.isOpen, {

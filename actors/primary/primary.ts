@@ -31,6 +31,7 @@ import { PrimaryHealth } from './primaryHealth.js'
 import { ReadBarrier } from './readBarrier.js'
 import { successorOf } from './autoHandover.js'
 import type { AutoHandoverPrimary } from './autoHandover.js'
+import { AutoBalance } from './autoBalance.js'
 import { SelfHealing } from './selfHealing.js'
 import { WriteAnswers } from './writeAnswers.js'
 import { WriteBuffer } from './writeBuffer.js'
@@ -63,6 +64,7 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
   private readonly handover: Handover
   private readonly health: PrimaryHealth
   private readonly healing: SelfHealing
+  private readonly balance: AutoBalance
   private readSubscription: BusSubscription | null = null
 
   constructor(
@@ -104,7 +106,9 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
     const records = this.records = new AssignmentWriter({ member, epoch, inSync, followers })
     const gate = this.gate = new WriteGate({ context, space: member.space, epoch, ingest })
     this.handover = new Handover({ member, epoch, followers, ingest, gate, records })
-    this.healing = new SelfHealing({ member, order: (...order) => this.changeMembers(...order) })
+    const order: typeof this.changeMembers = (...of) => this.changeMembers(...of)
+    this.healing = new SelfHealing({ member, order })
+    this.balance = new AutoBalance({ member, followers, inSync, primary: this, order })
     this.health = new PrimaryHealth({ member, epoch, inSync, followers, ingest, primary: this })
   }
 
@@ -228,11 +232,13 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
     return this.epoch.isOver ? null : this.followers.installReported(report)
   }
 
-  handOver(to: NodeId, reason: string): boolean {
+  /** `by`: the operator who chooses the target, and is not overruled; null: none does. */
+  handOver(to: NodeId, reason: string, by: string | null = null): boolean {
     const { epoch } = this
     if (epoch.isOver || this.handover.to || to === this.member.self) return false
     if (!epoch.record.assignment.inSync.includes(to)) return false
     this.member.stir()
+    this.handover.ordered(by)
     epoch.send({ type: 'handoverRequested', to, reason })
     if (this.handover.to !== to) return false
     this.succession.handoverBegun(epoch.number, to, reason)
@@ -264,6 +270,7 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
     for (const change of this.followers.changes(inSync)) epoch.send(change)
     this.handover.check()
     this.healing.tick()
+    this.balance.tick()
     this.health.relieve()
   }
 
@@ -362,6 +369,7 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
     this.handover.stop()
     this.health.end()
     this.healing.end()
+    this.balance.end()
     this.followers.stop()
     if (!epoch.isGivenAway) {
       epoch.announce('resigned', reason)

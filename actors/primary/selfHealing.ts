@@ -6,6 +6,7 @@ import type { MemberOrder } from '../../machines/protocol/members.js'
 import type { Assignment } from '../../machines/protocol/messages.js'
 import { nextPlace } from '../../machines/protocol/spacePlacement.js'
 import type { Member } from '../member/member.js'
+import { isUsual } from './usual.js'
 
 /** Who orders these changes, as the record names it. */
 const selfHealing = 'self-healing'
@@ -18,9 +19,9 @@ export interface SelfHealingOptions {
 
 /**
  * Replaces a member that has been gone for `replaceAfterMs` by the best spare node (0: never), and
- * one that is being evacuated. Not while the arbiter or half of the known nodes are missing, or the
- * space is paused: then it is not the member that is wrong. A change that was begun here is taken
- * back when its reason is gone, or when the learner is gone as long.
+ * one that is being evacuated, while all else is as usual: else it is not the member that is wrong.
+ * A change that was begun here is taken back when its reason is gone, or when the learner is gone
+ * for as long.
  */
 export class SelfHealing {
   private readonly goneSinceMs = new Map<NodeId, number>()
@@ -37,7 +38,9 @@ export class SelfHealing {
     if (this.isOrdering) return
     if (!change || !isOwn(change)) replacing.giveBack(space)
     if (!change) return this.replaceOne(assignment)
-    if (this.isIdle(assignment, change) && this.isUsual(assignment)) void this.order(null, change)
+    if (this.isIdle(assignment, change) && isUsual(this.options.member, assignment)) {
+      void this.order(null, change)
+    }
   }
 
   private replaceOne(assignment: Assignment): void {
@@ -45,7 +48,7 @@ export class SelfHealing {
     const nodes = assignment.members.map(({ node }) => node)
     const gone = nodes.find((node) => this.isLongGone(node))
     const remove = gone ?? nodes.find((node) => peers.isEvacuating(node))
-    if (remove === undefined || !this.isUsual(assignment)) return
+    if (remove === undefined || !isUsual(this.options.member, assignment)) return
     const add = this.spareFor(assignment, remove)
     if (add === null || !replacing.take(space)) return
     if (gone !== undefined) {
@@ -79,13 +82,6 @@ export class SelfHealing {
     const since = this.goneSinceMs.get(node)
     return replaceAfterMs > 0 && since !== undefined
       && clock.monotonicMs() - since >= replaceAfterMs
-  }
-
-  private isUsual({ members, paused }: Assignment): boolean {
-    const { known, context: { peers } } = this.options.member
-    if (known.arbiter !== 'reachable' || known.rejection !== null || paused) return false
-    const all = new Set([...peers.names(), ...members.map(({ node }) => node)])
-    return peers.living().length * 2 > all.size
   }
 
   /** Nothing is gained by going on with a change that was ordered here. */

@@ -5,8 +5,8 @@ import { epochAbove, missingGrants, staysInSync } from '../../machines/election/
 import { holdOf } from '../../machines/election/pause.js'
 import { promotionMachine } from '../../machines/promotion.js'
 import type { PromotionEffect, PromotionEvent } from '../../machines/promotion.js'
-import { boundedEpochs, claimed, endedEpochs, opened, unbounded,
-  withInSync } from '../../machines/protocol/assignments.js'
+import { boundedEpochs, claimed, endedEpochs, opened, unbounded, withInSync,
+  withPromoter } from '../../machines/protocol/assignments.js'
 import type { Assignment, AssignmentAt, EndedEpoch,
   SurveyAnswer } from '../../machines/protocol/messages.js'
 import type { RoleInput } from '../../machines/space.js'
@@ -104,7 +104,7 @@ export class PromotionRole {
   private holdOf({ assignment }: AssignmentAt): string | null {
     const { member } = this
     const { self, duty } = member.context
-    return holdOf(assignment, self, duty.drained, member.fitness.isCommanded)
+    return holdOf(assignment, self, duty.drained, member.fitness.commandedBy !== null)
   }
 
   /** Called for heartbeats, evidence and time: the reason to wait may be gone. */
@@ -256,7 +256,8 @@ export class PromotionRole {
     const ended = forced || this.isRecordLost ? unbounded(past) : past
     const { kept, dropped } = boundedEpochs(ended)
     this.dropped = dropped
-    const next = claimed(assignment, epoch, primary, inSync, forced, kept, member.signature())
+    const claim = claimed(assignment, epoch, primary, inSync, forced, kept, member.signature())
+    const next = withPromoter(claim, member.fitness.commandedBy)
     member.known.sawEpoch(epoch)
     member.own.begin(epoch)
     const level = member.known.rejection === null ? 'info' : 'debug'

@@ -390,8 +390,8 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     return this.primary?.successor() ?? null
   }
 
-  handOver(to: NodeId, reason: string): boolean {
-    return this.primary?.handOver(to, reason) ?? false
+  handOver(to: NodeId, reason: string, by: string | null = null): boolean {
+    return this.primary?.handOver(to, reason, by) ?? false
   }
 
   forcePromotion(reason: string): void {

@@ -1,5 +1,6 @@
 import type { Life, NodeId, Position } from '../base/ids.js'
 import { joinedMembers } from './members.js'
+import { preferredPrimary } from './spacePlacement.js'
 import type { Signature } from './signature.js'
 import type { Assignment, Dropped, EndedEpoch, Member, Paused, PrimaryLife,
   SpaceSettings } from './messages.js'
@@ -21,7 +22,7 @@ export function claimed(
   const members = record.members.map((
     member,
   ) => (member.node === primary.node ? { ...member, disk } : member))
-  const { start: _, ...rest } = record
+  const { start: _, promotedBy: __, ...rest } = record
   return {
     ...rest,
     epoch,
@@ -182,6 +183,13 @@ export function withInSync(
   return { ...next, inSync: listed, members, ...signature }
 }
 
+/** The record of an epoch whose primary the operator `by` chose; null: none did. */
+export function withPromoter(record: Assignment, by: string | null): Assignment {
+  const { space, members, primary } = record
+  const isPreferred = primary?.node === preferredPrimary(space, members.map(({ node }) => node))
+  return by === null || isPreferred ? record : { ...record, promotedBy: by }
+}
+
 export function withPaused(
   record: Assignment,
   paused: Paused | null,
@@ -203,7 +211,7 @@ export const formerlyMax = 16
  * the name, so that members that are away now learn of it later.
  */
 export function tombstone(record: Assignment, dropped: Dropped, signature: Signature): Assignment {
-  const { start: _, ended: __, paused: ___, change: ____, ...rest } = record
+  const { start: _, ended: __, paused: ___, change: ____, promotedBy: _____, ...rest } = record
   return { ...rest, state: 'dropped', primary: null, inSync: [], dropped, ...signature }
 }
 
@@ -277,7 +285,7 @@ export function handedOver(
 ): Assignment {
   const { incarnation, connection } = life
   const primary = { node: to, incarnation, connection }
-  const { start: _, ...rest } = record
+  const { start: _, promotedBy: __, ...rest } = record
   const { kept } = boundedEpochs(handedEpochs(record, last))
   return {
     ...rest,

@@ -86,6 +86,11 @@ export interface Assignment {
   readonly ended?: readonly EndedEpoch[]
   /** Set while no other member takes over by itself; absent or null: failover is automatic. */
   readonly paused?: Paused | null
+  /**
+   * Operator who made the present primary that, as given, though another member is preferred: it is
+   * not moved back by itself. The next epoch that an operator did not order is without it.
+   */
+  readonly promotedBy?: string
   /** The change of the members that is under way; it is carried from epoch to epoch. */
   readonly change?: MemberChange
   /** Nodes that were members, or learners, and are not any more; the latest `removedMax`. */

@@ -1,5 +1,9 @@
 import type { NodeId } from '../base/ids.js'
-import { nextPlace, placeSpace, type ZoneOf } from './spacePlacement.js'
+import { placeSpace, preferredPrimary, type ZoneOf } from './spacePlacement.js'
+
+/** What primaries move by themselves: nothing, themselves, or members as well. */
+export const autoBalances = ['off', 'primaries', 'all'] as const
+export type AutoBalanceMode = typeof autoBalances[number]
 
 /** A space, as far as its place matters. */
 export interface PlacedSpace {
@@ -8,10 +12,16 @@ export interface PlacedSpace {
   readonly primary: NodeId | null
 }
 
+export interface MemberMove {
+  readonly type: 'member'
+  readonly space: string
+  readonly add: NodeId
+  readonly remove: NodeId
+}
+
 /** A step of a rebalancing: another member, or another of the members as primary. */
 export type Move =
-  | { readonly type: 'member'; readonly space: string; readonly add: NodeId;
-    readonly remove: NodeId }
+  | MemberMove
   | { readonly type: 'primary'; readonly space: string; readonly to: NodeId }
 
 /**
@@ -30,16 +40,7 @@ export function rebalancing(
     const leaving = members.filter((node) => !placed.includes(node))
     const moves: Move[] = placed.filter((node) => !members.includes(node))
       .map((add, index) => ({ type: 'member', space, add, remove: leaving[index]! }))
-    const to = preferredPrimary(space, placed, zoneOf)
+    const to = preferredPrimary(space, placed)
     return to === null || to === primary ? moves : [...moves, { type: 'primary', space, to }]
   })
-}
-
-/** The heaviest of the members: the first one that the space would be placed on. */
-export function preferredPrimary(
-  space: string,
-  members: readonly NodeId[],
-  zoneOf: ZoneOf,
-): NodeId | null {
-  return nextPlace(space, members, [], zoneOf)
 }

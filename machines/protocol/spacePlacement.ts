@@ -48,6 +48,11 @@ export function nextPlace(
   return best?.node ?? null
 }
 
+/** The heaviest of the members: the first one that the space would be placed on. */
+export function preferredPrimary(space: string, members: readonly NodeId[]): NodeId | null {
+  return nextPlace(space, members, [])
+}
+
 /** FNV-1a, 32 bits, with a final avalanche (names differ in few characters). */
 function hash(text: string): number {
   let h = 0x811c9dc5

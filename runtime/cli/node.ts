@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { nameFault } from '../../machines/protocol/subjects.js'
 import { loadMergeRules } from '../config/mergeRules.js'
-import { fileOptions, listOptions, options } from '../config/options.js'
+import { fileOptions, listOptions, options, wordOptions } from '../config/options.js'
 import { environmentName, httpSetting, loadSettings, suspectVariables } from '../config/sources.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import { tokenFor } from '../http/token.js'
@@ -209,8 +209,8 @@ function parseSets(sets: readonly string[]): Record<string, string> {
 }
 
 function showOptions(context: Context, json: boolean): void {
-  if (json) return context.printJson({ options, listOptions, fileOptions })
-  const numbers = Object.entries(options).map(([name, info]) => [
+  if (json) return context.printJson({ options, wordOptions, listOptions, fileOptions })
+  const numbers = Object.entries({ ...options, ...wordOptions }).map(([name, info]) => [
     name,
     String(info.default),
     info.unit,

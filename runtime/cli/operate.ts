@@ -70,7 +70,7 @@ async function promote(context: Context, space: string, flags: PromoteFlags): Pr
       )
     }
     const answer = await client.admin(
-      { type: 'promote', space, ...(to ? { to } : {}), ...(force ? { force } : {}) },
+      { type: 'promote', space, by: requester(), ...(to && { to }), ...(force && { force }) },
       // Sent to the forced node, which may be the only one that runs.
       force && to ? { node: to } : {},
     )

@@ -1,6 +1,7 @@
 /** engram rebalance */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Command } from 'commander'
+import type { MemberMove } from '../../machines/protocol/rebalance.js'
 import type { EngramClient } from '../client/client.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import { CliError, connectionOptions, exit, jsonOption, noNodes, usage } from './context.js'
@@ -9,7 +10,7 @@ import { endingOf } from './errors.js'
 import { requester } from './pause.js'
 import { planOf, showPlan } from './rebalancePlan.js'
 import { carryOut } from './rebalanceRun.js'
-import type { MemberMove, Outcome, Site } from './rebalanceRun.js'
+import type { Outcome, Site } from './rebalanceRun.js'
 import { look, lookMs } from './spaceMembers.js'
 
 interface RebalanceFlags extends ConnectionFlags {

@@ -1,5 +1,5 @@
 /** Carries out the moves of a rebalancing. */
-import type { Move } from '../../machines/protocol/rebalance.js'
+import type { MemberMove, Move } from '../../machines/protocol/rebalance.js'
 import { CliError } from './context.js'
 import type { MembersListing } from './membersText.js'
 import { MembersWait } from './membersWait.js'
@@ -22,8 +22,6 @@ export interface Site {
   stepped(space: string, text: string): void
   failed(space: string, error: unknown): void
 }
-
-export type MemberMove = Extract<Move, { type: 'member' }>
 
 export interface Outcome {
   /** Spaces, by what became of them. */

@@ -46,6 +46,7 @@ export type AdminRequest =
     readonly to?: string
     /** Overrides I2 and I5: `to` becomes primary even if it lacks committed writes. */
     readonly force?: boolean
+    readonly by?: string
   }
   /**
    * Hands over every space of the node, and keeps it from becoming primary. `evacuate`: its spaces

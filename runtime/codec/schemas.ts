@@ -269,6 +269,7 @@ export const assignment: z.ZodType<Assignment> = z.object({
     atMost: count.nullable().exactOptional(),
   })).max(bounds.ended).optional(),
   paused: z.object({ since: z.string().max(40), by: z.string().max(128) }).nullable().optional(),
+  promotedBy: z.string().max(128).exactOptional(),
   change: z.object({
     add: name.exactOptional(),
     remove: name.exactOptional(),

@@ -6,6 +6,8 @@ import { getHeapStatistics } from 'node:v8'
 import { z } from 'zod'
 import { defaultSettings as own } from '../../actors/ports/defaultSettings.js'
 import type { ProtocolTimes } from '../../machines/protocol/defaultTimes.js'
+import { autoBalances } from '../../machines/protocol/rebalance.js'
+import type { AutoBalanceMode } from '../../machines/protocol/rebalance.js'
 
 export type Unit = 'ms' | 'bytes' | 'factor' | 'count'
 
@@ -104,6 +106,13 @@ export const options = {
     own.retainBytes, 128 * KiB, 1e15),
   replaceAfterMs: ms('A member that is gone for so long is replaced by a spare node; 0: never.',
     own.replaceAfterMs, 0, 365 * 24 * hour),
+  balanceAfterMs: ms(
+    'A node has to be well for so long before primaries or members are moved to it '
+      + '(autoBalance).',
+    own.balanceAfterMs,
+    100,
+    24 * hour,
+  ),
   removedKeepMs: ms(
     'How long data of a space is kept after this node was taken out of its members.',
     own.removedKeepMs,
@@ -146,8 +155,21 @@ export const listOptions = {
   },
 } as const
 
+/** Options that are one of a few words. */
+export const wordOptions = {
+  autoBalance: {
+    doc: 'What primaries move by themselves: nothing (off), themselves to the preferred member '
+      + '(primaries), or members as engram rebalance does, too (all).',
+    unit: 'word',
+    default: own.autoBalance,
+    words: autoBalances,
+  },
+} as const
+
 /** All options, checked as a whole. Times in ms, sizes in bytes. */
-export type Config = ProtocolTimes & Readonly<Record<OptionName, number>>
+export type Config = ProtocolTimes & Readonly<Record<OptionName, number>> & {
+  readonly autoBalance: AutoBalanceMode
+}
 
 /** A fault of one option: the value that was given, and the rule that it breaks. */
 export interface ConfigFault {
@@ -183,7 +205,12 @@ function numberOf(info: OptionInfo): z.ZodNumber {
   return whole.min(min, { error: `must be ${rule}` }).max(max, { error: `must be ${rule}` })
 }
 
-export const configSchema = z.strictObject(shape)
+const { autoBalance: { default: mode, words, doc, unit } } = wordOptions
+export const configSchema = z.strictObject({
+  ...shape,
+  autoBalance: z.enum(words, { error: `must be one of ${words.join(', ')}` }).default(mode)
+    .meta({ description: doc, unit }),
+})
 
 interface Relation {
   readonly field: OptionName
@@ -300,7 +327,7 @@ function faultsOf(error: z.ZodError, given: Readonly<Record<string, unknown>>): 
 function unknownRule(key: string): string {
   if (Object.hasOwn(listOptions, key)) return 'is a list, and has a flag of its own'
   if (Object.hasOwn(fileOptions, key)) return 'belongs in the config file (--config FILE)'
-  const near = nearest(key, [...Object.keys(options), ...Object.keys(fileOptions)])
+  const near = nearest(key, Object.keys({ ...options, ...wordOptions, ...fileOptions }))
   return near ? `is no option; did you mean ${near}?` : 'is no option'
 }
 

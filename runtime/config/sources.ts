@@ -13,7 +13,7 @@ import { mergeModules } from './mergeRules.js'
 import type { MergeModule } from './mergeRules.js'
 import { natsOptions } from './natsSettings.js'
 import type { Environment, NatsFlags } from './natsSettings.js'
-import { checkConfig, ConfigError, listOptions, nearest, options } from './options.js'
+import { checkConfig, ConfigError, listOptions, nearest, options, wordOptions } from './options.js'
 import type { Config, OptionName, Unit } from './options.js'
 
 export { readAuthFile } from './natsSettings.js'
@@ -179,7 +179,7 @@ const otherVariables = [
 
 function fromEnvironment(env: Environment): Record<string, string> {
   const found: Record<string, string> = {}
-  for (const name of Object.keys(options)) {
+  for (const name of Object.keys({ ...options, ...wordOptions })) {
     const value = env[environmentName(name)]
     if (value !== undefined && value !== '') found[name] = value
   }
@@ -188,7 +188,8 @@ function fromEnvironment(env: Environment): Record<string, string> {
 
 /** Warnings about variables that look like misspelt options; others may use the prefix, too. */
 export function suspectVariables(env: Environment = process.env): string[] {
-  const known = [...Object.keys(options).map(environmentName), ...otherVariables]
+  const names = Object.keys({ ...options, ...wordOptions })
+  const known = [...names.map(environmentName), ...otherVariables]
   return Object.keys(env)
     .filter((name) => name.startsWith('ENGRAM_') && !known.includes(name))
     .flatMap((name) => {

@@ -368,6 +368,8 @@ function settingsOf(config: Config): ActorSettings {
     retainBytes: config.retainBytes,
     removedKeepMs: config.removedKeepMs,
     replaceAfterMs: config.replaceAfterMs,
+    autoBalance: config.autoBalance,
+    balanceAfterMs: config.balanceAfterMs,
     installBytesPerSecond: config.installBytesPerSecond,
   }
 }

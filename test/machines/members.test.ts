@@ -1,10 +1,12 @@
 /** Changes of a space's members, as functions of its record. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { claimed, tombstone, withInSync, withPaused } from '../../machines/protocol/assignments.js'
+import { claimed, handedOver, tombstone, withInSync, withPaused,
+  withPromoter } from '../../machines/protocol/assignments.js'
 import { cancelled, holdersOf, isHolder, leavingOf, learnerOf, ordered, orderFault, removalObstacle,
   removedMax, showChange, withoutMember } from '../../machines/protocol/members.js'
 import type { Assignment } from '../../machines/protocol/messages.js'
+import { preferredPrimary } from '../../machines/protocol/spacePlacement.js'
 import { assignment as schema } from '../../runtime/codec/schemas.js'
 
 const test = suite('members')
@@ -160,6 +162,23 @@ test('a change in words', () => {
 test('a record whose learner is a member is refused', () => {
   const bad = { ...record, change: { add: 'n2', since: at, by: 'ann' } }
   assert.match(schema.safeParse(bad).error?.message ?? '', /n2 is to be added, and is a member/)
+})
+
+test('who chose the primary stays in the record, until an epoch comes without a choice', () => {
+  const preferred = preferredPrimary('demo', nodes(record))!
+  const [other = ''] = nodes(record).filter((node) => node !== preferred)
+  const life = { incarnation: 1, connection: 1 }
+  const to = (node: string) => handedOver(record, 5, node, life, 9, signature)
+  const chosen = withPromoter(to(other), 'ann')
+  assert.is(chosen.promotedBy, 'ann')
+  assert.ok(schema.safeParse(chosen).success)
+  assert.is(withPromoter(to(preferred), 'ann').promotedBy, undefined)
+  assert.is(withPromoter(to(other), null).promotedBy, undefined)
+  const same = withInSync(chosen, ['n1', 'n2', 'n3'], diskOf, signature)
+  assert.is(same.promotedBy, 'ann')
+  assert.is(handedOver(chosen, 6, preferred, life, 9, signature).promotedBy, undefined)
+  const claimant = { node: other, disk: `disk-${other}`, ...life }
+  assert.is(claimed(chosen, 6, claimant, ['n1'], false, [], signature).promotedBy, undefined)
 })
 
 test.run()

@@ -3,6 +3,7 @@
  * be printed, cut down to what still fails, and run again.
  */
 import type { MaxLoss } from '../../machines/protocol/messages.js'
+import type { AutoBalanceMode } from '../../machines/protocol/rebalance.js'
 import { SeededRandom } from '../fakes/seededRandom.js'
 import { faultKinds, swarmKinds } from './fault.js'
 import type { Fault, FaultKind, SwarmKind } from './fault.js'
@@ -59,6 +60,9 @@ export interface Plan {
   readonly removedKeepMs?: number
   /** A member that is gone for this long is replaced; none: for longer than any run. */
   readonly replaceAfterMs?: number
+  /** What primaries move by themselves, and after what time; none: nothing. */
+  readonly autoBalance?: AutoBalanceMode
+  readonly balanceAfterMs?: number
   readonly faults: readonly Fault[]
 }
 
@@ -139,6 +143,7 @@ export function planOf(seed: number, only: readonly FaultKind[] = faultKinds): P
     ...drawBounds(seed),
     ...drawForks(seed),
     ...drawDisks(seed),
+    ...drawBalance(seed),
     ...members.settings,
     minInSync: random.chance(0.8) ? Math.min(2, replicas + 1) : 1 + random.integer(replicas + 1),
     clocks: Object.fromEntries(first.map((node) => [node, random.chance(0.5)
@@ -201,6 +206,16 @@ function drawDisks(seed: number): Pick<
     segmentBytes: random.pick([8, 16, 32, 64]) * 1024,
     retainBytes: random.pick([0, 16, 32, 64, 128]) * 1024,
     coveredSpansMax: random.pick([1, 2, 4, 256]),
+  }
+}
+
+/** By a random source of its own, too. */
+function drawBalance(seed: number): Pick<Plan, 'autoBalance' | 'balanceAfterMs'> {
+  const random = new SeededRandom(seed).fork('balance')
+  if (random.chance(0.6)) return {}
+  return {
+    autoBalance: random.pick(['primaries', 'primaries', 'all']),
+    balanceAfterMs: random.pick([300, 1000, 3000]),
   }
 }
 

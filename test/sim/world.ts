@@ -66,6 +66,8 @@ export class World {
         ...(plan.retainBytes !== undefined && { retainBytes: plan.retainBytes }),
         ...(plan.coveredSpansMax && { coveredSpansMax: plan.coveredSpansMax }),
         ...(plan.removedKeepMs !== undefined && { removedKeepMs: plan.removedKeepMs }),
+        ...(plan.autoBalance && { autoBalance: plan.autoBalance }),
+        ...(plan.balanceAfterMs && { balanceAfterMs: plan.balanceAfterMs }),
         ...(plan.replaceAfterMs !== undefined && { replaceAfterMs: plan.replaceAfterMs }),
       },
       ...(plan.segmentBytes && { segmentBytes: plan.segmentBytes }),

@@ -93,6 +93,8 @@ export class SimCluster implements SimEnvironment<SimNode> {
     const { frameBytesMax } = defaultSettings
     this.settings = {
       ...defaultSettings,
+      // Primaries stay where a test has them, unless it is about that.
+      autoBalance: 'off',
       frameBytesMax: Math.min(frameBytesMax, (maxPayload ?? Infinity) - wireOverheadBytes),
       ...options.settings,
     }

@@ -1,14 +1,13 @@
 /** `engram rebalance`: its plan, and how the moves are carried out. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { placeSpace } from '../../../machines/protocol/spacePlacement.js'
-import { preferredPrimary } from '../../../machines/protocol/rebalance.js'
-import type { Move } from '../../../machines/protocol/rebalance.js'
+import { placeSpace, preferredPrimary } from '../../../machines/protocol/spacePlacement.js'
+import type { MemberMove, Move } from '../../../machines/protocol/rebalance.js'
 import type { MembersListing } from '../../../runtime/cli/membersText.js'
 import { planOf, showPlan } from '../../../runtime/cli/rebalancePlan.js'
 import type { Plan } from '../../../runtime/cli/rebalancePlan.js'
 import { carryOut } from '../../../runtime/cli/rebalanceRun.js'
-import type { MemberMove, Site } from '../../../runtime/cli/rebalanceRun.js'
+import type { Site } from '../../../runtime/cli/rebalanceRun.js'
 import type { SpaceListing, UnreadableSpace } from '../../../runtime/client/operator.js'
 import { mergeStatus } from '../../../runtime/status/mergeStatus.js'
 import type { MemberStatus, NodeStatus, NodeStatusReport } from '../../../runtime/status/status.js'
@@ -20,7 +19,7 @@ const test = suite('engram rebalance')
 const since = '2026-11-30T12:00:00Z'
 const all = ['n1', 'n2', 'n3', 'n4']
 const placed = placeSpace('demo', all, 2)
-const preferred = preferredPrimary('demo', placed, () => '')!
+const preferred = preferredPrimary('demo', placed)!
 const other = placed.find((node) => node !== preferred)!
 const [spare = '', second = ''] = all.filter((node) => !placed.includes(node))
 

@@ -5,7 +5,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { defaultTimes } from '../../../machines/protocol/defaultTimes.js'
 import { checkAgainstServer, checkConfig, ConfigError, defaultConfig, fileOptions, options,
-  relations } from '../../../runtime/config/options.js'
+  relations, wordOptions } from '../../../runtime/config/options.js'
 import { loadSettings, suspectVariables } from '../../../runtime/config/sources.js'
 
 const config = suite('config')
@@ -37,12 +37,22 @@ config('the defaults hold together, and are those of the protocol', () => {
 })
 
 config('every option has a doc, a unit and a default within its bounds', () => {
-  for (const [name, info] of Object.entries({ ...options, ...fileOptions })) {
+  for (const [name, info] of Object.entries({ ...options, ...wordOptions, ...fileOptions })) {
     assert.ok(info.doc.endsWith('.') && info.doc.length > 15, name)
   }
   for (const [name, info] of Object.entries(options)) {
     assert.ok(info.min <= info.default && info.default <= info.max, name)
   }
+})
+
+config('an option that is a word is one of a few', () => {
+  assert.is(defaultConfig.autoBalance, 'primaries')
+  assert.is(loadSettings({}, { ENGRAM_AUTO_BALANCE: 'all' }).config.autoBalance, 'all')
+  const [fault] = faultsOf(() => checkConfig({ autoBalance: 'on' })).faults
+  const rule = 'must be one of off, primaries, all'
+  assert.equal(fault, { field: 'autoBalance', value: 'on', rule })
+  const [unknown] = faultsOf(() => checkConfig({ autoBalanc: 'all' })).faults
+  assert.match(unknown?.rule ?? '', 'did you mean autoBalance?')
 })
 
 config('a fault names the field, the value and the rule', () => {
@@ -88,7 +98,7 @@ config('merge rules are of the config file, beside the numbers', () => {
   const path = file({ heartbeatMs: 110, merge: { notes: './rules/a.mjs', other: '/etc/b.mjs' } })
   const { config: made, merge } = loadSettings({ config: path }, { ENGRAM_MERGE: 'x' })
   assert.is(made.heartbeatMs, 110)
-  assert.equal(Object.keys(made).toSorted(), Object.keys(options).toSorted())
+  assert.equal(Object.keys(made).toSorted(), Object.keys({ ...options, ...wordOptions }).toSorted())
   assert.equal(merge, [
     { space: 'notes', given: './rules/a.mjs', path: join(dirname(path), 'rules/a.mjs') },
     { space: 'other', given: '/etc/b.mjs', path: '/etc/b.mjs' },

@@ -27,6 +27,7 @@ export interface CheckerKnowledge {
 export interface RecordKnowledge {
   /** null: the arbiter has none. */
   readonly current: Assignment | null
+  readonly epochSinceMs: number
   readonly hasForced: boolean
   readonly hasLostBucket: boolean
   readonly mayLoseCommitted: boolean

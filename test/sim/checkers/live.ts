@@ -5,6 +5,7 @@ import { subjects } from '../../../machines/protocol/subjects.js'
 import { controlCodec } from '../../../runtime/codec/controlCodec.js'
 import type { SimNode } from '../../support/simNode.js'
 import { space } from '../plan.js'
+import { BalanceChecks } from './balance.js'
 import type { CheckedWorld } from './checkedWorld.js'
 import { ClockChecks } from './clocks.js'
 import { Entries } from './entries.js'
@@ -29,6 +30,7 @@ export class LiveChecks {
   readonly clocks: ClockChecks
   readonly salvages: SalvageChecks
   readonly removals: RemovalChecks
+  private readonly balance: BalanceChecks
   /** Counts of rare things: a checker that never sees its case proves nothing. */
   readonly coverage: Record<string, number> = {}
 
@@ -39,6 +41,7 @@ export class LiveChecks {
     this.clocks = new ClockChecks(world)
     this.salvages = new SalvageChecks(world)
     this.removals = new RemovalChecks(world)
+    this.balance = new BalanceChecks(world)
   }
 
   published(node: SimNode, subject: string, data: Uint8Array): void {
@@ -105,6 +108,7 @@ export class LiveChecks {
       message,
     )
     if (rare) this.saw(rare[0])
+    this.balance.logged(node, message)
     if (message === 'a write is reconciled') {
       this.clocks.reconciled(node, fields as Parameters<ClockChecks['reconciled']>[1])
     }

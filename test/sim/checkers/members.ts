@@ -21,7 +21,7 @@ export interface MemberFindings {
 
 const removedMax = 16
 /** Who orders without an operator, and takes its own orders back. */
-const ownOrders = new Set(['self-healing', 'evacuation'])
+const ownOrders = new Set(['self-healing', 'evacuation', 'auto-balance'])
 
 export class MemberChecks {
   private readonly orders: Order[] = []

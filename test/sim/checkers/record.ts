@@ -21,6 +21,8 @@ export class RecordChecks {
    * arbiter is assumed to keep what it confirmed; the nodes do what they can.
    */
   excuse: string | null = null
+  /** When the present epoch was claimed first. */
+  epochSinceMs = 0
   private highestEpoch = 0
   private readonly holders = new Map<number, string>()
   private isForced = false
@@ -85,6 +87,7 @@ export class RecordChecks {
     if (before) this.world.checks.logs.lookAtAll()
     this.world.transcript?.note(this.world.now, `record: epoch ${next.epoch} ${next.state} of `
       + `${next.primary?.node ?? 'nobody'}, in sync ${next.inSync.join()}, by ${next.writer}`)
+    if (next.epoch !== before?.epoch) this.epochSinceMs = this.world.now
     this.current = next
     this.last = next
     if (next.forced) this.forcedEpochs.add(next.epoch)

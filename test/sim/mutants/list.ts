@@ -4,6 +4,7 @@
  */
 import { answerMutants } from './answerMutants.js'
 import { arbiterMutants } from './arbiterMutants.js'
+import { balanceMutants } from './balanceMutants.js'
 import { forkMutants } from './forkMutants.js'
 import { installMutants } from './installMutants.js'
 import { checkpointMutants } from './checkpointMutants.js'
@@ -41,6 +42,7 @@ export const mutants: readonly Mutant[] = [
   ...fullDiskMutants,
   ...memberMutants,
   ...rehearsalMutants,
+  ...balanceMutants,
 ]
 
 /** Throws when there is none of that name. */

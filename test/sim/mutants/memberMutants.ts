@@ -117,11 +117,8 @@ export const memberMutants: readonly Mutant[] = [
     why: 'The next primary goes on with what the record orders.',
     edits: [{
       file: assignments,
-      find:
-        'const { start: _, ...rest } = record;\n    return {\n        ...rest,\n        epoch,\n'
-        + '        state: \'claimed\',\n        primary,\n        members,',
-      replace: 'const { start: _, change: __, ...rest } = record;\n    return {\n        ...rest,\n'
-        + '        epoch,\n        state: \'claimed\',\n        primary,\n        members,',
+      find: 'const { start: _, promotedBy: __, ...rest } = record;\n    return {',
+      replace: 'const { start: _, promotedBy: __, change: ___, ...rest } = record; return {',
     }],
     scenarios: ['change-outlives-its-epoch', 'learner-not-taken-in'],
     evidence: /^I16: cancelled/,
@@ -131,12 +128,8 @@ export const memberMutants: readonly Mutant[] = [
     why: 'The list is what tells a node that was taken out that its data may go.',
     edits: [{
       file: assignments,
-      find:
-        'const { start: _, ...rest } = record;\n    return {\n        ...rest,\n        epoch,\n'
-        + '        state: \'claimed\',\n        primary,\n        members,',
-      replace:
-        'const { start: _, removed: __, ...rest } = record;\n    return {\n        ...rest,\n'
-        + '        epoch,\n        state: \'claimed\',\n        primary,\n        members,',
+      find: 'const { start: _, promotedBy: __, ...rest } = record;\n    return {',
+      replace: 'const { start: _, promotedBy: __, removed: ___, ...rest } = record; return {',
     }],
     scenarios: ['member-taken-out-and-no-answer'],
     evidence: /^I16: removed nodes were n3, are /,
@@ -146,8 +139,8 @@ export const memberMutants: readonly Mutant[] = [
     why: 'The next primary goes on with what the record orders.',
     edits: [{
       file: assignments,
-      find: 'const { start: _, ...rest } = record;\n    const { kept }',
-      replace: 'const { start: _, change: __, ...rest } = record;\n    const { kept }',
+      find: 'promotedBy: __, ...rest } = record;\n    const { kept }',
+      replace: 'promotedBy: __, change: ___, ...rest } = record;\n    const { kept }',
     }],
     scenarios: ['change-outlives-its-epoch'],
     evidence: /^I16: cancelled/,

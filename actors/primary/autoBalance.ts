@@ -1,0 +1,129 @@
+import type { NodeId } from '../../machines/base/ids.js'
+import { msText } from '../../machines/base/units.js'
+import { handoverPatienceMs } from '../../machines/primary.js'
+import type { MemberChange } from '../../machines/protocol/memberChange.js'
+import type { MemberOrder } from '../../machines/protocol/members.js'
+import type { Assignment } from '../../machines/protocol/messages.js'
+import { preferredPrimary } from '../../machines/protocol/spacePlacement.js'
+import type { Member } from '../member/member.js'
+import type { Followers } from './followers.js'
+import type { InSyncSet } from './inSyncSet.js'
+import { MemberBalance, memberBalancer } from './memberBalance.js'
+import { unfitNow } from './unfitNow.js'
+import { isUsual } from './usual.js'
+
+export interface AutoBalanceOptions {
+  readonly member: Member
+  readonly followers: Pick<Followers, 'lagMs'>
+  readonly inSync: Pick<InSyncSet, 'certain'>
+  readonly primary: {
+    /** It takes writes, and does not hand over. */
+    readonly serves: boolean
+    handOver(to: NodeId, reason: string): boolean
+  }
+  readonly order: (order: MemberOrder | null, only?: MemberChange) => Promise<unknown>
+}
+
+/** Share of the time for which a handover holds writes back, in which the target catches up. */
+const lagShare = 4
+
+/**
+ * Brings the space back to its preferred primary, the heaviest member in sync, once that was well
+ * for `balanceAfterMs`; with `autoBalance` all, its members to where they would be placed now, too.
+ * An operator who promoted another member is not overruled. Every other reason not to act begins
+ * that time anew, and so does each attempt: there are never two within it.
+ */
+export class AutoBalance {
+  private readonly wellSinceMs = new Map<NodeId, number>()
+  private readonly members: MemberBalance
+  private isAsking = false
+
+  constructor(private readonly options: AutoBalanceOptions) {
+    this.members = new MemberBalance(options)
+  }
+
+  /** Called once per heartbeat. */
+  tick(): void {
+    const { member, primary } = this.options
+    const { space, known: { record }, context: { settings, duty, balancing, moving } } = member
+    if (!record || this.isAsking || !primary.serves) return
+    const { assignment, assignment: { change } } = record
+    balancing.giveBack(space)
+    if (change?.by !== memberBalancer && !this.members.isOrdering) moving.giveBack(space)
+    const isDue = settings.autoBalance !== 'off' && !change && duty.unfit === null
+      && isUsual(member, assignment)
+    if (!isDue) {
+      this.wellSinceMs.clear()
+      return this.members.hinder(assignment)
+    }
+    this.notice(assignment)
+    if (settings.autoBalance === 'all') this.members.tick(assignment)
+    if (!this.members.isOrdering) this.balance(assignment)
+  }
+
+  /** The epoch is over: the next primary goes on. */
+  end(): void {
+    const { space, context: { balancing, moving } } = this.options.member
+    balancing.giveBack(space)
+    moving.giveBack(space)
+  }
+
+  private balance({ space, members, forced, promotedBy }: Assignment): void {
+    const { member: { self, context: { balancing } } } = this.options
+    if (forced || promotedBy !== undefined) return
+    // One that is well for a shorter time is waited for: no other one takes its place meanwhile.
+    const able = members.map(({ node }) => node)
+      .filter((node) => node === self || this.isAble(node))
+    const to = preferredPrimary(space, able)
+    if (to === null || to === self || !this.isLongWell(to) || !balancing.take(space)) return
+    this.wellSinceMs.clear()
+    void this.handOver(to)
+  }
+
+  private async handOver(to: NodeId): Promise<void> {
+    const { member, primary } = this.options
+    const { space, context: { ports: { logger }, settings: { balanceAfterMs } } } = member
+    this.isAsking = true
+    const unfit = await unfitNow(member, to)
+    this.isAsking = false
+    const record = member.known.record?.assignment
+    // Much may have changed while it was asked.
+    if (unfit === null && record && !record.change && isUsual(member, record)) {
+      primary.handOver(to, `${to} is its preferred primary, and was well for `
+        + msText(balanceAfterMs))
+    } else if (unfit !== null) {
+      logger.info({ space, to }, `not handed back to ${to}: ${unfit}`)
+    }
+  }
+
+  /** Notes since when each member is well. */
+  private notice({ members }: Assignment): void {
+    const { clock } = this.options.member.context.ports
+    const well = members.map(({ node }) => node).filter((node) => this.isWell(node))
+    for (const node of this.wellSinceMs.keys()) {
+      if (!well.includes(node)) this.wellSinceMs.delete(node)
+    }
+    for (const node of well) {
+      if (!this.wellSinceMs.has(node)) this.wellSinceMs.set(node, clock.monotonicMs())
+    }
+  }
+
+  private isLongWell(node: NodeId): boolean {
+    const { ports: { clock }, settings: { balanceAfterMs } } = this.options.member.context
+    const since = this.wellSinceMs.get(node)
+    return since !== undefined && clock.monotonicMs() - since >= balanceAfterMs
+  }
+
+  /** Not drained, and all that it needs to be primary. */
+  private isAble(node: NodeId): boolean {
+    const { member: { context: { peers } }, inSync } = this.options
+    return inSync.certain().has(node) && peers.isLiving(node) && peers.unfitOf(node) === null
+  }
+
+  /** Able, and so close behind that writes would not have to wait for it. */
+  private isWell(node: NodeId): boolean {
+    const { member: { context: { settings } }, followers } = this.options
+    return this.isAble(node)
+      && followers.lagMs(node) <= handoverPatienceMs(settings.grantMs) / lagShare
+  }
+}

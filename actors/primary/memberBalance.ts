@@ -1,0 +1,84 @@
+import type { MemberChange } from '../../machines/protocol/memberChange.js'
+import type { MemberOrder } from '../../machines/protocol/members.js'
+import type { Assignment } from '../../machines/protocol/messages.js'
+import { rebalancing } from '../../machines/protocol/rebalance.js'
+import type { MemberMove } from '../../machines/protocol/rebalance.js'
+import type { Member } from '../member/member.js'
+import { isUsual } from './usual.js'
+
+/** Who orders these changes, as the record names it. */
+export const memberBalancer = 'auto-balance'
+
+export interface MemberBalanceOptions {
+  readonly member: Member
+  readonly order: (order: MemberOrder | null, only?: MemberChange) => Promise<unknown>
+}
+
+/**
+ * Moves members to where the space would be placed if it were created now, on the nodes that live
+ * and are fit, one after the other. A space with a member that is not such a node stays as it is. A
+ * move is ordered when it was the next one for `balanceAfterMs`, and taken back when its learner is
+ * gone for as long.
+ */
+export class MemberBalance {
+  /** What would be ordered, or taken back, and since when. */
+  private due = { what: '', sinceMs: 0 }
+  private isUnderWay = false
+
+  constructor(private readonly options: MemberBalanceOptions) {}
+
+  get isOrdering(): boolean {
+    return this.isUnderWay
+  }
+
+  /** Called once per heartbeat while nothing speaks against a change. */
+  tick({ space, members }: Assignment): void {
+    const { member: { self, context: { peers, moving } } } = this.options
+    const nodes = peers.living().filter((node) => peers.unfitOf(node) === null)
+    const names = members.map(({ node }) => node)
+    const moves = names.every((node) => nodes.includes(node))
+      ? rebalancing([{ space, members: names, primary: self }], nodes, (node) => peers.zoneOf(node))
+      : []
+    const move = moves.find((one): one is MemberMove => one.type === 'member')
+    if (!move) return this.nothing()
+    const { add, remove } = move
+    if (!this.isDue(`replace ${remove} by ${add}`) || !moving.take(space)) return
+    void this.order({ add, remove, by: memberBalancer })
+  }
+
+  /** Called instead while something does. */
+  hinder(assignment: Assignment): void {
+    const { member, member: { context: { peers } } } = this.options
+    const { change } = assignment
+    const learner = change?.by === memberBalancer ? change.add : undefined
+    const isGone = learner !== undefined
+      && !(peers.isLiving(learner) && peers.unfitOf(learner) === null)
+    if (!isGone || this.isUnderWay || !isUsual(member, assignment)) return this.nothing()
+    if (this.isDue(`cancel ${learner}`)) void this.order(null, change)
+  }
+
+  private nothing(): void {
+    this.due = { what: '', sinceMs: 0 }
+  }
+
+  private isDue(what: string): boolean {
+    const { ports: { clock }, settings: { balanceAfterMs } } = this.options.member.context
+    const nowMs = clock.monotonicMs()
+    if (this.due.what !== what) this.due = { what, sinceMs: nowMs }
+    return !this.isUnderWay && nowMs - this.due.sinceMs >= balanceAfterMs
+  }
+
+  /** `null`: takes the change back. A refusal is no matter: it is judged again. */
+  private async order(order: MemberOrder | null, only?: MemberChange): Promise<void> {
+    const { member: { space, context: { ports: { logger } } } } = this.options
+    this.isUnderWay = true
+    try {
+      await this.options.order(order, only)
+    } catch (error) {
+      logger.warn({ space, error: String(error) }, 'a member could not be moved yet')
+    } finally {
+      this.isUnderWay = false
+      this.nothing()
+    }
+  }
+}

@@ -1,0 +1,121 @@
+/** Guards of what primaries move without an order, for balance. */
+import type { Mutant } from './mutant.js'
+
+const file = 'actors/primary/autoBalance.js'
+const membersFile = 'actors/primary/memberBalance.js'
+const scenarios = ['test:sim/cluster/autoBalance']
+
+export const balanceMutants: readonly Mutant[] = [
+  {
+    name: 'balance-at-once',
+    why: 'A node that comes and goes would take its primaries each time.',
+    edits: [{ file, find: 'clock.monotonicMs() - since >= balanceAfterMs', replace: 'true' }],
+    scenarios,
+    evidence: /and not before its time/,
+  },
+  {
+    name: 'balance-whatever-is-wrong',
+    why:
+      'Without the arbiter or most nodes it may be this node that is wrong; a pause is an order.',
+    edits: [
+      { file, find: '&& isUsual(member, assignment);', replace: ';' },
+      { file, find: '&& isUsual(member, record)', replace: '' },
+    ],
+    scenarios,
+    evidence: /nothing is moved while the space is paused/,
+  },
+  {
+    name: 'balance-during-a-change-of-members',
+    why: 'One thing at a time: the members may be others in a moment.',
+    edits: [
+      { file, find: '!== \'off\' && !change', replace: '!== \'off\'' },
+      { file, find: '&& !record.change', replace: '' },
+    ],
+    scenarios,
+    evidence: /a change of the members is under way/,
+  },
+  {
+    name: 'balance-to-a-drained-member',
+    why: 'It would hand the space over again at once, and again get it.',
+    edits: [{ file, find: '&& peers.isLiving(node) && peers.unfitOf(node) === null',
+      replace: '&& peers.isLiving(node)' }],
+    scenarios,
+    evidence: /the preferred member is drained/,
+  },
+  {
+    name: 'balance-to-a-member-that-lags',
+    why: 'Writes would wait until it has everything, or until the handover is given up.',
+    edits: [{
+      file,
+      find: 'followers.lagMs(node) <= handoverPatienceMs(settings.grantMs) / lagShare',
+      replace: 'true',
+    }],
+    scenarios,
+    evidence: /the preferred member lags/,
+  },
+  {
+    name: 'balance-without-asking-first',
+    why: 'A member that hangs is heard for a while, and cannot write for longer.',
+    edits: [{ file, find: 'const unfit = await unfitNow(member, to);',
+      replace: 'const unfit = null;' }],
+    scenarios,
+    evidence: /cannot write/,
+  },
+  {
+    name: 'balance-against-the-operator',
+    why: 'A promotion that was ordered would be undone a minute later.',
+    edits: [{ file, find: 'forced || promotedBy !== undefined', replace: 'false' }],
+    scenarios,
+    evidence: /an operator's choice is kept/,
+  },
+  {
+    name: 'choice-outlives-its-epoch',
+    why: 'What an operator ordered once would hold for ever.',
+    edits: [{
+      file: 'machines/protocol/assignments.js',
+      find: 'const { start: _, promotedBy: __, ...rest } = record;\n    return {',
+      replace: 'const { start: _, ...rest } = record; return {',
+    }],
+    scenarios,
+    evidence: /an operator's choice is kept, until/,
+  },
+  {
+    name: 'balance-all-primaries-at-once',
+    why: 'All spaces of a node would hold their writes back at the same time.',
+    edits: [{ file, find: '|| !balancing.take(space)', replace: '' }],
+    scenarios,
+    evidence: /one primary at a time/,
+  },
+  {
+    name: 'time-goes-on-while-paused',
+    why: 'The primary would move at the very moment at which an operator resumes the space.',
+    edits: [{ file, find: 'this.wellSinceMs.clear();\n            return this.members.hinder',
+      replace: 'return this.members.hinder' }],
+    scenarios,
+    evidence: /begins the time anew/,
+  },
+  {
+    name: 'move-members-though-one-is-away',
+    why: 'It may be back in a moment, and the space would have been copied for nothing.',
+    edits: [{ file: membersFile, find: 'names.every((node) => nodes.includes(node))',
+      replace: 'true' }],
+    scenarios,
+    evidence: /no member is moved while another one is away or drained/,
+  },
+  {
+    name: 'move-a-member-at-once',
+    why: 'A node that is started would get copies of spaces that it may not keep.',
+    edits: [{ file: membersFile, find: 'nowMs - this.due.sinceMs >= balanceAfterMs',
+      replace: 'true' }],
+    scenarios,
+    evidence: /not before its time/,
+  },
+  {
+    name: 'wait-for-a-learner-that-is-gone',
+    why: 'No other change could begin, also not the replacement of a member that is gone.',
+    edits: [{ file: membersFile, find: 'if (this.isDue(`cancel ${learner}`))',
+      replace: 'if (false)' }],
+    scenarios,
+    evidence: /is taken back/,
+  },
+]
