@@ -89,7 +89,14 @@ export class Detectors {
     for (const peer of this.peers.values()) peer.observedFromMs = nowMs
   }
 
-  /** Every peer ever heard. */
+  /** Drops all that is known of the peer. */
+  forget(node: NodeId): void {
+    this.peers.get(node)?.detector.stop()
+    this.peers.delete(node)
+    this.lostPeers.forget(node)
+  }
+
+  /** Peers heard since the start that were not forgotten. */
   names(): Iterable<NodeId> {
     return this.peers.keys()
   }

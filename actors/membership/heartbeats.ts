@@ -232,6 +232,23 @@ export class Heartbeats {
     return new Set([this.options.self.node, ...stay])
   }
 
+  /** Drops all that was heard of a node that is gone. Returns why it is not done, or null. */
+  forget(node: NodeId): string | null {
+    const { self } = this.options
+    if (node === self.node || this.isLiving(node)) return `${node} is alive`
+    if (!this.isKnown(node)) return null
+    if (!this.isGrantExpired(node)) return `${self.node} heard ${node} a moment ago`
+    this.detectors.forget(node)
+    this.grants.forget(node)
+    this.ownClock.forget(node)
+    return null
+  }
+
+  /** Whether the node was heard since the start, and is not forgotten. */
+  isKnown(node: NodeId): boolean {
+    return this.detectors.saidBy(node) !== null
+  }
+
   /** Whether the node was heard lately, and is not known to be gone; this one lives. */
   isLiving(node: NodeId): boolean {
     const { self, settings } = this.options

@@ -27,6 +27,10 @@ export class LostPeers {
     })
   }
 
+  forget(peer: NodeId): void {
+    this.lost.delete(peer)
+  }
+
   /** Records the return of a peer that was lost. An ended suspicion is no return. */
   noteBack({ peer, life, reason }: EffectOf<'peerReturned' | 'peerRestarted'>): void {
     if (!this.lost.delete(peer)) return

@@ -20,6 +20,10 @@ export class OwnClock {
     this.watch.heard(peer, peerWallMs, wallMs, roundTripMs)
   }
 
+  forget(peer: NodeId): void {
+    this.watch.forget(peer)
+  }
+
   /** Called once per heartbeat; `peers`: those that are alive. */
   judge(peers: readonly NodeId[]): void {
     this.latestOffsetMs = this.watch.offsetMs(peers)

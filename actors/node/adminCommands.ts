@@ -10,6 +10,7 @@ import type { PrimaryRole } from '../primary/primary.js'
 import type { AdminNode } from './adminNode.js'
 import { createSpace } from './createSpace.js'
 import { dropSpace } from './dropSpace.js'
+import { forgetNode } from './forgetNode.js'
 import { handleForkCommand } from './forkCommands.js'
 import { drain, pauseSpace, undrain } from './maintenance.js'
 import { changeMembers } from './memberCommands.js'
@@ -94,6 +95,8 @@ export class AdminCommands {
         return await this.atPrimary(command, (primary) => setSpace(command, primary))
       case 'changeMembers':
         return await this.atPrimary(command, (primary) => changeMembers(command, primary))
+      case 'forgetNode':
+        return await forgetNode(this, command)
       case 'listActors':
         return this.listActors(command)
       case 'killActor':
@@ -102,7 +105,7 @@ export class AdminCommands {
         throw new AdminRefusal('INVALID_OPERATION',
           'type is one of createSpace, dropSpace, listSpaces, promote, drain, undrain, pause, '
             + 'resume, setSpace, changeMembers, reconcile, applyQuarantined, discardQuarantined, '
-            + 'closeFork, listActors, killActor')
+            + 'closeFork, forgetNode, listActors, killActor')
     }
   }
 

@@ -12,9 +12,10 @@ export type Answer = { ok: true } & Record<string, unknown>
 
 /**
  * Refusals that programs distinguish beyond the code. otherSettings: the space exists with other
- * settings. unfit: the named node takes no primary (drained, stopping, or its disk is full).
+ * settings. unfit: the named node takes no primary (drained, stopping, or its disk is full). alive,
+ * holder: the node to forget lives, or a record names it as a member or learner.
  */
-export type RefusalReason = 'otherSettings' | 'unfit'
+export type RefusalReason = 'otherSettings' | 'unfit' | 'alive' | 'holder'
 
 /** The answer to a command that is not carried out. `retryable`: it may succeed later. */
 export class AdminRefusal extends Error {

@@ -176,6 +176,12 @@ export class Grants {
     return null
   }
 
+  /** Drops what was heard of a peer, to which no promise is open any more (`expired`). */
+  forget(peer: NodeId): void {
+    this.held.delete(peer)
+    this.receipts.delete(peer)
+  }
+
   /** Returns the list of the next own heartbeat: the grants that this node gives. */
   heardList(): Record<NodeId, HeardHeartbeat> {
     const list: Record<NodeId, HeardHeartbeat> = {}

@@ -14,6 +14,7 @@ import { addInspect } from './inspect.js'
 import { addJournalFiles } from './journalFiles.js'
 import { addMachines } from './machines.js'
 import { addNode } from './node.js'
+import { addNodeForget } from './nodeForget.js'
 import { addNodeList } from './nodeList.js'
 import { addOperate } from './operate.js'
 import { addPause } from './pause.js'
@@ -54,7 +55,9 @@ First steps:
 Exit codes: 0 ok, 1 failed, 2 wrong usage. Help for a command: engram COMMAND --help`)
   program.commandsGroup('Run:')
   addUp(program, context)
-  addNodeList(addNode(program, context), context)
+  const node = addNode(program, context)
+  addNodeList(node, context)
+  addNodeForget(node, context)
   program.commandsGroup('Use:')
   addWrite(program, context)
   addRead(program, context)

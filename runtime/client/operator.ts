@@ -59,6 +59,8 @@ export type AdminRequest =
     readonly by?: string
   }
   | { readonly type: 'undrain'; readonly by?: string }
+  /** Has all nodes forget one that is gone for good. Any node takes this command. */
+  | { readonly type: 'forgetNode'; readonly node: string; readonly by?: string }
   /** While paused, no other member takes over by itself. Any node takes this command. */
   | { readonly type: 'pause' | 'resume'; readonly space: string; readonly by?: string }
   /** Reconciles the salvages of the node, if the space waits for this command. */
@@ -129,6 +131,9 @@ export interface AdminAnswer extends Partial<MembersAnswer> {
   readonly epoch?: number
   readonly primary?: string | null
   readonly drained?: boolean
+  /** Nodes that knew the node and have forgotten it, and those that did not do so. */
+  readonly forgottenBy?: readonly string[]
+  readonly missed?: readonly { readonly node: string; readonly reason: string }[]
   /** For a space: since when failover is paused, and by whom; null: it is not paused. */
   readonly paused?: { readonly since: string; readonly by: string } | null
   /** False: nothing had to be changed. */

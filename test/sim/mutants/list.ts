@@ -5,6 +5,7 @@
 import { answerMutants } from './answerMutants.js'
 import { arbiterMutants } from './arbiterMutants.js'
 import { balanceMutants } from './balanceMutants.js'
+import { forgetMutants } from './forgetMutants.js'
 import { forkMutants } from './forkMutants.js'
 import { installMutants } from './installMutants.js'
 import { checkpointMutants } from './checkpointMutants.js'
@@ -43,6 +44,7 @@ export const mutants: readonly Mutant[] = [
   ...memberMutants,
   ...rehearsalMutants,
   ...balanceMutants,
+  ...forgetMutants,
 ]
 
 /** Throws when there is none of that name. */
