@@ -1,17 +1,12 @@
 /** engram rebalance */
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Command } from 'commander'
-import type { MemberMove } from '../../machines/protocol/rebalance.js'
-import type { EngramClient } from '../client/client.js'
 import type { ConnectionFlags } from '../config/sources.js'
+import { ClusterSite } from './clusterSite.js'
 import { CliError, connectionOptions, exit, jsonOption, noNodes, usage } from './context.js'
 import type { Action, Context } from './context.js'
-import { endingOf } from './errors.js'
-import { requester } from './pause.js'
 import { planOf, showPlan } from './rebalancePlan.js'
 import { carryOut } from './rebalanceRun.js'
-import type { Outcome, Site } from './rebalanceRun.js'
-import { look, lookMs } from './spaceMembers.js'
+import type { Outcome } from './rebalanceRun.js'
 
 interface RebalanceFlags extends ConnectionFlags {
   readonly dryRun?: boolean
@@ -82,66 +77,4 @@ function concluded(context: Context, outcome: Outcome, json: boolean): Action {
 function named(spaces: readonly string[]): string {
   const [shown, more] = [spaces.slice(0, namedMax).join(' '), spaces.length - namedMax]
   return more > 0 ? `${shown} and ${more} more` : shown
-}
-
-class ClusterSite implements Site {
-  isStopped = false
-  /** The first signal ends the command between two steps, the second one at once. */
-  private readonly stop = (): void => {
-    this.isStopped = true
-    this.end()
-  }
-
-  constructor(
-    private readonly context: Context,
-    private readonly client: EngramClient,
-    private readonly json: boolean,
-  ) {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, this.stop)
-  }
-
-  end(): void {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, this.stop)
-  }
-
-  async order({ space, add, remove }: MemberMove) {
-    const { change = null, members = [] } = await this.client.adminAtPrimary(
-      { type: 'changeMembers', space, add, remove, force: false, by: requester() },
-    )
-    const goal = change
-      && { add: change.add ?? null, remove: change.remove ?? null, since: change.since }
-    return { goal, members }
-  }
-
-  async promote(space: string, to: string, from: string): Promise<string | null> {
-    const { primary = null } = await this.client.admin({ type: 'promote', space, to }, {
-      node: from,
-    })
-    return primary
-  }
-
-  look(space: string) {
-    return look(this.client, space)
-  }
-
-  async pause(): Promise<void> {
-    await delay(lookMs)
-  }
-
-  nowMs(): number {
-    return performance.now()
-  }
-
-  stepped(space: string, text: string): void {
-    const at = new Date().toISOString()
-    if (this.json) this.context.printJson({ at, space, text })
-    else this.context.print(`${at.slice(11, 23)}  ${space}: ${text}`)
-  }
-
-  failed(space: string, error: unknown): void {
-    const { message, label, code } = endingOf(error)
-    const at = new Date().toISOString()
-    if (this.json) this.context.printJson({ at, space, text: message, code, failed: true })
-    else this.context.note(`${at.slice(11, 23)}  ${space}: failed: ${label}`)
-  }
 }

@@ -1,17 +1,27 @@
 /** Carries out the moves of a rebalancing. */
-import type { MemberMove, Move } from '../../machines/protocol/rebalance.js'
+import { showChange } from '../../machines/protocol/members.js'
+import type { Move } from '../../machines/protocol/rebalance.js'
 import { CliError } from './context.js'
 import type { MembersListing } from './membersText.js'
 import { MembersWait } from './membersWait.js'
 import type { Goal } from './membersWait.js'
-import { movesBySpace, showMove } from './rebalancePlan.js'
+import { movesBySpace } from './rebalancePlan.js'
+
+/** A change of the members, as it is ordered. */
+export interface MembersOrder {
+  readonly space: string
+  readonly add?: string
+  readonly remove?: string
+  /** Fewer members may remain. */
+  readonly force?: boolean
+}
 
 /** What is needed of the cluster, and of the user. */
 export interface Site {
   /** Whether the user ends the command. */
   readonly isStopped: boolean
   /** Orders the change; members are those before it. Null: it is done already. */
-  order(move: MemberMove): Promise<{ goal: Goal | null; members: readonly string[] }>
+  order(order: MembersOrder): Promise<{ goal: Goal | null; members: readonly string[] }>
   /** Hands the space over. Returns the primary after it. */
   promote(space: string, to: string, from: string): Promise<string | null>
   /** Null: no member answers. */
@@ -38,7 +48,7 @@ type End = Exclude<keyof Outcome, 'failed'>
 /** Spaces that are moved at a time. */
 const spacesMax = 4
 /** Time to wait for a primary that answers. */
-const vacantMs = 8000
+export const vacantMs = 8000
 
 /** Moves four spaces at a time; one that fails keeps no other from its moves. */
 export async function carryOut(
@@ -71,22 +81,33 @@ async function moveSpace(site: Site, moves: readonly Move[], wait: boolean): Pro
       if (!await makePrimary(site, move.space, move.to)) return 'left'
       continue
     }
-    const { goal, members } = await site.order(move)
-    site.stepped(move.space, `ordered: ${showMove(move)}`)
+    const { space, add, remove } = move
+    const waiting = await ordered(site, { space, add, remove })
     if (!wait) return 'ordered'
-    if (goal !== null && !await untilDone(site, move, new MembersWait(goal, members))) return 'left'
+    if (waiting !== null && !await untilDone(site, move.space, waiting)) return 'left'
   }
   return 'done'
 }
 
+/** Orders the change, and shows it. Null: it is done already. */
+export async function ordered(site: Site, order: MembersOrder): Promise<MembersWait | null> {
+  const { goal, members } = await site.order(order)
+  site.stepped(order.space, `ordered: ${showChange(order)}`)
+  return goal && new MembersWait(goal, members)
+}
+
 /** False: the user ended the command first. The change goes on. */
-async function untilDone(site: Site, move: MemberMove, waiting: MembersWait): Promise<boolean> {
+export async function untilDone(
+  site: Site,
+  space: string,
+  waiting: MembersWait,
+): Promise<boolean> {
   while (!site.isStopped) {
-    const { steps, end } = waiting.look(await site.look(move.space), site.nowMs())
-    for (const text of steps) site.stepped(move.space, text)
+    const { steps, end } = waiting.look(await site.look(space), site.nowMs())
+    for (const text of steps) site.stepped(space, text)
     if (end === 'done') return true
     if (end === 'gone') {
-      throw new CliError(`the change was cancelled before it was done (${showMove(move)})`)
+      throw new CliError(`the change was cancelled before it was done (${waiting.name})`)
     }
     await site.pause()
   }

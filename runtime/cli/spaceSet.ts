@@ -1,6 +1,7 @@
 /** engram space set */
 import { InvalidArgumentError, Option } from 'commander'
 import type { Command } from 'commander'
+import { amountText } from '../../machines/base/units.js'
 import type { AckLevel } from '../../machines/protocol/messages.js'
 import { showSettings } from '../../machines/protocol/spaceSettings.js'
 import type { SettingsChange } from '../client/operator.js'
@@ -10,8 +11,11 @@ import { connectionOptions, durationUnits, jsonOption, usage, whole,
   wholeDuration } from './context.js'
 import type { Context } from './context.js'
 import { ackOption, checkSpaceName } from './space.js'
+import { setReplicas } from './spaceReplicas.js'
 
 interface SetFlags extends ConnectionFlags {
+  readonly replicas?: number
+  readonly yes?: boolean
   readonly ack?: AckLevel
   readonly minInSync?: number
   readonly maxLossEntries?: Bound
@@ -32,6 +36,9 @@ export function addSpaceSet(space: Command, context: Context): void {
   connectionOptions(space.command('set').argument('<name>'))
     .summary('change settings of a space')
     .description('Changes the given settings while the space keeps working. The others stay.')
+    .option('--replicas <n>', 'members besides the primary: adds or takes out members, one after '
+      + 'the other, and waits for each', whole(0, 15))
+    .option('--yes', 'let fewer members remain (--replicas)')
     .addOption(ackOption('default ack level of writes'))
     .option('--min-in-sync <n>', 'refuse committed writes while fewer than N members are in sync',
       whole(1, 16))
@@ -55,19 +62,35 @@ export function addSpaceSet(space: Command, context: Context): void {
 Examples:
   engram space set demo --max-loss-entries 1000 --when-under-replicated wait
   engram space set demo --max-loss-entries none
-  engram space set demo --reconcile manual`)
+  engram space set demo --reconcile manual
+  engram space set demo --replicas 3`)
     .action(context.act((name: string, flags: SetFlags) => set(context, name, flags)))
 }
 
 async function set(context: Context, name: string, flags: SetFlags): Promise<void> {
   checkSpaceName(name)
+  const { replicas, yes = false, json = false } = flags
   const settings = changeOf(flags)
-  if (Object.keys(settings).length === 0) {
+  const isSetting = Object.keys(settings).length > 0
+  if (yes && replicas === undefined) {
+    throw usage('--yes confirms nothing here', 'Give --replicas N --yes')
+  }
+  if (!isSetting && replicas === undefined) {
     throw usage('nothing to change', 'Give a setting. List: engram space set --help')
   }
   await context.withClient(flags, async (client) => {
+    // First: minInSync may need the members that come.
+    if (replicas !== undefined) {
+      const done = await setReplicas(context, client, { space: name, replicas, yes }, json)
+      if (json) context.printJson({ ...done, end: true })
+      else {
+        context.print(`space ${name}: ${amountText(replicas, 'replica')}; members: `
+          + done.members.join(' '))
+      }
+    }
+    if (!isSetting) return
     const answer = await client.adminAtPrimary({ type: 'setSpace', space: name, settings })
-    if (flags.json) context.printJson(answer)
+    if (json) context.printJson(answer)
     else context.print(answer.settings
         ? `space ${name}: ${showSettings(answer.settings)}`
         : answer.message ?? `space ${name} was changed`)
