@@ -139,11 +139,17 @@ export function freePort(): Promise<number> {
   })
 }
 
-/** Keeps the caller's own settings of Engram out of a benchmark. */
+/**
+ * Keeps the caller's own settings of Engram out of a benchmark. Primaries stay where it has them:
+ * a handover in the middle would be measured.
+ */
 function cleanEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !name.startsWith('ENGRAM_')),
-  )
+  return {
+    ...Object.fromEntries(
+      Object.entries(process.env).filter(([name]) => !name.startsWith('ENGRAM_')),
+    ),
+    ENGRAM_AUTO_BALANCE: 'off',
+  }
 }
 
 function removeDirectories(): void {

@@ -37,6 +37,8 @@ export class AutoBalance {
   private readonly wellSinceMs = new Map<NodeId, number>()
   private readonly members: MemberBalance
   private isAsking = false
+  /** Whether this primary is not the heaviest member, by the record that was looked at last. */
+  private looked: { readonly record: Assignment; readonly isAway: boolean } | null = null
 
   constructor(private readonly options: AutoBalanceOptions) {
     this.members = new MemberBalance(options)
@@ -45,20 +47,23 @@ export class AutoBalance {
   /** Called once per heartbeat. */
   tick(): void {
     const { member, primary } = this.options
-    const { space, known: { record }, context: { settings, duty, balancing, moving } } = member
+    const { space, known: { record }, context: { duty, balancing, moving } } = member
     if (!record || this.isAsking || !primary.serves) return
     const { assignment, assignment: { change } } = record
     balancing.giveBack(space)
     if (change?.by !== memberBalancer && !this.members.isOrdering) moving.giveBack(space)
-    const isDue = settings.autoBalance !== 'off' && !change && duty.unfit === null
-      && isUsual(member, assignment)
-    if (!isDue) {
+    if (change) {
       this.wellSinceMs.clear()
-      return this.members.hinder(assignment)
+      return this.members.underWay(assignment, change)
+    }
+    // In this order: most spaces are where they belong, and cost nothing more.
+    if (!this.hasAim(assignment) || duty.unfit !== null || !isUsual(member, assignment)) {
+      this.wellSinceMs.clear()
+      return this.members.beginAnew()
     }
     this.notice(assignment)
-    if (settings.autoBalance === 'all') this.members.tick(assignment)
-    if (!this.members.isOrdering) this.balance(assignment)
+    if (member.context.settings.autoBalance === 'all') this.members.tick(assignment)
+    if (!this.members.isOrdering && this.isToMove(assignment)) this.balance(assignment)
   }
 
   /** The epoch is over: the next primary goes on. */
@@ -68,9 +73,24 @@ export class AutoBalance {
     moving.giveBack(space)
   }
 
-  private balance({ space, members, forced, promotedBy }: Assignment): void {
+  private hasAim(assignment: Assignment): boolean {
+    const { autoBalance } = this.options.member.context.settings
+    return autoBalance === 'all' || (autoBalance === 'primaries' && this.isToMove(assignment))
+  }
+
+  /** Another member is heavier, and no operator chose this one. */
+  private isToMove(record: Assignment): boolean {
+    if (this.looked?.record !== record) {
+      const { space, members, forced, promotedBy } = record
+      const isChosen = forced || promotedBy !== undefined
+      const heaviest = preferredPrimary(space, members.map(({ node }) => node))
+      this.looked = { record, isAway: !isChosen && heaviest !== this.options.member.self }
+    }
+    return this.looked.isAway
+  }
+
+  private balance({ space, members }: Assignment): void {
     const { member: { self, context: { balancing } } } = this.options
-    if (forced || promotedBy !== undefined) return
     // One that is well for a shorter time is waited for: no other one takes its place meanwhile.
     const able = members.map(({ node }) => node)
       .filter((node) => node === self || this.isAble(node))
@@ -88,7 +108,8 @@ export class AutoBalance {
     this.isAsking = false
     const record = member.known.record?.assignment
     // Much may have changed while it was asked.
-    if (unfit === null && record && !record.change && isUsual(member, record)) {
+    const isStill = record && !record.change && this.isToMove(record) && isUsual(member, record)
+    if (unfit === null && isStill) {
       primary.handOver(to, `${to} is its preferred primary, and was well for `
         + msText(balanceAfterMs))
     } else if (unfit !== null) {

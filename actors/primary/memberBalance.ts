@@ -9,6 +9,8 @@ import { isUsual } from './usual.js'
 /** Who orders these changes, as the record names it. */
 export const memberBalancer = 'auto-balance'
 
+const nothingDue = { what: '', sinceMs: 0 }
+
 export interface MemberBalanceOptions {
   readonly member: Member
   readonly order: (order: MemberOrder | null, only?: MemberChange) => Promise<unknown>
@@ -22,7 +24,7 @@ export interface MemberBalanceOptions {
  */
 export class MemberBalance {
   /** What would be ordered, or taken back, and since when. */
-  private due = { what: '', sinceMs: 0 }
+  private due: typeof nothingDue = nothingDue
   private isUnderWay = false
 
   constructor(private readonly options: MemberBalanceOptions) {}
@@ -40,25 +42,25 @@ export class MemberBalance {
       ? rebalancing([{ space, members: names, primary: self }], nodes, (node) => peers.zoneOf(node))
       : []
     const move = moves.find((one): one is MemberMove => one.type === 'member')
-    if (!move) return this.nothing()
+    if (!move) return this.beginAnew()
     const { add, remove } = move
     if (!this.isDue(`replace ${remove} by ${add}`) || !moving.take(space)) return
     void this.order({ add, remove, by: memberBalancer })
   }
 
-  /** Called instead while something does. */
-  hinder(assignment: Assignment): void {
+  /** Called instead while a change is under way. */
+  underWay(assignment: Assignment, change: MemberChange): void {
     const { member, member: { context: { peers } } } = this.options
-    const { change } = assignment
-    const learner = change?.by === memberBalancer ? change.add : undefined
+    const learner = change.by === memberBalancer ? change.add : undefined
     const isGone = learner !== undefined
       && !(peers.isLiving(learner) && peers.unfitOf(learner) === null)
-    if (!isGone || this.isUnderWay || !isUsual(member, assignment)) return this.nothing()
+    if (!isGone || this.isUnderWay || !isUsual(member, assignment)) return this.beginAnew()
     if (this.isDue(`cancel ${learner}`)) void this.order(null, change)
   }
 
-  private nothing(): void {
-    this.due = { what: '', sinceMs: 0 }
+  /** Called instead while something else speaks against a change. */
+  beginAnew(): void {
+    this.due = nothingDue
   }
 
   private isDue(what: string): boolean {
@@ -78,7 +80,7 @@ export class MemberBalance {
       logger.warn({ space, error: String(error) }, 'a member could not be moved yet')
     } finally {
       this.isUnderWay = false
-      this.nothing()
+      this.beginAnew()
     }
   }
 }

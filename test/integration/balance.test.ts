@@ -64,7 +64,8 @@ scenario(balance, 'after a failover the primary goes back by itself, under load,
     const endMs = performance.now() + 8000
     await waitFor('time to pass', async () => {
       const { node } = await cluster.primary()
-      if (node !== other!.id) throw new Hopeless(`${node} is primary, and an operator chose another`)
+      if (node !== other!.id)
+        throw new Hopeless(`${node} is primary, and an operator chose another`)
       return performance.now() > endMs
     })
   })

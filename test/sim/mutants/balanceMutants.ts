@@ -18,7 +18,7 @@ export const balanceMutants: readonly Mutant[] = [
     why:
       'Without the arbiter or most nodes it may be this node that is wrong; a pause is an order.',
     edits: [
-      { file, find: '&& isUsual(member, assignment);', replace: ';' },
+      { file, find: '|| !isUsual(member, assignment)', replace: '' },
       { file, find: '&& isUsual(member, record)', replace: '' },
     ],
     scenarios,
@@ -28,7 +28,7 @@ export const balanceMutants: readonly Mutant[] = [
     name: 'balance-during-a-change-of-members',
     why: 'One thing at a time: the members may be others in a moment.',
     edits: [
-      { file, find: '!== \'off\' && !change', replace: '!== \'off\'' },
+      { file, find: 'if (change) {', replace: 'if (false) {' },
       { file, find: '&& !record.change', replace: '' },
     ],
     scenarios,
@@ -89,8 +89,8 @@ export const balanceMutants: readonly Mutant[] = [
   {
     name: 'time-goes-on-while-paused',
     why: 'The primary would move at the very moment at which an operator resumes the space.',
-    edits: [{ file, find: 'this.wellSinceMs.clear();\n            return this.members.hinder',
-      replace: 'return this.members.hinder' }],
+    edits: [{ file, find: 'this.wellSinceMs.clear();\n            return this.members.beginAnew',
+      replace: 'return this.members.beginAnew' }],
     scenarios,
     evidence: /begins the time anew/,
   },
