@@ -24,7 +24,8 @@ export function addOperate(program: Command, context: Context): void {
   connectionOptions(program.command('promote').argument('<space>'))
     .summary('hand a space over to another primary')
     .description('Hands the space over: the primary holds writes back, waits until the target has '
-      + 'all entries, and lets it become the primary. No write is lost or refused.')
+      + 'all entries, and lets it become the primary. No write is lost or refused. It stays there '
+      + 'until it fails over, or the node is drained.')
     .option('--to <node>', 'the new primary (default: the most advanced in-sync replica)')
     .option('--force', 'make --to the primary even if no in-sync member is alive. Writes that it '
       + 'lacks become a fork: other members keep them in salvage files')
@@ -51,7 +52,8 @@ Examples:
     .action(context.act((node: string, flags: DrainFlags) => drain(context, node, flags)))
   connectionOptions(program.command('undrain').argument('<node>'))
     .summary('allow a drained node to be primary again')
-    .description('The node can be promoted again, and can get new spaces.')
+    .description('The node can be promoted again, and can get new spaces. Those that prefer it go '
+      + 'back to it after a minute (autoBalance).')
     .addOption(jsonOption())
     .action(context.act((node: string, flags: DrainFlags) => undrain(context, node, flags)))
 }

@@ -33,8 +33,9 @@ let early: EndSignals | null = null
 
 /** Starts to listen if the command is a server. Called before anything else is loaded. */
 export function listenEarly([command, subcommand]: readonly string[]): void {
-  // `engram node list` is over soon, and no server.
-  const names = subcommand === 'list' ? undefined : servers[command ?? '']
+  // `engram node list` and the like are over soon, and no servers.
+  const isOther = command === 'node' && subcommand !== undefined && !subcommand.startsWith('-')
+  const names = isOther ? undefined : servers[command ?? '']
   if (names) early = new EndSignals(names)
 }
 

@@ -110,6 +110,18 @@ test('silence of a life is counted from its own last heartbeat, whatever speaks 
   assert.is(b.silenceOfMs('n2', other(1), at(700)), b.silenceMs('n9', at(700)))
 })
 
+test('a peer that was forgotten is like one that was never heard', () => {
+  const b = new Grants(times, at(0))
+  const life = other(1)
+  b.sent(1, at(100))
+  b.received('n2', life, 5, at(200))
+  assert.is(b.listed('n2', [life.incarnation, life.connection, 1], life, at(200)), null)
+  b.forget('n2')
+  assert.equal(b.heardList(), {})
+  assert.equal([b.lastHeardLife('n2'), b.grantedAt('n2'), b.stretchOf('n2')], [null, null, 0])
+  assert.is(b.received('n2', life, 5, at(5000)), null, 'it is heard again')
+})
+
 test('after a start nothing is expired for one lease x margin', () => {
   const b = new Grants(times, at(1000))
   assert.not(b.expired('n2', at(3199), 2200))
