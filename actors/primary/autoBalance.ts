@@ -24,7 +24,7 @@ export interface AutoBalanceOptions {
   readonly order: (order: MemberOrder | null, only?: MemberChange) => Promise<unknown>
 }
 
-/** Share of the time for which a handover holds writes back, in which the target catches up. */
+/** The target may be behind by one part in so many of the time for which a handover waits. */
 const lagShare = 4
 
 /**

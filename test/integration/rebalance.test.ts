@@ -37,7 +37,7 @@ async function joined(cluster: Cluster, id: string, zone: string): Promise<void>
   mkdirSync(data, { recursive: true })
   const config = join(cluster.directory, `${id}.json`)
   writeFileSync(config, JSON.stringify(zone === '' ? {} : { zone }))
-  const node = new NodeProcess({ id, data, url: cluster.broker.url, settings: ['autoBalance=off'],
+  const node = new NodeProcess({ id, data, url: cluster.broker.url, settings: [],
     logFile: join(cluster.directory, 'logs', `${id}.log`), config })
   cluster.nodes.set(id, node)
   await node.start()

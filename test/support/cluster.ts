@@ -220,8 +220,7 @@ export class Cluster<B extends BrokerHandle = Broker, N extends NodeHandle = Nod
         data,
         url,
         logFile: join(logs, `${id}.log`),
-        // Primaries stay where a test has them, unless it is about that.
-        settings: ['autoBalance=off', ...this.options.settings ?? []],
+        settings: this.options.settings ?? [],
         config: this.options.config,
       })
       this.nodes.set(id, node)

@@ -84,5 +84,7 @@ const keptNames = ['ENGRAM_TEST_MARK', 'ENGRAM_NATS_SERVER']
 export function cleanEnvironment(extra: Record<string, string> = {}): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env)
     .filter(([name]) => !name.startsWith('ENGRAM_') || keptNames.includes(name))
-  return { ...Object.fromEntries(kept), NO_COLOR: '1', ...extra }
+  // Primaries stay where a test has them, unless it is about that.
+  const own = { NO_COLOR: '1', ENGRAM_AUTO_BALANCE: 'off' }
+  return { ...Object.fromEntries(kept), ...own, ...extra }
 }
