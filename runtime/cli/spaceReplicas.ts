@@ -20,6 +20,8 @@ import { checkSpaceExists } from './space.js'
 export interface ResizeSite extends Site {
   /** Nodes of the cluster, with their states. */
   nodes(): Promise<readonly ClusterNode[]>
+  /** Lowers minInSync, if it is higher. Returns whether it was. */
+  boundMinInSync(most: number): Promise<boolean>
 }
 
 /** The members afterwards. */
@@ -44,15 +46,22 @@ export async function setReplicas(
   options: ResizeOptions,
   json: boolean,
 ): Promise<Resized> {
-  await checkSpaceExists(client.connection, options.space)
+  const { space } = options
+  await checkSpaceExists(client.connection, space)
   const site = Object.assign(new ClusterSite(context, client, json), {
-    nodes: async () => (await client.status({ space: options.space })).nodes,
+    nodes: async () => (await client.status({ space })).nodes,
+    boundMinInSync: async (most: number) => {
+      const { spaces } = await client.status({ space })
+      if (!spaces.some(({ id, minInSync }) => id === space && minInSync > most)) return false
+      await client.adminAtPrimary({ type: 'setSpace', space, settings: { minInSync: most } })
+      return true
+    },
   })
   try {
     return await resize(site, options)
   } catch (error) {
     if (!(error instanceof AdminError)) throw error
-    const look = `engram space members ${options.space}`
+    const look = `engram space members ${space}`
     throw new RemediedError(error, `Members, and the change under way: ${look}. Then run this `
       + 'command again for what is left.')
   } finally {
@@ -71,6 +80,10 @@ export async function resize(
     const present: ResizedSpace = { ...listing, members: namesOf(listing) }
     const { members, inSync } = present
     if (isFirst) check(listing, members, count, yes)
+    // Before a member goes: committed writes would be refused while the record is written.
+    if (isFirst && members.length > count && await site.boundMinInSync(count)) {
+      site.stepped(space, `min-in-sync is ${count} now`)
+    }
     if (members.length === count) return { space, replicas, members, inSync }
     const nodes = await site.nodes()
     const zones = new Map(nodes.map(({ id, zone }) => [id, zone ?? '']))

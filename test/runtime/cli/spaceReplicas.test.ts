@@ -20,6 +20,7 @@ class FakeSite implements ResizeSite {
   members = ['n1', 'n2']
   inSync = ['n1', 'n2']
   primary: string | null = 'n1'
+  minInSync = 1
   change: MembersOrder | null = null
   drained: string[] = []
   onPause: () => void = () => undefined
@@ -61,6 +62,12 @@ class FakeSite implements ResizeSite {
       state: 'running',
       drained: this.drained.includes(id),
     } as ClusterNode)))
+  }
+
+  boundMinInSync(most: number): Promise<boolean> {
+    const isHigher = this.minInSync > most
+    if (isHigher) this.orders.push(`minInSync ${most}`)
+    return Promise.resolve(isHigher)
   }
 
   pause(): Promise<void> {
@@ -119,6 +126,18 @@ test('fewer only with --yes, and never without the primary', async () => {
   site.primary = 'n2'
   assert.equal((await set(site, 0, true)).members, ['n2'])
   assert.equal(site.orders, ['-n1 force'])
+})
+
+test('minInSync is lowered before a member goes, and not for one that comes', async () => {
+  const site = new FakeSite()
+  site.minInSync = 2
+  await set(site, 0, true)
+  assert.equal(site.orders, ['minInSync 1', '-n2 force'])
+  assert.is(site.steps[0], 'demo: min-in-sync is 1 now')
+  const other = new FakeSite()
+  other.minInSync = 2
+  await set(other, 2)
+  assert.is(other.orders.length, 1)
 })
 
 test('nothing is ordered if there are so many members already', async () => {
