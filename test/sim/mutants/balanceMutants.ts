@@ -36,11 +36,11 @@ export const balanceMutants: readonly Mutant[] = [
   },
   {
     name: 'balance-to-a-drained-member',
-    why: 'It would hand the space over again at once, and again get it.',
+    why: 'It would be asked again and again, and the next heaviest would never have its turn.',
     edits: [{ file, find: '&& peers.isLiving(node) && peers.unfitOf(node) === null',
       replace: '&& peers.isLiving(node)' }],
     scenarios,
-    evidence: /the preferred member is drained/,
+    evidence: /while it is drained, too/,
   },
   {
     name: 'balance-to-a-member-that-lags',
@@ -108,7 +108,7 @@ export const balanceMutants: readonly Mutant[] = [
     edits: [{ file: membersFile, find: 'nowMs - this.due.sinceMs >= balanceAfterMs',
       replace: 'true' }],
     scenarios,
-    evidence: /not before its time/,
+    evidence: /members are moved to where/,
   },
   {
     name: 'wait-for-a-learner-that-is-gone',
