@@ -75,6 +75,6 @@ export class SalvageWatch {
       `the salvages of ${node} take ${bytesText(bytes)} in ${files.length} files, those of `
         + `${space} ${
           bytesText(most)
-        }: they stay until they are reconciled, or are removed by hand`)
+        }: they stay until they are reconciled, or removed (engram salvage)`)
   }
 }

@@ -1,21 +1,20 @@
-/** engram salvage list | show: reads files, needs no cluster. */
+/** engram salvage list | show | remove: on files, needs no cluster. */
 import { once } from 'node:events'
-import { join } from 'node:path'
 import type { Command } from 'commander'
-import type { FileSystem } from '../../actors/ports/fileSystem.js'
 import type { SalvageFiles } from '../../actors/ports/journal.js'
-import type { Logger } from '../../actors/ports/system.js'
 import { messageOf } from '../../machines/base/thrown.js'
 import { showPosition } from '../../machines/log/positions.js'
 import type { KeptFile } from '../checkpoint/kept.js'
 import { CliError, usage } from './context.js'
 import type { Context } from './context.js'
-import { checkNodeDirectory, directoryCommand, type JsonFlag } from './directories.js'
+import { directoryCommand, type JsonFlag } from './directories.js'
+import { salvagesIn, type Folder } from './salvageFolder.js'
+import { addSalvageRemove } from './salvageRemove.js'
 import { showBytes, showCount, showValue, table } from './text.js'
 
 export function addSalvageFiles(program: Command, context: Context): void {
   const salvage = program.command('salvage')
-    .summary('read salvage files, which keep truncated entries')
+    .summary('read and remove salvage files, which keep truncated entries')
     .description('A salvage keeps the entries of a fork: entries of an epoch that ended before '
       + 'they were replicated. (MongoDB calls it a rollback file.)')
   directoryCommand(salvage, 'list', 'list the salvage files of a node',
@@ -31,27 +30,7 @@ export function addSalvageFiles(program: Command, context: Context): void {
         show(context, dir, name, flags)
       ),
     )
-}
-
-// The storage code is loaded lazily, since no other client command needs it.
-
-interface Folder {
-  readonly salvages: SalvageFiles
-  readonly directory: string
-  readonly fileSystem: FileSystem
-}
-
-async function salvagesIn(context: Context, node: string): Promise<Folder> {
-  checkNodeDirectory(node)
-  const [{ createSalvageFiles }, { NodeFileSystem }] = await Promise.all(
-    [import('../journal/salvage.js'), import('../system/fileSystem.js')],
-  )
-  const log = (fields: object, message: string): void =>
-    context.note('reason' in fields ? `${message}: ${String(fields.reason)}` : message)
-  const logger: Logger = { debug() {}, info() {}, warn: log, error: log }
-  const directory = join(node, 'salvage')
-  const fileSystem = new NodeFileSystem()
-  return { salvages: createSalvageFiles({ directory, fileSystem, logger }), directory, fileSystem }
+  addSalvageRemove(salvage, context)
 }
 
 async function list(context: Context, node: string, flags: JsonFlag): Promise<void> {

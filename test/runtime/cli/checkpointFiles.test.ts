@@ -1,5 +1,6 @@
 /** engram checkpoint list | verify and engram journal verify, on files as a node writes them. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync,
+  writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
@@ -12,7 +13,7 @@ import { SeededRandom } from '../../fakes/seededRandom.js'
 import { atOnce, disk, fullSpace, sourceOf } from '../../support/checkpoints.js'
 import { runHere } from '../../support/cli.js'
 import { DataFiles, writtenAtMs } from '../../support/dataFiles.js'
-import { A, B, quiet } from '../../support/journalKit.js'
+import { A, B, frameOf, quiet } from '../../support/journalKit.js'
 
 interface Context {
   /** Data directory of a node with files 1 (A), 2 (A and B) and 3 (A); 2 and 3 count for A. */
@@ -288,12 +289,51 @@ test('what is kept beside a salvage is listed, and shown as operations', async (
   const broken = await engram('salvage', 'show', data, kept, '--json')
   assert.is(broken.code, 1)
   assert.match((JSON.parse(broken.out) as { error: string }).error, /is damaged/)
-  await files.remove(name)
+  const preview = await json('salvage', 'remove', data, '--all')
+  assert.equal([preview.code, preview.said], [2, { removed: false, files: [
+    { name, bytes: statSync(join(directory, name)).size, entries: 0 },
+    { name: kept, bytes: statSync(join(directory, kept)).size, entries: null },
+  ] }])
+  assert.equal((await json('salvage', 'remove', data, name, '--yes')).said.removed, true)
+  assert.equal(readdirSync(directory), [kept])
   change(join(directory, kept), (bytes) => bytes.subarray(0, 100))
   const alone = await engram('salvage', 'list', data)
   assert.match(alone.err, /the checkpoint .* is damaged, and is not used: its end is missing/)
   assert.match((await engram('salvage', 'show', data, 'none.checkpoint')).err,
     /there is no checkpoint none/)
+})
+
+test('salvages that are still to be uploaded go with --yes only', async ({ data }) => {
+  const directory = join(data, 'salvage')
+  const files = createSalvageFiles({ directory, fileSystem: new NodeFileSystem(), logger: quiet })
+  const names: string[] = []
+  for (const first of [3, 5]) {
+    names.push(await files.save({
+      space: 'demo',
+      uuid: A,
+      node: 'n1',
+      common: { epoch: 1, sequence: first - 1 },
+      end: { epoch: 1, sequence: first + 1 },
+      joinedEpoch: 2,
+      savedAtMs: 0,
+    }, (async function* frames() {
+      yield [frameOf(A, first), frameOf(A, first + 1)]
+    })()))
+  }
+  writeFileSync(join(directory, 'demo.x.salvage'), 'unreadable')
+  const here = () => readdirSync(directory).toSorted()
+  const before = here()
+  const shown = await engram('salvage', 'remove', data, '--all')
+  assert.is(shown.code, 2)
+  assert.match(shown.out, new RegExp(`^${names[0]} .* 2\n`, 'm'))
+  assert.match(shown.err, /lost then: 4 entries\n.*nothing was removed.* --yes/)
+  for (const args of [[], [names[0]!, 'demo.y.salvage', '--yes'], ['../identity.json', '--yes']]) {
+    assert.is.not((await engram('salvage', 'remove', data, ...args)).code, 0, args.join(' '))
+  }
+  assert.equal(here(), before)
+  const done = await engram('salvage', 'remove', data, names[0]!, 'demo.x.salvage', '--yes')
+  assert.is(done.code, 0, done.err)
+  assert.equal(here(), [names[1]])
 })
 
 test.run()
