@@ -1,4 +1,5 @@
 import { checkpointNeed, epochsBetween } from '../../machines/log/checkpointDue.js'
+import type { PinningNeed } from '../../machines/log/checkpointDue.js'
 import { checkpointGroups, SharedFiles } from '../../machines/log/checkpointGroups.js'
 import type { CheckpointSize } from '../../machines/log/checkpointGroups.js'
 import { messageOf } from '../../machines/base/thrown.js'
@@ -13,6 +14,7 @@ import type { CoverageWriter } from './enterCoverage.js'
 import { Failures } from './failures.js'
 import { imageDuty, imageMsAim } from './imagePace.js'
 import { LoopPace } from './loopPace.js'
+import type { RoomOutlook } from './outlook.js'
 import type { CheckpointRoom } from './room.js'
 import { NoRoomError } from './room.js'
 import { nameSections } from './sectionNames.js'
@@ -25,7 +27,10 @@ export interface CheckpointerOptions extends CoverageWriter {
   readonly nodeBytes: () => number
   /** Spaces for which a segment is kept that should be given up. */
   readonly pinning: () => ReadonlySet<string>
+  /** The same if nothing was to be retained. */
+  readonly pinningAnything: () => ReadonlySet<string>
   readonly room: CheckpointRoom
+  readonly outlook: RoomOutlook
 }
 
 /** How often the spaces are looked at. */
@@ -128,17 +133,22 @@ export class Checkpointer {
 
   /** The most urgent one first. */
   private allDue(nowMs: number): Due[] {
-    const pinning = this.options.pinning()
-    const pinnedBytes = [...pinning].reduce((sum, uuid) => sum + (this.newestOf(uuid)?.bytes ?? 0),
-      0)
+    const { pinning: pinningNow, pinningAnything, outlook } = this.options
+    const now = pinningNow()
+    const pinning = outlook.isShort ? pinningAnything() : now
+    const checkpointBytes = [...pinning].reduce(
+      (sum, uuid) => sum + (this.newestOf(uuid)?.bytes ?? 0),
+      0,
+    )
     const shared = new SharedFiles()
     const all: Due[] = []
     for (const member of this.options.members()) {
       this.seeDamage(member)
       for (const section of this.sectionsOf(member)) shared.add(section)
       if (!this.mayTake(member, nowMs)) continue
-      const isPinning = pinning.has(member.uuid) && this.mayRelease(member)
-      const due = this.dueOf(member, isPinning ? pinnedBytes : null)
+      const isRoomShort = outlook.isHurried(this.newestOf(member.uuid)?.bytes ?? 0)
+      const isPinning = (isRoomShort ? pinning : now).has(member.uuid) && this.mayRelease(member)
+      const due = this.dueOf(member, isPinning ? { checkpointBytes, isRoomShort } : null)
       if (due.need >= 1) all.push(due)
     }
     this.sparse = shared.sparse()
@@ -165,8 +175,8 @@ export class Checkpointer {
       || kept.some((one) => checkpoints.find(uuid, one) === null)
   }
 
-  /** `pinnedBytes`: checkpoints of all spaces that keep a segment; null: this one keeps none. */
-  private dueOf(member: Member, pinnedBytes: number | null): Due {
+  /** `pinning`: null: it keeps no segment. */
+  private dueOf(member: Member, pinning: Omit<PinningNeed, 'nodeBytes'> | null): Due {
     const { context: { commits, ports: { journal }, settings }, nodeBytes } = this.options
     const log = journal.log(member.uuid)
     const lastBytes = this.newestOf(member.uuid)?.bytes ?? 0
@@ -177,14 +187,12 @@ export class Checkpointer {
       newBytes,
       newEpochs: epochsBetween(member.log, newest, member.store.applied.sequence),
       lastBytes,
-      pinning: pinnedBytes === null
-        ? null
-        // A full disk waits for it: nothing more is written that would make it due.
-        : { checkpointBytes: pinnedBytes,
-          nodeBytes: commits.lacksRoom ? Infinity : nodeBytes() - takenAt },
+      // A full disk waits for it: nothing more is written that would make it due.
+      pinning: pinning
+        && { ...pinning, nodeBytes: commits.lacksRoom ? Infinity : nodeBytes() - takenAt },
     }, settings)
     const isWanted = this.isWanted(member)
-    const isUrgent = isWanted || pinnedBytes !== null
+    const isUrgent = isWanted || pinning !== null
     const isLeft = log?.covers.kept.some(({ file }) => this.sparse.has(file)) ?? false
     const least = isWanted ? Infinity : isLeft ? 1 : 0
     return { member, need: Math.max(need, least), isUrgent, lastBytes, newBytes }

@@ -2,6 +2,7 @@ import type { NodeContext } from '../member/context.js'
 import type { Member } from '../member/member.js'
 import type { NodeDirectory } from '../ports/nodeDirectory.js'
 import { Checkpointer } from './checkpointer.js'
+import { RoomOutlook } from './outlook.js'
 import { Retention } from './retention.js'
 import { CheckpointRoom } from './room.js'
 
@@ -18,23 +19,28 @@ export class Checkpointing {
   readonly checkpointer: Checkpointer
   readonly retention: Retention
   readonly room: CheckpointRoom
+  private readonly outlook: RoomOutlook
 
   constructor(options: CheckpointingOptions) {
     const { context, members, directory } = options
     const pinning = (): ReadonlySet<string> => this.retention.pinning
     this.room = new CheckpointRoom({ ...options, pinning })
+    this.outlook = new RoomOutlook(options)
     this.checkpointer = new Checkpointer({
       context,
       members,
       directory,
       pinning,
+      pinningAnything: () => this.retention.pinningAnything,
       room: this.room,
+      outlook: this.outlook,
       nodeBytes: () => context.commits.flushedBytes,
     })
     this.retention = new Retention({
       context,
       members,
       directory,
+      outlook: this.outlook,
       checkpointBytes: (uuid) => this.checkpointer.newestOf(uuid)?.bytes ?? 0,
     })
   }
@@ -42,6 +48,7 @@ export class Checkpointing {
   /** Called once per heartbeat. */
   tick(): void {
     this.room.tick()
+    this.outlook.tick()
     this.retention.tick()
     this.checkpointer.tick()
   }

@@ -8,12 +8,15 @@ import type { Member } from '../member/member.js'
 import { FileSystemError } from '../ports/fileSystem.js'
 import { JournalFullError } from '../ports/journal.js'
 import type { NodeDirectory } from '../ports/nodeDirectory.js'
+import type { RoomOutlook } from './outlook.js'
+import { Readers } from './readers.js'
 import { withReserve } from './reserve.js'
 
 export interface RetentionOptions {
   readonly context: NodeContext
   readonly members: () => Iterable<Member>
   readonly directory: Pick<NodeDirectory, 'keepReserve' | 'releaseReserve'>
+  readonly outlook: Pick<RoomOutlook, 'isShort' | 'look'>
   /** Bytes of the newest checkpoint of a space that counts. */
   readonly checkpointBytes: (uuid: string) => number
 }
@@ -30,6 +33,25 @@ const faultMs = 60_000
 interface Pin extends SegmentPin {
   /** Null: no member here is of it. */
   readonly space: string | null
+  /** Readers keep it, as the settings of the space say: nobody has to act. */
+  readonly isRetained: boolean
+}
+
+/** What becomes of the setting `retain` of a space. */
+export interface Retained {
+  /** The oldest segment is here for it. */
+  readonly keepsOldest: boolean
+  /** Less is kept, since the disk needs the room. */
+  readonly isOverruled: boolean
+}
+
+/** The oldest segment, if there is more than is to be kept. */
+interface Oldest {
+  readonly use: RemovableSegment
+  /** Of closed segments, in all. */
+  readonly closedBytes: number
+  /** Of those, above what is to be kept. */
+  readonly bytes: number
 }
 
 /** What keeps the oldest segment although it should go. */
@@ -38,14 +60,16 @@ interface Pinned {
   readonly pins: ReadonlyMap<string | null, Pin>
   /** Of closed segments, above what is to be kept. */
   readonly bytes: number
+  /** What readers of logs keep, whether it counts or not. */
+  readonly readers: readonly SegmentPin[]
 }
 
-const nothing: Pinned = { pins: new Map(), bytes: 0 }
+const nothing: Pinned = { pins: new Map(), bytes: 0, readers: [] }
 
 /**
  * Gives up the oldest segments of the journal: while closed ones have more than `retainBytes`, the
  * oldest goes, if all entries in it are committed and in two checkpoints (I14), and nobody needs
- * it. A node whose disk is full gives up all that may go.
+ * it. A node whose disk is full, or soon has no room for checkpoints, gives up all that may go.
  */
 export class Retention {
   private lookedAtMs = -Infinity
@@ -60,7 +84,11 @@ export class Retention {
   private reportAtMs = -Infinity
   private unreported = { segments: 0, bytes: 0 }
 
-  constructor(private readonly options: RetentionOptions) {}
+  private readonly readers: Readers
+
+  constructor(private readonly options: RetentionOptions) {
+    this.readers = new Readers(options.context)
+  }
 
   /** Called once per heartbeat. */
   tick(): void {
@@ -75,21 +103,42 @@ export class Retention {
 
   /** Spaces whose entries in the oldest segment, which should go, are not in two checkpoints. */
   get pinning(): ReadonlySet<string> {
-    const oldest = this.oldest()
-    return new Set(oldest ? this.uncovered(oldest.use).flatMap(({ uuid }) => uuid ?? []) : [])
+    const { commits, settings } = this.options.context
+    const oldest = this.oldest(commits.lacksRoom ? 0 : settings.retainBytes)
+    if (!oldest) return new Set()
+    const isRetained = !commits.lacksRoom && this.readersOf(oldest).length > 0
+    return isRetained ? new Set() : this.pinningOf(oldest)
   }
 
-  /** What keeps the oldest segment although it should go, or null. */
+  /** The same if nothing was to be retained. */
+  get pinningAnything(): ReadonlySet<string> {
+    const oldest = this.oldest(0)
+    return oldest ? this.pinningOf(oldest) : new Set()
+  }
+
+  private pinningOf({ use }: Oldest): ReadonlySet<string> {
+    return new Set(this.uncovered(use).flatMap(({ uuid }) => uuid ?? []))
+  }
+
+  /** What keeps the oldest segment although it is more than `retainBytes`, or null. */
   get pinnedBy(): { readonly space: string | null; readonly reason: string } | null {
     const [pin] = this.pinned.pins.values()
     return pin ? { space: pin.space, reason: pin.reason } : null
+  }
+
+  /** What becomes of a space's setting `retain`. */
+  retained({ uuid, space }: Pick<Member, 'uuid' | 'space'>): Retained {
+    return {
+      keepsOldest: !this.isPressed && this.pinned.readers.some((pin) => pin.uuid === uuid),
+      isOverruled: this.readers.isOverruled(space),
+    }
   }
 
   /** What the space keeps, in bytes of all of the journal that should go, or null. */
   pinsOf(uuid: string): { readonly bytes: number; readonly reason: string } | null {
     const { pins, bytes } = this.pinned
     const pin = pins.get(uuid)
-    return pin ? { bytes, reason: pin.reason } : null
+    return pin && !pin.isRetained ? { bytes, reason: pin.reason } : null
   }
 
   /** Resolves when nothing is removed any more. */
@@ -102,14 +151,18 @@ export class Retention {
     const { journal, telemetry } = this.options.context.ports
     try {
       while (!this.isStopped) {
+        await this.options.outlook.look()
         this.look()
         const [oldest] = journal.segments()
         if (!oldest || !this.mayGo) break
+        const { readers } = this.pinned
         if (!await this.remove(oldest.segment)) break
+        this.readers.overruled(readers.flatMap(({ uuid }) => this.nameOf(uuid) ?? []))
         telemetry.count('segmentsGivenUp')
         this.unreported.segments += 1
         this.unreported.bytes += oldest.bytes
       }
+      this.readers.look()
       this.report()
       this.complain()
     } catch (error) {
@@ -125,29 +178,52 @@ export class Retention {
 
   /** Sees how much should go, and what keeps it. */
   private look(): void {
-    const oldest = this.oldest()
+    const oldest = this.oldest(this.isPressed ? 0 : this.options.context.settings.retainBytes)
     if (!oldest) {
       this.pinned = nothing
       return
     }
     const { use, bytes } = oldest
-    const members = new Map([...this.options.members()].map((member) => [member.uuid, member]))
+    const members = this.members()
+    const readers = this.readersOf(oldest, members)
+    const all = [
+      ...[...this.uncovered(use), ...this.needed(use, bytes, members)]
+        .map((pin) => ({ ...pin, isRetained: false })),
+      ...(this.isPressed ? [] : readers).map((pin) => ({ ...pin, isRetained: true })),
+    ]
     const pins = new Map<string | null, Pin>()
-    for (const pin of [...this.uncovered(use), ...this.needed(use, bytes, members)]) {
+    for (const pin of all) {
       const space = members.get(pin.uuid ?? '')?.space ?? null
       if (!pins.has(pin.uuid)) pins.set(pin.uuid, { ...pin, space })
     }
-    this.pinned = { pins, bytes }
+    this.pinned = { pins, bytes, readers }
   }
 
-  /** The segment that should go, and the bytes that should; null: none should. */
-  private oldest(): { readonly use: RemovableSegment; readonly bytes: number } | null {
-    const { ports: { journal }, settings, commits } = this.options.context
+  /** Whether the disk needs the room of all that may go. */
+  private get isPressed(): boolean {
+    return this.options.context.commits.lacksRoom || this.options.outlook.isShort
+  }
+
+  private members(): ReadonlyMap<string, Member> {
+    return new Map([...this.options.members()].map((member) => [member.uuid, member]))
+  }
+
+  private nameOf(uuid: string | null): string | null {
+    return this.members().get(uuid ?? '')?.space ?? null
+  }
+
+  /** Null: closed segments have no more than that. */
+  private oldest(retainBytes: number): Oldest | null {
+    const { ports: { journal } } = this.options.context
     const closed = journal.segments()
-    const retainBytes = commits.lacksRoom ? 0 : settings.retainBytes
-    const bytes = closed.reduce((sum, one) => sum + one.bytes, 0) - retainBytes
+    const closedBytes = closed.reduce((sum, one) => sum + one.bytes, 0)
+    const bytes = closedBytes - retainBytes
     const [oldest] = closed
-    return oldest && bytes > 0 ? { use: journal.useOf(oldest.segment), bytes } : null
+    return oldest && bytes > 0 ? { use: journal.useOf(oldest.segment), closedBytes, bytes } : null
+  }
+
+  private readersOf({ use, closedBytes }: Oldest, members = this.members()): SegmentPin[] {
+    return this.readers.needs(use, closedBytes, members)
   }
 
   private uncovered(use: RemovableSegment): SegmentPin[] {
@@ -234,8 +310,9 @@ export class Retention {
   /** Of what keeps more of the journal than is usual. */
   private complain(): void {
     const { pins, bytes } = this.pinned
-    const unusual = [...pins.values()].filter(({ uuid }) =>
-      bytes > usualPinBytes(uuid === null ? 0 : this.options.checkpointBytes(uuid))
+    const unusual = [...pins.values()].filter(({ uuid, isRetained }) =>
+      !isRetained
+      && bytes > usualPinBytes(uuid === null ? 0 : this.options.checkpointBytes(uuid))
     )
     this.alert(unusual.find(({ space }) => space !== null))
     this.sayUnowned(unusual.find(({ space }) => space === null))

@@ -1,5 +1,6 @@
 import { bytesText } from '../../machines/base/units.js'
 import { messageOf } from '../../machines/base/thrown.js'
+import { checkpointBytesMin, neededBytes, spareBytes } from '../../machines/log/checkpointDue.js'
 import { segmentPins } from '../../machines/log/retention.js'
 import { sendNotice } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
@@ -29,10 +30,6 @@ export interface RoomOptions {
 
 /** How often the room is looked at. */
 const lookMs = 1000
-/** Left free by checkpoints: writes come first. */
-const spareBytes = 64 * 1024 * 1024
-/** A small or new checkpoint is expected to need as much room. */
-const bytesMin = 1024 * 1024
 /** Of a file beside its section, about. */
 const frameBytes = 1024
 
@@ -90,7 +87,7 @@ export class CheckpointRoom {
 
   /** Whether there is room for a file of so many bytes beside writes. */
   async has(bytes: number): Promise<boolean> {
-    return await this.freeBytes() >= Math.max(bytes, bytesMin) + spareBytes
+    return await this.freeBytes() >= neededBytes(bytes)
   }
 
   /**
@@ -108,8 +105,8 @@ export class CheckpointRoom {
     }
     const lastBytes = this.newestBytes(member.uuid)
     const needed = isLast
-      ? (lastBytes || bytesMin) + this.leastBytes
-      : Math.max(lastBytes, bytesMin) + spareBytes
+      ? (lastBytes || checkpointBytesMin) + this.leastBytes
+      : neededBytes(lastBytes)
     if (await this.freeBytes() < needed) await removeUnused(this.options)
     if (await this.freeBytes() < needed) await this.giveUpOne(member, needed, pace)
     const freeBytes = await this.freeBytes()

@@ -18,6 +18,8 @@ export interface PinningNeed {
   readonly checkpointBytes: number
   /** That all spaces of the node have written since the newest checkpoint of this one. */
   readonly nodeBytes: number
+  /** What the journal would give up is needed: a later checkpoint may find no room. */
+  readonly isRoomShort: boolean
 }
 
 export interface CheckpointLimits {
@@ -33,7 +35,7 @@ export interface CheckpointLimits {
  * checkpoints write at most 1 / `checkpointRatio` of what the journal does; and when it has as many
  * epochs as a history should, which only checkpoints shorten. One that keeps a
  * segment is due, too, when all spaces together have written `checkpointRatio` times what it costs
- * to take checkpoints of all that do so.
+ * to take checkpoints of all that do so; half of that cost while room is short.
  */
 export function checkpointNeed(
   { newBytes, lastBytes, newEpochs, pinning }: CheckpointNeed,
@@ -43,8 +45,31 @@ export function checkpointNeed(
     newBytes / Math.max(checkpointBytes, checkpointRatio * lastBytes),
     newEpochs / coveredSpansMax,
   )
-  const isDue = pinning !== null && pinning.nodeBytes >= checkpointRatio * pinning.checkpointBytes
-  return isDue ? Math.max(own, 1) : own
+  if (pinning === null) return own
+  const ratio = pinning.isRoomShort ? Math.min(shortRatio, checkpointRatio) : checkpointRatio
+  return pinning.nodeBytes >= ratio * pinning.checkpointBytes ? Math.max(own, 1) : own
+}
+
+/** In place of `checkpointRatio`, on a disk that is nearly full. */
+const shortRatio = 0.5
+/** Left free by checkpoints: writes come first. */
+export const spareBytes = 64 * 1024 * 1024
+/** A small or new checkpoint is expected to need as much room. */
+export const checkpointBytesMin = 1024 * 1024
+
+/** Returns the room that a checkpoint is expected to need beside writes, bytes. */
+export function neededBytes(lastBytes: number): number {
+  return Math.max(lastBytes, checkpointBytesMin) + spareBytes
+}
+
+/**
+ * Returns the room below which a space may soon lack what its next checkpoint needs, bytes. Its
+ * state may have grown by all that the journal has of it since the last one.
+ */
+export function shortBytes(
+  { newBytes, lastBytes }: Pick<CheckpointNeed, 'newBytes' | 'lastBytes'>,
+): number {
+  return neededBytes(lastBytes) + newBytes
 }
 
 /** Number of epochs that have entries above a sequence, up to the last one that is applied. */

@@ -51,6 +51,28 @@ export function usualPinBytes(checkpointBytes: number): number {
   return usualBytes + usualCheckpoints * checkpointBytes
 }
 
+/** What a space keeps of its log for those who read it; at least one of the two. */
+export interface ReaderRetention {
+  /** An entry stays while closed segments have no more than that together, from its own one on. */
+  readonly bytes?: number
+  /** An entry stays for so long. */
+  readonly ms?: number
+}
+
+/**
+ * Returns why readers of a space keep a segment with entries of it, or null. `closedBytes`: of
+ * this segment and all closed ones after it.
+ */
+export function readersNeed(
+  { bytes = 0, ms = 0 }: ReaderRetention,
+  { timeMs }: Pick<SegmentSpace, 'timeMs'>,
+  closedBytes: number,
+  nowMs: number,
+): string | null {
+  if (closedBytes <= bytes) return `readers of its log: retain ${bytes} bytes`
+  return nowMs - timeMs < ms ? `readers of its log: retain ${ms} ms` : null
+}
+
 /** What keeps a segment. */
 export interface SegmentPin {
   /** Null: it concerns no space that is known. */

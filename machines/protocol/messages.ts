@@ -6,6 +6,7 @@
 import type { EpochHistory, Life, NodeId, Position, SpaceId } from '../base/ids.js'
 import type { KeyRetention, Operation } from '../graph/graph.js'
 import type { Origin, SalvageNote } from '../log/forkNotes.js'
+import type { ReaderRetention } from '../log/retention.js'
 import type { PromotionReport } from './events.js'
 import type { InstallReport } from './installMessages.js'
 import type { InstallOffer } from './installMessages.js'
@@ -48,6 +49,8 @@ export interface SpaceSettings {
   readonly reconcile?: 'automatic' | 'manual' | 'off'
   /** Retention of idempotency keys; what is absent is as in `defaultKeyRetention`. */
   readonly keys?: Partial<KeyRetention>
+  /** More of the log than nodes keep in any case; a disk that is nearly full keeps less. */
+  readonly retain?: ReaderRetention
 }
 
 /** Bounds on the loss window, at least one of them. */

@@ -1,4 +1,5 @@
 import type { KeyRetention } from '../graph/graph.js'
+import type { ReaderRetention } from '../log/retention.js'
 import type { MaxLoss, SpaceSettings } from './messages.js'
 
 const levels = ['memory', 'durable', 'committed'] as const
@@ -6,6 +7,7 @@ const modes = ['accept', 'wait', 'refuse'] as const
 const reconciling = ['automatic', 'manual', 'off'] as const
 const maxLossKeys = ['entries', 'bytes', 'ms'] as const
 const retentionKeys = ['ms', 'count'] as const
+const readerKeys = ['bytes', 'ms'] as const
 
 /**
  * Reads the settings of a space from an operator's command, and fills in the defaults.
@@ -21,6 +23,7 @@ export function spaceSettingsOf(
     whenUnderReplicated,
     reconcile,
     keys,
+    retain,
   } = command
   if (!isWhole(replicas, 0, 15)) return 'replicas must be a whole number from 0 to 15'
   const rf = replicas + 1
@@ -37,6 +40,8 @@ export function spaceSettingsOf(
   if (typeof bound === 'string') return bound
   const retention = boundsOf<Partial<KeyRetention>>('keys', retentionKeys, keys)
   if (typeof retention === 'string') return retention
+  const readers = boundsOf<ReaderRetention>('retain', readerKeys, retain)
+  if (typeof readers === 'string') return readers
   return {
     replicas,
     ack,
@@ -45,6 +50,7 @@ export function spaceSettingsOf(
     ...(whenUnderReplicated && { whenUnderReplicated }),
     ...(reconcile && { reconcile }),
     ...(retention && { keys: retention }),
+    ...(readers && { retain: readers }),
   }
 }
 
@@ -56,12 +62,14 @@ export function isSameSettings(a: SpaceSettings, b: SpaceSettings): boolean {
 
 /** Returns text for operators. */
 export function showSettings(settings: SpaceSettings): string {
-  const { replicas, ack, minInSync, maxLoss, whenUnderReplicated, reconcile, keys } = settings
+  const { replicas, ack, minInSync, maxLoss, whenUnderReplicated } = settings
+  const { reconcile, keys, retain } = settings
   return `replicas ${replicas}, ack ${ack}, minInSync ${minInSync}`
     + (maxLoss ? `, maxLoss ${showBounds(maxLoss)}` : '')
     + (whenUnderReplicated ? `, whenUnderReplicated ${whenUnderReplicated}` : '')
     + (reconcile ? `, reconcile ${reconcile}` : '')
     + (keys ? `, keys kept for ${showBounds(keys)}` : '')
+    + (retain ? `, entries kept for readers: ${showBounds(retain)}` : '')
 }
 
 function showBounds(bounds: object): string {

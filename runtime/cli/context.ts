@@ -12,7 +12,7 @@ import { AdminError } from '../client/errors.js'
 import type { EngramError } from '../client/errors.js'
 import { readUpRecord } from '../cluster/clusterFile.js'
 import { defaultNatsUrl, nameCredentials } from '../config/natsSettings.js'
-import { loadSettings } from '../config/sources.js'
+import { amountIn, loadSettings } from '../config/sources.js'
 import type { ConnectionFlags, Environment, Settings } from '../config/sources.js'
 
 export interface CliIo {
@@ -197,8 +197,15 @@ export function whole(min: number, max: number): (text: string) => number {
   }
 }
 
+/** Parser of a number of bytes from 1 on. */
+export function wholeBytes(text: string): number {
+  const bytes = amountIn('bytes', text)
+  if (bytes !== null && Number.isSafeInteger(bytes) && bytes > 0) return bytes
+  throw new InvalidArgumentError('It must be a number of bytes, like 500MB or 10GiB.')
+}
+
 /** Units of a duration, for help texts. */
-export const durationUnits = 'like 500ms, 5s or 2m; a number without a unit is ms'
+export const durationUnits = 'like 500ms, 5s, 2m or 1h; a number without a unit is ms'
 
 /** An option that takes a duration. Help shows its default with the unit. */
 export function durationOption(flags: string, text: string, defaultMs?: number): Option {
@@ -221,8 +228,7 @@ export function wholeDuration(text: string): number {
 
 /** Parser of a duration such as 250, 250ms, 5s or 2m. Returns ms. */
 function duration(text: string): number {
-  const match = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m)?$/.exec(text)
-  const ms = Number(match?.[1]) * ({ ms: 1, s: 1000, m: 60_000 }[match?.[2] ?? 'ms'] ?? 1)
-  if (ms > 0) return ms
+  const ms = amountIn('ms', text)
+  if (ms !== null && ms > 0) return ms
   throw new InvalidArgumentError('It must be a duration longer than 0, like 250ms, 5s or 2m.')
 }

@@ -8,13 +8,17 @@ import { nameFault } from '../../machines/protocol/subjects.js'
 import { AdminError } from '../client/errors.js'
 import { lookUpSpace } from '../client/lookup.js'
 import type { ConnectionFlags } from '../config/sources.js'
-import { connectionOptions, durationUnits, jsonOption, RemediedError, usage, whole,
+import { connectionOptions, durationUnits, jsonOption, RemediedError, usage, whole, wholeBytes,
   wholeDuration } from './context.js'
 import type { Context } from './context.js'
 import { table } from './text.js'
 
 export const ackOption = (what: string): Option =>
   new Option('--ack <level>', what).choices(['memory', 'durable', 'committed'])
+
+/** Of `--retain-bytes` and `--retain-ms`. */
+export const retainText = 'keep entries for readers of the log, also beyond the retainBytes of '
+  + 'nodes and while the disk has room'
 
 interface CreateFlags extends ConnectionFlags {
   readonly replicas: number
@@ -25,6 +29,8 @@ interface CreateFlags extends ConnectionFlags {
   readonly maxLossMs?: number
   readonly keysMs?: number
   readonly keysCount?: number
+  readonly retainBytes?: number
+  readonly retainMs?: number
   readonly whenUnderReplicated?: SpaceSettings['whenUnderReplicated']
   readonly reconcile?: SpaceSettings['reconcile']
   readonly json?: boolean
@@ -51,6 +57,9 @@ export function addSpace(program: Command, context: Context): Command {
       + '(default: a day)', wholeDuration)
     .option('--keys-count <n>', 'number of idempotency keys remembered (default: a million)',
       whole(1, Number.MAX_SAFE_INTEGER))
+    .option('--retain-bytes <size>', `${retainText}: while the journal of a node has no more since `
+      + 'then', wholeBytes)
+    .option('--retain-ms <duration>', `${retainText}: ${durationUnits}`, wholeDuration)
     .addOption(new Option('--when-under-replicated <what>', 'accept writes, delay their '
       + 'answers (wait) or refuse them while only one member is in sync (default: accept)')
       .choices(['accept', 'wait', 'refuse']))
@@ -102,6 +111,10 @@ async function create(context: Context, name: string, flags: CreateFlags): Promi
       ...(flags.keysMs && { ms: flags.keysMs }),
       ...(flags.keysCount && { count: flags.keysCount }),
     }
+    const retain = {
+      ...(flags.retainBytes && { bytes: flags.retainBytes }),
+      ...(flags.retainMs && { ms: flags.retainMs }),
+    }
     const { whenUnderReplicated, reconcile } = flags
     const settings = {
       replicas,
@@ -111,6 +124,7 @@ async function create(context: Context, name: string, flags: CreateFlags): Promi
       ...(whenUnderReplicated && { whenUnderReplicated }),
       ...(reconcile && { reconcile }),
       ...(Object.keys(keys).length > 0 && { keys }),
+      ...(Object.keys(retain).length > 0 && { retain }),
     }
     const answer = await client.admin({ type: 'createSpace', space: name, ...settings })
       .catch((error: unknown) => {
@@ -142,6 +156,8 @@ const changeable: ReadonlySet<string> = new Set([
   'maxLossMs',
   'keysMs',
   'keysCount',
+  'retainBytes',
+  'retainMs',
   'whenUnderReplicated',
   'reconcile',
 ])

@@ -2,15 +2,15 @@
 import { InvalidArgumentError, Option } from 'commander'
 import type { Command } from 'commander'
 import { amountText } from '../../machines/base/units.js'
-import type { AckLevel } from '../../machines/protocol/messages.js'
+import type { AckLevel, SpaceSettings } from '../../machines/protocol/messages.js'
 import { showSettings } from '../../machines/protocol/spaceSettings.js'
 import type { SettingsChange } from '../client/operator.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import type { Reconcile } from '../status/status.js'
-import { connectionOptions, durationUnits, jsonOption, usage, whole,
+import { CliError, connectionOptions, durationUnits, jsonOption, usage, whole, wholeBytes,
   wholeDuration } from './context.js'
 import type { Context } from './context.js'
-import { ackOption, checkSpaceName } from './space.js'
+import { ackOption, checkSpaceName, retainText } from './space.js'
 import { setReplicas } from './spaceReplicas.js'
 
 interface SetFlags extends ConnectionFlags {
@@ -23,6 +23,8 @@ interface SetFlags extends ConnectionFlags {
   readonly maxLossMs?: Bound
   readonly keysMs?: Bound
   readonly keysCount?: Bound
+  readonly retainBytes?: Bound
+  readonly retainMs?: Bound
   readonly whenUnderReplicated?: 'accept' | 'wait' | 'refuse'
   readonly reconcile?: Reconcile
   readonly json?: boolean
@@ -57,13 +59,17 @@ export function addSpaceSet(space: Command, context: Context): void {
       + `${durationUnits} (none: a day)`, timeBound)
     .option('--keys-count <n|none>', 'number of idempotency keys remembered (none: a million)',
       bound)
+    .option('--retain-bytes <size|none>', `${retainText}: while the journal of a node has no more `
+      + 'since then', sizeBound)
+    .option('--retain-ms <duration|none>', `${retainText}: ${durationUnits}`, timeBound)
     .addOption(jsonOption())
     .addHelpText('after', `
 Examples:
   engram space set demo --max-loss-entries 1000 --when-under-replicated wait
   engram space set demo --max-loss-entries none
   engram space set demo --reconcile manual
-  engram space set demo --replicas 3`)
+  engram space set demo --replicas 3
+  engram space set demo --retain-ms 168h --retain-bytes 20GiB`)
     .action(context.act((name: string, flags: SetFlags) => set(context, name, flags)))
 }
 
@@ -90,11 +96,24 @@ async function set(context: Context, name: string, flags: SetFlags): Promise<voi
     }
     if (!isSetting) return
     const answer = await client.adminAtPrimary({ type: 'setSpace', space: name, settings })
+    checkTaken(name, settings, answer.settings)
     if (json) context.printJson(answer)
     else context.print(answer.settings
         ? `space ${name}: ${showSettings(answer.settings)}`
         : answer.message ?? `space ${name} was changed`)
   })
+}
+
+/** A primary of an earlier release leaves out what it does not know. */
+function checkTaken(
+  name: string,
+  { retain }: SettingsChange,
+  taken: Partial<SpaceSettings> | undefined,
+): void {
+  const isWanted = Object.values(retain ?? {}).some((value) => value !== null)
+  if (!isWanted || !taken || taken.retain) return
+  throw new CliError(`${name} does not retain more: its primary runs an earlier release`,
+    'Upgrade all nodes, then repeat the command.')
 }
 
 /** The settings that were given. */
@@ -106,6 +125,7 @@ function changeOf(flags: SetFlags): SettingsChange {
     ms: valueOf(flags.maxLossMs),
   })
   const keys = given({ ms: valueOf(flags.keysMs), count: valueOf(flags.keysCount) })
+  const retain = given({ bytes: valueOf(flags.retainBytes), ms: valueOf(flags.retainMs) })
   return given({
     ack,
     minInSync,
@@ -113,6 +133,7 @@ function changeOf(flags: SetFlags): SettingsChange {
     reconcile,
     maxLoss: Object.keys(maxLoss).length > 0 ? maxLoss : undefined,
     keys: Object.keys(keys).length > 0 ? keys : undefined,
+    retain: Object.keys(retain).length > 0 ? retain : undefined,
   })
 }
 
@@ -124,6 +145,9 @@ function given<T extends object>(fields: T): Partial<T> {
 function valueOf(bound: Bound | undefined): number | null | undefined {
   return bound === 'none' ? null : bound
 }
+
+/** Parser of a bound in bytes. */
+const sizeBound = (text: string): Bound => (text === 'none' ? text : wholeBytes(text))
 
 /** Parser of a bound that is a duration. */
 const timeBound = (text: string): Bound => (text === 'none' ? text : wholeDuration(text))

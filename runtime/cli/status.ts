@@ -4,7 +4,8 @@ import type { Command } from 'commander'
 import type { EngramClient } from '../client/client.js'
 import type { ConnectionFlags } from '../config/sources.js'
 import { forkLines } from '../status/forks.js'
-import type { CheckpointStatus, ClusterSpace, ClusterStatus } from '../status/status.js'
+import type { CheckpointStatus, ClusterMember, ClusterSpace,
+  ClusterStatus } from '../status/status.js'
 import { CliError, connectionOptions, durationOption, exit, jsonOption,
   noNodes } from './context.js'
 import type { Context } from './context.js'
@@ -165,6 +166,12 @@ export function showStatus(status: ClusterStatus, columns: number): string {
 
 const pathColumns = 20
 
+/** The first entry that it still has, and whether that is for readers of the log. */
+function firstText({ firstSequence, retain }: ClusterMember): string {
+  const first = (firstSequence ?? 1) > 1 ? showCount(firstSequence!) : '-'
+  return retain?.keepsOldest ? `${first} (readers)` : first
+}
+
 /** The end of a path, which says more than its beginning. */
 function endOf(path: string, columns: number): string {
   return path.length <= columns ? path : `…${path.slice(1 - columns)}`
@@ -207,7 +214,7 @@ function showSpace(space: ClusterSpace, columns: number): string {
     member.role === 'primary' ? '-' : orDash(member.lagMs, showMs),
     member.digest.slice(0, 12) || '-',
     member.salvages > 0 ? String(member.salvages) : '-',
-    (member.firstSequence ?? 1) > 1 ? showCount(member.firstSequence!) : '-',
+    firstText(member),
     orDash(member.checkpoint ?? null, checkpointText),
     member.reason,
   ])

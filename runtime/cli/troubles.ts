@@ -3,6 +3,7 @@ import { usualPinBytes } from '../../machines/log/retention.js'
 import { installText } from '../status/install.js'
 import { changeText } from '../status/memberChange.js'
 import { rebuildText } from '../status/rebuild.js'
+import { retainText } from '../status/retain.js'
 import type { ClusterMember, ClusterNode, ClusterSpace } from '../status/status.js'
 import { showBytes } from './text.js'
 
@@ -30,13 +31,14 @@ export function changeLines({ change }: ClusterSpace): string[] {
 }
 
 function diskLines(member: ClusterMember): string[] {
-  const { node, rebuilding, pins, checkpoint } = member
+  const { node, rebuilding, pins, checkpoint, retain } = member
   const lines: string[] = []
   if (rebuilding) lines.push(`REBUILDING: ${node} ${rebuildText(rebuilding)}`)
   if (pins && pins.bytes > usualPinBytes(checkpoint?.bytes ?? 0)) {
     lines.push(`PINNED: ${node} keeps ${showBytes(pins.bytes)} of journal that should go: `
       + pins.reason)
   }
+  if (retain?.isOverruled) lines.push(`RETAIN: ${node} ${retainText(retain)}`)
   return lines
 }
 

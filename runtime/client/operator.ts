@@ -25,6 +25,7 @@ export type AdminRequest =
     /** Delay answers while this much is acknowledged and not yet safe. */
     readonly maxLoss?: SpaceSettings['maxLoss']
     readonly keys?: SpaceSettings['keys']
+    readonly retain?: SpaceSettings['retain']
     /** Default `accept`. */
     readonly whenUnderReplicated?: SpaceSettings['whenUnderReplicated']
     /** Default `automatic`. */
@@ -90,6 +91,7 @@ export interface SettingsChange extends Partial<Pick<
 >> {
   readonly maxLoss?: Bounds<NonNullable<SpaceSettings['maxLoss']>>
   readonly keys?: Bounds<NonNullable<SpaceSettings['keys']>>
+  readonly retain?: Bounds<NonNullable<SpaceSettings['retain']>>
 }
 
 type Bounds<T> = { readonly [K in keyof T]?: number | null }

@@ -257,6 +257,7 @@ export const assignment: z.ZodType<Assignment> = z.object({
     whenUnderReplicated: z.enum(['accept', 'wait', 'refuse']).optional(),
     reconcile: z.enum(['automatic', 'manual', 'off']).optional(),
     keys: z.object({ ms: count.optional(), count: count.optional() }).optional(),
+    retain: z.object({ bytes: count.optional(), ms: count.optional() }).optional(),
   }),
   forced: z.boolean(),
   start: position.optional(),

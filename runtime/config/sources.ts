@@ -216,10 +216,15 @@ const factors: Readonly<Record<string, readonly [unit: Unit, factor: number]>> =
 /** "5s", "64MiB" or a plain number, in the unit of the option. Other values pass unchanged. */
 function quantity(name: OptionName, value: unknown): unknown {
   if (typeof value !== 'string') return value
-  const match = /^\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*$/i.exec(value)
-  if (!match) return value
+  return amountIn(options[name].unit, value) ?? value
+}
+
+/** "5s", "64MiB" or a plain number; null: it is no amount of that unit. */
+export function amountIn(unit: Unit, text: string): number | null {
+  const match = /^\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*$/i.exec(text)
+  if (!match) return null
   const [, digits = '', suffix = ''] = match
   if (suffix === '') return Number(digits)
-  const [unit, factor] = factors[suffix.toLowerCase()] ?? []
-  return unit === options[name].unit ? Number(digits) * (factor ?? 1) : value
+  const [own, factor] = factors[suffix.toLowerCase()] ?? []
+  return own === unit ? Number(digits) * (factor ?? 1) : null
 }

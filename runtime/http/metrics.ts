@@ -86,6 +86,13 @@ const memberGauges: readonly (readonly [string, string, Read<MemberStatus>])[] =
     (m) => m.rebuilding ? m.rebuilding.done / Math.max(1, m.rebuilding.total) : null],
   ['engram_journal_pinned_bytes', 'Journal that should be given up, and that this member keeps.',
     (m) => m.pins === undefined ? null : m.pins?.bytes ?? 0],
+  ['engram_retained_for_readers',
+    '1 while the oldest segment of the journal is kept for readers of '
+    + 'the log (retain).',
+    (m) => m.retain === undefined ? null : Number(m.retain?.keepsOldest ?? 0)],
+  ['engram_retain_overruled', '1 while less is kept for readers of the log than retain says, since '
+    + 'the disk is nearly full.',
+    (m) => m.retain === undefined ? null : Number(m.retain?.isOverruled ?? 0)],
   ['engram_promotion_last_seconds', 'Last promotion: from the vacancy to the first write accepted.',
     (m) => inSeconds(m.lastPromotionMs)],
 ]

@@ -194,12 +194,14 @@ function leaseOf({ member }: SpaceActor, node: NodeActor): Pick<
 
 /** What the member's disk keeps of the space. */
 function keptBy(
-  { uuid, context, rebuild, store }: Member,
+  member: Member,
   checkpointing: Checkpointing | null,
 ): Pick<
   MemberStatus,
-  'firstSequence' | 'checkpoint' | 'checkpointDue' | 'rebuilding' | 'pins'
+  'firstSequence' | 'checkpoint' | 'checkpointDue' | 'rebuilding' | 'pins' | 'retain'
 > {
+  const { uuid, context, rebuild, store, known } = member
+  const retain = known.record?.assignment.settings.retain
   const { ports: { journal, clock }, settings } = context
   const log = journal.log(uuid)
   const checkpoint = checkpointOf(context, uuid, clock.wallMs())
@@ -216,6 +218,9 @@ function keptBy(
     }, settings),
     rebuilding: rebuild.progress,
     pins: checkpointing?.retention.pinsOf(uuid) ?? null,
+    retain: retain && checkpointing
+      ? { ...retain, ...checkpointing.retention.retained(member) }
+      : null,
   }
 }
 

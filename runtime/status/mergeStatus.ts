@@ -191,6 +191,7 @@ function mergeMember(
     rebuilding: own?.rebuilding ?? null,
     install: own ? own.install ?? null : reportedInstall(seen),
     pins: own?.pins ?? null,
+    retain: own?.retain ?? null,
   }
 }
 

@@ -13,6 +13,7 @@ import type { ElectionStatus, NodeTimes } from './election.js'
 import { changeSchema, removedSchema } from './memberChange.js'
 import type { ChangeStatus } from './memberChange.js'
 import type { NodePlacement } from './placement.js'
+import type { RetainStatus } from './retain.js'
 
 /** Every node answers here, without a queue group. No node may be called `_all`. */
 export const statusOfAll = 'engram.v1.status._all'
@@ -222,6 +223,8 @@ export interface MemberStatus {
   readonly pins?: PinStatus | null
   /** Absent from earlier versions. */
   readonly election?: ElectionStatus
+  /** What it keeps for readers of the log; null: no more than `retainBytes` of the node. */
+  readonly retain?: RetainStatus | null
 }
 
 export type Reconcile = NonNullable<SpaceSettings['reconcile']>
@@ -322,6 +325,7 @@ export interface ClusterMember {
   /** If it does not answer: as it reports it to its primary. */
   readonly install?: InstallStatus | null
   readonly pins?: PinStatus | null
+  readonly retain?: RetainStatus | null
 }
 
 export interface ClusterSpace {

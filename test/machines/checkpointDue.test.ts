@@ -1,6 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { checkpointNeed, epochsBetween } from '../../machines/log/checkpointDue.js'
+import { checkpointNeed, epochsBetween, neededBytes, shortBytes,
+  spareBytes } from '../../machines/log/checkpointDue.js'
 
 const test = suite('machines/log/checkpointDue')
 const limits = { checkpointBytes: 100, checkpointRatio: 2, coveredSpansMax: 256 }
@@ -19,13 +20,33 @@ test('one that keeps a segment is due when the node has written twice what all o
   const pinning = (nodeBytes: number) => ({
     ...none,
     lastBytes: 20,
-    pinning: { checkpointBytes: 50, nodeBytes },
+    pinning: { checkpointBytes: 50, nodeBytes, isRoomShort: false },
   })
   assert.is(checkpointNeed(pinning(99), limits), 0)
   assert.is(checkpointNeed(pinning(100), limits), 1)
   assert.is(checkpointNeed({ ...pinning(100), newBytes: 300 }, limits), 3)
-  const first = { ...none, pinning: { checkpointBytes: 0, nodeBytes: 0 } }
+  const first = { ...none, pinning: { checkpointBytes: 0, nodeBytes: 0, isRoomShort: false } }
   assert.is(checkpointNeed(first, limits), 1, 'none of them has one yet')
+})
+
+test('on a disk that is nearly full it is due after half of what all of them cost', () => {
+  const pinning = (nodeBytes: number) => ({
+    ...none,
+    lastBytes: 20,
+    pinning: { checkpointBytes: 50, nodeBytes, isRoomShort: true },
+  })
+  assert.is(checkpointNeed(pinning(24), limits), 0)
+  assert.is(checkpointNeed(pinning(25), limits), 1)
+  assert.is(checkpointNeed(pinning(13), { ...limits, checkpointRatio: 0.25 }), 1,
+    'not less often than usual')
+})
+
+test('room is short when the next one may not fit, with all that was written since the last', () => {
+  const MiB = 2 ** 20
+  assert.is(neededBytes(100 * MiB), 100 * MiB + spareBytes)
+  assert.is(neededBytes(0), MiB + spareBytes)
+  assert.is(shortBytes({ lastBytes: 100 * MiB, newBytes: 30 * MiB }), 130 * MiB + spareBytes)
+  assert.is(shortBytes({ lastBytes: 0, newBytes: 30 * MiB }), 31 * MiB + spareBytes)
 })
 
 test('it is due, too, when its history has grown long', () => {

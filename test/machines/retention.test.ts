@@ -1,7 +1,8 @@
 /** What keeps a segment of the journal (I14). */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { segmentPins, type LogCover, type RemovableSegment } from '../../machines/log/retention.js'
+import { readersNeed, segmentPins, type LogCover,
+  type RemovableSegment } from '../../machines/log/retention.js'
 
 const test = suite('machines/retention')
 
@@ -49,6 +50,18 @@ test('what could not be read keeps it, until its log begins anew', () => {
   assert.is(segmentPins(unread, logs({ c: logOf(0, 0, 'bits') }))[0]?.uuid, 'c')
   assert.equal(segmentPins(unread, logs({ c: logOf(0, 0) })), [], 'installed later')
   assert.equal(segmentPins(unread, logs()), [], 'dropped later')
+})
+
+test('readers keep what is young enough, or near enough to the end of the journal', () => {
+  const part = { timeMs: 1000 }
+  const reason = (retain: object, closedBytes: number, nowMs: number) =>
+    readersNeed(retain, part, closedBytes, nowMs)
+  assert.match(reason({ ms: 500 }, 1e9, 1499) ?? '', /retain 500 ms/)
+  assert.is(reason({ ms: 500 }, 1e9, 1500), null)
+  assert.match(reason({ bytes: 300 }, 300, 1e9) ?? '', /retain 300 bytes/)
+  assert.is(reason({ bytes: 300 }, 301, 1e9), null)
+  assert.ok(reason({ bytes: 300, ms: 500 }, 301, 1499), 'either is enough')
+  assert.is(reason({}, 1, 1000), null)
 })
 
 test.run()

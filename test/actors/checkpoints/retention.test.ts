@@ -27,6 +27,10 @@ function retaining(segments: number) {
     reserve: 0,
     shorts: 0,
     isUnread: false,
+    /** Bytes of segments below which the disk has room enough. */
+    roomAt: Infinity,
+    isShort: false,
+    retain: {} as { bytes?: number; ms?: number },
     remove: (): Promise<boolean> => {
       state.segments.shift()
       return Promise.resolve(true)
@@ -49,18 +53,37 @@ function retaining(segments: number) {
     commits: { lacksRoom: false, runShort: () => void (state.shorts += 1) }, self: { node: 'n1' },
     pins: { of: () => state.pins }, wire: { publish: () => undefined },
     fatal: (error: unknown) => fatal.push(error) } as unknown as NodeContext
-  const members = () =>
-    [{ uuid: 'u', space: 'demo', known: { record: null } }] as unknown as Member[]
-  const retention = new Retention({ context, members, checkpointBytes: () => GiB, directory: {
-    releaseReserve: () => Promise.resolve((state.reserve -= 1) >= 0),
-    keepReserve: () => Promise.resolve(true),
-  } })
+  const record = () => ({
+    assignment: { uuid: 'u', settings: { retain: state.retain }, members: [] },
+  })
+  const member = { uuid: 'u', space: 'demo', known: { get record() {
+    return record()
+  } } } as unknown as Member
+  const outlook = {
+    get isShort() {
+      return state.isShort
+    },
+    look: () => {
+      state.isShort = state.segments.length * GiB > state.roomAt
+      return Promise.resolve()
+    },
+  }
+  const retention = new Retention({
+    context,
+    members: () => [member],
+    checkpointBytes: () => GiB,
+    outlook,
+    directory: {
+      releaseReserve: () => Promise.resolve((state.reserve -= 1) >= 0),
+      keepReserve: () => Promise.resolve(true),
+    },
+  })
   const look = async (ms = 1000): Promise<void> => {
     await clock.advanceAsync(ms)
     retention.tick()
     await clock.advanceAsync(1)
   }
-  return { retention, state, alerts, warnings, fatal, look }
+  return { clock, retention, state, alerts, warnings, fatal, look, member }
 }
 
 test('all that may go does, down to what is kept', async () => {
@@ -189,6 +212,59 @@ test('each member that is installed keeps what it needs, up to its own bound', a
   await look()
   assert.is(state.segments.length, 3, 'what n4 needs comes later; n2 has its bound')
   assert.match(retention.pinnedBy!.reason, /^n2 is being installed/)
+})
+
+test('where room is short, no more goes than makes enough of it', async () => {
+  const { state, look } = retaining(6)
+  state.retain = { bytes: 9 * GiB }
+  state.roomAt = 3 * GiB
+  await look()
+  assert.equal(state.segments.map(({ segment }) => segment), [4, 5, 6])
+  const less = retaining(2)
+  less.state.roomAt = 0
+  await less.look()
+  assert.is(less.state.segments.length, 0, 'also what retainBytes keeps')
+})
+
+test('a space keeps more for readers, and nobody has to act', async () => {
+  const { clock, retention, state, look, alerts, member } = retaining(9)
+  state.retain = { bytes: 7 * GiB }
+  await look()
+  assert.is(state.segments.length, 7)
+  assert.equal(retention.pinnedBy, { space: 'demo',
+    reason: `readers of its log: retain ${7 * GiB} bytes` })
+  assert.equal(retention.retained(member), { keepsOldest: true, isOverruled: false })
+  assert.is(retention.pinsOf('u'), null, 'it is meant to be there')
+  assert.equal(alerts, [])
+  state.kept = 1
+  await look()
+  assert.equal([...retention.pinning], [], 'a checkpoint would let nothing go')
+  assert.equal([...retention.pinningAnything], ['u'])
+  state.kept = 2
+  state.retain = { ms: clock.wallMs() + 60_000 }
+  await look()
+  assert.is(state.segments.length, 7, 'its last entry is of the time 0')
+  await look(60_000)
+  assert.is(state.segments.length, 1)
+  assert.equal(retention.retained(member), { keepsOldest: false, isOverruled: false })
+})
+
+test('the disk comes before readers: once told, and once that it is over', async () => {
+  const { retention, state, look, alerts, member } = retaining(6)
+  state.retain = { bytes: 9 * GiB }
+  state.roomAt = 4 * GiB
+  await look()
+  assert.is(state.segments.length, 4)
+  assert.equal(alerts, ['retainOverruled'])
+  assert.equal(retention.retained(member), { keepsOldest: true, isOverruled: true })
+  state.segments.push({ segment: 7, bytes: GiB })
+  await look(300_000)
+  assert.is(state.segments.length, 4)
+  await look(599_000)
+  assert.equal(alerts, ['retainOverruled'])
+  await look(2000)
+  assert.equal(alerts, ['retainOverruled', 'retainOverruledCleared'])
+  assert.equal(retention.retained(member), { keepsOldest: true, isOverruled: false })
 })
 
 test('nothing is begun once it is stopped', async () => {

@@ -308,6 +308,18 @@ cli('a space that exists with other settings: the command that changes them', as
     + '--max-loss-entries 10 --when-under-replicated wait --min-in-sync 2')
 })
 
+cli('a primary of an earlier release does not retain more: the command fails', async () => {
+  const settings = { replicas: 2, ack: 'durable', minInSync: 2 }
+  kit.node.onAdmin = () => ({ ok: true, settings })
+  const set = ['space', 'set', 'demo', '--retain-ms']
+  const { code, err } = await engram([...set, '1h'])
+  assert.is(code, 1)
+  assert.match(err, 'demo does not retain more: its primary runs an earlier release')
+  assert.is((await engram([...set, 'none'])).code, 0)
+  kit.node.onAdmin = () => ({ ok: true, settings: { ...settings, retain: { ms: 3_600_000 } } })
+  assert.is((await engram([...set, '1h'])).code, 0)
+})
+
 cli('maintenance: the request names the user', async () => {
   const from = kit.node.admins.length
   assert.is((await engram(['pause', 'demo'])).code, 0)

@@ -109,15 +109,25 @@ test('a duration of nothing is refused', async () => {
 })
 
 test('durations: a unit or ms, in settings as well, and every help says so', async () => {
-  const settings = ['--max-loss-ms', '2s', '--keys-ms', '90m']
+  const settings = ['--max-loss-ms', '2s', '--keys-ms', '90m', '--retain-ms', '168h',
+    '--retain-bytes', '20GiB']
   await engram('space', 'create', 'demo', ...settings)
   await engram('space', 'set', 'demo', ...settings)
-  await engram('space', 'set', 'demo', '--max-loss-ms', '250', '--keys-ms', 'none')
+  await engram('space', 'set', 'demo', '--max-loss-ms', '250', '--keys-ms', 'none',
+    '--retain-bytes', 'none')
   const [created, set, plain] = kit.node.admins as Record<string, unknown>[]
-  const given = { maxLoss: { ms: 2000 }, keys: { ms: 5_400_000 } }
-  assert.equal({ maxLoss: created!['maxLoss'], keys: created!['keys'] }, given)
+  const given = { maxLoss: { ms: 2000 }, keys: { ms: 5_400_000 },
+    retain: { bytes: 20 * 2 ** 30, ms: 604_800_000 } }
+  const { maxLoss, keys, retain } = created!
+  assert.equal({ maxLoss, keys, retain }, given)
   assert.equal(set!['settings'], given)
-  assert.equal(plain!['settings'], { maxLoss: { ms: 250 }, keys: { ms: null } })
+  assert.equal(plain!['settings'], { maxLoss: { ms: 250 }, keys: { ms: null },
+    retain: { bytes: null } })
+  for (const wrong of ['0', '1.5', '5s', 'much']) {
+    const { code, err } = await engram('space', 'set', 'demo', '--retain-bytes', wrong)
+    assert.is(code, 2, wrong)
+    assert.match(err, 'number of bytes, like 500MB or 10GiB')
+  }
   const { code, err } = await engram('space', 'set', 'demo', '--max-loss-ms', '0.5ms')
   assert.is(code, 2)
   assert.match(err, 'whole number of milliseconds')

@@ -95,6 +95,13 @@ test('disks: what a member keeps, and what is wrong', () => {
   )
   assert.match(shown({ pins: { bytes: 3 * 2 ** 30, reason: 'no checkpoint' } }),
     /^PINNED: n1 keeps 3\.0 GiB of journal that should go: no checkpoint$/m)
+  const retain = { ms: 7 * 86_400_000, bytes: 2e10, keepsOldest: true, isOverruled: false }
+  const forReaders = shown({ firstSequence: 2_901, retain })
+  assert.match(forReaders, /FIRST.*\n.* 2,901 \(readers\)/)
+  assert.not.match(forReaders, 'RETAIN:')
+  assert.match(shown({ retain: { ...retain, isOverruled: true } }), new RegExp('^RETAIN: n1 keeps '
+    + 'fewer entries for readers than those of 7 d, or in 20\\.0 GB of journal: its disk is nearly '
+    + 'full$', 'm'))
   const large = { ...checkpoint, bytes: 2 ** 30 }
   assert.not.match(shown({ checkpoint: large, pins: { bytes: 6 * 2 ** 30, reason: 'x' } }),
     'PINNED', 'that is usual for a large space')

@@ -348,7 +348,7 @@ http('telemetry: counters and distributions in base units, labels fitted', async
 /** Of the disks only, samples without their text. */
 const ofDisks = (body: string): string[] =>
   body.split('\n').filter((line) =>
-    /^engram_(first|checkpoint_(seq|age|bytes|due)|checkpoints_kept|rebuild|disk|store_free|journal_(ret|pin)|install_)/
+    /^engram_(first|checkpoint_(seq|age|bytes|due)|checkpoints_kept|rebuild|retain|disk|store_free|journal_(ret|pin)|install_)/
       .test(line)
   )
 
@@ -380,9 +380,11 @@ http('metrics of disks', async () => {
         rebuilding: { phase: 'journal', done: 30, total: 40 },
         pins,
         install,
+        retain: { ms: 5_000, keepsOldest: true, isOverruled: false },
       },
       { ...member!, space: 'new', firstSequence: null, checkpoint: null, rebuilding: null,
-        pins: null, install: { ...install, phase: 'asking', doneBytes: 0, totalBytes: 0 } },
+        pins: null, retain: null,
+        install: { ...install, phase: 'asking', doneBytes: 0, totalBytes: 0 } },
     ],
   }
   assert.equal(ofDisks((await get('/metrics')).body), [
@@ -400,6 +402,10 @@ http('metrics of disks', async () => {
     'engram_rebuild_ratio{space="demo"} 0.75',
     'engram_journal_pinned_bytes{space="demo"} 9000',
     'engram_journal_pinned_bytes{space="new"} 0',
+    'engram_retained_for_readers{space="demo"} 1',
+    'engram_retained_for_readers{space="new"} 0',
+    'engram_retain_overruled{space="demo"} 0',
+    'engram_retain_overruled{space="new"} 0',
     'engram_install_bytes{space="demo",what="done"} 432013312',
     'engram_install_bytes{space="demo",what="total"} 1073741824',
     'engram_disk_bytes{use="journal"} 1',

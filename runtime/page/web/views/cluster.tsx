@@ -1,6 +1,7 @@
 import { useRef } from 'preact/hooks'
 import { installShare, installText } from '../../../status/install.js'
 import { rebuildText } from '../../../status/rebuild.js'
+import { retainText } from '../../../status/retain.js'
 import type { ClusterMember, ClusterNode, ClusterSpace } from '../../../status/status.js'
 import { lastFailover } from '../../model/headlines.js'
 import { absenceOf } from '../../model/presence.js'
@@ -203,6 +204,7 @@ function RoleRow({ space, member, isGone, grantMs }: RoleProps) {
         </p>
       )}
       {!isGone && <Progress member={member} />}
+      {!isGone && <Kept member={member} />}
       {role === 'primary' && space.primary === member.node
         && <Lease space={space} grantMs={grantMs} />}
     </li>
@@ -232,6 +234,18 @@ function Progress({ member: { install, rebuilding } }: { readonly member: Cluste
   if (!rebuilding) return null
   const { done, total } = rebuilding
   return <Bar name="Rebuild" share={done / Math.max(1, total)} text={rebuildText(rebuilding)} />
+}
+
+/** What of the log can still be read. */
+function Kept({ member: { firstSequence, retain } }: { readonly member: ClusterMember }) {
+  const isCut = typeof firstSequence === 'number' && firstSequence > 1
+  if (!isCut && !retain) return null
+  return (
+    <p class="facts" data-kept>
+      {isCut ? `entries from ${countText(firstSequence)} on` : 'all entries'}
+      {retain ? ` · ${retainText(retain)}` : ''}
+    </p>
+  )
 }
 
 interface BarProps {
