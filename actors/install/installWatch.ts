@@ -56,6 +56,7 @@ const nothing: InstallSample = { doneBytes: 0, loadedRecords: 0 }
 export class InstallWatch {
   private run: Run | null = null
   private timer: TimerHandle | null = null
+  private diskSaidAtMs = -Infinity
 
   constructor(private readonly member: Member, private readonly sample: () => InstallSample) {}
 
@@ -127,6 +128,17 @@ export class InstallWatch {
     run.isTold = true
     this.notice('installBegun', { source: null, reason: run.reason },
       `${member.self} has to be installed: ${run.reason}; it waits${because(run)}`)
+  }
+
+  /** The disk does not take it now: a full one is tried twice a second, for as long as it is. */
+  waitsForDisk(reason: string): void {
+    const { clock, logger } = this.member.context.ports
+    const nowMs = clock.monotonicMs()
+    if (nowMs - this.diskSaidAtMs >= toldMs) {
+      this.diskSaidAtMs = nowMs
+      logger.warn({ space: this.member.space, reason }, 'the install waits for the disk')
+    }
+    this.hindered(`the disk does not take it: ${reason}`)
   }
 
   /** A state was of no use. */

@@ -275,15 +275,8 @@ export class Installation {
       part,
       ended: session.ended,
       isOver: () => session.isOver || staged.isOvertaken,
-      onHindered: (reason) => this.hindered(reason),
+      onHindered: (reason) => this.watch.waitsForDisk(reason),
     })
-  }
-
-  /** The disk does not take it now: it waits. */
-  private hindered(reason: string): void {
-    const { logger } = this.member.context.ports
-    logger.warn({ space: this.member.space, reason }, 'the install waits for the disk')
-    this.watch.hindered(`the disk does not take it: ${reason}`)
   }
 
   /** Another source, or the same again after a pause. Only a lost one may have the rest later. */
@@ -314,7 +307,7 @@ export class Installation {
       await staged.load({
         member: this.member,
         isOver: () => session.isOver || staged.isOvertaken,
-        onHindered: (reason) => this.hindered(reason),
+        onHindered: (reason) => this.watch.waitsForDisk(reason),
       })
       if (session.isOver) return
       if (staged.isOvertaken) throw new SourceLostError(staged.overtakenBy)

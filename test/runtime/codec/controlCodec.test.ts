@@ -306,6 +306,13 @@ x('an assignment keeps what it says of epochs that ended, and of reconciliation'
   for (const [change, reason] of wrong) {
     refused(codec.assignment(json({ ...assignment, ...change })), reason)
   }
+  const kept = { ...assignment, settings: { ...settings, retain: { bytes: 5, ms: 6 } } }
+  assert.equal(codec.assignment(codec.encodeRecord(kept)), { ok: true, value: kept })
+  refused(codec.assignment(json({ ...kept, settings: { ...settings, retain: { ms: -1 } } })),
+    /^settings.retain/)
+  const later = { ...kept, settings: { ...kept.settings, ofLaterReleases: { much: 7 } } }
+  assert.equal(codec.assignment(json(later)), { ok: true, value: kept },
+    'a setting that is not known is no fault')
   const most = { ...assignment, ended: Array.from({ length: 64 }, () => ended) }
   assert.ok(codec.assignment(json(most)).ok)
 })

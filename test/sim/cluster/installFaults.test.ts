@@ -83,8 +83,10 @@ test('a disk that is full for a while: it waits, and says why', async () => {
   const it = await prepared()
   it.one.start()
   await it.cluster.until('it pulls', () => stateOf(it.one) === 'installing.pulling')
-  for (let count = 0; count < 3; count += 1) it.one.disk.failNext('write', 'ENOSPC')
+  for (let count = 0; count < 40; count += 1) it.one.disk.failNext('write', 'ENOSPC')
   await settled(it)
+  const said = it.one.log.filter(({ message }) => message === 'the install waits for the disk')
+  assert.is(said.length, 1, 'not with each try')
 })
 
 for (const operation of ['datasync', 'rename', 'syncDirectory', 'open'] as const) {
