@@ -154,7 +154,7 @@ export class Retention {
         await this.options.outlook.look()
         this.look()
         const [oldest] = journal.segments()
-        if (!oldest || !this.mayGo) break
+        if (this.isStopped || !oldest || !this.mayGo) break
         const { readers } = this.pinned
         if (!await this.remove(oldest.segment)) break
         this.readers.overruled(readers.flatMap(({ uuid }) => this.nameOf(uuid) ?? []))

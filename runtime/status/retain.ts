@@ -13,8 +13,8 @@ export interface RetainStatus extends ReaderRetention {
 /** For people. */
 export function retainText({ bytes, ms, keepsOldest, isOverruled }: RetainStatus): string {
   const wanted = [
-    ...(ms === undefined ? [] : [`of ${msText(ms)}`]),
-    ...(bytes === undefined ? [] : [`in ${bytesText(bytes)} of journal`]),
+    ...(ms === undefined ? [] : [`of the last ${msText(ms)}`]),
+    ...(bytes === undefined ? [] : [`of the last ${bytesText(bytes)} of journal`]),
   ].join(', or ')
   if (isOverruled)
     return `keeps fewer entries for readers than those ${wanted}: its disk is nearly full`

@@ -100,8 +100,8 @@ test('disks: what a member keeps, and what is wrong', () => {
   assert.match(forReaders, /FIRST.*\n.* 2,901 \(readers\)/)
   assert.not.match(forReaders, 'RETAIN:')
   assert.match(shown({ retain: { ...retain, isOverruled: true } }), new RegExp('^RETAIN: n1 keeps '
-    + 'fewer entries for readers than those of 7 d, or in 20\\.0 GB of journal: its disk is nearly '
-    + 'full$', 'm'))
+    + 'fewer entries for readers than those of the last 7 d, or of the last 20\\.0 GB of journal: '
+    + 'its disk is nearly full$', 'm'))
   const large = { ...checkpoint, bytes: 2 ** 30 }
   assert.not.match(shown({ checkpoint: large, pins: { bytes: 6 * 2 ** 30, reason: 'x' } }),
     'PINNED', 'that is usual for a large space')

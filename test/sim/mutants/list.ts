@@ -21,6 +21,7 @@ import { lossMutants } from './lossMutants.js'
 import { memberMutants } from './memberMutants.js'
 import { maintenanceMutants } from './maintenanceMutants.js'
 import type { Mutant } from './mutant.js'
+import { nearlyFullMutants } from './nearlyFullMutants.js'
 import { promotionMutants } from './promotionMutants.js'
 import { rehearsalMutants } from './rehearsalMutants.js'
 
@@ -41,6 +42,7 @@ export const mutants: readonly Mutant[] = [
   ...checkpointMutants,
   ...installMutants,
   ...fullDiskMutants,
+  ...nearlyFullMutants,
   ...memberMutants,
   ...rehearsalMutants,
   ...balanceMutants,

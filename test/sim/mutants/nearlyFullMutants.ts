@@ -1,0 +1,90 @@
+/** Guards of what goes, and is taken, before a disk is full, and of what readers keep meanwhile. */
+import type { Mutant } from './mutant.js'
+
+const checkpointer = 'actors/checkpoints/checkpointer.js'
+const outlook = 'actors/checkpoints/outlook.js'
+const retention = 'actors/checkpoints/retention.js'
+const readers = 'actors/checkpoints/readers.js'
+const due = 'machines/log/checkpointDue.js'
+const nearlyFull = ['test:sim/cluster/nearlyFullDisks']
+const unit = ['test:actors/checkpoints/retention']
+
+export const nearlyFullMutants: readonly Mutant[] = [
+  {
+    name: 'wait-for-a-full-disk',
+    why: 'Then a checkpoint only fits in place of one of its own size.',
+    edits: [{ file: checkpointer, find: '(isRoomShort ? pinning : now)', replace: 'now' }],
+    scenarios: nearlyFull,
+    evidence: /^then one is taken while it fits, and lets go of more: writes never stop/,
+  },
+  {
+    name: 'hurry-a-checkpoint-that-does-not-fit',
+    why: 'It fails, raises an alert, and the one that a full disk makes room for has to wait.',
+    edits: [{
+      file: outlook,
+      find: 'return this.isShortOfRoom && this.freeBytes >= neededBytes(lastBytes);',
+      replace: 'return this.isShortOfRoom;',
+    }],
+    scenarios: ['test:actors/checkpoints/outlook', ...nearlyFull],
+    evidence: /a checkpoint is hurried while it fits|one that does not fit is not tried/,
+  },
+  {
+    name: 'look-at-the-last-checkpoint-only',
+    why: 'The state has grown since: when the next one is due, it does not fit any more.',
+    edits: [{
+      file: due,
+      find: 'return neededBytes(lastBytes) + newBytes;',
+      replace: 'return neededBytes(lastBytes);',
+    }],
+    scenarios: ['test:machines/checkpointDue', ...nearlyFull],
+    evidence: /room is short when the next one may not fit/,
+  },
+  {
+    name: 'write-checkpoints-all-the-time',
+    why: 'A disk that others fill would be written to without end.',
+    edits: [{ file: due, find: 'const shortRatio = 0.5;', replace: 'const shortRatio = 0;' }],
+    scenarios: ['test:machines/checkpointDue', ...nearlyFull],
+    evidence:
+      /on a disk that is nearly full it is due after half|levels off, and is not written to/,
+  },
+  {
+    name: 'give-up-all-for-some-room',
+    why: 'Members that were away, and readers, go back to what is kept.',
+    edits: [{ file: retention, find: 'await this.options.outlook.look();', replace: '' }],
+    scenarios: [...unit, ...nearlyFull],
+    evidence: /no more goes than makes enough of it|what two have goes, and no more/,
+  },
+  {
+    name: 'keep-for-readers-on-a-full-disk',
+    why: 'A setting of one space would make the node read-only.',
+    edits: [{
+      file: retention,
+      find: '...(this.isPressed ? [] : readers)',
+      replace: '...readers',
+    }],
+    scenarios: unit,
+    evidence: /the disk comes before readers/,
+  },
+  {
+    name: 'take-checkpoints-for-what-readers-keep',
+    why: 'They would let nothing go.',
+    edits: [{
+      file: retention,
+      find: 'return isRetained ? new Set() : this.pinningOf(oldest);',
+      replace: 'return this.pinningOf(oldest);',
+    }],
+    scenarios: unit,
+    evidence: /a space keeps more for readers, and nobody has to act/,
+  },
+  {
+    name: 'forget-at-a-start-what-readers-keep',
+    why: 'The record may not be readable for long; what was given up does not come back.',
+    edits: [{
+      file: readers,
+      find: '(member ? records.remembered(member.space) : ',
+      replace: '(member ? undefined : ',
+    }],
+    scenarios: ['test:sim/cluster/readers'],
+    evidence: /a node that starts while the arbiter is away keeps what it did before/,
+  },
+]
