@@ -52,6 +52,8 @@ interface Due extends CheckpointSize {
   readonly need: number
   /** An install waits for it, or a segment of the journal is kept for want of it. */
   readonly isUrgent: boolean
+  /** It is taken while it fits. */
+  readonly isHurried: boolean
 }
 
 class TooSlowError extends Error {
@@ -77,6 +79,8 @@ export class Checkpointer {
   private readonly failures: Failures
   /** Bytes of the node when the newest checkpoint was taken. */
   private readonly takenAt = new WeakMap<Member, number>()
+  /** Those that have one that was hurried, and need another: only two let a segment go. */
+  private readonly halfDone = new WeakSet<Member>()
   private readonly wanted = new WeakSet<Member>()
   /** That is read, or was read last. */
   private image: SpaceImage | null = null
@@ -177,7 +181,7 @@ export class Checkpointer {
 
   /** `pinning`: null: it keeps no segment. */
   private dueOf(member: Member, pinning: Omit<PinningNeed, 'nodeBytes'> | null): Due {
-    const { context: { commits, ports: { journal }, settings }, nodeBytes } = this.options
+    const { context: { commits, ports: { journal }, settings }, nodeBytes, outlook } = this.options
     const log = journal.log(member.uuid)
     const lastBytes = this.newestOf(member.uuid)?.bytes ?? 0
     const takenAt = this.takenAt.get(member) ?? -Infinity
@@ -192,10 +196,12 @@ export class Checkpointer {
         && { ...pinning, nodeBytes: commits.lacksRoom ? Infinity : nodeBytes() - takenAt },
     }, settings)
     const isWanted = this.isWanted(member)
-    const isUrgent = isWanted || pinning !== null
+    const isSecond = this.halfDone.has(member) && outlook.fits(lastBytes) && this.mayRelease(member)
+    const isUrgent = isWanted || isSecond || pinning !== null
     const isLeft = log?.covers.kept.some(({ file }) => this.sparse.has(file)) ?? false
-    const least = isWanted ? Infinity : isLeft ? 1 : 0
-    return { member, need: Math.max(need, least), isUrgent, lastBytes, newBytes }
+    const least = isWanted ? Infinity : isLeft || isSecond ? 1 : 0
+    const isHurried = pinning?.isRoomShort ?? false
+    return { member, need: Math.max(need, least), isUrgent, isHurried, lastBytes, newBytes }
   }
 
   /** Whether an install waits for a newer one, and there is one to take. */
@@ -230,6 +236,8 @@ export class Checkpointer {
       const named = await this.write(group)
       for (const { member } of named) {
         this.takenAt.set(member, takenAt)
+        const isFirst = group.some((due) => due.member === member && due.isHurried)
+        if (!this.halfDone.delete(member) && isFirst) this.halfDone.add(member)
         this.wanted.delete(member)
         this.failures.over(member)
       }

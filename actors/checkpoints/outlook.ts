@@ -31,7 +31,11 @@ export class RoomOutlook {
 
   /** Whether a checkpoint is worth while now, and may not fit later. */
   isHurried(lastBytes: number): boolean {
-    return this.isShortOfRoom && this.freeBytes >= neededBytes(lastBytes)
+    return this.isShortOfRoom && this.fits(lastBytes)
+  }
+
+  fits(lastBytes: number): boolean {
+    return this.freeBytes >= neededBytes(lastBytes)
   }
 
   /** Called once per heartbeat. */
@@ -55,9 +59,10 @@ export class RoomOutlook {
     for (const { uuid } of members()) {
       const log = journal.log(uuid)
       if (!log || log.damage !== null) continue
-      const newest = log.covers.kept.at(-1)
-      const lastBytes = (newest && checkpoints.find(uuid, newest)?.bytes) ?? 0
-      most = Math.max(most, shortBytes({ newBytes: log.newBytes, lastBytes }))
+      const { newBytes, covers: { kept } } = log
+      const sizes = kept.map((one) => checkpoints.find(uuid, one)?.bytes ?? 0)
+      const [lastBytes = 0, olderBytes = 0] = sizes.toReversed()
+      most = Math.max(most, shortBytes({ newBytes, lastBytes, olderBytes }))
     }
     return most
   }

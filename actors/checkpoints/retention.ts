@@ -186,15 +186,15 @@ export class Retention {
     const { use, bytes } = oldest
     const members = this.members()
     const readers = this.readersOf(oldest, members)
-    const all = [
-      ...[...this.uncovered(use), ...this.needed(use, bytes, members)]
-        .map((pin) => ({ ...pin, isRetained: false })),
-      ...(this.isPressed ? [] : readers).map((pin) => ({ ...pin, isRetained: true })),
-    ]
+    // What else keeps it is nobody's concern while readers do.
+    const isRetained = readers.length > 0 && !this.isPressed
+    const all = isRetained
+      ? readers
+      : [...this.uncovered(use), ...this.needed(use, bytes, members)]
     const pins = new Map<string | null, Pin>()
     for (const pin of all) {
       const space = members.get(pin.uuid ?? '')?.space ?? null
-      if (!pins.has(pin.uuid)) pins.set(pin.uuid, { ...pin, space })
+      if (!pins.has(pin.uuid)) pins.set(pin.uuid, { ...pin, space, isRetained })
     }
     this.pinned = { pins, bytes, readers }
   }

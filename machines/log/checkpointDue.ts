@@ -18,7 +18,7 @@ export interface PinningNeed {
   readonly checkpointBytes: number
   /** That all spaces of the node have written since the newest checkpoint of this one. */
   readonly nodeBytes: number
-  /** What the journal would give up is needed: a later checkpoint may find no room. */
+  /** A later checkpoint may find no room. */
   readonly isRoomShort: boolean
 }
 
@@ -35,7 +35,8 @@ export interface CheckpointLimits {
  * checkpoints write at most 1 / `checkpointRatio` of what the journal does; and when it has as many
  * epochs as a history should, which only checkpoints shorten. One that keeps a
  * segment is due, too, when all spaces together have written `checkpointRatio` times what it costs
- * to take checkpoints of all that do so; half of that cost while room is short.
+ * to take checkpoints of all that do so. While room is short, they are taken in pairs, since only
+ * two let a segment go: a pair whenever as much was written as one of each costs.
  */
 export function checkpointNeed(
   { newBytes, lastBytes, newEpochs, pinning }: CheckpointNeed,
@@ -50,8 +51,8 @@ export function checkpointNeed(
   return pinning.nodeBytes >= ratio * pinning.checkpointBytes ? Math.max(own, 1) : own
 }
 
-/** In place of `checkpointRatio`, on a disk that is nearly full. */
-const shortRatio = 0.5
+/** In place of `checkpointRatio`, for pairs of them on a disk that is nearly full. */
+const shortRatio = 1
 /** Left free by checkpoints: writes come first. */
 export const spareBytes = 64 * 1024 * 1024
 /** A small or new checkpoint is expected to need as much room. */
@@ -63,13 +64,16 @@ export function neededBytes(lastBytes: number): number {
 }
 
 /**
- * Returns the room below which a space may soon lack what its next checkpoint needs, bytes. Its
- * state may have grown by all that the journal has of it since the last one.
+ * Returns the room below which a space may soon lack what its next two checkpoints need, bytes.
+ * `olderBytes`: of the one that the next takes the place of; 0: of none. The state may have grown
+ * by all that the journal has of it since the last one, and the two are as large then.
  */
 export function shortBytes(
-  { newBytes, lastBytes }: Pick<CheckpointNeed, 'newBytes' | 'lastBytes'>,
+  { newBytes, lastBytes, olderBytes }:
+    & Pick<CheckpointNeed, 'newBytes' | 'lastBytes'>
+    & { readonly olderBytes: number },
 ): number {
-  return neededBytes(lastBytes) + newBytes
+  return neededBytes(lastBytes) + 2 * newBytes + Math.max(0, lastBytes - olderBytes)
 }
 
 /** Number of epochs that have entries above a sequence, up to the last one that is applied. */

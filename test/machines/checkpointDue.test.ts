@@ -29,24 +29,47 @@ test('one that keeps a segment is due when the node has written twice what all o
   assert.is(checkpointNeed(first, limits), 1, 'none of them has one yet')
 })
 
-test('on a disk that is nearly full it is due after half of what all of them cost', () => {
+test('on a disk that is nearly full a pair is due after what one of each costs', () => {
   const pinning = (nodeBytes: number) => ({
     ...none,
     lastBytes: 20,
     pinning: { checkpointBytes: 50, nodeBytes, isRoomShort: true },
   })
-  assert.is(checkpointNeed(pinning(24), limits), 0)
-  assert.is(checkpointNeed(pinning(25), limits), 1)
-  assert.is(checkpointNeed(pinning(13), { ...limits, checkpointRatio: 0.25 }), 1,
+  assert.is(checkpointNeed(pinning(49), limits), 0)
+  assert.is(checkpointNeed(pinning(50), limits), 1)
+  assert.is(checkpointNeed(pinning(25), { ...limits, checkpointRatio: 0.5 }), 1,
     'not less often than usual')
 })
 
-test('room is short when the next one may not fit, with all that was written since the last', () => {
+test('room is short when the next two may not fit, as large as the state may be by now', () => {
   const MiB = 2 ** 20
   assert.is(neededBytes(100 * MiB), 100 * MiB + spareBytes)
   assert.is(neededBytes(0), MiB + spareBytes)
-  assert.is(shortBytes({ lastBytes: 100 * MiB, newBytes: 30 * MiB }), 130 * MiB + spareBytes)
-  assert.is(shortBytes({ lastBytes: 0, newBytes: 30 * MiB }), 31 * MiB + spareBytes)
+  const short = (lastMiB: number, olderMiB: number, newMiB: number): number =>
+    (shortBytes({ lastBytes: lastMiB * MiB, olderBytes: olderMiB * MiB, newBytes: newMiB * MiB })
+      - spareBytes) / MiB
+  assert.is(short(100, 100, 0), 100)
+  assert.is(short(100, 120, 30), 160)
+  assert.is(short(100, 40, 30), 220, 'the next one frees as much as the older one has')
+  assert.is(short(100, 0, 0), 200, 'it frees nothing')
+  assert.is(short(0, 0, 30), 61)
+})
+
+test('at that moment both do fit, however the state has grown', () => {
+  for (const [olderBytes, lastBytes] of [[0, 0], [0, 90], [30, 90], [90, 90], [90, 30]] as const) {
+    for (const newBytes of [0, 7, 200]) {
+      for (const grown of [0, newBytes / 2, newBytes]) {
+        // MiB, so that the least size plays no part.
+        const scale = (size: number): number => (size + 1) * 2 ** 20
+        const [older, last, fresh] = [olderBytes && scale(olderBytes), scale(lastBytes),
+          newBytes * 2 ** 20]
+        const size = last + grown * 2 ** 20
+        const free = shortBytes({ olderBytes: older, lastBytes: last, newBytes: fresh })
+        assert.ok(free - size >= spareBytes, 'the first')
+        assert.ok(free - size + older - size >= spareBytes, 'the second')
+      }
+    }
+  }
 })
 
 test('it is due, too, when its history has grown long', () => {

@@ -13,7 +13,7 @@ const spare = 64 * MiB
 /** Spaces `a` and `b`, with checkpoints of 100 and 10 MiB; the journal has 1 MiB more of each. */
 function outlook() {
   const clock = new VirtualClock()
-  const log = (file: number) => ({ covers: { kept: [{ file }] }, newBytes: MiB,
+  const log = (file: number) => ({ covers: { kept: [{ file }, { file }] }, newBytes: MiB,
     damage: null as string | null })
   const logs: Record<string, ReturnType<typeof log>> = { a: log(100), b: log(10) }
   const state = { free: 1e12, logs, looks: 0, segments: 1, fails: false }
@@ -42,13 +42,13 @@ function outlook() {
 test('below what the space that needs most may need, and is left free', async () => {
   const { at, tested } = outlook()
   assert.is(tested.isShort, false, 'before the first look')
-  assert.is(await at(101 * MiB + spare), false)
-  assert.is(await at(101 * MiB + spare - 1), true)
+  assert.is(await at(102 * MiB + spare), false)
+  assert.is(await at(102 * MiB + spare - 1), true)
 })
 
 test('a checkpoint is hurried while it fits, and not later', async () => {
   const { at, tested } = outlook()
-  await at(101 * MiB + spare)
+  await at(102 * MiB + spare)
   assert.is(tested.isHurried(100 * MiB), false, 'there is room')
   await at(100 * MiB + spare)
   assert.equal([100, 101].map((size) => tested.isHurried(size * MiB)), [true, false])
@@ -57,9 +57,16 @@ test('a checkpoint is hurried while it fits, and not later', async () => {
 test('what the journal has of it counts; a damaged log is of no use', async () => {
   const { at, state } = outlook()
   state.logs['b']!.newBytes = 200 * MiB
-  assert.is(await at(210 * MiB + spare - 1), true)
+  assert.is(await at(410 * MiB + spare - 1), true)
   state.logs['b'] = { ...state.logs['b']!, damage: 'bits' }
-  assert.is(await at(210 * MiB + spare - 1), false)
+  assert.is(await at(410 * MiB + spare - 1), false)
+})
+
+test('the next one frees as much as the older one has', async () => {
+  const { at, state } = outlook()
+  state.logs['a']!.covers.kept.shift()
+  assert.is(await at(202 * MiB + spare - 1), true)
+  assert.is(await at(202 * MiB + spare), false)
 })
 
 test('without closed segments there is nothing to give up', async () => {

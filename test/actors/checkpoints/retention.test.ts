@@ -31,6 +31,9 @@ function retaining(segments: number) {
     roomAt: Infinity,
     isShort: false,
     retain: {} as { bytes?: number; ms?: number },
+    /** Read from the arbiter; otherwise the record is remembered from before the start. */
+    isRead: true,
+    hasMember: true,
     remove: (): Promise<boolean> => {
       state.segments.shift()
       return Promise.resolve(true)
@@ -51,13 +54,14 @@ function retaining(segments: number) {
     events: { note: ({ kind }: { kind: string }) => alerts.push(kind) } }
   const context = { ports, settings: { retainBytes: GiB },
     commits: { lacksRoom: false, runShort: () => void (state.shorts += 1) }, self: { node: 'n1' },
+    records: { remembered: () => record(), allRemembered: () => [record()] },
     pins: { of: () => state.pins }, wire: { publish: () => undefined },
     fatal: (error: unknown) => fatal.push(error) } as unknown as NodeContext
   const record = () => ({
     assignment: { uuid: 'u', settings: { retain: state.retain }, members: [] },
   })
   const member = { uuid: 'u', space: 'demo', known: { get record() {
-    return record()
+    return state.isRead ? record() : null
   } } } as unknown as Member
   const outlook = {
     get isShort() {
@@ -70,7 +74,7 @@ function retaining(segments: number) {
   }
   const retention = new Retention({
     context,
-    members: () => [member],
+    members: () => (state.hasMember ? [member] : []),
     checkpointBytes: () => GiB,
     outlook,
     directory: {
@@ -247,6 +251,22 @@ test('a space keeps more for readers, and nobody has to act', async () => {
   await look(60_000)
   assert.is(state.segments.length, 1)
   assert.equal(retention.retained(member), { keepsOldest: false, isOverruled: false })
+})
+
+test('at a start, what is remembered of the record counts, also before the space is there', async () => {
+  const { state, look } = retaining(6)
+  state.retain = { bytes: 9 * GiB }
+  state.isRead = false
+  state.hasMember = false
+  await look()
+  assert.is(state.segments.length, 6)
+  state.hasMember = true
+  await look()
+  assert.is(state.segments.length, 6)
+  state.isRead = true
+  state.retain = {}
+  await look()
+  assert.is(state.segments.length, 1)
 })
 
 test('the disk comes before readers: once told, and once that it is over', async () => {

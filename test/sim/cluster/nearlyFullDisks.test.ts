@@ -16,8 +16,6 @@ const needed = neededBytes(0)
 const baseOf = (node: SimNode): number => node.space().member.log.base
 const kindsOf = (node: SimNode): string[] =>
   node.log.flatMap(({ fields }) => (fields as { kind?: string }).kind ?? [])
-const closedBytes = (node: SimNode): number =>
-  journalOf(node).segments().reduce((sum, { bytes }) => sum + bytes, 0)
 const taken = (node: SimNode): number =>
   node.log.filter(({ message }) => message.startsWith('a checkpoint holds')).length
 
@@ -53,7 +51,7 @@ test('without it, what two have goes, and no more than makes room', async () => 
   const { cluster, node } = await serving()
   const before = journalOf(node).segments().length
   const { newBytes } = journalOf(node).log(node.space().member.uuid)!
-  await leaveFree(node, needed + newBytes - 4000)
+  await leaveFree(node, needed + 2 * newBytes - 4000)
   await cluster.run(1500)
   assert.is(journalOf(node).segments().length, before - 1)
   assert.ok(baseOf(node) > 0)
@@ -61,10 +59,10 @@ test('without it, what two have goes, and no more than makes room', async () => 
   await goesOn(cluster, node)
 })
 
-test('then one is taken while it fits, and lets go of more: writes never stop', async () => {
+test('then one is taken while it fits, and another one: writes never stop', async () => {
   const { cluster, node } = await serving()
   const [, newer] = keptBy(node)
-  await leaveFree(node, needed + 9000)
+  await leaveFree(node, needed + 40_000)
   for (let round = 0; keptBy(node)[0]!.file <= newer!.file; round += 1) {
     assert.ok(round < 60, 'none is taken')
     await sameWrites(cluster, 1)
@@ -99,7 +97,7 @@ test('a disk that stays nearly full levels off, and is not written to without en
   assert.ok(await usedBytes(node) < begun.used + 20_000)
   const checkpointBytes = node.actor.context!.ports.checkpoints.files()[0]!.bytes
   const written = node.actor.context!.commits.flushedBytes - begun.flushed
-  const most = 2 * written / checkpointBytes + 2
+  const most = 2 * written / checkpointBytes + 4
   const count = taken(node) - begun.taken
   assert.ok(count > 4 && count <= most, `${count} checkpoints, at most ${most}`)
   await cluster.run(120_000)
