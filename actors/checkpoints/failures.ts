@@ -10,6 +10,8 @@ const alertAfter = 2
 interface Failed {
   readonly count: number
   readonly untilMs: number
+  /** It was to be taken beside writes, and not on a full disk, which needs less room. */
+  readonly isBesideWrites: boolean
   readonly readBacks: number
   readonly isAlerted: boolean
 }
@@ -20,15 +22,19 @@ export class Failures {
 
   constructor(private readonly context: NodeContext) {}
 
+  /** A disk that has become full since is a reason to try again. */
   isPausing(member: Member, nowMs: number): boolean {
-    return (this.ofMember.get(member)?.untilMs ?? -Infinity) > nowMs
+    const failed = this.ofMember.get(member)
+    if (!failed || failed.untilMs <= nowMs) return false
+    return !(failed.isBesideWrites && this.context.commits.lacksRoom)
   }
 
   /** Tries the others first. */
   later(member: Member): void {
     const before = this.ofMember.get(member)
     const untilMs = this.context.ports.clock.monotonicMs() + pauseMs
-    this.ofMember.set(member, { count: 0, readBacks: 0, isAlerted: false, ...before, untilMs })
+    this.ofMember.set(member, { count: 0, readBacks: 0, isAlerted: false, ...before, untilMs,
+      isBesideWrites: false })
   }
 
   /**
@@ -36,13 +42,14 @@ export class Failures {
    * other bytes than were written.
    */
   note(members: readonly Member[], reason: string, isReadBack: boolean): void {
-    const { clock, logger } = this.context.ports
+    const { commits, ports: { clock, logger } } = this.context
+    const isBesideWrites = !commits.lacksRoom
     const untilMs = clock.monotonicMs() + pauseMs
     const failed = members.map((member): [Member, Failed] => {
       const before = this.ofMember.get(member)
       const count = (before?.count ?? 0) + 1
       const readBacks = isReadBack ? (before?.readBacks ?? 0) + 1 : 0
-      return [member, { isAlerted: false, ...before, count, readBacks, untilMs }]
+      return [member, { isAlerted: false, ...before, count, readBacks, untilMs, isBesideWrites }]
     })
     for (const [member, now] of failed) this.ofMember.set(member, now)
     const spaces = whichSpaces(members)

@@ -69,9 +69,16 @@ export class CheckpointRoom {
     )
   }
 
-  /** Whether writes may go on. The reserve is kept then. */
-  async isLeft(): Promise<boolean> {
-    return !this.isTaken && await this.options.directory.keepReserve() && !await this.isAwaited()
+  /** Whether writes may go on, with one of so many bytes. The reserve is kept then. */
+  async isLeft(bytes: number): Promise<boolean> {
+    return !this.isTaken && await this.options.directory.keepReserve()
+      && await this.takes(bytes) && !await this.isAwaited()
+  }
+
+  /** Also where the room cannot be read: the write tells. */
+  private async takes(bytes: number): Promise<boolean> {
+    const freeBytes = await this.freeBytes()
+    return freeBytes < 0 || freeBytes >= bytes
   }
 
   /** Called once per heartbeat. */

@@ -35,6 +35,8 @@ export interface AlignedImage {
 const gatherMs = 20
 /** Pause before a store that could not be written is tried again. */
 const retryMs = 500
+/** A store that stays full is logged again after this. */
+const saidMs = 60_000
 
 /**
  * Applies committed entries from the log to the store, in order, one transaction at a time. Never
@@ -47,6 +49,9 @@ export class Applier {
   private readonly waiters: SequenceWaiters
   private settled: Promise<void> = Promise.resolve()
   private obstacle: string | null = null
+  /** Set until the store is tried again. */
+  private retry: TimerHandle | null = null
+  private saidAtMs = -Infinity
   private lastEntry: LogEntry | null = null
   /** The store is being replaced. */
   private isHeld = false
@@ -69,7 +74,7 @@ export class Applier {
    * entry as for many, so entries are gathered for a while, unless somebody waits for one.
    */
   wake(): void {
-    if (this.running || this.stopped || this.isHeld || !this.isBehind()) return
+    if (this.retry || this.running || this.stopped || this.isHeld || !this.isBehind()) return
     if (this.waiters.size > 0) return this.begin()
     if (this.target() - this.options.store.applied.sequence >= batchEntriesMax) this.begin()
     else this.timer ??= this.options.clock.setTimeout(() => this.begin(), gatherMs)
@@ -146,6 +151,7 @@ export class Applier {
     this.stopped = true
     if (this.timer) this.options.clock.clearTimeout(this.timer)
     await this.settled
+    if (this.retry) this.options.clock.clearTimeout(this.retry)
     this.waiters.stop()
   }
 
@@ -189,8 +195,16 @@ export class Applier {
     const { clock, logger } = this.options
     if (isRetryable(error)) {
       this.obstacle = messageOf(error)
-      logger.error({ error: this.obstacle }, 'the store cannot be written')
-      clock.setTimeout(() => this.wake(), retryMs)
+      const nowMs = clock.monotonicMs()
+      if (nowMs - this.saidAtMs >= saidMs) {
+        this.saidAtMs = nowMs
+        logger.error({ error: this.obstacle }, 'the store cannot be written')
+      }
+      if (this.stopped) return
+      this.retry = clock.setTimeout(() => {
+        this.retry = null
+        this.wake()
+      }, retryMs)
       return
     }
     // Until the store is replaced, if ever.

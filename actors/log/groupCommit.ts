@@ -37,8 +37,11 @@ export interface GroupCommitOptions {
   readonly onSyncFailed: (error: unknown) => void
   readonly onFull: (error: JournalFullError) => void
   readonly onHealed: () => void
-  /** Resolves with whether the disk has room; called before the journal counts as healed. */
-  readonly hasRoom: () => Promise<boolean>
+  /**
+   * Resolves with whether the disk has room for a flush of so many bytes; called before a journal
+   * that lacked it counts as healed.
+   */
+  readonly hasRoom: (bytes: number) => Promise<boolean>
 }
 
 const healProbeMs = 250
@@ -66,6 +69,8 @@ export class GroupCommit {
   private full = false
   /** The disk is short of room. Small records may still fit, so only free room clears this. */
   private isShort = false
+  /** Of the largest flush that found no room. */
+  private lackedBytes = 0
   /** What room there is, or comes, is not for entries: replicas take none, either. */
   private held = false
   /** The last write that failed found no room. */
@@ -181,7 +186,7 @@ export class GroupCommit {
       await journal.write(items.map((item) => item.record))
     } catch (error) {
       if (!(error instanceof JournalFullError)) throw error
-      this.failed(items, sources, error)
+      this.failed(items, sources, error, bytes)
       return
     }
     if (this.full && !this.isShort) this.healed()
@@ -204,8 +209,13 @@ export class GroupCommit {
     items: readonly FlushItem[],
     sources: readonly FlushSource[],
     error: JournalFullError,
+    bytes: number,
   ): void {
     this.options.telemetry.count('journalWriteFailures')
+    if (isNoSpace(error)) {
+      this.isShort = true
+      this.lackedBytes = Math.max(this.lackedBytes, bytes, 1)
+    }
     for (const item of items) item.failed?.(error)
     // Also sources marked meanwhile: their records may continue those that were not written.
     for (const source of new Set([...sources, ...this.dirty])) source.flushFailed?.(error)
@@ -239,7 +249,7 @@ export class GroupCommit {
   /** Tests whether the disk takes a record again. */
   private async probe(): Promise<void> {
     this.healTimer = null
-    if (this.isShort && !this.stopped) this.isShort = !await this.options.hasRoom()
+    if (this.isShort && !this.stopped) this.isShort = !await this.options.hasRoom(this.lackedBytes)
     if (!this.full || this.stopped) return
     if (this.isShort) return this.runShort()
     this.held = false
@@ -248,6 +258,7 @@ export class GroupCommit {
 
   private healed(): void {
     this.full = false
+    this.lackedBytes = 0
     this.options.logger.info({}, 'the journal can be written again')
     this.options.onHealed()
   }

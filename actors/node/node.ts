@@ -205,7 +205,7 @@ export class NodeActor {
       watched: () => this.listing?.watchedNodes() ?? new Set(),
       syncFailed: (error) => this.send({ type: 'syncFailed', error }),
       healed: () => void boot.keepReserve(),
-      hasRoom: () => this.checkpoints?.room.isLeft() ?? boot.keepReserve(),
+      hasRoom: (bytes) => this.checkpoints?.room.isLeft(bytes) ?? boot.keepReserve(),
       fatal: (error) => this.fatal(error),
       replyPrefixes: this.options.replyPrefixes,
     })

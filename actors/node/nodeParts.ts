@@ -35,7 +35,7 @@ export interface NodeCalls {
   readonly syncFailed: (error: string) => void
   /** Called when a journal that took no records takes them again. */
   readonly healed: () => void
-  readonly hasRoom: () => Promise<boolean>
+  readonly hasRoom: (bytes: number) => Promise<boolean>
   readonly fatal: (error: unknown) => void
   /** Answers to clients go to subjects below these. */
   readonly replyPrefixes: readonly string[]

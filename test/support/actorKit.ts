@@ -61,6 +61,8 @@ export class GateJournal implements Journal {
   holdsWrites = false
   holdsSyncs = false
   failures = 0
+  /** Their cause. */
+  failure: Error | undefined
   syncError: Error | null = null
   private waiting: (() => void)[] = []
 
@@ -83,7 +85,7 @@ export class GateJournal implements Journal {
     if (this.failures > 0) {
       this.failures -= 1
       this.steps.push('full')
-      throw new JournalFullError('no space left')
+      throw new JournalFullError('no space left', this.failure)
     }
     this.flushes.push(records)
     this.steps.push('written')

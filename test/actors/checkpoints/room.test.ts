@@ -203,9 +203,9 @@ test('a journal that takes nothing waits for it, and the reserve is used, down t
   Object.assign(state, { lacksRoom: true, free: 4 * MiB - 1 })
   assert.instance(await make(), Error)
   assert.equal(steps, ['hold', 'reserve'])
-  assert.is(await tested.isLeft(), false)
+  assert.is(await tested.isLeft(1), false)
   tested.release()
-  assert.is(await tested.isLeft(), true)
+  assert.is(await tested.isLeft(1), true)
   state.free += 1
   steps.length = 0
   assert.is(await make(), 'room')
@@ -241,7 +241,7 @@ test('one checkpoint is left: what just fits the next one is for that', async ()
   assert.equal([await isAwaited(95), await isAwaited(96), await isAwaited(163),
     await isAwaited(164)], [false, true, true, false])
   state.free = 120 * MiB
-  assert.is(await tested.isLeft(), false)
+  assert.is(await tested.isLeft(1), false)
   state.log.base = { epoch: 0, sequence: 0 }
   assert.is(await isAwaited(120), false, 'nothing was given up')
   Object.assign(state.log, { base: { epoch: 1, sequence: 2 }, damage: 'a bad record' })

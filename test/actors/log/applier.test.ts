@@ -25,13 +25,14 @@ function kit(tailBytes = 1 << 20) {
   const store = new MemorySpaceStore()
   const overlay = new Overlay()
   const failures: unknown[] = []
+  const said: string[] = []
   const applier = new Applier({
     log,
     store,
     overlay,
     codec,
     clock,
-    logger: quiet,
+    logger: { ...quiet, error: (_, message) => void said.push(message) },
     keyRetention: () => defaultKeyRetention,
     onFailed: (error) => failures.push(error),
   })
@@ -45,7 +46,7 @@ function kit(tailBytes = 1 << 20) {
       if (inOverlay) overlay.add(codec.entries(frame), frame.bytes.length)
     }
   }
-  return { journal, clock, log, store, overlay, failures, applier, append }
+  return { journal, clock, log, store, overlay, failures, applier, append, said }
 }
 
 test('while the store is replaced nothing counts as covered, also what was before', async () => {
@@ -133,6 +134,28 @@ test('a store that is full is tried again; another failure is the end', async ()
   applier.wake()
   await clock.advanceAsync(50)
   assert.equal(failures, [error])
+})
+
+test('a store that stays full is tried twice a second, whatever comes, and said once', async () => {
+  const { log, store, applier, append, clock, said } = kit()
+  let tries = 0
+  store.apply = () => {
+    tries += 1
+    return Promise.reject(Object.assign(new Error(`full at ${tries}`), { retryable: true }))
+  }
+  for (let sequence = 1; sequence <= 50; sequence += 1) {
+    await append(1, true)
+    log.raiseCommit(sequence)
+    applier.wake()
+    applier.whenCovers(sequence, 10, () => {})
+    await clock.advanceAsync(100)
+  }
+  assert.ok(tries > 5 && tries <= 12, `${tries} tries in 5 s`)
+  assert.equal(said, ['the store cannot be written'])
+  await clock.advanceAsync(60_000)
+  assert.is(said.length, 2, 'and again after a minute')
+  await applier.stop()
+  assert.is(clock.pending, 0)
 })
 
 test('covers: when it is there, or not in time', async () => {

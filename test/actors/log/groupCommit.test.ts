@@ -1,6 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FlushItem, FlushSource } from '../../../actors/log/groupCommit.js'
+import { FileSystemError } from '../../../actors/ports/fileSystem.js'
 import { SyncFailedError } from '../../../actors/ports/journal.js'
 import { VirtualClock } from '../../fakes/virtualClock.js'
 import { commitsOver, GateJournal, Path, settle, uuid } from '../../support/actorKit.js'
@@ -223,6 +224,33 @@ test('room that is held is so until the disk has room for writes', async () => {
   hasRoom = true
   await clock.advanceAsync(1000)
   assert.equal([commits.isHeld, commits.isFull], [false, false])
+})
+
+test('a small record that fits is no room for the flush that did not', async () => {
+  const clock = new VirtualClock()
+  const journal = new GateJournal()
+  const full: string[] = []
+  let free = 0
+  const asked: number[] = []
+  const commits = commitsOver(journal, clock, {
+    onFull: () => full.push('full'),
+    onHealed: () => full.push('healed'),
+    hasRoom: (bytes) => {
+      asked.push(bytes)
+      return Promise.resolve(free >= bytes)
+    },
+  })
+  journal.failures = 1
+  journal.failure = new FileSystemError('ENOSPC', 'no space left')
+  commits.mark(new Source('a', [5000]))
+  await settle()
+  await commits.submit(confirm)
+  await clock.advanceAsync(2000)
+  assert.equal(full, ['full'], 'once, as long as there is no room')
+  assert.equal([...new Set(asked)], [5000])
+  free = 5000
+  await clock.advanceAsync(600)
+  assert.equal(full, ['full', 'healed'])
 })
 
 test.run()

@@ -73,6 +73,23 @@ test('the journal still takes writes: it never stops', async () => {
   await goesOn(cluster, node)
 })
 
+test('one that found no room beside writes does not delay the one of a full disk', async () => {
+  const { cluster, node } = await pinned()
+  await leaveFree(node, 30 * MiB)
+  node.log.length = 0
+  const isInVain = (): boolean =>
+    node.log.some(({ message }) => message.startsWith('a checkpoint could not be taken'))
+  for (let round = 0; !isInVain(); round += 1) {
+    assert.ok(round < 50, 'none is due')
+    await sameWrites(cluster, 1)
+  }
+  const before = baseOf(node)
+  await filledUp(cluster, node)
+  await cluster.until('it gives up segments, and takes writes',
+    () => baseOf(node) > before && !isFull(node), 10_000)
+  await goesOn(cluster, node)
+})
+
 test('nothing is kept for want of a checkpoint: both stay', async () => {
   const { cluster, node } = await pinned(1e9)
   const kept = keptBy(node)

@@ -97,4 +97,37 @@ export const nearlyFullMutants: readonly Mutant[] = [
     scenarios: unit,
     evidence: /at a start, what is remembered of the record counts/,
   },
+  {
+    name: 'pause-for-a-disk-that-has-become-full',
+    why: 'A full disk gives a checkpoint more room than one beside writes gets; they wait for it.',
+    edits: [{
+      file: 'actors/checkpoints/failures.js',
+      find: '!(failed.isBesideWrites && this.context.commits.lacksRoom)',
+      replace: 'true',
+    }],
+    scenarios: ['test:sim/cluster/fullDisks'],
+    evidence: /one that found no room beside writes does not delay the one of a full disk/,
+  },
+  {
+    name: 'take-a-small-record-for-room',
+    why: 'The next flush does not fit: the journal is full and healed several times a second.',
+    edits: [{
+      file: 'actors/log/groupCommit.js',
+      find: 'if (isNoSpace(error)) {',
+      replace: 'if (false) {',
+    }],
+    scenarios: ['test:actors/log/groupCommit'],
+    evidence: /a small record that fits is no room for the flush that did not/,
+  },
+  {
+    name: 'try-a-full-store-with-each-write',
+    why: 'Each write to a full disk would be read, applied, and complained about at once.',
+    edits: [{
+      file: 'actors/log/applier.js',
+      find: 'this.retry || this.running',
+      replace: 'this.running',
+    }],
+    scenarios: ['test:actors/log/applier'],
+    evidence: /a store that stays full is tried twice a second/,
+  },
 ]
