@@ -73,6 +73,17 @@ test('then one is taken while it fits, and another one: writes never stop', asyn
   await goesOn(cluster, node)
 })
 
+test('the second one follows at once: then all of it may go', async () => {
+  const { cluster, node } = await serving()
+  const [, newer] = keptBy(node)
+  await leaveFree(node, needed + 9000)
+  await cluster.until('one is taken', () => keptBy(node)[1]!.file > newer!.file, 5000)
+  await cluster.until('and another one', () => keptBy(node)[0]!.file > newer!.file, 2500)
+  await cluster.run(10_000)
+  assert.is(taken(node), 2, 'a pair, and no more')
+  await goesOn(cluster, node)
+})
+
 test('one that does not fit is not tried: the disk is full some day, as ever', async () => {
   const { cluster, node } = await serving()
   const kept = keptBy(node)

@@ -48,7 +48,7 @@ export const nearlyFullMutants: readonly Mutant[] = [
       replace: ';',
     }],
     scenarios: nearlyFull,
-    evidence: /^then one is taken while it fits, and another one: writes never stop/,
+    evidence: /the second one follows at once: then all of it may go/,
   },
   {
     name: 'write-checkpoints-all-the-time',
