@@ -2,6 +2,13 @@
 import { bytesText, msText } from '../../machines/base/units.js'
 import type { ReaderRetention } from '../../machines/log/retention.js'
 
+/** Entries of a space that keep the oldest segment of the journal, which should go. */
+export interface PinStatus {
+  /** Of the journal that should go. */
+  readonly bytes: number
+  readonly reason: string
+}
+
 /** The setting `retain` of a space, on one member. */
 export interface RetainStatus extends ReaderRetention {
   /** The oldest segment of the journal is here for it. */

@@ -13,7 +13,7 @@ import type { ElectionStatus, NodeTimes } from './election.js'
 import { changeSchema, removedSchema } from './memberChange.js'
 import type { ChangeStatus } from './memberChange.js'
 import type { NodePlacement } from './placement.js'
-import type { RetainStatus } from './retain.js'
+import type { PinStatus, RetainStatus } from './retain.js'
 
 /** Every node answers here, without a queue group. No node may be called `_all`. */
 export const statusOfAll = 'engram.v1.status._all'
@@ -98,13 +98,6 @@ export interface RebuildStatus {
   readonly phase: 'checkpoint' | 'journal'
   readonly done: number
   readonly total: number
-}
-
-/** Entries of a space that keep the oldest segment of the journal, which should go. */
-export interface PinStatus {
-  /** Of the journal that should go. */
-  readonly bytes: number
-  readonly reason: string
 }
 
 export interface LossWindow {
