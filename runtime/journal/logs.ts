@@ -229,20 +229,21 @@ export class Logs {
     return i >= 0 && places.at(i).first === sequence
   }
 
-  /** Entries up to a floor were durable here when the floor was written. */
+  /**
+   * Entries up to a floor were durable here when the floor was written. Of a log that is not met yet
+   * they were given up: a later record tells of its checkpoints.
+   */
   recoverFloor({ uuid, sequence }: CommitFloor, place: string): void {
     const log = this.#logs.get(uuid)
-    if (!log || log.state.damage !== null) return
+    if (log && this.#isUnread(log)) return
     this.#current.of(uuid).floor(sequence)
-    if (log.state.takeFloor(sequence)) return
+    if (!log || log.state.takeFloor(sequence)) return
     this.damage(uuid, `${place}: entries up to ${sequence} were here, the log ends at `
       + showPosition(log.end))
   }
 
   noteFloor({ uuid, sequence }: CommitFloor): void {
-    const log = this.#logs.get(uuid)
-    if (!log) return
-    log.state.raiseFloor(sequence)
+    this.#logs.get(uuid)?.state.raiseFloor(sequence)
     this.#current.of(uuid).floor(sequence)
   }
 

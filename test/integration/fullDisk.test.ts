@@ -19,13 +19,6 @@ const perWrite = 5
 const filler = 'x'.repeat(20_000)
 const settings = [`segmentBytes=${MiB}`, `checkpointBytes=${MiB}`, `retainBytes=${2 * MiB}`]
 
-/** A scenario that fails for a reason that is not mended yet. */
-const isKnown = 'the index of a segment of which a flush was cut off names a space too many'
-const withKnownFault: typeof smallDiskScenario = (name, body, seconds) => {
-  if (process.env['ENGRAM_KNOWN_FAULTS']) smallDiskScenario(name, body, seconds)
-  else skipped(tests, name, isKnown)
-}
-
 /** A scenario that needs a small disk; skipped by name where none can be mounted. */
 const refusal = mountRefusal()
 function smallDiskScenario(name: string, body: Body, seconds: number): void {
@@ -166,7 +159,7 @@ smallDiskScenario('a replica: the older checkpoint makes room for the next', asy
   await rounds.assertKept()
 }, 300)
 
-withKnownFault('an install and a checkpoint compete for the last room', async (stage) => {
+smallDiskScenario('an install and a checkpoint compete for the last room', async (stage) => {
   const mount = smallDisk(stage, 256)
   const cluster = await stage.cluster({ data: { n1: join(mount, 'n1') }, settings })
   const url = ['--nats', cluster.broker.url]

@@ -161,6 +161,38 @@ test('says what keeps the oldest segment, and what each log has', async () => {
   assert.equal((await verify(disk)).oldest, { segment, pin: null })
 })
 
+test('an index is sound though nothing before it tells of a space that it names', async () => {
+  const disk = new MemoryFileSystem()
+  const options = { segmentBytes: 1600 }
+  const journal = await open(disk, options)
+  const grow = async (segments: number): Promise<void> => {
+    while (journal.stats().segments < segments) {
+      await journal.write([rec(A, (journal.log(A)?.end.sequence ?? 0) + 1)])
+    }
+  }
+  await journal.write([rec(C, 1)])
+  await journal.write([coveringAll(journal, C)])
+  await grow(2)
+  // The record about its checkpoints is restated behind this.
+  await journal.write([{ type: 'confirm', floors: [{ uuid: C, sequence: 1 }] }])
+  await grow(4)
+  await journal.write([coveringAll(journal, A)])
+  await journal.sync()
+  await journal.indexed()
+  await journal.remove(1)
+  await journal.indexed()
+  const { damaged, indexes } = await verify(disk)
+  assert.equal([damaged, indexes], [[], { sound: 2, missing: [], unusable: [] }])
+  await journal.close()
+  const name = `${DIRECTORY}/0000000002.index`
+  const before = Buffer.from(disk.bytesOf(name))
+  await disk.remove(name)
+  const again = await open(disk, options)
+  await again.indexed()
+  await again.close()
+  assert.equal(disk.bytesOf(name), before, 'made anew by a start')
+})
+
 test('a new journal has nothing that could go', async () => {
   const disk = new MemoryFileSystem()
   const journal = await open(disk)
