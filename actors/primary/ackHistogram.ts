@@ -19,7 +19,8 @@ function bucketOf(ms: number): number {
 /** Cumulative. Noted once per batch, so that it costs nothing per write. */
 export class AckHistogram {
   private entries = 0
-  private readonly counts = new Float64Array(bucketsMax)
+  /** Null: none were counted, as in most of many spaces. */
+  private counts: Float64Array | null = null
 
   /**
    * @param entries that became durable
@@ -29,12 +30,13 @@ export class AckHistogram {
   note(entries: number, writes: number, ms: number): void {
     this.entries += entries
     const bucket = bucketOf(ms)
+    this.counts ??= new Float64Array(bucketsMax)
     this.counts[bucket] = (this.counts[bucket] ?? 0) + writes
   }
 
   counted(): { writes: number; acks: [bucket: number, count: number][] } {
     const acks: [number, number][] = []
-    for (const [bucket, count] of this.counts.entries()) {
+    for (const [bucket, count] of this.counts?.entries() ?? []) {
       if (count > 0) acks.push([bucket, count])
     }
     return { writes: this.entries, acks }

@@ -72,6 +72,8 @@ export class PromotionRole {
       },
       onExit: (exit) => {
         this.isOver = true
+        // The lease that was won outlives it, and with it this role.
+        this.actor = null
         const won = exit.kind === 'done' && exit.output.kind === 'won'
         this.member.blockage.clear()
         if (won) this.member.blockage.primaryKnown()
