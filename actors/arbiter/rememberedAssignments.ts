@@ -1,10 +1,13 @@
 import type { RememberedRecord, Store } from '../ports/store.js'
-import type { Logger } from '../ports/system.js'
+import type { Clock, Logger } from '../ports/system.js'
 
 /** Records written at a time: the store makes them durable together. */
-const writesMax = 64
+const writesMax = 512
+/** Pause before records that came during a write: many that change at once share a few fsyncs. */
+const pauseMs = 200
 
 export interface RememberedOptions {
+  readonly clock: Pick<Clock, 'setTimeout' | 'clearTimeout'>
   readonly store: Store
   readonly logger: Logger
   readonly isHeld: (space: string) => boolean
@@ -24,6 +27,9 @@ export class Remembered {
   /** The latest record of each space that is to be written. */
   private readonly due = new Map<string, RememberedRecord>()
   private writing: Promise<void> | null = null
+  /** Ends the pause between two writes. */
+  private goOn: (() => void) | null = null
+  private isEnding = false
   /** A failure was logged; reset when a write succeeds. */
   private isFailing = false
 
@@ -53,9 +59,12 @@ export class Remembered {
     })
   }
 
-  /** Resolves when nothing is left to write. */
+  /** Writes what is left; resolves when nothing is. */
   async idle(): Promise<void> {
+    this.isEnding = true
+    this.goOn?.()
     while (this.writing) await this.writing
+    this.isEnding = false
   }
 
   private async write(): Promise<void> {
@@ -63,7 +72,21 @@ export class Remembered {
       const some = [...this.due].slice(0, writesMax)
       for (const [space] of some) this.due.delete(space)
       await Promise.all(some.map(([space, record]) => this.keep(space, record)))
+      if (this.due.size > 0) await this.pause()
     }
+  }
+
+  private async pause(): Promise<void> {
+    if (this.isEnding) return
+    const { clock } = this.options
+    await new Promise<void>((resolve) => {
+      const timer = clock.setTimeout(() => this.goOn?.(), pauseMs)
+      this.goOn = () => {
+        clock.clearTimeout(timer)
+        this.goOn = null
+        resolve()
+      }
+    })
   }
 
   /** A failed write is tried again when the record is read next. */

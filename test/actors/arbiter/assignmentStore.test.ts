@@ -361,10 +361,20 @@ test('only what the node holds is remembered over a restart, and nothing waits f
   assert.is(store.remembered().size, 0)
   go()
   await clock.settle()
+  assert.is(writes, 1, 'others may come, and share its fsync')
+  clock.advance(200)
+  await clock.settle()
   assert.is(writes, 2, 'the one in between is passed over')
+  await put(assignment('d'), 3)
   go()
-  await records.idle()
-  assert.is(store.remembered().get('demo')?.revision, 3)
+  await clock.settle()
+  // At the end nothing waits for the clock.
+  const ended = records.idle()
+  await clock.settle()
+  assert.is(writes, 3)
+  go()
+  await ended
+  assert.is(store.remembered().get('demo')?.revision, 4)
 })
 
 test('a store that cannot remember does not keep a compare-and-set unsettled', async () => {
