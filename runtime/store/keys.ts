@@ -72,6 +72,11 @@ export function tableKey(space: number, table: Table): Buffer {
   return writePrefix(Buffer.allocUnsafe(PREFIX_BYTES), space, table)
 }
 
+/** The same in memory of its own: a small buffer that is kept keeps 8 KiB of those around it. */
+export function keptTableKey(space: number, table: Table): Buffer {
+  return writePrefix(Buffer.allocUnsafeSlow(PREFIX_BYTES), space, table)
+}
+
 /** The smallest key of the space, and of all above it. */
 export function spaceKey(space: number): Buffer {
   return writePrefix(Buffer.allocUnsafe(PREFIX_BYTES), space, 0)

@@ -16,7 +16,7 @@ import type { GraphFile } from './graphFile.js'
 import { decodeHeader, emptyHeader, encodeHeader, type SpaceHeader, stateOf } from './header.js'
 import { LmdbImage } from './image.js'
 import type { KeyReading } from './keyReading.js'
-import { keyAfter, numbersKey, prefixEnd, Table, tableEnd, tableKey, textKey,
+import { keptTableKey, keyAfter, numbersKey, prefixEnd, Table, tableEnd, tableKey, textKey,
   tupleKey } from './keys.js'
 import { decodeEdge, decodeEdgeState, decodeNode, decodeNodeState, digestText } from './record.js'
 import { encodeNumber, registryKey } from './registry.js'
@@ -77,7 +77,7 @@ export class LmdbSpace implements SpaceStore {
   /** The state under that number, with nothing in memory of another. */
   private begin(number: number, header: SpaceHeader): void {
     this.number = number
-    this.headerKey = tableKey(number, Table.header)
+    this.headerKey = keptTableKey(number, Table.header)
     this.header = header
     this.appliedPosition = { epoch: header.epoch, sequence: header.sequence }
     this.digestCache = undefined
