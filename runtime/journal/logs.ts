@@ -230,8 +230,8 @@ export class Logs {
   }
 
   /**
-   * Entries up to a floor were durable here when the floor was written. Of a log that is not met yet
-   * they were given up: a later record tells of its checkpoints.
+   * Entries up to a floor were durable here when the floor was written. Those of a log that is not
+   * met yet were given up: a later record tells of its checkpoints.
    */
   recoverFloor({ uuid, sequence }: CommitFloor, place: string): void {
     const log = this.#logs.get(uuid)

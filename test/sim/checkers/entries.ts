@@ -35,6 +35,10 @@ export class Entries {
     return this.byPlace.get(nameOf(place))
   }
 
+  all(): Iterable<LogEntry> {
+    return this.byPlace.values()
+  }
+
   written(disk: object, frame: Frame): void {
     const frames = this.unsynced.get(disk)
     if (frames) frames.push(frame)

@@ -8,13 +8,13 @@ import type { FateValue, WriteAnswer } from '../../../actors/ports/clientApi.js'
 import { fateOf } from '../../../actors/reads/writeFate.js'
 import type { Position } from '../../../machines/base/ids.js'
 import type { LogEntry } from '../../../machines/log/entries.js'
+import type { ForkOpening } from '../../../machines/log/forkNotes.js'
 import { comparePositions } from '../../../machines/log/positions.js'
 import type { SimNode } from '../../support/simNode.js'
 import { tokenOf } from '../operations.js'
 import type { World } from '../world.js'
 import { type DurableWrite, nameOf } from './entries.js'
 import { ForkModel } from './forkModel.js'
-import type { ModelReport } from './forkModel.js'
 import { reportsOf, shortReport, sorted } from './reads.js'
 
 /** log: under its own place. waiting: in a salvage. The others: what became of it at home. */
@@ -295,11 +295,26 @@ export class Outcomes {
       world.violate('I6', `${what}: it is nowhere, and no disk of ${node} was lost`)
     }
     if (record.hasLostBucket) return
-    const isAccounted = [...this.model.reports.values()].some((report) =>
-      report.outcome !== 'level' && report.outcome !== 'reconciled' && isAbout(report, place)
-    )
-    if (isAccounted || logs.tailsCut.size > 0) return
+    if (this.isTold(place) || this.wasTold(place) || logs.tailsCut.size > 0) return
     world.violate('I6', `${what}: it is lost, and no report says so`)
+  }
+
+  /** Whether a report says that it is, or may be, lost. */
+  private isTold(place: Position): boolean {
+    return [...this.model.reports.values()].some(({ outcome, opening }) =>
+      outcome !== 'level' && outcome !== 'reconciled' && isAbout(opening, place)
+    )
+  }
+
+  /** Whether a report on it was in a log that is lost as well, which a report says. */
+  private wasTold(place: Position): boolean {
+    const { log, world: { checks: { entries } } } = this.input
+    for (const entry of entries.all()) {
+      const isOfLog = log[entry.sequence - 1]?.epoch === entry.epoch
+      if (isOfLog || !openingsIn(entry).some((opening) => isAbout(opening, place))) continue
+      if (this.isTold(entry)) return true
+    }
+    return false
   }
 
   /** The node was taken out, and has removed what it had: the members have it, or lost it later. */
@@ -354,9 +369,14 @@ export class Outcomes {
 }
 
 /** The write is beyond the fork point, in the log of that epoch, as far as the report shows. */
-function isAbout({ opening: { epoch, start, forkPoint } }: ModelReport, place: Position): boolean {
+function isAbout({ epoch, start, forkPoint }: ForkOpening, place: Position): boolean {
   return comparePositions(place, forkPoint) > 0
     && (place.epoch === epoch || comparePositions(place, start) <= 0)
+}
+
+function openingsIn({ operation }: LogEntry): readonly ForkOpening[] {
+  if (operation.type === 'EpochStart') return operation.forks ?? []
+  return operation.type === 'ForkNote' && operation.note === 'opened' ? [operation.opening] : []
 }
 
 function name({ epoch, sequence }: Position): string {
