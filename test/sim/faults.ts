@@ -194,11 +194,15 @@ function restoreLater(world: World, node: SimNode, forMs: number): void {
   const { disk } = node
   const startsAt = () => world.bucket.snapshot().get(`node.${node.id}`)?.revision ?? 0
   const [copy, copiedAt] = [node.copyDirectory(), startsAt()]
+  const isFlipped = world.checks.logs.isFlipped(node)
   stop(world, node, 'kill', forMs / 2)
   world.after(forMs + restartsMs, () => {
     const forgets = world.plan.faults.some(({ kind }) => kind === 'arbiterWipe')
     const isSeen = startsAt() > copiedAt && !forgets
-    if (isSeen && !world.isPeace && node.disk === disk) restoreDisk(world, node, copy)
+    if (isSeen && !world.isPeace && node.disk === disk) {
+      restoreDisk(world, node, copy)
+      if (isFlipped) world.checks.logs.bitFlipped(node)
+    }
   })
 }
 

@@ -76,6 +76,11 @@ export class LogChecks {
     this.seen.delete(node.id)
   }
 
+  /** Whether its disk has, or had, a flipped bit. */
+  isFlipped(node: SimNode): boolean {
+    return this.ghost(node).bitFlipped
+  }
+
   bitFlipped(node: SimNode): void {
     this.ghost(node).bitFlipped = true
     this.disksFlipped.add(node.id)
