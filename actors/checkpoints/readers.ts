@@ -3,6 +3,7 @@ import type { ReaderRetention, RemovableSegment, SegmentPin } from '../../machin
 import { sendAlert } from '../member/alerts.js'
 import type { NodeContext } from '../member/context.js'
 import type { Member } from '../member/member.js'
+import type { RememberedRecord } from '../ports/store.js'
 
 /** The alert ends when nothing that a space retains was given up for so long. */
 const quietMs = 600_000
@@ -21,8 +22,11 @@ export class Readers {
     members: ReadonlyMap<string, Member>,
   ): SegmentPin[] {
     const nowMs = this.context.ports.clock.wallMs()
+    const isOpening = spaces.some(({ uuid }) => !members.has(uuid))
+    const remembered = isOpening ? this.remembered() : null
     return spaces.flatMap((part) => {
-      const retain = this.retainOf(part.uuid, members.get(part.uuid))
+      const { uuid } = part
+      const retain = this.retainOf(uuid, members.get(uuid), remembered?.get(uuid))
       const reason = retain && readersNeed(retain, part, closedBytes, nowMs)
       return reason ? { uuid: part.uuid, reason } : []
     })
@@ -58,18 +62,19 @@ export class Readers {
   }
 
   /** By the record as last read; before that, as this node remembers it from earlier. */
-  private retainOf(uuid: string, member: Member | undefined): ReaderRetention | null {
-    const { records } = this.context
-    const known = member?.known.record
-      ?? (member ? records.remembered(member.space) : rememberedOf(records.allRemembered(), uuid))
+  private retainOf(
+    uuid: string,
+    member: Member | undefined,
+    remembered: RememberedRecord | undefined,
+  ): ReaderRetention | null {
+    const known = member
+      ? member.known.record ?? this.context.records.remembered(member.space)
+      : remembered
     return known?.assignment.uuid === uuid ? known.assignment.settings.retain ?? null : null
   }
-}
 
-/** For a start, which opens spaces one by one. */
-function rememberedOf<T extends { readonly assignment: { readonly uuid: string } }>(
-  all: readonly T[],
-  uuid: string,
-): T | undefined {
-  return all.find(({ assignment }) => assignment.uuid === uuid)
+  /** By uuid: for a start, which opens spaces one by one. */
+  private remembered(): ReadonlyMap<string, RememberedRecord> {
+    return new Map(this.context.records.allRemembered().map((one) => [one.assignment.uuid, one]))
+  }
 }

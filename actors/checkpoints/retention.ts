@@ -157,7 +157,7 @@ export class Retention {
         if (this.isStopped || !oldest || !this.mayGo) break
         const { readers } = this.pinned
         if (!await this.remove(oldest.segment)) break
-        this.readers.overruled(readers.flatMap(({ uuid }) => this.nameOf(uuid) ?? []))
+        this.overruled(readers)
         telemetry.count('segmentsGivenUp')
         this.unreported.segments += 1
         this.unreported.bytes += oldest.bytes
@@ -208,8 +208,10 @@ export class Retention {
     return new Map([...this.options.members()].map((member) => [member.uuid, member]))
   }
 
-  private nameOf(uuid: string | null): string | null {
-    return this.members().get(uuid ?? '')?.space ?? null
+  private overruled(readers: readonly SegmentPin[]): void {
+    if (readers.length === 0) return
+    const members = this.members()
+    this.readers.overruled(readers.flatMap(({ uuid }) => members.get(uuid ?? '')?.space ?? []))
   }
 
   /** Null: closed segments have no more than that. */

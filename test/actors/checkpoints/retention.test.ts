@@ -34,6 +34,9 @@ function retaining(segments: number) {
     /** Read from the arbiter; otherwise the record is remembered from before the start. */
     isRead: true,
     hasMember: true,
+    uuids: ['u'],
+    /** How often all members, and all remembered records, were gone through. */
+    passes: 0,
     remove: (): Promise<boolean> => {
       state.segments.shift()
       return Promise.resolve(true)
@@ -41,8 +44,8 @@ function retaining(segments: number) {
   }
   const journal = {
     segments: () => state.segments,
-    useOf: () => ({ spaces: [{ uuid: 'u', last: 5, timeMs: 0 }], unreadSpaces: [],
-      isUnread: state.isUnread }),
+    useOf: () => ({ spaces: state.uuids.map((uuid) => ({ uuid, last: 5, timeMs: 0 })),
+      unreadSpaces: [], isUnread: state.isUnread }),
     log: () => ({ damage: null,
       covers: { kept: Array.from({ length: state.kept }, () => ({})),
         covered: { epoch: 1, sequence: 9 } } }),
@@ -54,15 +57,19 @@ function retaining(segments: number) {
     events: { note: ({ kind }: { kind: string }) => alerts.push(kind) } }
   const context = { ports, settings: { retainBytes: GiB },
     commits: { lacksRoom: false, runShort: () => void (state.shorts += 1) }, self: { node: 'n1' },
-    records: { remembered: () => record(), allRemembered: () => [record()] },
-    pins: { of: () => state.pins }, wire: { publish: () => undefined },
+    records: { remembered: () => record(), allRemembered: () => {
+      state.passes += 1
+      return state.uuids.map(record)
+    } }, pins: { of: () => state.pins }, wire: { publish: () => undefined },
     fatal: (error: unknown) => fatal.push(error) } as unknown as NodeContext
-  const record = () => ({
-    assignment: { uuid: 'u', settings: { retain: state.retain }, members: [] },
+  const record = (uuid = 'u') => ({
+    assignment: { uuid, settings: { retain: state.retain }, members: [] },
   })
-  const member = { uuid: 'u', space: 'demo', known: { get record() {
-    return state.isRead ? record() : null
-  } } } as unknown as Member
+  const memberOf = (uuid: string) =>
+    ({ uuid, space: uuid === 'u' ? 'demo' : uuid, known: { get record() {
+      return state.isRead ? record(uuid) : null
+    } } }) as unknown as Member
+  const member = memberOf('u')
   const outlook = {
     get isShort() {
       return state.isShort
@@ -74,7 +81,10 @@ function retaining(segments: number) {
   }
   const retention = new Retention({
     context,
-    members: () => (state.hasMember ? [member] : []),
+    members: () => {
+      state.passes += 1
+      return state.hasMember ? state.uuids.map(memberOf) : []
+    },
     checkpointBytes: () => GiB,
     outlook,
     directory: {
@@ -285,6 +295,21 @@ test('the disk comes before readers: once told, and once that it is over', async
   await look(2000)
   assert.equal(alerts, ['retainOverruled', 'retainOverruledCleared'])
   assert.equal(retention.retained(member), { keepsOldest: true, isOverruled: false })
+})
+
+test('all members are gone through as often for many spaces as for one', async () => {
+  for (const hasMember of [true, false]) {
+    const passes = []
+    for (const spaces of [1, 100]) {
+      const { state, look } = retaining(3)
+      Object.assign(state, { hasMember, retain: { ms: 10_000 }, roomAt: 0,
+        uuids: Array.from({ length: spaces }, (_, at) => `u${at}`) })
+      await look()
+      assert.is(state.segments.length, 0, 'the disk comes before readers')
+      passes.push(state.passes)
+    }
+    assert.is(passes[1], passes[0])
+  }
 })
 
 test('nothing is begun once it is stopped', async () => {

@@ -91,8 +91,8 @@ export const nearlyFullMutants: readonly Mutant[] = [
     why: 'The record may not be readable for long; what was given up does not come back.',
     edits: [{
       file: readers,
-      find: '(member ? records.remembered(member.space) : ',
-      replace: '(member ? undefined : ',
+      find: ' ?? this.context.records.remembered(member.space)',
+      replace: '',
     }],
     scenarios: unit,
     evidence: /at a start, what is remembered of the record counts/,
