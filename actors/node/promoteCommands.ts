@@ -92,7 +92,8 @@ export class PromoteCommands {
     const to = wanted ?? space.successor()
     if (!to) throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', 'no replica is in sync', true)
     if (to === self.node) {
-      const epoch = space.member.own.epoch
+      await space.primaryRole.chosen(by)
+      const { epoch } = space.member.own
       return { ok: true, primary: to, epoch, message: 'it is primary already' }
     }
     const { known, own: { epoch } } = space.member

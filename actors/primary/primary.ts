@@ -18,7 +18,7 @@ import type { BusMessage, BusSubscription } from '../ports/bus.js'
 import type { Succession } from '../promotion/succession.js'
 import { AssignmentWriter } from './assignmentWriter.js'
 import { changeWaitsFor } from './changeProgress.js'
-import { membersCommand, settingsCommand } from './recordCommands.js'
+import { choiceCommand, membersCommand, settingsCommand } from './recordCommands.js'
 import type { SettingsChange } from './recordCommands.js'
 import { Followers } from './followers.js'
 import { Handover } from './handover.js'
@@ -214,6 +214,11 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
   /** Orders a change of the members; null: cancels `only` that one, or any. May be refused. */
   async changeMembers(order: MemberOrder | null, only?: MemberChange): Promise<Assignment> {
     return await this.records.ask(membersCommand(this.member, order, only))
+  }
+
+  /** Notes that the operator `by` chose this node, so that it stays primary. May be refused. */
+  async chosen(by: string): Promise<void> {
+    await this.records.ask(choiceCommand(this.member, by))
   }
 
   onAckMessage(message: Ack | Nack): void {

@@ -1,6 +1,6 @@
 /** Operators' changes of a space's record, as the primary carries them out. */
 import { isoTime } from '../../machines/election/pause.js'
-import { withSettings } from '../../machines/protocol/assignments.js'
+import { signed, withPromoter, withSettings } from '../../machines/protocol/assignments.js'
 import type { MemberChange } from '../../machines/protocol/memberChange.js'
 import { cancelled, isSameChange, ordered, orderFault, showChange,
   type MemberOrder } from '../../machines/protocol/members.js'
@@ -59,6 +59,19 @@ export function membersCommand(
       member.alert(kind, { ...change }, text)
       return text
     },
+  }
+}
+
+/** The operator `by` wants this node as primary, which it is: it is not moved by itself. */
+export function choiceCommand(member: Member, by: string): RecordCommand {
+  return {
+    what: 'who chose the primary',
+    change: (present) => {
+      const isChosen = present.forced || present.promotedBy !== undefined
+      const next = isChosen ? present : withPromoter(present, by)
+      return next === present ? present : signed(next, member.signature())
+    },
+    written: () => `${by} chose ${member.self} as primary`,
   }
 }
 

@@ -147,6 +147,17 @@ test('an operator\'s choice is kept, until the space has a primary without an or
   assert.is(cluster.record()!.promotedBy, undefined, 'that is no other choice')
 })
 
+test('an operator may choose the present primary', async () => {
+  const cluster = await balanced()
+  await failedOver(cluster)
+  const chosen = primary(cluster)!
+  await promote(cluster, chosen)
+  assert.is(cluster.record()!.promotedBy, 'ann')
+  cluster.node(preferred).start()
+  await cluster.run(4 * balanceAfterMs)
+  assert.is(primary(cluster), chosen)
+})
+
 test('the choice is kept through changes of the record, and a forced one, too', async () => {
   const cluster = await balanced()
   const [chosen = '', third = ''] = others
