@@ -59,8 +59,8 @@ async function remove(
   return flags.yes || chosen.length === 0 ? exit.ok : exit.usage
 }
 
-/** Null: all. */
-async function chosenOf(
+/** `names` null: all. A node that runs may remove some meanwhile. */
+export async function chosenOf(
   { salvages, directory }: Folder,
   names: readonly string[] | null,
 ): Promise<Chosen[]> {
@@ -70,11 +70,10 @@ async function chosenOf(
     throw new CliError(`there is no file ${missing}`, 'Nothing was removed.')
   }
   const entries = new Map((await salvages.list()).map((one) => [one.name, one.entries]))
-  return [...new Set(names ?? there)].map((name) => ({
-    name,
-    bytes: statSync(join(directory, name)).size,
-    entries: entries.get(name) ?? null,
-  }))
+  return [...new Set(names ?? there)].flatMap((name) => {
+    const file = statSync(join(directory, name), { throwIfNoEntry: false })
+    return file ? [{ name, bytes: file.size, entries: entries.get(name) ?? null }] : []
+  })
 }
 
 function show(context: Context, chosen: readonly Chosen[], isDone: boolean): void {

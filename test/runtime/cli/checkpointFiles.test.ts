@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { StoredSection } from '../../../actors/ports/checkpoints.js'
+import { chosenOf } from '../../../runtime/cli/salvageRemove.js'
 import { openCheckpoints } from '../../../runtime/checkpoint/checkpoints.js'
 import { createSalvageFiles } from '../../../runtime/journal/salvage.js'
 import { NodeFileSystem } from '../../../runtime/system/fileSystem.js'
@@ -334,6 +335,21 @@ test('salvages that are still to be uploaded go with --yes only', async ({ data 
   const done = await engram('salvage', 'remove', data, names[0]!, 'demo.x.salvage', '--yes')
   assert.is(done.code, 0, done.err)
   assert.equal(here(), [names[1]])
+})
+
+test('a salvage that the node removes meanwhile is left out', async ({ data }) => {
+  const directory = join(data, 'salvage')
+  mkdirSync(directory)
+  const fileSystem = new NodeFileSystem()
+  const salvages = createSalvageFiles({ directory, fileSystem, logger: quiet })
+  const [gone, there] = ['demo.x.salvage', 'demo.y.salvage']
+  for (const name of [gone, there]) writeFileSync(join(directory, name), 'unreadable')
+  const list = async () => {
+    rmSync(join(directory, gone))
+    return await salvages.list()
+  }
+  const folder = { directory, fileSystem, salvages: { ...salvages, list } }
+  assert.equal((await chosenOf(folder, null)).map(({ name }) => name), [there])
 })
 
 test.run()
