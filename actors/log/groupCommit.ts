@@ -249,7 +249,12 @@ export class GroupCommit {
   /** Tests whether the disk takes a record again. */
   private async probe(): Promise<void> {
     this.healTimer = null
-    if (this.isShort && !this.stopped) this.isShort = !await this.options.hasRoom(this.lackedBytes)
+    if (this.isShort && !this.stopped) {
+      const hasRoom = await this.options.hasRoom(this.lackedBytes)
+      // What became short meanwhile has a probe of its own: the answer is from before.
+      if (this.healTimer) return
+      this.isShort = !hasRoom
+    }
     if (!this.full || this.stopped) return
     if (this.isShort) return this.runShort()
     this.held = false

@@ -253,4 +253,22 @@ test('a small record that fits is no room for the flush that did not', async () 
   assert.equal(full, ['full', 'healed'])
 })
 
+test('room that is held while the disk is asked stays held', async () => {
+  const clock = new VirtualClock()
+  const answers: ((hasRoom: boolean) => void)[] = []
+  const commits = commitsOver(new GateJournal(), clock, {
+    hasRoom: () => new Promise((resolve) => answers.push(resolve)),
+  })
+  commits.runShort()
+  await clock.advanceAsync(300)
+  commits.hold()
+  answers.shift()!(true)
+  await clock.advanceAsync(1)
+  assert.equal([commits.isHeld, commits.lacksRoom], [true, true], 'that was of before')
+  await clock.advanceAsync(300)
+  answers.shift()!(true)
+  await clock.advanceAsync(300)
+  assert.equal([commits.isHeld, commits.isFull], [false, false])
+})
+
 test.run()
