@@ -26,6 +26,8 @@ export class Handover {
   private orderedBy: string | null = null
   /** Nonce of the record that names the target: by it the target knows forwarded writes. */
   private nonce = ''
+  /** Epoch of the target, from the sending of the compare-and-set on. */
+  private givenEpoch: number | null = null
   /** Set once the arbiter took a change during this handover: the last step needs its answer. */
   private isArbiterHeard = false
   private number = 0
@@ -77,6 +79,16 @@ export class Handover {
     this.check()
   }
 
+  /**
+   * Called once per heartbeat. Tells the target of its epoch, so that it reads the record: it may
+   * miss what is announced, and this node may not hear whether the record was changed.
+   */
+  tick(): void {
+    this.check()
+    const { member } = this.options
+    if (this.to && this.givenEpoch !== null) member.sendSession(this.to, this.givenEpoch, 0)
+  }
+
   /** Reports to the chart when the target has everything, or has died. */
   check(): void {
     const { member, epoch, followers, ingest } = this.options
@@ -106,6 +118,7 @@ export class Handover {
     const given = handedOver(assignment, nextEpoch, to, life, last, member.signature())
     const next = withPromoter(given, this.orderedBy)
     this.nonce = next.nonce
+    this.givenEpoch = nextEpoch
     const settlement = await records.settle(next, revision,
       () => !epoch.isOver && member.context.wire.isOpen, {
       onRejected: (reason) => member.known.rejected(reason),

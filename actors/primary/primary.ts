@@ -273,7 +273,7 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
     this.health.tick()
     const { inSync } = epoch.record.assignment
     for (const change of this.followers.changes(inSync)) epoch.send(change)
-    this.handover.check()
+    this.handover.tick()
     this.healing.tick()
     this.balance.tick()
     this.health.relieve()

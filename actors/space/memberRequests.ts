@@ -4,14 +4,22 @@ import type { ReplyTarget } from '../messaging/answers.js'
 import type { PrimaryRole } from '../primary/primary.js'
 import { installRefused, joinRefused, reconcileRefused } from './statelessAnswers.js'
 
-/** Handles what members send to their primary; `primary` is null where there is none. */
-export function onAckMessage(
-  member: Member,
-  primary: PrimaryRole | null,
-  message: AckMessage,
-  asker: ReplyTarget,
-): void {
+/** The space that is asked. */
+export interface AskedSpace {
+  readonly member: Member
+  /** null: this node is not its primary. */
+  readonly primaryRole: PrimaryRole | null
+  /** Reads the record again. */
+  refresh(): void
+}
+
+/** Handles what members send to their primary. */
+export function onAckMessage(space: AskedSpace, message: AckMessage, asker: ReplyTarget): void {
+  const { member, primaryRole: primary } = space
   const { ports, answers } = member.context
+  // Its sender has read a later record, and the announcement of that may have been lost. If it
+  // names this node, all others wait.
+  if (message.epoch > member.known.epoch) space.refresh()
   const answer = (said: object) => answers.answer(asker, ports.control.encode(said))
   switch (message.kind) {
     case 'join':

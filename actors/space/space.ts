@@ -207,7 +207,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
   }
 
   onAckMessage(ack: AckMessage, asker: ReplyTarget): void {
-    onAckMessage(this.member, this.primary, ack, asker)
+    onAckMessage(this, ack, asker)
   }
 
   surveyAnswer(): SurveyAnswer {

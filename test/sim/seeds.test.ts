@@ -6,12 +6,13 @@ const test = suite('first seeds of the simulator')
 
 /**
  * Found what has been mended since: a probe that failed at once was repeated without a pause; a
- * write below the root was merged again, over an older one that an operator had applied on top.
+ * write below the root was merged again, over an older one that an operator had applied on top; the
+ * target of a handover, cut off for a moment, did not hear that the record named it.
  * The others are of what the checkers did not know: an activation of no node, a salvage that came
  * back with a disk of the past, a report that was lost with the log it was in, a flipped bit in a
  * copy of a directory.
  */
-const regressions = [337900192, 700258, 700190, 700004, 700270, 810020, 5600240]
+const regressions = [337900192, 700258, 700190, 700004, 700270, 771026, 810020, 5600240]
 
 test('the fixed seeds', () => allOf([...regressions, ...seedsBetween(1, 10)]))
 

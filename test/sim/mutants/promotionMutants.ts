@@ -109,6 +109,30 @@ export const promotionMutants: readonly Mutant[] = [
     evidence: /^I6: \d+ is not in the log/,
   },
   {
+    name: 'later-epoch-in-a-message-is-no-news',
+    why: 'Only the old primary announces a handover. A target that missed that would wait for a '
+      + 'repeated ack, longer than a space may be without a primary.',
+    edits: [{
+      file: 'actors/space/memberRequests.js',
+      find: 'if (message.epoch > member.known.epoch)',
+      replace: 'if (false)',
+    }],
+    scenarios: ['handover-that-its-target-misses'],
+    evidence: /^I10: not within 500 ms: n2 is primary/,
+  },
+  {
+    name: 'target-hears-of-its-epoch-once',
+    why: 'A primary that gets no answer to its last compare-and-set may not announce anything, and '
+      + 'goes on holding writes: its target would learn of its epoch by chance.',
+    edits: [{
+      file: 'actors/primary/handover.js',
+      find: 'if (this.to && this.givenEpoch !== null)',
+      replace: 'if (false)',
+    }],
+    scenarios: ['handover-whose-answer-is-lost'],
+    evidence: /^I10: not within 500 ms: n2 is primary/,
+  },
+  {
     name: 'own-only-for-an-earlier-life',
     why: 'An epoch can end while its node lives on; if nobody hears of it, that node alone can see '
       + 'that the space has no primary.',

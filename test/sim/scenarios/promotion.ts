@@ -216,6 +216,53 @@ const handoverTooSoon: Scenario = {
   },
 }
 
+const unawareTarget: Scenario = {
+  name: 'handover-that-its-target-misses',
+  title: 'The record names the target of a handover, and the target hears nothing of it.',
+  lesson: 'Whoever follows a later epoch than the one addressed has read a later record: a message '
+    + 'of it is reason enough to read the record, or all would wait for a repeated ack.',
+  run: async (begin) => {
+    const stage = await begin()
+    stage.say('n2 hears nothing of n1, and n3 no announcement')
+    const isCut = several(lost('n1', 'n2'), lost('n1', 'n3', 'assignment'))
+    stage.network.faults = isCut
+    void stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
+    await stage.until('the record names n2', () => stage.primary === 'n2')
+    await stage.until('n1 has stepped down', () => !stage.at('n1').primaryRole)
+    assert.is(stage.record.state, 'claimed', 'n2 has heard nothing')
+    stage.say('n2 hears n1 again; announcements of n1 are lost')
+    stage.network.faults = lost('n1', null, 'assignment')
+    await stage.until('n2 is primary', () => stage.isPrimary('n2', 2), 500)
+    await stage.until('it takes writes', () => stage.at('n2').serves, 1000)
+    await stage.balance()
+  },
+}
+
+const unawareGiver: Scenario = {
+  name: 'handover-whose-answer-is-lost',
+  title: 'The record names the target of a handover; the old primary does not hear that from the '
+    + 'arbiter, so it announces nothing.',
+  lesson: 'While the old primary cannot know whether it is applied, it tells the target of the '
+    + 'epoch, which can read the record, and serves.',
+  run: async (begin) => {
+    const stage = await begin()
+    stage.say('n1 gets no answer to the compare-and-set that gives the epoch away, nor a later one')
+    let isSent = false
+    stage.arbiter.hindrances = ({ node, next }) => {
+      if (node !== 'n1') return undefined
+      if (isSent) return 'unreachable'
+      if (next?.primary?.node !== 'n2') return undefined
+      isSent = true
+      return { applyLaterMs: 1 }
+    }
+    void stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
+    await stage.until('the record names n2', () => stage.primary === 'n2')
+    await stage.until('n2 is primary', () => stage.isPrimary('n2', 2), 500)
+    await stage.until('it takes writes', () => stage.at('n2').serves, 1000)
+    await stage.balance()
+  },
+}
+
 const ownEpoch: Scenario = {
   name: 'epoch-ends-and-its-node-lives',
   title: 'An epoch ends while its node lives on, and no other member is in sync.',
@@ -265,6 +312,8 @@ export const promotionScenarios: readonly Scenario[] = [
   longerButOlder,
   unsureHandover,
   handoverTooSoon,
+  unawareTarget,
+  unawareGiver,
   ownEpoch,
   arbiterLost,
 ]
