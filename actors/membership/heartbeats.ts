@@ -1,4 +1,5 @@
 import type { Life, NodeId } from '../../machines/base/ids.js'
+import { missedHeartbeatsMax } from '../../machines/election/failureDetectorSetup.js'
 import { Grants } from '../../machines/election/grants.js'
 import type { Instant } from '../../machines/election/grants.js'
 import { compareLives } from '../../machines/election/vacancy.js'
@@ -247,6 +248,11 @@ export class Heartbeats {
   /** Whether the node was heard since the start, and is not forgotten. */
   isKnown(node: NodeId): boolean {
     return this.detectors.saidBy(node) !== null
+  }
+
+  /** Whether no heartbeat of the peer is overdue for so long that it is a suspect. */
+  isHeard(peer: NodeId): boolean {
+    return this.silenceMs(peer) <= this.options.settings.heartbeatMs * missedHeartbeatsMax
   }
 
   /** Whether the node was heard lately, and is not known to be gone; this one lives. */

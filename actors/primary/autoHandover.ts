@@ -33,7 +33,9 @@ export function successorOf(
     node !== self
     && !peers.isProvenDead(node) && peers.unfitOf(node) === null
   )
-  return ready.find((node) => followers.hasAll(node)) ?? ready[0] ?? null
+  // A handover waits for one that is not heard, or that is behind, and holds writes meanwhile.
+  const heard = ready.filter((node) => peers.isHeard(node))
+  return heard.find((node) => followers.hasAll(node)) ?? heard[0] ?? ready[0] ?? null
 }
 
 /**

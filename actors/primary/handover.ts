@@ -89,7 +89,7 @@ export class Handover {
     if (this.to && this.givenEpoch !== null) member.sendSession(this.to, this.givenEpoch, 0)
   }
 
-  /** Reports to the chart when the target has everything, or has died. */
+  /** Reports to the chart when the target has everything and is heard, or has died. */
   check(): void {
     const { member, epoch, followers, ingest } = this.options
     if (!this.to || epoch.isOver) return
@@ -98,7 +98,8 @@ export class Handover {
       return
     }
     const isFlushed = ingest.isIdle && member.log.durable.sequence === member.log.end.sequence
-    if (isFlushed && this.isArbiterHeard && followers.hasAll(this.to)) {
+    const isReady = followers.hasAll(this.to) && member.context.peers.isHeard(this.to)
+    if (isFlushed && this.isArbiterHeard && isReady) {
       followers.recommit()
       epoch.send({ type: 'handoverReady' })
     }

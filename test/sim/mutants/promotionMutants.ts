@@ -102,11 +102,23 @@ export const promotionMutants: readonly Mutant[] = [
     why: 'A planned handover promises to lose nothing, whatever the level of the answer was.',
     edits: [{
       file: 'actors/primary/handover.js',
-      find: ' && followers.hasAll(this.to)',
+      find: 'followers.hasAll(this.to) && ',
       replace: '',
     }],
     scenarios: ['handover-to-one-behind'],
     evidence: /^I6: \d+ is not in the log/,
+  },
+  {
+    name: 'hand-over-to-one-that-is-not-heard',
+    why: 'What a member acknowledged once says nothing of now: a handover to one that is paused '
+      + 'or cut off leaves the space without a primary.',
+    edits: [{
+      file: 'actors/primary/handover.js',
+      find: ' && member.context.peers.isHeard(this.to)',
+      replace: '',
+    }],
+    scenarios: ['handover-to-one-not-heard'],
+    evidence: /the record names n2, which is paused/,
   },
   {
     name: 'later-epoch-in-a-message-is-no-news',

@@ -263,6 +263,30 @@ const unawareGiver: Scenario = {
   },
 }
 
+const silentTarget: Scenario = {
+  name: 'handover-to-one-not-heard',
+  title: 'An operator commands a handover to a member that was paused half a second ago.',
+  lesson: 'It has everything, as it said before. It cannot take over now: the space would be '
+    + 'without a primary until it goes on, or until its death is proven.',
+  run: async (begin) => {
+    const stage = await begin()
+    stage.pause('n2')
+    await stage.run(500)
+    assert.ok(stage.at('n1').primaryRole!.followers.hasAll('n2'), 'n2 has everything')
+    stage.say('an operator commands a handover to n2')
+    const answer = stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
+    await stage.until('n1 hands over', () => !stage.at('n1').serves)
+    const written = stage.send()
+    await stage.until('the handover is given up, or made',
+      () => stage.at('n1').serves || stage.record.epoch > 1)
+    assert.is(stage.record.epoch, 1, 'the record names n2, which is paused')
+    assert.ok((await written)?.ok, 'the write that was held is taken')
+    stage.resume('n2')
+    await answer
+    await stage.balance()
+  },
+}
+
 const ownEpoch: Scenario = {
   name: 'epoch-ends-and-its-node-lives',
   title: 'An epoch ends while its node lives on, and no other member is in sync.',
@@ -314,6 +338,7 @@ export const promotionScenarios: readonly Scenario[] = [
   handoverTooSoon,
   unawareTarget,
   unawareGiver,
+  silentTarget,
   ownEpoch,
   arbiterLost,
 ]
