@@ -10,9 +10,9 @@ const test = suite('first seeds of the simulator')
  * target of a handover, cut off for a moment, did not hear that the record named it.
  * The others are of what the checkers did not know: an activation of no node, a salvage that came
  * back with a disk of the past, a report that was lost with the log it was in, a flipped bit in a
- * copy of a directory.
+ * copy of a directory, damage that was found again after an install.
  */
-const regressions = [337900192, 700258, 700190, 700004, 700270, 771026, 810020, 5600240]
+const regressions = [337900192, 700258, 700190, 700004, 700270, 771026, 810020, 5600240, 5300102]
 
 test('the fixed seeds', () => allOf([...regressions, ...seedsBetween(1, 10)]))
 
