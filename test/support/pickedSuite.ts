@@ -1,11 +1,16 @@
-/** uvu, but tests whose name does not contain ENGRAM_TEST_PICKED are skipped. */
+/**
+ * uvu, but tests are skipped whose name does not contain ENGRAM_TEST_PICKED, or does not match
+ * ENGRAM_TEST_PATTERN.
+ */
 import * as uvu from 'uvu'
 
 const picked = process.env['ENGRAM_TEST_PICKED'] ?? ''
+const pattern = new RegExp(process.env['ENGRAM_TEST_PATTERN'] ?? '')
+const isPicked = (name: string): boolean => name.includes(picked) && pattern.test(name)
 
 function picking<T>(tests: uvu.Test<T>): uvu.Test<T> {
   const choose = (name: string, run: uvu.Callback<T>): void =>
-    name.includes(picked) ? tests(name, run) : tests.skip(name, run)
+    isPicked(name) ? tests(name, run) : tests.skip(name, run)
   return Object.assign(choose, tests)
 }
 

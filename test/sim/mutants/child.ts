@@ -2,13 +2,14 @@
  * One mutant (or `-`: the code as it is) against one trial, in a process of its own, since a
  * module is loaded once: `node dist/test/sim/mutants/child.js MUTANT TRIAL`. A trial is the name
  * of a scenario; `seeds:N`: random runs of seeds 1 to N, until the first violation; or
- * `test:NAME`: the test file of that name, without its ending. The last line is a verdict in JSON.
+ * `test:NAME`: the test file of that name, without its ending; of a mutant those tests in it whose
+ * names are its evidence. The last line is a verdict in JSON.
  */
 import { register } from 'node:module'
 import { setTimeout as pause } from 'node:timers/promises'
 import { stripVTControlCharacters } from 'node:util'
 import { mutantOf } from './list.js'
-import { mutatedFiles } from './mutant.js'
+import { mutatedFiles, type Mutant } from './mutant.js'
 
 /** `broken`: the mutated code does not load, so nothing was tried. */
 export type Verdict =
@@ -49,15 +50,24 @@ async function testFile(file: URL): Promise<void> {
   } finally {
     process.stdout.write = write
   }
-  const failed = stripVTControlCharacters(output).split('\n')
+  const text = stripVTControlCharacters(output)
+  if (/Total: +0/.test(text)) throw new Error('no test was run')
+  const failed = text.split('\n')
     .flatMap((line) => /FAIL .*"(.*)"\s*$/.exec(line)?.[1] ?? [])
   if (failed.length > 0) throw new Error(failed.join('; '))
+}
+
+/** The other tests of a file say nothing about the mutant, and take their time. */
+async function pickEvidence({ evidence }: Mutant): Promise<void> {
+  process.env['ENGRAM_TEST_PATTERN'] = evidence.source
+  await import('../../support/pickTests.js')
 }
 
 async function verdictOf(mutant: string, trial: string): Promise<Verdict> {
   let play: () => Promise<void>
   try {
     if (mutant !== '-') {
+      await pickEvidence(mutantOf(mutant))
       register('./hooks.js', import.meta.url, { data: [...mutatedFiles(mutantOf(mutant))] })
     }
     // After the hooks are there, and not before: what is imported statically is loaded already.
