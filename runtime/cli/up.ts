@@ -6,6 +6,7 @@ import { startControl } from '../chaos/control.js'
 import type { ControlServer } from '../chaos/control.js'
 import { PortBusyError } from '../cluster/broker.js'
 import { Cluster, ClusterStartError } from '../cluster/cluster.js'
+import { NatsServerError } from '../cluster/natsServer.js'
 import { publishUp, releaseData, takeData } from '../cluster/clusterFile.js'
 import { freePort } from '../cluster/natsServer.js'
 import { here, shellWord } from '../cluster/nodeProcess.js'
@@ -137,7 +138,9 @@ async function run(context: Context, flags: UpFlags, chosen: Chosen): Promise<Ac
     })
     return await lead({ context, flags, chosen, settings, token, data, cluster, signals })
   } catch (error) {
-    if (error instanceof ClusterStartError && signals.seen > 0) return exit.ok
+    // A server that has just been started may get the signal, too.
+    const isStart = error instanceof ClusterStartError || error instanceof NatsServerError
+    if (isStart && signals.seen > 0) return exit.ok
     throw withRemedy(error)
   } finally {
     releaseData(data)
