@@ -57,7 +57,7 @@ export class Applier {
   private isHeld = false
   /** Takes the next image; while it is set, transactions end with frames. */
   private imaged: ((image: AlignedImage) => void) | null = null
-  /** Last entry of a frame of which the rest is applied, or about to be. */
+  /** Last entry of the frame that is being applied while an image is awaited. */
   private frameEnd = -1
 
   constructor(private readonly options: ApplierOptions) {
@@ -214,21 +214,28 @@ export class Applier {
 
   private async next(from: number, upTo: number): Promise<LogEntry[]> {
     const { overlay, log, codec } = this.options
+    const end = this.imaged ? await this.endOfFrame(from, upTo) : upTo
     const { firstSequence, lastSequence } = overlay
-    // The overlay knows entries, and not where their frames end.
-    if (!this.imaged && firstSequence > 0 && from >= firstSequence && from <= lastSequence) {
-      return overlay.entries(from, Math.min(batchEntriesMax, upTo - from + 1))
+    if (firstSequence > 0 && from >= firstSequence && from <= lastSequence) {
+      return overlay.entries(from, Math.min(batchEntriesMax, end - from + 1))
     }
     const entries: LogEntry[] = []
     for (const frame of await log.framesFrom(from, batchBytesMax)) {
-      const isWhole = frame.last <= upTo
-      if (frame.first > upTo || (this.imaged && !isWhole && entries.length > 0)) break
+      if (frame.first > end) break
       for (const entry of codec.entries(frame)) {
-        if (entry.sequence >= from && entry.sequence <= upTo) entries.push(entry)
+        if (entry.sequence >= from && entry.sequence <= end) entries.push(entry)
       }
-      if (isWhole) this.frameEnd = frame.last
       if (entries.length >= batchEntriesMax) break
     }
     return entries
+  }
+
+  /** Returns the end of the frame with that entry, or `upTo` if it lies beyond. */
+  private async endOfFrame(from: number, upTo: number): Promise<number> {
+    if (this.frameEnd < from) {
+      const [frame] = await this.options.log.framesFrom(from, 1)
+      if (frame && frame.last <= upTo) this.frameEnd = frame.last
+    }
+    return this.frameEnd < from ? upTo : Math.min(upTo, this.frameEnd)
   }
 }

@@ -96,8 +96,8 @@ export const checkpointMutants: readonly Mutant[] = [
     why: 'While much is written and memory is short, there would be no checkpoint, ever.',
     edits: [{
       file: 'actors/log/applier.js',
-      find: '!this.imaged && firstSequence > 0',
-      replace: 'firstSequence > 0',
+      find: 'this.imaged ? await this.endOfFrame(from, upTo) : upTo',
+      replace: 'upTo',
     }],
     scenarios: ['test:actors/log/applier'],
     evidence: /only the journal has the frames, and the overlay has entries/,
@@ -107,8 +107,8 @@ export const checkpointMutants: readonly Mutant[] = [
     why: 'A log could not go on from there: frames are followed whole.',
     edits: [{
       file: 'actors/log/applier.js',
-      find: 'if (isWhole)\n                this.frameEnd = frame.last;',
-      replace: 'this.frameEnd = entries.at(-1).sequence;',
+      find: 'this.frameEnd = frame.last;',
+      replace: 'this.frameEnd = frame.last - 1;',
     }],
     scenarios: ['test:actors/log/applier'],
     evidence: /only the journal has the frames/,
