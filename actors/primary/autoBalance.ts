@@ -1,19 +1,17 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import { msText } from '../../machines/base/units.js'
 import { handoverPatienceMs } from '../../machines/primary.js'
-import type { MemberChange } from '../../machines/protocol/memberChange.js'
-import type { MemberOrder } from '../../machines/protocol/members.js'
 import type { Assignment } from '../../machines/protocol/messages.js'
 import { preferredPrimary } from '../../machines/protocol/spacePlacement.js'
-import type { Member } from '../member/member.js'
+import { Since } from '../structures/since.js'
 import type { Followers } from './followers.js'
 import type { InSyncSet } from './inSyncSet.js'
 import { MemberBalance, memberBalancer } from './memberBalance.js'
+import type { OwnOrdersOptions } from './ownOrders.js'
 import { unfitNow } from './unfitNow.js'
 import { isUsual } from './usual.js'
 
-export interface AutoBalanceOptions {
-  readonly member: Member
+export interface AutoBalanceOptions extends OwnOrdersOptions {
   readonly followers: Pick<Followers, 'lagMs'>
   readonly inSync: Pick<InSyncSet, 'certain'>
   readonly primary: {
@@ -21,7 +19,6 @@ export interface AutoBalanceOptions {
     readonly serves: boolean
     handOver(to: NodeId, reason: string): boolean
   }
-  readonly order: (order: MemberOrder | null, only?: MemberChange) => Promise<unknown>
 }
 
 /** The target may be behind by one part in so many of the time for which a handover waits. */
@@ -34,13 +31,14 @@ const lagShare = 4
  * that time anew, and so does each attempt: there are never two within it.
  */
 export class AutoBalance {
-  private readonly wellSinceMs = new Map<NodeId, number>()
+  private readonly well: Since<NodeId>
   private readonly members: MemberBalance
   private isAsking = false
   /** Whether this primary is not the heaviest member, by the record that was looked at last. */
   private looked: { readonly record: Assignment; readonly isAway: boolean } | null = null
 
   constructor(private readonly options: AutoBalanceOptions) {
+    this.well = new Since(options.member.context.ports.clock)
     this.members = new MemberBalance(options)
   }
 
@@ -53,15 +51,15 @@ export class AutoBalance {
     balancing.giveBack(space)
     if (change?.by !== memberBalancer && !this.members.isOrdering) moving.giveBack(space)
     if (change) {
-      this.wellSinceMs.clear()
+      this.well.clear()
       return this.members.underWay(assignment, change)
     }
     // In this order: most spaces are where they belong, and cost nothing more.
     if (!this.hasAim(assignment) || duty.unfit !== null || !isUsual(member, assignment)) {
-      this.wellSinceMs.clear()
+      this.well.clear()
       return this.members.beginAnew()
     }
-    this.notice(assignment)
+    this.well.update(assignment.members.map(({ node }) => node).filter((node) => this.isWell(node)))
     if (member.context.settings.autoBalance === 'all') this.members.tick(assignment)
     if (!this.members.isOrdering && this.isToMove(assignment)) this.balance(assignment)
   }
@@ -90,13 +88,14 @@ export class AutoBalance {
   }
 
   private balance({ space, members }: Assignment): void {
-    const { member: { self, context: { balancing } } } = this.options
+    const { member: { self, context: { balancing, settings: { balanceAfterMs } } } } = this.options
     // One that is well for a shorter time is waited for: no other one takes its place meanwhile.
     const able = members.map(({ node }) => node)
       .filter((node) => node === self || this.isAble(node))
     const to = preferredPrimary(space, able)
-    if (to === null || to === self || !this.isLongWell(to) || !balancing.take(space)) return
-    this.wellSinceMs.clear()
+    if (to === null || to === self || !this.well.lasts(to, balanceAfterMs)
+      || !balancing.take(space)) return
+    this.well.clear()
     void this.handOver(to)
   }
 
@@ -115,24 +114,6 @@ export class AutoBalance {
     } else if (unfit !== null) {
       logger.info({ space, to }, `not handed back to ${to}: ${unfit}`)
     }
-  }
-
-  /** Notes since when each member is well. */
-  private notice({ members }: Assignment): void {
-    const { clock } = this.options.member.context.ports
-    const well = members.map(({ node }) => node).filter((node) => this.isWell(node))
-    for (const node of this.wellSinceMs.keys()) {
-      if (!well.includes(node)) this.wellSinceMs.delete(node)
-    }
-    for (const node of well) {
-      if (!this.wellSinceMs.has(node)) this.wellSinceMs.set(node, clock.monotonicMs())
-    }
-  }
-
-  private isLongWell(node: NodeId): boolean {
-    const { ports: { clock }, settings: { balanceAfterMs } } = this.options.member.context
-    const since = this.wellSinceMs.get(node)
-    return since !== undefined && clock.monotonicMs() - since >= balanceAfterMs
   }
 
   /** Not drained, and all that it needs to be primary. */

@@ -3,18 +3,14 @@ import type { MemberOrder } from '../../machines/protocol/members.js'
 import type { Assignment } from '../../machines/protocol/messages.js'
 import { rebalancing } from '../../machines/protocol/rebalance.js'
 import type { MemberMove } from '../../machines/protocol/rebalance.js'
-import type { Member } from '../member/member.js'
+import { OwnOrders } from './ownOrders.js'
+import type { OwnOrdersOptions } from './ownOrders.js'
 import { isUsual } from './usual.js'
 
 /** Who orders these changes, as the record names it. */
 export const memberBalancer = 'auto-balance'
 
 const nothingDue = { what: '', sinceMs: 0 }
-
-export interface MemberBalanceOptions {
-  readonly member: Member
-  readonly order: (order: MemberOrder | null, only?: MemberChange) => Promise<unknown>
-}
 
 /**
  * Moves members to where the space would be placed if it were created now, on the nodes that live
@@ -25,12 +21,14 @@ export interface MemberBalanceOptions {
 export class MemberBalance {
   /** What would be ordered, or taken back, and since when. */
   private due: typeof nothingDue = nothingDue
-  private isUnderWay = false
+  private readonly orders: OwnOrders
 
-  constructor(private readonly options: MemberBalanceOptions) {}
+  constructor(private readonly options: OwnOrdersOptions) {
+    this.orders = new OwnOrders(options, 'a member could not be moved yet')
+  }
 
   get isOrdering(): boolean {
-    return this.isUnderWay
+    return this.orders.isUnderWay
   }
 
   /** Called once per heartbeat while nothing speaks against a change. */
@@ -54,7 +52,7 @@ export class MemberBalance {
     const learner = change.by === memberBalancer ? change.add : undefined
     const isGone = learner !== undefined
       && !(peers.isLiving(learner) && peers.unfitOf(learner) === null)
-    if (!isGone || this.isUnderWay || !isUsual(member, assignment)) return this.beginAnew()
+    if (!isGone || this.isOrdering || !isUsual(member, assignment)) return this.beginAnew()
     if (this.isDue(`cancel ${learner}`)) void this.order(null, change)
   }
 
@@ -67,20 +65,11 @@ export class MemberBalance {
     const { ports: { clock }, settings: { balanceAfterMs } } = this.options.member.context
     const nowMs = clock.monotonicMs()
     if (this.due.what !== what) this.due = { what, sinceMs: nowMs }
-    return !this.isUnderWay && nowMs - this.due.sinceMs >= balanceAfterMs
+    return !this.isOrdering && nowMs - this.due.sinceMs >= balanceAfterMs
   }
 
-  /** `null`: takes the change back. A refusal is no matter: it is judged again. */
   private async order(order: MemberOrder | null, only?: MemberChange): Promise<void> {
-    const { member: { space, context: { ports: { logger } } } } = this.options
-    this.isUnderWay = true
-    try {
-      await this.options.order(order, only)
-    } catch (error) {
-      logger.warn({ space, error: String(error) }, 'a member could not be moved yet')
-    } finally {
-      this.isUnderWay = false
-      this.beginAnew()
-    }
+    await this.orders.send(order, only)
+    this.beginAnew()
   }
 }

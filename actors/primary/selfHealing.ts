@@ -2,20 +2,16 @@ import type { NodeId } from '../../machines/base/ids.js'
 import { msText } from '../../machines/base/units.js'
 import { holdersOf } from '../../machines/protocol/members.js'
 import type { MemberChange } from '../../machines/protocol/memberChange.js'
-import type { MemberOrder } from '../../machines/protocol/members.js'
 import type { Assignment } from '../../machines/protocol/messages.js'
 import { nextPlace } from '../../machines/protocol/spacePlacement.js'
-import type { Member } from '../member/member.js'
+import { Since } from '../structures/since.js'
+import { OwnOrders } from './ownOrders.js'
+import type { OwnOrdersOptions } from './ownOrders.js'
 import { isUsual } from './usual.js'
 
 /** Who orders these changes, as the record names it. */
 const selfHealing = 'self-healing'
 const evacuation = 'evacuation'
-
-export interface SelfHealingOptions {
-  readonly member: Member
-  readonly order: (order: MemberOrder | null, only?: MemberChange) => Promise<unknown>
-}
 
 /**
  * Replaces a member that has been gone for `replaceAfterMs` by the best spare node (0: never), and
@@ -24,22 +20,26 @@ export interface SelfHealingOptions {
  * for as long.
  */
 export class SelfHealing {
-  private readonly goneSinceMs = new Map<NodeId, number>()
-  private isOrdering = false
+  private readonly gone: Since<NodeId>
+  private readonly orders: OwnOrders
 
-  constructor(private readonly options: SelfHealingOptions) {}
+  constructor(private readonly options: OwnOrdersOptions) {
+    this.gone = new Since(options.member.context.ports.clock)
+    this.orders = new OwnOrders(options, 'a member could not be replaced yet')
+  }
 
   /** Called once per heartbeat. */
   tick(): void {
-    const { space, known: { record }, context: { replacing } } = this.options.member
+    const { space, known: { record }, context: { replacing, peers } } = this.options.member
     if (!record) return
     const { assignment, assignment: { change } } = record
-    this.notice(assignment)
-    if (this.isOrdering) return
+    // The learner, too.
+    this.gone.update(holdersOf(assignment).filter((node) => !peers.isLiving(node)))
+    if (this.orders.isUnderWay) return
     if (!change || !isOwn(change)) replacing.giveBack(space)
     if (!change) return this.replaceOne(assignment)
     if (this.isIdle(assignment, change) && isUsual(this.options.member, assignment)) {
-      void this.order(null, change)
+      void this.orders.send(null, change)
     }
   }
 
@@ -55,7 +55,7 @@ export class SelfHealing {
       member.alert('memberGone', { member: gone, replacedBy: add },
         `${gone} has been gone for ${msText(settings.replaceAfterMs)}: ${add} takes its place`)
     }
-    void this.order({ add, remove, by: gone === undefined ? evacuation : selfHealing })
+    void this.orders.send({ add, remove, by: gone === undefined ? evacuation : selfHealing })
   }
 
   /** The epoch is over: the next primary goes on. */
@@ -64,24 +64,9 @@ export class SelfHealing {
     context.replacing.giveBack(space)
   }
 
-  /** Notes since when each member, and the learner, is gone. */
-  private notice(assignment: Assignment): void {
-    const { peers, ports: { clock } } = this.options.member.context
-    const nodes = holdersOf(assignment)
-    for (const node of this.goneSinceMs.keys()) {
-      if (!nodes.includes(node)) this.goneSinceMs.delete(node)
-    }
-    for (const node of nodes) {
-      if (peers.isLiving(node)) this.goneSinceMs.delete(node)
-      else if (!this.goneSinceMs.has(node)) this.goneSinceMs.set(node, clock.monotonicMs())
-    }
-  }
-
   private isLongGone(node: NodeId): boolean {
-    const { ports: { clock }, settings: { replaceAfterMs } } = this.options.member.context
-    const since = this.goneSinceMs.get(node)
-    return replaceAfterMs > 0 && since !== undefined
-      && clock.monotonicMs() - since >= replaceAfterMs
+    const { replaceAfterMs } = this.options.member.context.settings
+    return replaceAfterMs > 0 && this.gone.lasts(node, replaceAfterMs)
   }
 
   /** Nothing is gained by going on with a change that was ordered here. */
@@ -99,19 +84,6 @@ export class SelfHealing {
     const spares = peers.living()
       .filter((node) => node !== gone && !stay.includes(node) && peers.unfitOf(node) === null)
     return nextPlace(space, spares, stay, (node) => peers.zoneOf(node))
-  }
-
-  /** `null`: takes the change back. A refusal is no matter: it is judged again. */
-  private async order(order: MemberOrder | null, only?: MemberChange): Promise<void> {
-    const { member: { space, context: { ports: { logger } } } } = this.options
-    this.isOrdering = true
-    try {
-      await this.options.order(order, only)
-    } catch (error) {
-      logger.warn({ space, error: String(error) }, 'a member could not be replaced yet')
-    } finally {
-      this.isOrdering = false
-    }
   }
 }
 

@@ -9,7 +9,7 @@ export const balanceMutants: readonly Mutant[] = [
   {
     name: 'balance-at-once',
     why: 'A node that comes and goes would take its primaries each time.',
-    edits: [{ file, find: 'clock.monotonicMs() - since >= balanceAfterMs', replace: 'true' }],
+    edits: [{ file, find: 'well.lasts(to, balanceAfterMs)', replace: 'well.lasts(to, 0)' }],
     scenarios,
     evidence: /and not before its time/,
   },
@@ -89,7 +89,7 @@ export const balanceMutants: readonly Mutant[] = [
   {
     name: 'time-goes-on-while-paused',
     why: 'The primary would move at the very moment at which an operator resumes the space.',
-    edits: [{ file, find: 'this.wellSinceMs.clear();\n            return this.members.beginAnew',
+    edits: [{ file, find: 'this.well.clear();\n            return this.members.beginAnew',
       replace: 'return this.members.beginAnew' }],
     scenarios,
     evidence: /begins the time anew/,
