@@ -28,7 +28,7 @@ export class Readers {
       const { uuid } = part
       const retain = this.retainOf(uuid, members.get(uuid), remembered?.get(uuid))
       const reason = retain && readersNeed(retain, part, closedBytes, nowMs)
-      return reason ? { uuid: part.uuid, reason } : []
+      return reason ? { uuid, reason } : []
     })
   }
 

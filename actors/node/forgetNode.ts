@@ -1,6 +1,6 @@
 /** The operator's command to forget a node that is gone for good. */
 import type { NodeId } from '../../machines/base/ids.js'
-import { amountText } from '../../machines/base/units.js'
+import { spacesText } from '../../machines/base/units.js'
 import { isHolder } from '../../machines/protocol/members.js'
 import { nameFault } from '../../machines/protocol/subjects.js'
 import type { RecordRead } from '../arbiter/assignmentStore.js'
@@ -19,8 +19,6 @@ export interface ForgettingAdmin {
 
 /** Records read at the arbiter at a time. */
 const readAtOnce = 16
-/** Names in a message. */
-const namesMax = 3
 /** Another node does what takes no time. */
 const passOnMs = 2000
 
@@ -88,10 +86,8 @@ async function checkRecords({ records }: NodeContext, node: NodeId): Promise<voi
     }
   }
   if (held.length === 0) return
-  const shown = held.toSorted().slice(0, namesMax).join(', ')
-  throw new AdminRefusal('INVALID_OPERATION', `${node} is a member of `
-    + `${amountText(held.length, 'space')}: ${shown}${held.length > namesMax ? ', …' : ''}`, false,
-    'holder')
+  throw new AdminRefusal('INVALID_OPERATION',
+    `${node} is a member of ${spacesText(held.toSorted())}`, false, 'holder')
 }
 
 function holds(space: string, read: RecordRead, node: NodeId): boolean {

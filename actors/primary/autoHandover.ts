@@ -23,6 +23,7 @@ const fullPatienceMs = 2000
 /** Pauses between two tries: the first and the longest. */
 const retryMs = 1000
 const retryMostMs = 30_000
+
 /** Returns the best in-sync member to hand over to, or null when none may be primary. */
 export function successorOf(
   { self, context: { peers } }: Member,

@@ -24,9 +24,17 @@ export function bytesText(bytes: number): string {
 }
 
 /** `1 space`, `1,024 spaces`. */
-export function amountText(count: number, noun: string): string {
-  return `${countText(count)} ${noun}${count === 1 ? '' : 's'}`
+export function amountText(count: number, noun: string, plural = `${noun}s`): string {
+  return `${countText(count)} ${count === 1 ? noun : plural}`
 }
+
+/** `3 spaces: a, b, c`, or with `, …` if there are more than are shown. */
+export function spacesText(names: readonly string[]): string {
+  const shown = names.slice(0, spacesShown).join(', ')
+  return `${amountText(names.length, 'space')}: ${shown}${names.length > spacesShown ? ', …' : ''}`
+}
+
+const spacesShown = 3
 
 /** `1,024`. */
 export function countText(count: number): string {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { amountText } from '../../machines/base/units.js'
+import { amountText, spacesText } from '../../machines/base/units.js'
 import { keptForTime } from '../../actors/space/departure.js'
 import type { SpaceListing } from '../client/operator.js'
 import type { EngramClient } from '../client/client.js'
@@ -9,7 +9,6 @@ import type { Context } from './context.js'
 const lookMs = 500
 /** Without a change for so long, it says what to look at. */
 const patienceMs = 15_000
-const namesShown = 3
 
 /**
  * Waits until the node is a member of no space, and has uploaded what only it has; shows how many
@@ -66,7 +65,5 @@ async function awaitUploads(context: Context, client: EngramClient, node: string
 /** `n2 is a member of 12 spaces: a, b, c, …`. */
 export function leftText(node: string, held: readonly Pick<SpaceListing, 'space'>[]): string {
   if (held.length === 0) return `${node} is a member of no space`
-  const names = held.slice(0, namesShown).map(({ space }) => space).join(', ')
-  const more = held.length > namesShown ? ', …' : ''
-  return `${node} is a member of ${amountText(held.length, 'space')}: ${names}${more}`
+  return `${node} is a member of ${spacesText(held.map(({ space }) => space))}`
 }

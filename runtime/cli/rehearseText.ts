@@ -53,11 +53,13 @@ function outcomeLines(
   switch (outcome) {
     case 'promotion':
       return [
-        `${[winner, ...orElse].join(' or ')} is primary ${aboutText(afterMs)}: ${reason}`,
+        `${[winner, ...orElse].join(' or ')} is primary in about ${
+          secondsText(afterMs)
+        }: ${reason}`,
         ...(orElse.length > 0 ? ['they do not hear each other: the arbiter decides'] : []),
       ]
     case 'stays':
-      return [reason, `\`committed\` writes wait for ${aboutText(afterMs).replace('in ', '')}`]
+      return [reason, `\`committed\` writes wait for about ${secondsText(afterMs)}`]
     case 'unaffected':
       return [reason]
     case 'blocked':
@@ -65,9 +67,9 @@ function outcomeLines(
   }
 }
 
-/** `in about 0.1 s`. */
-function aboutText(ms: number | null): string {
-  return `in about ${(Math.max(100, ms ?? 0) / 1000).toFixed(1)} s`
+/** `0.1 s`, which is the least. */
+function secondsText(ms: number | null): string {
+  return `${(Math.max(100, ms ?? 0) / 1000).toFixed(1)} s`
 }
 
 function showCandidates(candidates: readonly RehearsedCandidate[]): string[] {
@@ -87,7 +89,7 @@ function riskLines(node: string, { outcome, atRisk, missing, winner }: Rehearsed
   if (missing === null) return [`at risk: ${unsafe}`]
   const lacks = missing === 0
     ? `${winner} has all entries of ${node}`
-    : `${winner} lacks ${missing === 1 ? '1 entry' : `${countText(missing)} entries`} of ${node}, `
+    : `${winner} lacks ${amountText(missing, 'entry', 'entries')} of ${node}, `
       + 'to be reconciled when its disk is back'
   return [`at risk: ${unsafe}; ${lacks}`]
 }
@@ -114,10 +116,9 @@ function showMany(rehearsals: readonly Rehearsal[]): string {
 }
 
 function cell({ outcome, winner, orElse, afterMs }: Rehearsed): string {
-  const seconds = `${(Math.max(100, afterMs ?? 0) / 1000).toFixed(1)} s`
   switch (outcome) {
     case 'promotion':
-      return `${[winner, ...orElse].join(' or ')} in ${seconds}`
+      return `${[winner, ...orElse].join(' or ')} in ${secondsText(afterMs)}`
     case 'stays':
       return `${winner} goes on`
     case 'unaffected':

@@ -87,10 +87,8 @@ function show(context: Context, chosen: readonly Chosen[], isDone: boolean): voi
   if (isDone) return context.note(`${files} removed`)
   const lost = chosen.reduce((sum, { entries }) => sum + (entries ?? 0), 0)
   if (lost > 0) {
-    context.note(
-      `waiting to be taken into the log (engram forks), and lost then: ${countText(lost)} `
-        + 'entries',
-    )
+    context.note('waiting to be taken into the log (engram forks), and lost then: '
+      + amountText(lost, 'entry', 'entries'))
   }
   context.note('nothing was removed. To do it, repeat the command with --yes')
 }

@@ -1,5 +1,6 @@
 /** Screen of `engram status --watch`, as lines that fit a terminal. Pure. */
 import type { InstallStatus } from '../../actors/install/installStatus.js'
+import { amountText } from '../../machines/base/units.js'
 import { lagDefaults } from '../../machines/lagMonitor.js'
 import { forkLines } from '../status/forks.js'
 import { installShare, installText } from '../status/install.js'
@@ -140,8 +141,8 @@ export function lossSentence(space: ClusterSpace): string {
   if (rf === 1) return `one member only: all data is on the disk of ${primary}`
   if (entries === 0) return 'every acknowledged write is on a second disk'
   const full = space.throttled ? '; limit reached, acknowledgements are delayed' : ''
-  const writes = entries === 1 ? '1 write' : `${showCount(entries)} writes`
-  return `not yet on a second disk: ${writes} (${showBytes(bytes)}, ${showMs(ms)} old)${full}`
+  return `not yet on a second disk: ${amountText(entries, 'write')} (${showBytes(bytes)}, `
+    + `${showMs(ms)} old)${full}`
 }
 
 const memberColumns: readonly Column[] = [

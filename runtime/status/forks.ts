@@ -4,7 +4,7 @@
  */
 import type { ForkReader } from '../../actors/ports/store.js'
 import type { ForkReport } from '../../machines/log/forkNotes.js'
-import { countText } from '../../machines/base/units.js'
+import { amountText, countText } from '../../machines/base/units.js'
 import { missingCount } from '../../machines/log/salvageParts.js'
 import type { ForkStatus, ClusterSpace, OpenReport } from './status.js'
 
@@ -105,7 +105,7 @@ export function waitText(report: OpenReport, space: Told): string {
       node === id && role !== 'unknown' && state !== 'unreachable'
     )
   const away = waitsOn.filter((id) => !isHere(id))
-  const writes = waiting === 1 ? '1 write' : `${countText(waiting)} writes`
+  const writes = amountText(waiting, 'write')
   if (away.length > 0) {
     return `${away.join(' and ')} ${away.length === 1 ? 'keeps' : 'keep'} ${writes} and `
       + `${away.length === 1 ? 'has' : 'have'} to come back, or: ${close}`
@@ -135,12 +135,11 @@ export function forkLines({ id, forks }: Pick<ClusterSpace, 'id' | 'forks'>): st
   const { open, quarantined } = forks
   const lines: string[] = []
   if (open > 0) {
-    lines.push(`${countText(open)} open fork ${open === 1 ? 'report' : 'reports'}: `
-      + `engram forks ${id}`)
+    lines.push(`${amountText(open, 'open fork report')}: engram forks ${id}`)
   }
   if (quarantined > 0) {
-    lines.push(`${countText(quarantined)} ${quarantined === 1 ? 'write' : 'writes'} in `
-      + `quarantine: engram quarantine list ${id}`)
+    lines.push(`${amountText(quarantined, 'write')} in quarantine: `
+      + `engram quarantine list ${id}`)
   }
   return lines
 }

@@ -17,11 +17,11 @@ export function installText(install: InstallStatus): string {
     case 'pulling':
       return [
         `installs ${shareText(doneBytes, totalBytes)}${from}`,
-        ...(bytesPerSecond === null ? [] : [`${amountText(bytesPerSecond)}/s`]),
+        ...(bytesPerSecond === null ? [] : [`${sizeText(bytesPerSecond)}/s`]),
         ...(etaMs === null ? [] : [timeText(etaMs)]),
       ].join(', ')
     case 'verifying':
-      return `verifies and loads ${amountText(totalBytes)}${from}`
+      return `verifies and loads ${sizeText(totalBytes)}${from}`
     case 'switching':
       return `switches to the state${from}`
   }
@@ -41,7 +41,7 @@ function unitOf(bytes: number): number {
   return unit
 }
 
-function amountText(bytes: number): string {
+function sizeText(bytes: number): string {
   const unit = unitOf(bytes)
   return `${inUnit(bytes, unit)} ${units[unit]}`
 }

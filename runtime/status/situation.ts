@@ -1,14 +1,12 @@
 /** A space as the rehearsal takes it (machines/rehearsal/), from the reports of the nodes. */
 import type { NodeId, SpaceId } from '../../machines/base/ids.js'
+import { missedHeartbeatsMax } from '../../machines/election/failureDetectorSetup.js'
 import { isMember } from '../../machines/protocol/members.js'
 import type { Assignment } from '../../machines/protocol/messages.js'
 import type { ArbiterView, RehearsedMember, RehearsedNode,
   Situation } from '../../machines/rehearsal/situation.js'
 import { electionSchema, timesSchema } from './election.js'
 import type { MemberStatus, NodeStatus, NodeStatusReport } from './status.js'
-
-/** Heartbeats that may be missing while a node still counts as heard, if only doubted. */
-const missedMax = 3
 
 interface View {
   readonly node: NodeStatus
@@ -59,7 +57,8 @@ function nodeOf({ id, disk, natsServer, zone, times, peers }: NodeStatus): Rehea
   const parsed = timesSchema.safeParse(times)
   if (!parsed.success) return null
   const states = Object.values(peers).map((peer) => peer.state)
-  const nearMs = parsed.data.heartbeatMs * missedMax
+  // Only doubted: it still counts as heard.
+  const nearMs = parsed.data.heartbeatMs * missedHeartbeatsMax
   return {
     node: id,
     disk,

@@ -45,6 +45,6 @@ export function lossText({ id, primary, rf, members, blocked, lossWindow }: Clus
   if (rf === 1) return 'There is no second disk.'
   const { entries, bytes, ms } = lossWindow
   if (entries === 0) return 'Every write is on a second disk.'
-  const writes = entries === 1 ? '1 write' : `${countText(entries)} writes`
-  return `Not yet on a second disk: ${writes} (${bytesText(bytes)}, ${msText(ms)} old).`
+  return `Not yet on a second disk: ${amountText(entries, 'write')} (${bytesText(bytes)}, `
+    + `${msText(ms)} old).`
 }
