@@ -8,7 +8,7 @@ import type { Clock, Logger, Random } from '../ports/system.js'
 import { Backoff } from '../structures/backoff.js'
 import { BucketLooks } from './bucketLooks.js'
 import { Remembered } from './rememberedAssignments.js'
-import { RequestLimiter } from './requestLimiter.js'
+import { RequestLimiter, type Urgency } from './requestLimiter.js'
 import { pause } from '../structures/pause.js'
 
 /**
@@ -60,6 +60,8 @@ export interface SettleOptions {
    * The record on which the change is based. If only its pause changes meanwhile, it is still made.
    */
   readonly madeOf?: Assignment
+  /** Default `change`. */
+  readonly urgency?: Urgency
 }
 
 /** First and longest pause after an unknown outcome or a failed read. */
@@ -68,7 +70,7 @@ const retryMostMs = 200
 /** Pause after a rejection: nothing changes until somebody acts. */
 const rejectedMs = 200
 const rejectedMostMs = 5000
-/** Requests to the arbiter at a time; compare-and-sets go before reads. */
+/** Requests to the arbiter at a time. */
 const requestsMax = 16
 
 const notConnected = 'not connected to NATS'
@@ -130,10 +132,10 @@ export class AssignmentStore {
   }
 
   /** Rejects with ArbiterUnavailableError. */
-  async read(space: string): Promise<RecordRead> {
+  async read(space: string, urgency: Urgency = 'read'): Promise<RecordRead> {
     // As of before the read is sent: a record seen since may be newer than its answer.
     const remembered = this.memory.get(space)
-    const found = await this.lookUp(`space.${space}`)
+    const found = await this.guarded((arbiter) => arbiter.read(`space.${space}`), urgency)
     if (!found) {
       if (!remembered) return { kind: 'absent' }
       return this.lost(space, remembered, 0, 'the arbiter no longer has its record')
@@ -198,7 +200,7 @@ export class AssignmentStore {
     options: SettleOptions = {},
   ): Promise<Settlement> {
     const key = `space.${proposal.space}`
-    const { onRejected, madeOf } = options
+    const { onRejected, madeOf, urgency = 'change' } = options
     let [next, revision] = [proposal, base]
     let bytes = this.options.control.encodeRecord(next)
     const retry = this.retry()
@@ -207,7 +209,7 @@ export class AssignmentStore {
     while (wanted() && this.arbiter) {
       const outcome = await this.turns.take(
         async () => await this.arbiter?.compareAndSet(key, bytes, revision) ?? detached,
-        true,
+        urgency,
       )
       if (outcome.kind === 'applied') {
         const record = { assignment: next, revision: outcome.revision }
@@ -215,7 +217,7 @@ export class AssignmentStore {
         return { kind: 'applied', record }
       }
       if (outcome.kind === 'refused') {
-        const found = await this.afterRefusal(next, revision, wanted)
+        const found = await this.afterRefusal(next, revision, wanted, urgency)
         const current = found?.kind === 'refused' ? found.current : null
         if (found && !(current && madeOf && isSameButPaused(current.assignment, madeOf))) {
           return found
@@ -242,12 +244,13 @@ export class AssignmentStore {
     next: Assignment,
     revision: number,
     wanted: () => boolean,
+    urgency: Urgency,
   ): Promise<Settlement | null> {
     const retry = this.retry()
     let reason = notConnected
     while (wanted() && this.arbiter) {
       try {
-        const read = await this.read(next.space)
+        const read = await this.read(next.space, urgency)
         const current = read.kind === 'present' ? read.record : null
         if (revisionOf(read) === revision) return null
         // The own record, or the own one that an operator has paused or resumed since.
@@ -298,9 +301,9 @@ export class AssignmentStore {
   }
 
   /** Makes a missing bucket again. Its empty keys then show that the records were lost. */
-  private async guarded<T>(run: (arbiter: Arbiter) => Promise<T>): Promise<T> {
+  private async guarded<T>(run: (arbiter: Arbiter) => Promise<T>, urgency?: Urgency): Promise<T> {
     this.required()
-    return await this.turns.take(() => this.guardedNow(run), false)
+    return await this.turns.take(() => this.guardedNow(run), urgency)
   }
 
   private async guardedNow<T>(run: (arbiter: Arbiter) => Promise<T>): Promise<T> {

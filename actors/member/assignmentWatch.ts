@@ -1,5 +1,6 @@
 import { compareLives } from '../../machines/election/vacancy.js'
-import type { AssignmentAt } from '../../machines/protocol/messages.js'
+import { isSameButInSync } from '../../machines/protocol/assignments.js'
+import type { Announcement, AssignmentAt } from '../../machines/protocol/messages.js'
 import type { RecordRead } from '../arbiter/assignmentStore.js'
 import { ArbiterUnavailableError } from '../ports/arbiter.js'
 import type { Member } from './member.js'
@@ -40,6 +41,8 @@ export class AssignmentWatch {
   private reading: Promise<void> | null = null
   private isWantedAgain = false
   private lastReadMs = -Infinity
+  /** It has changed since, and is to be read in its turn. */
+  private isOutdated = false
 
   constructor(private readonly options: AssignmentWatchOptions) {}
 
@@ -61,6 +64,18 @@ export class AssignmentWatch {
     })
   }
 
+  /**
+   * A later record was announced. If only its in-sync set is another one, nothing follows from that
+   * for this member, and it is read in its turn: a node that dies leaves the sets of all its spaces
+   * at once.
+   */
+  announced({ kind, assignment }: Announcement): void {
+    const known = this.options.member.known.record?.assignment
+    const isSame = kind === 'changed' && known && isSameButInSync(known, assignment)
+    if (isSame) this.isOutdated = true
+    else this.refresh()
+  }
+
   /** Resolves when no read is under way. */
   async settled(): Promise<void> {
     while (this.reading) await this.reading
@@ -72,6 +87,7 @@ export class AssignmentWatch {
     const { lastReadMs } = this
     const nowMs = clock.monotonicMs()
     if (!isCalm) return nowMs - lastReadMs - pollMs
+    if (this.isOutdated) return nowMs - lastReadMs
     const asOfMs = known.arbiter === 'reachable' ? looks.currentAsOf(lastReadMs) : lastReadMs
     return Math.max(nowMs - asOfMs - slowPollMs, nowMs - lastReadMs - surePollMs)
   }
@@ -80,6 +96,7 @@ export class AssignmentWatch {
     const { member } = this.options
     const { records, ports } = member.context
     this.lastReadMs = ports.clock.monotonicMs()
+    this.isOutdated = false
     const { life } = member.context.wire
     let read: RecordRead
     try {
@@ -123,7 +140,7 @@ export class AssignmentWatch {
   async readForPromotion(): Promise<PromotionRecord> {
     const { member } = this.options
     const { records, settings } = member.context
-    const read = await records.read(member.space)
+    const read = await records.read(member.space, 'candidate')
     member.known.found(read)
     if (read.kind === 'present') {
       const { uuid, state } = read.record.assignment

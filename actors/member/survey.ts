@@ -22,6 +22,7 @@ export async function survey(
     uuid: member.uuid,
     candidate: member.self,
     epoch,
+    position: member.position(),
     ...(confirm && { confirm }),
   })
   const { data } = await wire.request(subjects.survey(member.space, node), question, { timeoutMs })

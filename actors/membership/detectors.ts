@@ -36,7 +36,7 @@ export interface DetectorsOptions {
   /** Whether this node's last grant to the peer is older than the lease, margin included. */
   readonly isGrantExpired: (peer: NodeId) => boolean
   /** Called with evidence that may end an epoch. */
-  readonly onEvidence: (peer: NodeId, reason: string) => void
+  readonly onEvidence: (peer: NodeId) => void
 }
 
 /** Heartbeats that change nothing are given to a chart this often. */
@@ -236,13 +236,13 @@ export class Detectors {
           effect.reason,
         )
         this.lostPeers.noteLost(effect)
-        this.options.onEvidence(effect.peer, effect.reason)
+        this.options.onEvidence(effect.peer)
         return
       case 'peerReturned':
       case 'peerRestarted':
         logger.info({ peer: effect.peer }, effect.reason)
         this.lostPeers.noteBack(effect)
-        this.options.onEvidence(effect.peer, effect.reason)
+        this.options.onEvidence(effect.peer)
         return
       case 'ignored':
         logger.debug({ peer: effect.peer }, effect.reason)

@@ -33,7 +33,7 @@ export interface HeartbeatsOptions {
   /** Called after a heartbeat renewed a grant: a candidate may have waited for it. */
   readonly onGrants: () => void
   /** Called with evidence that may end an epoch. */
-  readonly onEvidence: (peer: NodeId, reason: string) => void
+  readonly onEvidence: (peer: NodeId) => void
   /** Called once per heartbeat interval, whether connected or not. */
   readonly onTick: () => void
   /** Called with the incarnation in a heartbeat of this node's own name; usually it is its own. */

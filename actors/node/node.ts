@@ -186,7 +186,7 @@ export class NodeActor {
   private async inTurn(work: () => Promise<void>): Promise<void> {
     await this.turns.take(async () => {
       if (!this.isClosing) await work()
-    }, false)
+    })
   }
 
   private async recover(): Promise<void> {
@@ -196,6 +196,7 @@ export class NodeActor {
     const context = contextOf(all, settings, this.self, this.registration, {
       spaces: () => this.spaces.values(),
       isHeld: (space) => this.spaces.has(space),
+      evidence: (peer) => this.listing?.evidence(peer),
       grantsRenewed: () => this.listing?.grantsRenewed(),
       tick: () => {
         this.listing?.tick()
@@ -354,7 +355,7 @@ export class NodeActor {
     this.registration.detach()
     // Closing the connection ends requests that are under way.
     if (!this.context) await this.connection?.close()
-    await this.turns.take(() => Promise.resolve(), false)
+    await this.turns.take(() => Promise.resolve())
     const { context } = this
     if (context) {
       await this.checkpoints?.stop()

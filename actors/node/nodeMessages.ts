@@ -58,8 +58,9 @@ class NodeMessages {
     if (!decoded.ok || !asker) return
     const space = this.node.spaces.get(decoded.value.space)
     if (!space || space.member.uuid !== decoded.value.uuid) return
-    const answer = (): void => answers.answer(asker, ports.control.encode(space.surveyAnswer()))
-    if (!decoded.value.confirm) return answer()
+    const { value } = decoded
+    const answer = (): void => answers.answer(asker, ports.control.encode(space.surveyed(value)))
+    if (!value.confirm) return answer()
     // Checks that the journal can be written; the answer says so.
     this.context.commits.submit({ type: 'confirm' }).then(answer, answer)
   }

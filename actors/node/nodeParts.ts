@@ -25,6 +25,8 @@ import type { NodeRegistration } from './nodeRegistration.js'
 /** Functions of a node that its parts call. */
 export interface NodeCalls {
   readonly spaces: () => Iterable<SpaceActor>
+  /** Something is known of the peer that may end epochs. */
+  readonly evidence: (peer: NodeId) => void
   readonly isHeld: (space: string) => boolean
   /** A peer's heartbeat renewed its grant. */
   readonly grantsRenewed: () => void
@@ -67,9 +69,7 @@ export function contextOf(
     wire,
     answers,
     onGrants: calls.grantsRenewed,
-    onEvidence: (peer, reason) => {
-      for (const space of calls.spaces()) space.evidence(peer, reason)
-    },
+    onEvidence: calls.evidence,
     onTick: () => {
       registration.tick()
       memory.tick()

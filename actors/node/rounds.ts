@@ -1,4 +1,5 @@
 import type { NodeId } from '../../machines/base/ids.js'
+import type { Clock } from '../ports/system.js'
 
 /** A space, as far as the rounds need it. */
 export interface Attended {
@@ -19,17 +20,22 @@ interface Place<Space> {
 
 /** Heartbeats of a round: a space that rests is looked at once in so many. */
 export const roundTicks = 10
+/** Longest time for which spaces are looked at in a heartbeat: its loop keeps the leases. */
+const looksMs = 5
 
 /**
  * Which spaces are looked at in a heartbeat: those that are awake, and a part of the others, in
- * turn. A space wakes when something happens in it; all wake when something has changed that
- * concerns all. What is due at once therefore never waits for a round.
+ * turn. A space wakes when something happens in it; all are looked at when something has changed
+ * that concerns all. What is due at once therefore never waits for a round. Those that there is no
+ * time for come first in the next heartbeat.
  */
 export class Rounds<Space extends Attended> {
   private readonly places = new Map<Space, Place<Space>>()
   private readonly awake = new Set<Place<Space>>()
   private readonly turns = Array.from({ length: roundTicks }, () => new Set<Place<Space>>())
   private readonly watched = new Map<NodeId, number>()
+  /** To be looked at, in this order. */
+  private readonly due = new Set<Place<Space>>()
   private ticks = 0
   private added = 0
   private lastCondition = ''
@@ -39,6 +45,7 @@ export class Rounds<Space extends Attended> {
    * present epoch of a space, or null.
    */
   constructor(
+    private readonly clock: Pick<Clock, 'monotonicMs'>,
     private readonly condition: () => string,
     private readonly watchedBy: (space: Space) => NodeId | null,
   ) {}
@@ -63,6 +70,7 @@ export class Rounds<Space extends Attended> {
     this.watch(place, null)
     this.places.delete(space)
     this.awake.delete(place)
+    this.due.delete(place)
     this.turns[place.turn]!.delete(place)
   }
 
@@ -79,19 +87,29 @@ export class Rounds<Space extends Attended> {
   /** Called once per heartbeat. Returns the spaces that were looked at. */
   tick(): Space[] {
     this.ticks += 1
+    for (const place of this.awake) this.due.add(place)
+    for (const place of this.turns[this.ticks % roundTicks]!) this.due.add(place)
+    return this.look()
+  }
+
+  /** Looks at the spaces that are due, and at all of them if what concerns all has changed. */
+  look(): Space[] {
     const condition = this.condition()
     if (condition !== this.lastCondition) {
-      for (const place of this.places.values()) this.stir(place)
+      // One that has nothing to do about it rests again at once.
+      for (const place of this.places.values()) this.due.add(place)
     }
     this.lastCondition = condition
-    const due = new Set([...this.awake, ...this.turns[this.ticks % roundTicks]!])
-    for (const place of due) {
-      // One that was looked at before it may have ended it.
-      if (this.places.get(place.space) === place) place.space.tick()
-      else due.delete(place)
+    const untilMs = this.clock.monotonicMs() + looksMs
+    const seen: Place<Space>[] = []
+    for (const place of this.due) {
+      this.due.delete(place)
+      place.space.tick()
+      seen.push(place)
+      if (this.clock.monotonicMs() >= untilMs) break
     }
-    for (const place of due) this.settle(place)
-    return [...due].map(({ space }) => space)
+    for (const place of seen) this.settle(place)
+    return seen.map(({ space }) => space)
   }
 
   /** Nodes whose death would end an epoch of a space here. */
@@ -106,6 +124,8 @@ export class Rounds<Space extends Attended> {
   }
 
   private settle(place: Place<Space>): void {
+    // One that was looked at may have ended it.
+    if (this.places.get(place.space) !== place) return
     this.watch(place, this.watchedBy(place.space))
     if (!place.space.isAtRest) this.stir(place)
     else if (place.awakeUntil < this.ticks) this.awake.delete(place)

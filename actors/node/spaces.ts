@@ -9,13 +9,15 @@ import { sendAlert } from '../member/alerts.js'
 import { CheckpointSource } from '../install/source.js'
 import type { NodeContext } from '../member/context.js'
 import type { Member } from '../member/member.js'
+import { isFirst } from '../member/precedence.js'
 import { ArbiterUnavailableError } from '../ports/arbiter.js'
-import type { TimerHandle } from '../ports/system.js'
 import { bindSpaceMachine } from '../space/roleActors.js'
 import { SpaceActor } from '../space/space.js'
+import { inSlices } from '../structures/inSlices.js'
 import { Sorted } from '../structures/sorted.js'
 import { Turns } from '../structures/turns.js'
 import { Dropping } from './dropping.js'
+import { PromotionTurns } from './promotionTurns.js'
 import { Rounds } from './rounds.js'
 
 /** Spaces of the arbiter are listed at least this often: announcements may be lost. */
@@ -29,11 +31,6 @@ const sureListMs = 60_000
  * otherwise be thousands per second, and the arbiter would have no time for promotions.
  */
 const pollsPerTick = 20
-/**
- * Promotions begun in one turn of the event loop. A node that dies may have been primary of
- * hundreds of spaces: all at once they would hold up the heartbeats that their leases need.
- */
-const promotionsPerTurn = 8
 /** Spaces that a node learns at a time: each may be an install of gigabytes. */
 const learningMax = 2
 
@@ -42,19 +39,16 @@ export class Spaces {
   private readonly machine
   private hasList = false
   private discovering = false
-  private isClosed = false
   private lastDiscoveryMs = -Infinity
   /** Mark of the bucket, and when, when all was known about all spaces that it names. */
   private listed = { mark: '', atMs: -Infinity }
   private readonly elsewhere = new Map<string, number>()
   private readonly rounds: Rounds<SpaceActor>
-  private begunInTurn = 0
-  private readonly waiting = new Set<SpaceActor>()
+  private readonly promotions: PromotionTurns<SpaceActor>
   private readonly dropping: Dropping
   private readonly learners = new Turns<string>(learningMax)
   /** Names of spaces that are leaving this node: none of that name is started meanwhile. */
   private readonly leaving = new Map<string, Promise<void>>()
-  private turn: TimerHandle | null = null
   /** Spaces that this node does not hold, though it is or may be a member, with the reason. */
   readonly unheld = new Map<string, string>()
   /** Gives checkpoints to members that have to be installed. */
@@ -78,9 +72,13 @@ export class Spaces {
       onWanted,
     })
     this.machine = bindSpaceMachine(context.ports.host, (space) => held.get(space))
-    this.rounds = new Rounds(() => nodeCondition(context), (space) => {
+    this.rounds = new Rounds(context.ports.clock, () => nodeCondition(context), (space) => {
       const node = space.member.known.record?.assignment.primary?.node
       return node === undefined || node === context.self.node ? null : node
+    })
+    this.promotions = new PromotionTurns({
+      clock: context.ports.clock,
+      isFirst: ({ member }) => isFirst(member),
     })
     this.dropping = new Dropping(context)
     this.dropping.resume(salvages)
@@ -102,33 +100,20 @@ export class Spaces {
    * space is leaving, and no data is being removed.
    */
   async close(): Promise<void> {
-    this.isClosed = true
+    this.promotions.close()
     await this.source.stop()
     await Promise.all(this.leaving.values())
     await this.dropping.settled()
   }
 
-  /** False: this promotion is reconsidered in one of the next turns. */
-  private readonly mayBegin = (space: SpaceActor): boolean => {
-    this.turn ??= this.context.ports.clock.setTimeout(() => this.nextTurn(), 0)
-    if (this.isClosed) return false
-    if (this.begunInTurn >= promotionsPerTurn) {
-      this.waiting.add(space)
-      return false
-    }
-    this.begunInTurn += 1
-    return true
-  }
-
-  private nextTurn(): void {
-    this.turn = null
-    this.begunInTurn = 0
-    for (const space of [...this.waiting].slice(0, promotionsPerTurn)) {
-      this.waiting.delete(space)
-      space.reconsider()
-    }
-    if (this.waiting.size === 0) return
-    this.turn ??= this.context.ports.clock.setTimeout(() => this.nextTurn(), 0)
+  /** Something is known of the peer that may end epochs. */
+  evidence(peer: NodeId): void {
+    const spaces = this.held.values()
+    inSlices(this.context.ports.clock, () => {
+      const next = spaces.next()
+      if (next.done !== true) next.value.evidence(peer)
+      return next.done !== true
+    }, () => void this.rounds.look())
   }
 
   /** The list is known: from the arbiter, or from what this node remembers of its records. */
@@ -290,7 +275,7 @@ export class Spaces {
     this.listed = { mark: '', atMs: -Infinity }
     this.held.delete(name)
     this.names.delete(name)
-    this.waiting.delete(space)
+    this.promotions.forget(space)
     this.learners.giveBack(name)
     this.rounds.delete(space)
     // Another space of that name may list this node.
@@ -323,7 +308,8 @@ export class Spaces {
         + 'now that it exists (the arbiter may have gone back): drop it again')
     }
     const calls = {
-      mayPromote: this.mayBegin,
+      mayPromote: this.promotions.mayBegin,
+      insist: this.promotions.insist,
       learners: this.learners,
       wake: (of: SpaceActor) => this.rounds.wake(of),
       over: this.over,

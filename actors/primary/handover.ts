@@ -124,6 +124,7 @@ export class Handover {
       () => !epoch.isOver && member.context.wire.isOpen, {
       onRejected: (reason) => member.known.rejected(reason),
       madeOf: assignment,
+      urgency: 'promotion',
     })
     if (settlement.kind !== 'applied') {
       if (settlement.kind === 'refused') epoch.refused(settlement.current)

@@ -271,12 +271,18 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
     this.gate.tick()
     this.ingest.expire()
     this.health.tick()
-    const { inSync } = epoch.record.assignment
-    for (const change of this.followers.changes(inSync)) epoch.send(change)
+    this.changeMembership()
     this.handover.tick()
     this.healing.tick()
     this.balance.tick()
     this.health.relieve()
+  }
+
+  /** One change is in flight at a time: until it is settled, its chart takes no other. */
+  private changeMembership(): void {
+    if (!this.inSync.isSettled) return
+    const { inSync } = this.epoch.record.assignment
+    for (const change of this.followers.changes(inSync)) this.epoch.send(change)
   }
 
   /** Adopts a record that was read since: an operator may have paused or resumed the space. */

@@ -24,6 +24,8 @@ import { PromotionNews } from './promotionNews.js'
 
 /** Limit of the epochs skipped when the arbiter lost its records: two rarely draw the same. */
 const lostJumpMax = 2 ** 20
+/** Nobody takes writes meanwhile. */
+const urgency = 'promotion'
 
 /** The effects of one promotion: reads, surveys, compare-and-sets, the epoch-start entry. */
 export class PromotionRole {
@@ -264,7 +266,8 @@ export class PromotionRole {
     member.own.begin(epoch)
     const level = member.known.rejection === null ? 'info' : 'debug'
     ports.logger[level]({ space: member.space, epoch, inSync, vacancy }, `claims epoch ${epoch}`)
-    this.settled(await member.context.records.settle(next, record.revision, this.wanted), 'claimed')
+    const { records } = member.context
+    this.settled(await records.settle(next, record.revision, this.wanted, { urgency }), 'claimed')
   }
 
   /**
@@ -356,6 +359,7 @@ export class PromotionRole {
     const { records } = this.member.context
     const settlement = await records.settle(next, record.revision, this.wanted, {
       madeOf: record.assignment,
+      urgency,
     })
     this.settled(settlement, 'inSyncShrunk')
   }
@@ -380,7 +384,7 @@ export class PromotionRole {
     const holds = (entry: Position) => entry.sequence <= start.sequence && member.log.has(entry)
     const next = opened(record.assignment, start, holds, member.signature())
     const settlement = await records.settle(next, record.revision,
-      () => this.wanted() && !lease.lapsed, { madeOf: record.assignment })
+      () => this.wanted() && !lease.lapsed, { madeOf: record.assignment, urgency })
     if (!lease.valid()) {
       lapsed('the lease lapsed while the epoch was opened')
       return

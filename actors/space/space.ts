@@ -1,8 +1,8 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import { compareLives } from '../../machines/election/vacancy.js'
 import { isHolder, isMember } from '../../machines/protocol/members.js'
-import type { AckMessage, Announcement, AssignmentAt,
-  SurveyAnswer } from '../../machines/protocol/messages.js'
+import type { AckMessage, Announcement, AssignmentAt, SurveyAnswer,
+  SurveyRequest } from '../../machines/protocol/messages.js'
 import type { spaceMachine, RoleInput, SpaceEffect } from '../../machines/space.js'
 import { UploaderRunner } from '../forks/uploaderRunner.js'
 import type { HostedActor } from '../host/actorHost.js'
@@ -11,6 +11,7 @@ import { Installation } from '../install/installation.js'
 import type { NodeContext } from '../member/context.js'
 import { Following } from '../member/following.js'
 import { Member } from '../member/member.js'
+import { isBetterThan } from '../member/precedence.js'
 import type { ReplyTarget } from '../messaging/answers.js'
 import type { BusMessage } from '../ports/bus.js'
 import type { ErrorCode } from '../ports/clientApi.js'
@@ -210,7 +211,8 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     onAckMessage(this, ack, asker)
   }
 
-  surveyAnswer(): SurveyAnswer {
+  surveyed(by: SurveyRequest): SurveyAnswer {
+    if (isBetterThan(this.member, by)) this.calls.insist(this)
     return surveyAnswerOf(this.member, this.primary?.serves ?? false)
   }
 
@@ -227,7 +229,7 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     // even at an equal or lower revision.
     const isNews = revision > (record?.revision ?? 0)
       || assignment.epoch > (record?.assignment.epoch ?? 0)
-    if (isNews) this.records.refresh()
+    if (isNews) this.records.announced(announcement)
     if (kind !== 'resigned') return
     // Handed over if the record is a later one. It names the next primary, so it is read first;
     // otherwise the node that it names would claim yet another epoch.
@@ -335,13 +337,9 @@ export class SpaceActor implements PrimarySpace, ReplicaSpace {
     this.promotion?.tick()
   }
 
-  evidence(peer: NodeId, reason: string): void {
-    if (this.member.known.record?.assignment.primary?.node === peer) {
-      this.context.ports.logger.debug({ space: this.space, peer }, reason)
-      this.reconsider()
-    }
+  evidence(peer: NodeId): void {
+    if (this.member.known.record?.assignment.primary?.node === peer) this.reconsider()
     this.promotion?.tick()
-    this.primary?.tick()
   }
 
   tick(): void {

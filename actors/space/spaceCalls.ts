@@ -5,6 +5,8 @@ import type { AssignmentAt } from '../../machines/protocol/messages.js'
 export interface SpaceCalls<Space> {
   /** Asked before a promotion begins; false: the space is reconsidered later. */
   readonly mayPromote: (space: Space) => boolean
+  /** This member is better than one that is a candidate already. */
+  readonly insist: (space: Space) => void
   /** Names of the spaces that this node catches up with as a learner. */
   readonly learners: Turns<string>
   /** Something happens in the space: it is looked at in each heartbeat for a while. */

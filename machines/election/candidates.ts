@@ -1,6 +1,7 @@
 import type { NodeId, Position } from '../base/ids.js'
 import { comparePositions, showPosition } from '../log/positions.js'
 import type { Assignment, SurveyAnswer } from '../protocol/messages.js'
+import { preferredPrimary } from '../protocol/spacePlacement.js'
 
 export interface Candidate {
   readonly node: NodeId
@@ -9,13 +10,19 @@ export interface Candidate {
 
 /**
  * Orders candidates totally, so that exactly one of those that see each other claims the epoch: by
- * higher position; then the former primary (it has the store and the caches); then lower id.
+ * higher position; then the former primary (it has the store and the caches); then the place of the
+ * space, so that the spaces of a node that dies are shared by those that are left.
  */
-export function betterCandidate(a: Candidate, b: Candidate, former: NodeId | null): boolean {
+export function betterCandidate(
+  { space, primary }: Pick<Assignment, 'space' | 'primary'>,
+  a: Candidate,
+  b: Candidate,
+): boolean {
   const order = comparePositions(a.position, b.position)
   if (order !== 0) return order > 0
+  const former = primary?.node
   if (a.node === former || b.node === former) return a.node === former
-  return a.node < b.node
+  return preferredPrimary(space, [a.node, b.node]) === a.node
 }
 
 export type SurveyResult =
@@ -35,8 +42,7 @@ export function judgeSurvey(
     return { kind: 'served', reason: `${serving.node} serves with valid grants` }
   }
   let best: Candidate = self
-  const former = record.primary?.node ?? null
-  for (const answer of eligible) if (betterCandidate(answer, best, former)) best = answer
+  for (const answer of eligible) if (betterCandidate(record, answer, best)) best = answer
   const mine = showPosition(self.position)
   if (best.node === self.node) {
     const heard = answers.map((a) =>

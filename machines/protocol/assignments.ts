@@ -235,8 +235,22 @@ export function saysDropped(record: Assignment, uuid: string): boolean {
  * space whichever node is primary, and whatever it is about to write.
  */
 export function isSameButPaused(one: Assignment, other: Assignment): boolean {
-  const signature = { nonce: '', writer: '' }
-  const [a, b] = [one, other].map((record) => canonical(withPaused(record, null, signature)))
+  return isSameBut(one, other, (record) => ({ ...record, paused: null }))
+}
+
+/** Whether two records are equal except for their in-sync sets and their writers. */
+export function isSameButInSync(one: Assignment, other: Assignment): boolean {
+  return isSameBut(one, other, (record) => ({ ...record, inSync: [] }))
+}
+
+function isSameBut(
+  one: Assignment,
+  other: Assignment,
+  without: (record: Assignment) => Assignment,
+): boolean {
+  const [a, b] = [one, other].map((record) =>
+    canonical({ ...without(record), nonce: '', writer: '' })
+  )
   return a === b
 }
 

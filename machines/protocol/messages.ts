@@ -8,8 +8,7 @@ import type { KeyRetention, Operation } from '../graph/graph.js'
 import type { Origin, SalvageNote } from '../log/forkNotes.js'
 import type { ReaderRetention } from '../log/retention.js'
 import type { PromotionReport } from './events.js'
-import type { InstallReport } from './installMessages.js'
-import type { InstallOffer } from './installMessages.js'
+import type { InstallOffer, InstallReport } from './installMessages.js'
 import type { MemberChange, RemovedNode } from './memberChange.js'
 
 /** Version of the messages by which a member is installed. */
@@ -189,6 +188,8 @@ export interface SurveyRequest {
   readonly uuid: string
   readonly candidate: NodeId
   readonly epoch: number
+  /** Durable end of the candidate's log. */
+  readonly position?: Position
   /** Whether the member must durably write a record to its journal before it answers. */
   readonly confirm?: boolean
 }

@@ -80,6 +80,7 @@ export const surveyRequest: z.ZodType<SurveyRequest> = z.object({
   uuid: name,
   candidate: name,
   epoch: count,
+  position: position.exactOptional(),
   confirm: z.boolean().exactOptional(),
 })
 

@@ -1,7 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { boundedEpochs, endedMax, endedEpochs, formerlyMax, formerlyOf, isSameButPaused, knownEnds,
-  saysDropped, tombstone } from '../../machines/protocol/assignments.js'
+import { boundedEpochs, endedMax, endedEpochs, formerlyMax, formerlyOf, isSameButInSync,
+  isSameButPaused, knownEnds, saysDropped, tombstone } from '../../machines/protocol/assignments.js'
 import type { Assignment, EndedEpoch } from '../../machines/protocol/messages.js'
 
 const test = suite('machines/assignments')
@@ -96,6 +96,10 @@ test('records are the same, whatever the order of keys, but for a pause and who 
   assert.not(isSameButPaused(one, record({ inSync: ['n1'] })))
   assert.not(isSameButPaused(one, record({ epoch: 8 })))
   assert.not(isSameButPaused(one, record({ settings: { ...one.settings, ack: 'memory' } })))
+  const shrunk = record({ inSync: ['n1'], nonce: 'other', writer: 'n2' })
+  assert.ok(isSameButInSync(record({}), shrunk))
+  assert.not(isSameButInSync(one, shrunk), 'a pause counts')
+  assert.not(isSameButInSync(record({}), record({ epoch: 8 })))
 })
 
 test('a tombstone names the space and its members, and nothing of its epoch', () => {

@@ -3,6 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { betterCandidate, isInSync, judgeSurvey } from '../../machines/election/candidates.js'
 import type { Candidate } from '../../machines/election/candidates.js'
+import { preferredPrimary } from '../../machines/protocol/spacePlacement.js'
 import { answerOf, assignmentOf } from './goldenRecords.js'
 
 const test = suite('machines/candidates')
@@ -10,26 +11,43 @@ const test = suite('machines/candidates')
 const nodes = ['n1', 'n2', 'n3'] as const
 // Few values, so that ties are frequent.
 const position = fc.record({ epoch: fc.nat(2), sequence: fc.nat(2) })
-const former = fc.option(fc.constantFrom(...nodes, 'n4'))
+const former = fc.option(fc.constantFrom(...nodes, 'n4')).map((primary) =>
+  assignmentOf({ primary })
+)
 const others = fc.tuple(position, position, position).map((positions) =>
   positions.map((p, i): Candidate => ({ node: nodes[i] ?? '', position: p }))
 )
 
+/** The nodes in the order in which the space of the records is placed on them. */
+const placed = (two: [string, string]): [string, string] =>
+  preferredPrimary(assignmentOf().space, two) === two[0] ? two : [two[1], two[0]]
+
 const at = (node: string, epoch: number, sequence: number) => ({ node,
   position: { epoch, sequence } })
 
-test('position, then the former primary, then the lower id', () => {
+test('position, then the former primary, then the place of the space', () => {
+  const record = (primary: string | null) => assignmentOf({ primary })
+  const [first, second] = placed(['n1', 'n3'])
   const table: readonly [Candidate, Candidate, string | null][] = [
     [at('n3', 3, 1), at('n1', 2, 9), 'n1'],
     [at('n3', 3, 2), at('n1', 3, 1), 'n1'],
     [at('n3', 3, 1), at('n1', 3, 1), 'n3'],
-    [at('n1', 3, 1), at('n3', 3, 1), null],
-    [at('n1', 3, 1), at('n3', 3, 1), 'n2'],
+    [at('n1', 3, 1), at('n3', 3, 1), 'n1'],
+    [at(first, 3, 1), at(second, 3, 1), null],
+    [at(first, 3, 1), at(second, 3, 1), 'n2'],
   ]
   for (const [better, worse, before] of table) {
-    assert.ok(betterCandidate(better, worse, before))
-    assert.not(betterCandidate(worse, better, before))
+    assert.ok(betterCandidate(record(before), better, worse))
+    assert.not(betterCandidate(record(before), worse, better))
   }
+})
+
+test('the spaces of a node that dies are shared by those that are left', () => {
+  const spaces = Array.from({ length: 1000 }, (_, i) => `s${i}`)
+  const won = spaces.filter((space) =>
+    betterCandidate({ space, primary: null }, at('n2', 1, 1), at('n3', 1, 1))
+  )
+  assert.ok(won.length > 450 && won.length < 550, `${won.length} of 1000`)
 })
 
 test('the order of different nodes is total and antisymmetric', () => {
@@ -37,7 +55,7 @@ test('the order of different nodes is total and antisymmetric', () => {
     for (const a of three) {
       for (const b of three) {
         if (a === b) continue
-        assert.not.equal(betterCandidate(a, b, before), betterCandidate(b, a, before))
+        assert.not.equal(betterCandidate(before, a, b), betterCandidate(before, b, a))
       }
     }
   }))
@@ -45,7 +63,7 @@ test('the order of different nodes is total and antisymmetric', () => {
 
 test('and transitive: three candidates have one best', () => {
   fc.assert(fc.property(others, former, (three, before) => {
-    const wins = three.map((a) => three.filter((b) => a !== b && betterCandidate(a, b, before)))
+    const wins = three.map((a) => three.filter((b) => a !== b && betterCandidate(before, a, b)))
     assert.equal(wins.map((beaten) => beaten.length).toSorted(), [0, 1, 2])
   }))
 })

@@ -6,14 +6,15 @@ const test = suite('actors/node/rounds')
 
 function kit(count: number) {
   let condition = 'all well'
-  const rounds = new Rounds<Space>(() => condition, (space) => space.watched)
+  const clock = { now: 0, monotonicMs: () => clock.now }
+  const rounds = new Rounds<Space>(clock, () => condition, (space) => space.watched)
   const spaces = Array.from({ length: count }, () => new Space())
   for (const space of spaces) rounds.add(space)
   const tick = (times = 1): void => {
     for (let i = 0; i < times; i += 1) rounds.tick()
   }
   const looks = (): number => spaces.reduce((sum, space) => sum + space.ticks, 0)
-  return { rounds, spaces, tick, looks, change: (to: string) => void (condition = to) }
+  return { rounds, spaces, clock, tick, looks, change: (to: string) => void (condition = to) }
 }
 
 class Space {
@@ -69,6 +70,29 @@ test('one that is woken is looked at in the next heartbeat; all are when the con
   change('n2 is dead')
   assert.is(rounds.tick().length, 30)
   assert.is(looks(), seen + 30)
+})
+
+test('a change that concerns all wakes none that has nothing to do about it', () => {
+  const { spaces, rounds, tick, looks, change } = rested(30)
+  spaces[7]!.isAtRest = false
+  change('n2 is dead')
+  rounds.look()
+  assert.is(looks(), 30, 'at once')
+  assert.is(rounds.awakeCount, 1)
+  tick()
+  assert.is(looks(), 30 + 1 + 3)
+})
+
+test('in a heartbeat there is only so much time; the others come first in the next one', () => {
+  const { spaces, rounds, clock, tick, change } = rested(30)
+  for (const space of spaces) space.onTick = () => void (clock.now += 1)
+  change('n2 is dead')
+  const seen = Array.from({ length: 6 }, () => rounds.tick())
+  assert.equal(seen.map((some) => some.length), [5, 5, 5, 5, 5, 5])
+  assert.equal(new Set(seen.flat()).size, 30)
+  for (const space of spaces) space.onTick = () => undefined
+  tick(2 * roundTicks)
+  assert.is(rounds.awakeCount, 0)
 })
 
 test('the primaries that are watched follow the spaces', () => {

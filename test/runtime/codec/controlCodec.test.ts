@@ -40,7 +40,8 @@ const valid = {
   pingAnswer: { incarnation: 4, connection: 2, node: 'n1', disk: 'd1', server: 'NSERVER' },
   pingRequest: { incarnation: 4, connection: 2, target: 'n2' },
   pingRequestAnswer: { outcome: 'noWitness' },
-  surveyRequest: { space: 'demo', uuid: 'u-1', candidate: 'n2', epoch: 3 },
+  surveyRequest: { space: 'demo', uuid: 'u-1', candidate: 'n2', epoch: 3,
+    position: { epoch: 3, sequence: 42 } },
   surveyAnswer: {
     incarnation: 4,
     connection: 2,
@@ -149,6 +150,7 @@ const optional = new Set([
   'joinAnswer.endedEpoch',
   'heartbeat.registered',
   'surveyAnswer.committed',
+  'surveyRequest.position',
 ])
 
 const x = suite('control codec')

@@ -9,7 +9,7 @@ export const promotionMutants: readonly Mutant[] = [
     edits: [{
       file: 'actors/promotion/promotion.js',
       find: 'const settlement = await records.settle(next, record.revision, '
-        + '() => this.wanted() && !lease.lapsed, { madeOf: record.assignment });',
+        + '() => this.wanted() && !lease.lapsed, { madeOf: record.assignment, urgency });',
       replace: 'let settlement = await records.settle(next, record.revision, () => true);'
         + 'if (settlement.kind === \'refused\') settlement = { kind: \'applied\', record };',
     }],
