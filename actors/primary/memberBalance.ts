@@ -65,7 +65,7 @@ export class MemberBalance {
     const { ports: { clock }, settings: { balanceAfterMs } } = this.options.member.context
     const nowMs = clock.monotonicMs()
     if (this.due.what !== what) this.due = { what, sinceMs: nowMs }
-    return !this.isOrdering && nowMs - this.due.sinceMs >= balanceAfterMs
+    return this.orders.mayBegin && nowMs - this.due.sinceMs >= balanceAfterMs
   }
 
   private async order(order: MemberOrder | null, only?: MemberChange): Promise<void> {

@@ -21,6 +21,8 @@ const evacuation = 'evacuation'
  */
 export class SelfHealing {
   private readonly gone: Since<NodeId>
+  /** Members that operators were told of, until they are back. */
+  private readonly told = new Set<NodeId>()
   private readonly orders: OwnOrders
 
   constructor(private readonly options: OwnOrdersOptions) {
@@ -34,9 +36,12 @@ export class SelfHealing {
     if (!record) return
     const { assignment, assignment: { change } } = record
     // The learner, too.
-    this.gone.update(holdersOf(assignment).filter((node) => !peers.isLiving(node)))
+    const gone = holdersOf(assignment).filter((node) => !peers.isLiving(node))
+    this.gone.update(gone)
+    for (const node of this.told) if (!gone.includes(node)) this.told.delete(node)
     if (this.orders.isUnderWay) return
     if (!change || !isOwn(change)) replacing.giveBack(space)
+    if (!this.orders.mayBegin) return
     if (!change) return this.replaceOne(assignment)
     if (this.isIdle(assignment, change) && isUsual(this.options.member, assignment)) {
       void this.orders.send(null, change)
@@ -44,18 +49,24 @@ export class SelfHealing {
   }
 
   private replaceOne(assignment: Assignment): void {
-    const { member, member: { space, context: { peers, replacing, settings } } } = this.options
+    const { space, context: { peers, replacing } } = this.options.member
     const nodes = assignment.members.map(({ node }) => node)
     const gone = nodes.find((node) => this.isLongGone(node))
     const remove = gone ?? nodes.find((node) => peers.isEvacuating(node))
     if (remove === undefined || !isUsual(this.options.member, assignment)) return
     const add = this.spareFor(assignment, remove)
     if (add === null || !replacing.take(space)) return
-    if (gone !== undefined) {
-      member.alert('memberGone', { member: gone, replacedBy: add },
-        `${gone} has been gone for ${msText(settings.replaceAfterMs)}: ${add} takes its place`)
-    }
+    if (gone !== undefined) this.tell(gone, add)
     void this.orders.send({ add, remove, by: gone === undefined ? evacuation : selfHealing })
+  }
+
+  /** Whatever becomes of the order, and of those after it. */
+  private tell(gone: NodeId, replacedBy: NodeId): void {
+    const { member, member: { context: { settings } } } = this.options
+    if (this.told.has(gone)) return
+    this.told.add(gone)
+    member.alert('memberGone', { member: gone, replacedBy },
+      `${gone} has been gone for ${msText(settings.replaceAfterMs)}: ${replacedBy} takes its place`)
   }
 
   /** The epoch is over: the next primary goes on. */

@@ -1,4 +1,4 @@
-/** Guards of what primaries move without an order, for balance. */
+/** Guards of what primaries move without an order: for balance, and to replace a member. */
 import type { Mutant } from './mutant.js'
 
 const file = 'actors/primary/autoBalance.js'
@@ -117,5 +117,13 @@ export const balanceMutants: readonly Mutant[] = [
       replace: 'if (false)' }],
     scenarios,
     evidence: /is taken back/,
+  },
+  {
+    name: 'tell-of-a-gone-member-each-time',
+    why: 'While its order is refused, operators would be told of the same member again and again.',
+    edits: [{ file: 'actors/primary/selfHealing.js', find: 'if (this.told.has(gone))',
+      replace: 'if (false)' }],
+    scenarios: ['test:actors/primary/selfHealing'],
+    evidence: /told once/,
   },
 ]
