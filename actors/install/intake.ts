@@ -108,7 +108,12 @@ export class InstallIntake {
     return { ...present, ok: true, pinnedFrom, reason: '' }
   }
 
-  /** Null: none is under way, or it is not heard of. */
+  /** What the member said last of its install; null: none is under way, or it is not heard of. */
+  reportOf(node: NodeId): InstallReport | null {
+    return this.underWay.get(node)?.report ?? null
+  }
+
+  /** The same, for the status. */
   progress(node: NodeId): ReportedInstall | null {
     const at = this.underWay.get(node)
     if (!at?.report) return null

@@ -13,7 +13,7 @@ import { Digests } from './digests.js'
 import { Dismissed } from './dismissed.js'
 import { followerOf } from './follower.js'
 import type { Follower } from './follower.js'
-import { followerStatus, type FollowerStatus } from './followerStatus.js'
+import { followerStatus, reachedBy, type FollowerStatus, type Reached } from './followerStatus.js'
 import { InSyncPolicy, type MembershipChange } from './inSyncPolicy.js'
 import type { InSyncSet } from './inSyncSet.js'
 import type { PrimaryEpoch } from './primaryEpoch.js'
@@ -385,6 +385,10 @@ export class Followers {
   /** Progress of each replica, with the state of its stream. */
   status(): Record<NodeId, FollowerStatus> {
     return followerStatus(this.followers, this.installs)
+  }
+
+  reached(node: NodeId): Reached {
+    return reachedBy(this.followers.get(node)?.shipping, this.installs.reportOf(node))
   }
 
   /** Why the node cannot be taken into the in-sync set now, or null. */

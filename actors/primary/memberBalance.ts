@@ -1,8 +1,9 @@
 import type { MemberChange } from '../../machines/protocol/memberChange.js'
-import type { MemberOrder } from '../../machines/protocol/members.js'
+import { showChange, type MemberOrder } from '../../machines/protocol/members.js'
 import type { Assignment } from '../../machines/protocol/messages.js'
 import { rebalancing } from '../../machines/protocol/rebalance.js'
 import type { MemberMove } from '../../machines/protocol/rebalance.js'
+import { doubled } from '../structures/backoff.js'
 import { OwnOrders } from './ownOrders.js'
 import type { OwnOrdersOptions } from './ownOrders.js'
 import { isUsual } from './usual.js'
@@ -12,15 +13,21 @@ export const memberBalancer = 'auto-balance'
 
 const nothingDue = { what: '', sinceMs: 0 }
 
+/** A learner that gets no further for so many times `balanceAfterMs` is given up. */
+const stuckTimes = 10
+
 /**
  * Moves members to where the space would be placed if it were created now, on the nodes that live
  * and are fit, one after the other. A space with a member that is not such a node stays as it is. A
  * move is ordered when it was the next one for `balanceAfterMs`, and taken back when its learner is
- * gone for as long.
+ * gone for as long, or gets no further for ten times as long. Each time that a move was taken back,
+ * it has to be the next one for twice as long before it is ordered again.
  */
 export class MemberBalance {
   /** What would be ordered, or taken back, and since when. */
   private due: typeof nothingDue = nothingDue
+  /** The move that was taken back last, and how often in a row. */
+  private failed = { move: '', times: 0 }
   private readonly orders: OwnOrders
 
   constructor(private readonly options: OwnOrdersOptions) {
@@ -42,18 +49,30 @@ export class MemberBalance {
     const move = moves.find((one): one is MemberMove => one.type === 'member')
     if (!move) return this.beginAnew()
     const { add, remove } = move
-    if (!this.isDue(`replace ${remove} by ${add}`) || !moving.take(space)) return
+    const what = showChange(move)
+    const times = what === this.failed.move ? this.failed.times : 0
+    if (!this.isDue(what, times) || !moving.take(space)) return
     void this.order({ add, remove, by: memberBalancer })
   }
 
   /** Called instead while a change is under way. */
   underWay(assignment: Assignment, change: MemberChange): void {
-    const { member, member: { context: { peers } } } = this.options
-    const learner = change.by === memberBalancer ? change.add : undefined
-    const isGone = learner !== undefined
-      && !(peers.isLiving(learner) && peers.unfitOf(learner) === null)
-    if (!isGone || this.isOrdering || !isUsual(member, assignment)) return this.beginAnew()
-    if (this.isDue(`cancel ${learner}`)) void this.order(null, change)
+    const { member, member: { context: { peers, settings } }, learner } = this.options
+    const { add, by } = change
+    if (by !== memberBalancer || add === undefined || !isUsual(member, assignment)) {
+      return this.beginAnew()
+    }
+    const isGone = !peers.isLiving(add) || peers.unfitOf(add) !== null
+    if (!isGone) this.beginAnew()
+    const isStuck = learner.isStuckFor(stuckTimes * settings.balanceAfterMs)
+    if (isGone ? this.isDue(`cancel ${add}`) : isStuck && this.orders.mayBegin)
+      this.takeBack(change)
+  }
+
+  private takeBack(change: MemberChange): void {
+    const move = showChange(change)
+    this.failed = { move, times: move === this.failed.move ? this.failed.times + 1 : 1 }
+    void this.order(null, change)
   }
 
   /** Called instead while something else speaks against a change. */
@@ -61,11 +80,11 @@ export class MemberBalance {
     this.due = nothingDue
   }
 
-  private isDue(what: string): boolean {
+  private isDue(what: string, times = 0): boolean {
     const { ports: { clock }, settings: { balanceAfterMs } } = this.options.member.context
     const nowMs = clock.monotonicMs()
     if (this.due.what !== what) this.due = { what, sinceMs: nowMs }
-    return this.orders.mayBegin && nowMs - this.due.sinceMs >= balanceAfterMs
+    return this.orders.mayBegin && nowMs - this.due.sinceMs >= doubled(balanceAfterMs, times)
   }
 
   private async order(order: MemberOrder | null, only?: MemberChange): Promise<void> {

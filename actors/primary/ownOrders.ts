@@ -2,10 +2,12 @@ import type { MemberChange } from '../../machines/protocol/memberChange.js'
 import type { MemberOrder } from '../../machines/protocol/members.js'
 import type { Member } from '../member/member.js'
 import { Backoff } from '../structures/backoff.js'
+import type { LearnerProgress } from './learnerProgress.js'
 
 export interface OwnOrdersOptions {
   readonly member: Member
   readonly order: (order: MemberOrder | null, only?: MemberChange) => Promise<unknown>
+  readonly learner: Pick<LearnerProgress, 'isStuckFor'>
 }
 
 /** Pauses after orders that were refused: the first and the longest. */

@@ -32,6 +32,7 @@ import { ReadBarrier } from './readBarrier.js'
 import { successorOf } from './autoHandover.js'
 import type { AutoHandoverPrimary } from './autoHandover.js'
 import { AutoBalance } from './autoBalance.js'
+import { LearnerProgress } from './learnerProgress.js'
 import { SelfHealing } from './selfHealing.js'
 import { WriteAnswers } from './writeAnswers.js'
 import { WriteBuffer } from './writeBuffer.js'
@@ -63,6 +64,7 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
   private readonly gate: WriteGate
   private readonly handover: Handover
   private readonly health: PrimaryHealth
+  private readonly learner: LearnerProgress
   private readonly healing: SelfHealing
   private readonly balance: AutoBalance
   private readSubscription: BusSubscription | null = null
@@ -107,8 +109,9 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
     const gate = this.gate = new WriteGate({ context, space: member.space, epoch, ingest })
     this.handover = new Handover({ member, epoch, followers, ingest, gate, records })
     const order: typeof this.changeMembers = (...of) => this.changeMembers(...of)
-    this.healing = new SelfHealing({ member, order })
-    this.balance = new AutoBalance({ member, followers, inSync, primary: this, order })
+    const learner = this.learner = new LearnerProgress(member, followers)
+    this.healing = new SelfHealing({ member, order, learner })
+    this.balance = new AutoBalance({ member, followers, inSync, primary: this, order, learner })
     this.health = new PrimaryHealth({ member, epoch, inSync, followers, ingest, primary: this })
   }
 
@@ -273,6 +276,7 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
     this.health.tick()
     this.changeMembership()
     this.handover.tick()
+    this.learner.tick()
     this.healing.tick()
     this.balance.tick()
     this.health.relieve()

@@ -16,13 +16,15 @@ const evacuation = 'evacuation'
 /**
  * Replaces a member that has been gone for `replaceAfterMs` by the best spare node (0: never), and
  * one that is being evacuated, while all else is as usual: else it is not the member that is wrong.
- * A change that was begun here is taken back when its reason is gone, or when the learner is gone
- * for as long.
+ * A change that was begun here is taken back when its reason is gone, when the learner is gone for
+ * as long, and when it gets no further for as long and another spare node is there.
  */
 export class SelfHealing {
   private readonly gone: Since<NodeId>
   /** Members that operators were told of, until they are back. */
   private readonly told = new Set<NodeId>()
+  /** Learners that got no further, with their start: others come first in this epoch. */
+  private readonly passedOver = new Map<NodeId, number | undefined>()
   private readonly orders: OwnOrders
 
   constructor(private readonly options: OwnOrdersOptions) {
@@ -43,9 +45,10 @@ export class SelfHealing {
     if (!change || !isOwn(change)) replacing.giveBack(space)
     if (!this.orders.mayBegin) return
     if (!change) return this.replaceOne(assignment)
-    if (this.isIdle(assignment, change) && isUsual(this.options.member, assignment)) {
-      void this.orders.send(null, change)
-    }
+    if (!isOwn(change) || !isUsual(this.options.member, assignment)) return
+    const isStuck = this.isStuck(assignment, change)
+    if (isStuck) this.passedOver.set(change.add!, peers.heardLife(change.add!)?.incarnation)
+    if (isStuck || this.isIdle(assignment, change)) void this.orders.send(null, change)
   }
 
   private replaceOne(assignment: Assignment): void {
@@ -83,18 +86,36 @@ export class SelfHealing {
   /** Nothing is gained by going on with a change that was ordered here. */
   private isIdle({ inSync }: Assignment, change: MemberChange): boolean {
     const { add, remove, by } = change
-    if (add === undefined || remove === undefined || !isOwn(change)) return false
+    if (add === undefined || remove === undefined) return false
     if (this.isLongGone(add)) return true
     const { peers } = this.options.member.context
     return inSync.includes(remove) && (by === selfHealing || !peers.isEvacuating(remove))
   }
 
-  private spareFor({ space, members }: Assignment, gone: NodeId): NodeId | null {
+  /** The learner lives and gets no further, and another node can have its place. */
+  private isStuck(assignment: Assignment, { add, remove }: MemberChange): boolean {
+    const { replaceAfterMs } = this.options.member.context.settings
+    return add !== undefined && remove !== undefined && replaceAfterMs > 0
+      && this.options.learner.isStuckFor(replaceAfterMs)
+      && this.spareFor(assignment, remove, add) !== null
+  }
+
+  /** `not`: a node that is not to be it. */
+  private spareFor({ space, members }: Assignment, gone: NodeId, not?: NodeId): NodeId | null {
     const { peers } = this.options.member.context
     const stay = members.map(({ node }) => node).filter((node) => node !== gone)
-    const spares = peers.living()
-      .filter((node) => node !== gone && !stay.includes(node) && peers.unfitOf(node) === null)
+    const spares = peers.living().filter((node) =>
+      node !== gone && node !== not && !stay.includes(node) && peers.unfitOf(node) === null
+      && !this.isPassedOver(node)
+    )
     return nextPlace(space, spares, stay, (node) => peers.zoneOf(node))
+  }
+
+  /** Once it was started again, it may be another time. */
+  private isPassedOver(node: NodeId): boolean {
+    return this.passedOver.has(node)
+      && this.passedOver.get(node)
+        === this.options.member.context.peers.heardLife(node)?.incarnation
   }
 }
 

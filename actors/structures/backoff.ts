@@ -23,3 +23,11 @@ export class Backoff {
     this.ms = this.firstMs
   }
 }
+
+/** Doublings at most: of a minute it makes an hour. */
+const doublingsMax = 6
+
+/** Returns the time, doubled for each of so many failures. */
+export function doubled(ms: number, failures: number): number {
+  return ms * 2 ** Math.min(failures, doublingsMax)
+}

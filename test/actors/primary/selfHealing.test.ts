@@ -43,7 +43,7 @@ function healing() {
     orders.push({ atMs: clock.monotonicMs(), order: given })
     if (state.refuses) throw new Error('refused')
   }
-  const healed = new SelfHealing({ member, order })
+  const healed = new SelfHealing({ member, order, learner: { isStuckFor: () => false } })
   const run = async (ms: number) => {
     for (let passed = 0; passed < ms; passed += 100) {
       await clock.advanceAsync(100)

@@ -325,4 +325,30 @@ test('a move whose learner is gone is taken back', async () => {
   assert.ok(names(cluster).includes(spare))
 })
 
+/** When changes of the members begin and end, ms. */
+async function changes(cluster: SimCluster, ms: number): Promise<number[]> {
+  const times: number[] = []
+  const begun = cluster.clock.monotonicMs()
+  for (let was = false; cluster.clock.monotonicMs() - begun < ms;) {
+    await cluster.run(100)
+    const is = cluster.record()!.change !== undefined
+    if (is !== was) times.push(cluster.clock.monotonicMs())
+    was = is
+  }
+  return times
+}
+
+test('a move whose learner gets no further is taken back, and ordered less and less often', async () => {
+  const shortMs = balanceAfterMs / 5
+  const cluster = await misplaced({ balanceAfterMs: shortMs })
+  const learner = others[0]!
+  if (primary(cluster) !== preferred) await promote(cluster, preferred)
+  cluster.weather = (from, to) => (from === preferred && to === learner ? 'lost' : 0.2)
+  const [first = 0, back = 0, second = 0, backAgain = 0, third = 0] = await changes(cluster,
+    32 * shortMs)
+  const times = [back - first, second - back, backAgain - second, third - backAgain]
+  assert.equal(times.map((ms) => Math.round(ms / shortMs)), [10, 2, 10, 4])
+  assert.ok(names(cluster).includes(spare))
+})
+
 test.run()

@@ -93,6 +93,28 @@ test('a learner that dies is given up, and another spare node comes', async () =
   await cluster.check()
 })
 
+test('a learner that lives and gets no further is given up, and another spare node comes', async () => {
+  const cluster = await serving()
+  const gone = await goneForLong(cluster)
+  const { id } = cluster.primary()!
+  const first = cluster.record()!.change!.add!
+  cluster.weather = (from, to) => (from === id && to === first ? 'lost' : 0.2)
+  await cluster.run(replaceAfterMs / 2)
+  assert.is(cluster.record()!.change?.add, first)
+  await cluster.until('it is replaced', () => !isMember(cluster, gone), 2 * replaceAfterMs)
+  assert.not(names(cluster).includes(first))
+  await cluster.check()
+})
+
+test('without another spare node it is waited for', async () => {
+  const cluster = await serving({ nodes: ['n1', 'n2', 'n3', 'n4'] })
+  const gone = await goneForLong(cluster)
+  await cluster.run(4 * replaceAfterMs)
+  assert.ok(cluster.record()!.change)
+  cluster.weather = () => 0.2
+  await cluster.until('it is replaced', () => !isMember(cluster, gone))
+})
+
 test('an operator\'s change is not taken back', async () => {
   const cluster = await serving()
   const learner = spares(cluster)[0]!
