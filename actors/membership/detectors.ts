@@ -55,7 +55,7 @@ export class Detectors {
   private isIsolated = true
 
   constructor(private readonly options: DetectorsOptions) {
-    this.lostPeers = new LostPeers(options.ports.events)
+    this.lostPeers = new LostPeers(options.ports.events, options.ports.clock)
   }
 
   /** Subscribes to what checks find, on a new connection; the peers are observed anew. */
@@ -121,6 +121,11 @@ export class Detectors {
     const isOver = (over?: Life | null) => over && life && compareLives(over, life) >= 0
     if (isOver(leftLife)) return `${peer} has left`
     return isOver(goneLife) ? `${peer} is proven dead` : null
+  }
+
+  /** How often the peer died within that time, since this node's start. */
+  deathsOf(peer: NodeId, withinMs: number): number {
+    return this.lostPeers.deathsOf(peer, withinMs)
   }
 
   status(): Record<NodeId, { state: string; silenceMs: number | null; reason: string }> {

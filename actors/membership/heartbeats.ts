@@ -166,6 +166,11 @@ export class Heartbeats {
     return this.goneReason(peer) !== null
   }
 
+  /** How often the peer died within that time, since this node's start. */
+  deathsOf(peer: NodeId, withinMs: number): number {
+    return this.detectors.deathsOf(peer, withinMs)
+  }
+
   /** Whether this node's last grant to the peer is older than the lease, margin included. */
   isGrantExpired(peer: NodeId): boolean {
     const { grantMs, grantMargin } = this.options.settings

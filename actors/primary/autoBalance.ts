@@ -3,6 +3,7 @@ import { msText } from '../../machines/base/units.js'
 import { handoverPatienceMs } from '../../machines/primary.js'
 import type { Assignment } from '../../machines/protocol/messages.js'
 import { preferredPrimary } from '../../machines/protocol/spacePlacement.js'
+import { doubled, longest } from '../structures/backoff.js'
 import { Since } from '../structures/since.js'
 import type { Followers } from './followers.js'
 import type { InSyncSet } from './inSyncSet.js'
@@ -27,6 +28,8 @@ const lagShare = 4
 /**
  * Brings the space back to its preferred primary, the heaviest member in sync, once that was well
  * for `balanceAfterMs`; with `autoBalance` all, its members to where they would be placed now, too.
+ * That time is twice as long for each handover in a row that came to nothing, and for each time
+ * that the member died lately, the first one aside: a handover that fails holds writes for nothing.
  * An operator who promoted another member is not overruled. Every other reason not to act begins
  * that time anew, and so does each attempt: there are never two within it.
  */
@@ -34,6 +37,8 @@ export class AutoBalance {
   private readonly well: Since<NodeId>
   private readonly members: MemberBalance
   private isAsking = false
+  /** The start of a node to which handovers came to nothing, so often in a row. */
+  private failed = { start: '', times: 0 }
   /** Whether this primary is not the heaviest member, by the record that was looked at last. */
   private looked: { readonly record: Assignment; readonly isAway: boolean } | null = null
 
@@ -88,20 +93,33 @@ export class AutoBalance {
   }
 
   private balance({ space, members }: Assignment): void {
-    const { member: { self, context: { balancing, settings: { balanceAfterMs } } } } = this.options
+    const { member: { self, context: { balancing } } } = this.options
     // One that is well for a shorter time is waited for: no other one takes its place meanwhile.
     const able = members.map(({ node }) => node)
       .filter((node) => node === self || this.isAble(node))
     const to = preferredPrimary(space, able)
-    if (to === null || to === self || !this.well.lasts(to, balanceAfterMs)
-      || !balancing.take(space)) return
+    if (to === null || to === self) return
+    const wellMs = this.wellMs(to)
+    if (!this.well.lasts(to, wellMs) || !balancing.take(space)) return
     this.well.clear()
-    void this.handOver(to)
+    void this.handOver(to, wellMs)
   }
 
-  private async handOver(to: NodeId): Promise<void> {
+  /** For how long it has to be well. */
+  private wellMs(node: NodeId): number {
+    const { peers, settings: { balanceAfterMs } } = this.options.member.context
+    const failures = this.startOf(node) === this.failed.start ? this.failed.times : 0
+    const deaths = peers.deathsOf(node, longest(balanceAfterMs))
+    return doubled(balanceAfterMs, failures + Math.max(0, deaths - 1))
+  }
+
+  private startOf(node: NodeId): string {
+    return `${node} ${this.options.member.context.peers.heardLife(node)?.incarnation}`
+  }
+
+  private async handOver(to: NodeId, wellMs: number): Promise<void> {
     const { member, primary } = this.options
-    const { space, context: { ports: { logger }, settings: { balanceAfterMs } } } = member
+    const { space, context: { ports: { logger } } } = member
     this.isAsking = true
     const unfit = await unfitNow(member, to)
     this.isAsking = false
@@ -109,8 +127,12 @@ export class AutoBalance {
     // Much may have changed while it was asked.
     const isStill = record && !record.change && this.isToMove(record) && isUsual(member, record)
     if (unfit === null && isStill) {
-      primary.handOver(to, `${to} is its preferred primary, and was well for `
-        + msText(balanceAfterMs))
+      // If it does not come to nothing, the epoch is over, and this with it.
+      const start = this.startOf(to)
+      const times = start === this.failed.start ? this.failed.times + 1 : 1
+      const isBegun = primary.handOver(to,
+        `${to} is its preferred primary, and was well for ${msText(wellMs)}`)
+      if (isBegun) this.failed = { start, times }
     } else if (unfit !== null) {
       logger.info({ space, to }, `not handed back to ${to}: ${unfit}`)
     }

@@ -24,10 +24,15 @@ export class Backoff {
   }
 }
 
-/** Doublings at most: of a minute it makes an hour. */
+/** Times that a time is doubled at most: a minute becomes an hour. */
 const doublingsMax = 6
 
 /** Returns the time, doubled for each of so many failures. */
 export function doubled(ms: number, failures: number): number {
   return ms * 2 ** Math.min(failures, doublingsMax)
+}
+
+/** The longest time that `doubled` returns. */
+export function longest(ms: number): number {
+  return doubled(ms, doublingsMax)
 }

@@ -9,7 +9,7 @@ export const balanceMutants: readonly Mutant[] = [
   {
     name: 'balance-at-once',
     why: 'A node that comes and goes would take its primaries each time.',
-    edits: [{ file, find: 'well.lasts(to, balanceAfterMs)', replace: 'well.lasts(to, 0)' }],
+    edits: [{ file, find: 'well.lasts(to, wellMs)', replace: 'well.lasts(to, 0)' }],
     scenarios,
     evidence: /and not before its time/,
   },
@@ -156,5 +156,27 @@ export const balanceMutants: readonly Mutant[] = [
       replace: 'if (false)\n' }],
     scenarios: ['test:sim/cluster/selfHealing'],
     evidence: /gets no further is given up/,
+  },
+  {
+    name: 'hand-over-again-as-soon',
+    why: 'Each attempt holds writes for 0.8 s, and comes to nothing for the same reason.',
+    edits: [{ file, find: 'failures + Math.max(0, deaths - 1)',
+      replace: 'Math.max(0, deaths - 1)' }],
+    scenarios: ['test:sim/cluster/balancePauses'],
+    evidence: /tried less and less often/,
+  },
+  {
+    name: 'balance-to-one-that-dies-again-and-again',
+    why: 'Each time that it dies, its spaces are without a primary for a moment.',
+    edits: [{ file, find: 'failures + Math.max(0, deaths - 1)', replace: 'failures' }],
+    scenarios: ['test:sim/cluster/balancePauses'],
+    evidence: /well for longer each time/,
+  },
+  {
+    name: 'count-a-leave-as-a-death',
+    why: 'After an upgrade of all nodes, one by one, primaries would stay where they are for long.',
+    edits: [{ file: 'actors/membership/lostPeers.js', find: 'if (isGone)', replace: 'if (true)' }],
+    scenarios: ['test:sim/cluster/balancePauses'],
+    evidence: /did not die/,
   },
 ]
