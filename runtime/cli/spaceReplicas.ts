@@ -77,8 +77,8 @@ export async function resize(
   const count = replicas + 1
   for (let isFirst = true;; isFirst = false) {
     const listing = await listed(site, space)
-    const present: ResizedSpace = { ...listing, members: namesOf(listing) }
-    const { members, inSync } = present
+    const { inSync } = listing
+    const members = namesOf(listing)
     if (isFirst) check(listing, members, count, yes)
     // Before a member goes: committed writes would be refused while the record is written.
     if (isFirst && members.length > count && await site.boundMinInSync(count)) {
@@ -87,8 +87,10 @@ export async function resize(
     if (members.length === count) return { space, replicas, members, inSync }
     const nodes = await site.nodes()
     const zones = new Map(nodes.map(({ id, zone }) => [id, zone ?? '']))
-    const spares = nodes.filter((node) => stateOf(node) === fitState && !members.includes(node.id))
-      .map(({ id }) => id)
+    const fit = nodes.filter((node) => stateOf(node) === fitState).map(({ id }) => id)
+    const spares = fit.filter((node) => !members.includes(node))
+    const unfit = members.filter((node) => !fit.includes(node))
+    const present: ResizedSpace = { ...listing, members, unfit }
     if (members.length + spares.length < count) throw tooFew(members, spares, count)
     const step = nextResize(present, count, spares, (node) => zones.get(node) ?? '')
     if (step === null) throw new CliError(`no member of ${space} can be taken out`)

@@ -18,13 +18,14 @@ function resized(
   count: number,
   of: (node: string) => string,
   inSync = members,
+  unfit: readonly string[] = [],
 ): string[] {
   let now = [...members]
   for (let step = 0;; step += 1) {
     assert.ok(step < nodes.length)
     const spares = nodes.filter((node) => !now.includes(node))
-    const next = nextResize({ space, members: now, inSync, primary: members[0]! }, count, spares,
-      of)
+    const present = { space, members: now, inSync, primary: members[0]!, unfit }
+    const next = nextResize(present, count, spares, of)
     if (next === null) return now
     now = 'add' in next ? [...now, next.add] : now.filter((node) => node !== next.remove)
   }
@@ -66,8 +67,21 @@ test('a member that is not in sync goes first', () => {
   }))
 })
 
+test('then one whose node is unfit', () => {
+  fc.assert(fc.property(space, fc.shuffledSubarray(nodes, { minLength: 4 }), (name, members) => {
+    const [, drained = '', gone = '', behind = ''] = members
+    const inSync = members.filter((node) => node !== gone && node !== behind)
+    const unfit = [drained, gone, members[0]!]
+    for (const [index, leaves] of [gone, behind, drained].entries()) {
+      const left = resized(name, members, members.length - 1 - index, zoneOf, inSync, unfit)
+      assert.not(left.includes(leaves))
+    }
+  }))
+})
+
 test('nothing is left to do, or no spare node is there', () => {
-  const demo = { space: 'demo', members: ['n1', 'n2'], inSync: ['n1', 'n2'], primary: 'n1' }
+  const demo = { space: 'demo', members: ['n1', 'n2'], inSync: ['n1', 'n2'], primary: 'n1',
+    unfit: [] }
   assert.is(nextResize(demo, 2, ['n3'], noZone), null)
   assert.is(nextResize(demo, 3, [], noZone), null)
   const alone = { ...demo, members: ['n1'] }

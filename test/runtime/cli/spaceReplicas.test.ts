@@ -128,6 +128,15 @@ test('fewer only with --yes, and never without the primary', async () => {
   assert.equal(site.orders, ['-n1 force'])
 })
 
+test('a member whose node is drained goes first', async () => {
+  for (const drained of ['n2', 'n3', 'n4']) {
+    const site = new FakeSite()
+    site.members = site.inSync = ['n1', 'n2', 'n3', 'n4']
+    site.drained = [drained]
+    assert.not((await set(site, 2, true)).members.includes(drained))
+  }
+})
+
 test('minInSync is lowered before a member goes, and not for one that comes', async () => {
   const site = new FakeSite()
   site.minInSync = 2
