@@ -73,7 +73,7 @@ export class AssignmentWriter {
     const { member, epoch, followers } = this.options
     const at = isoTime(member.context.ports.clock.wallMs())
     const next = withoutMember(epoch.record.assignment, node, at, member.signature())
-    followers.propose(next.inSync)
+    followers.propose(next.inSync, next.settings.minInSync)
     if (!await this.changeSet(next, reason)) return
     const members = next.members.map((one) => one.node)
     member.alert('memberRemoved', { member: node, members },

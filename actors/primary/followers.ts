@@ -259,13 +259,13 @@ export class Followers {
   }
 
   /** A new member is listed with the disk that it joined with: only that disk's acks count. */
-  propose(inSync: readonly NodeId[]): void {
+  propose(inSync: readonly NodeId[], minInSync?: number): void {
     for (const node of inSync) {
       const isMember = this.options.inSync.has(node)
       const disk = isMember ? null : this.followers.get(node)?.shipping.disk
       if (disk) this.listedDisks.set(node, disk)
     }
-    this.options.inSync.propose(inSync)
+    this.options.inSync.propose(inSync, minInSync)
   }
 
   adopt(inSync: readonly NodeId[]): void {

@@ -6,6 +6,8 @@ import type { Member } from '../member/member.js'
 /** The in-sync set of one epoch, and the one that is being written to the record, if any. */
 export class InSyncSet {
   private proposed: readonly NodeId[] | null = null
+  /** Of the record that has the proposed set. */
+  private proposedMinInSync = Infinity
 
   constructor(
     private readonly member: Pick<Member, 'known'>,
@@ -25,6 +27,17 @@ export class InSyncSet {
   /** Number of members that are in sync for certain. */
   get count(): number {
     return this.certain().size
+  }
+
+  /**
+   * Fewer members are in sync than `minInSync` of the record, or than that of the record in flight.
+   * Taking a member out may lower it: then three of three are enough before, and two of two after,
+   * whatever the arbiter has by now.
+   */
+  isBelow(minInSync: number): boolean {
+    const { inSync, proposed, proposedMinInSync } = this
+    return inSync.length < minInSync
+      || (proposed !== null && proposed.length < Math.min(minInSync, proposedMinInSync))
   }
 
   /** Fewer than min(2, RF) are in sync for certain: no write becomes safe. */
@@ -54,8 +67,10 @@ export class InSyncSet {
     return removalObstacle(record, node, this.certain()) === null ? node : null
   }
 
-  propose(inSync: readonly NodeId[]): void {
+  /** `minInSync`: of the record with that set. */
+  propose(inSync: readonly NodeId[], minInSync = Infinity): void {
     this.proposed = inSync
+    this.proposedMinInSync = minInSync
   }
 
   adopt(inSync: readonly NodeId[]): void {

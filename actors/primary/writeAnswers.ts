@@ -33,7 +33,7 @@ export interface WriteAnswerServices extends Pick<NodeContext, 'budget' | 'setti
 export interface WriteAnswersOptions {
   readonly epoch: EpochFacts
   readonly log: SpaceLog
-  readonly inSync: Pick<InSyncSet, 'count' | 'isUnderReplicated'>
+  readonly inSync: Pick<InSyncSet, 'isBelow' | 'isUnderReplicated'>
   readonly context: WriteAnswerServices
 }
 
@@ -147,9 +147,9 @@ export class WriteAnswers {
     }
   }
 
-  /** Fewer members are in sync for certain than `committed` requires. */
+  /** Fewer members are in sync than `committed` requires. */
   get tooFewInSync(): boolean {
-    return this.options.inSync.count < this.epoch.settings.minInSync
+    return this.options.inSync.isBelow(this.epoch.settings.minInSync)
   }
 
   private hasLevel(level: AckLevel, sequence: number): boolean {

@@ -80,7 +80,7 @@ export async function resize(
     const { inSync } = listing
     const members = namesOf(listing)
     if (isFirst) check(listing, members, count, yes)
-    // Before a member goes: committed writes would be refused while the record is written.
+    // Before a member goes: with one more away, fewer would be in sync than it asks for.
     if (isFirst && members.length > count && await site.boundMinInSync(count)) {
       site.stepped(space, `min-in-sync is ${count} now`)
     }

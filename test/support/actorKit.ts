@@ -331,6 +331,7 @@ export class Path {
       get count(): number {
         return path.inSync
       },
+      isBelow: (minInSync: number) => path.inSync < minInSync,
       get isUnderReplicated(): boolean {
         return path.inSync < 2
       },

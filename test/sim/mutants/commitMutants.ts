@@ -171,4 +171,15 @@ export const commitMutants: readonly Mutant[] = [
     scenarios: ['late-ack'],
     evidence: /^I5: n3 is listed in sync in epoch 1 and lacks/,
   },
+  {
+    name: 'count-by-the-record-before-only',
+    why: 'The arbiter may have the record that asks for as many, and lists fewer in sync.',
+    edits: [{
+      file: 'actors/primary/inSyncSet.js',
+      find: 'proposed.length < Math.min(minInSync, proposedMinInSync)',
+      replace: 'false',
+    }],
+    scenarios: ['too-few-without-the-one-that-leaves'],
+    evidence: /^I5: \d+ of epoch \d+ was answered as committed/,
+  },
 ]

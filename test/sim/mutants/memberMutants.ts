@@ -33,7 +33,7 @@ export const memberMutants: readonly Mutant[] = [
     why: 'Until the arbiter has taken it out, it may be promoted.',
     edits: [{
       file: 'actors/primary/assignmentWriter.js',
-      find: 'followers.propose(next.inSync);',
+      find: 'followers.propose(next.inSync, next.settings.minInSync);',
       replace: 'followers.adopt(next.inSync);',
     }],
     scenarios: ['member-not-taken-out'],
@@ -44,7 +44,7 @@ export const memberMutants: readonly Mutant[] = [
     why: 'From when it is asked for, it may be no member: what it has is no copy.',
     edits: [{
       file: 'actors/primary/assignmentWriter.js',
-      find: 'followers.propose(next.inSync);',
+      find: 'followers.propose(next.inSync, next.settings.minInSync);',
       replace: '',
     }],
     scenarios: ['too-few-without-the-one-that-leaves'],

@@ -147,6 +147,34 @@ const certainOnly: Scenario = {
   },
 }
 
+const asManyAsRemain: Scenario = {
+  name: 'removal-that-lowers-min-in-sync',
+  title: 'All three are in sync, as many as the space asks for. One is taken out, and the arbiter '
+    + 'takes long to write that and to answer.',
+  lesson: 'Fewer members need fewer in sync: three of three do before, two of two after. So '
+    + '`committed` writes are taken all the while.',
+  run: async (begin) => {
+    const stage = await fourNodes(begin, { minInSync: 3 })
+    const isTakenOut = takesOut('n3')
+    let asked = 0
+    stage.arbiter.hindrances = (call) => {
+      if (!isTakenOut(call)) return undefined
+      asked += 1
+      return { beforeMs: 1000, afterMs: 1000 }
+    }
+    await orders(stage, { remove: 'n3', force: true })
+    await stage.until('it was asked for', () => asked > 0)
+    await stage.writes(5, 'committed')
+    assert.is(stage.members.length, 3)
+    await stage.until('n3 is no member', () => !stage.members.includes('n3'))
+    await stage.writes(5, 'committed')
+    await membersAre(stage, 'n2', 'n4')
+    assert.is(stage.record.settings.minInSync, 2)
+    await stage.writes(5, 'committed')
+    await stage.balance()
+  },
+}
+
 const othersFirst: Scenario = {
   name: 'member-leaves-when-others-are-in-sync',
   title: 'One of two members in sync is to leave; the other two are away.',
@@ -346,6 +374,7 @@ export const memberScenarios: readonly Scenario[] = [
   takenOutUnseen,
   takenOutNever,
   certainOnly,
+  asManyAsRemain,
   othersFirst,
   thirdAway,
   lastOne,
