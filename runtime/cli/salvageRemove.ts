@@ -27,9 +27,9 @@ export function addSalvageRemove(salvage: Command, context: Context): void {
     'Removes salvage files of a node, and checkpoints that are kept beside them. A salvage is '
       + 'removed by itself when its writes are in the log: one that is here still waits for that, '
       + 'and its entries are lost with it. So without --yes it shows what would go, and exits with '
-      + '2. The node may run.')
+      + '2, and names the command that removes just these: the node may run, and more may come.')
     .argument('[names...]', 'names as salvage list shows them')
-    .option('--all', 'all of them')
+    .option('--all', 'all that are there at that moment')
     .option('--yes', 'do it')
     .addHelpText('after', `
 Examples:
@@ -53,10 +53,23 @@ async function remove(
   }
   const folder = await salvagesIn(context, directory)
   const chosen = await chosenOf(folder, flags.all ? null : names)
-  if (flags.yes) { for (const { name } of chosen) await folder.salvages.remove(name) }
-  if (flags.json) context.printJson({ removed: flags.yes ?? false, files: chosen })
-  else show(context, chosen, flags.yes ?? false)
-  return flags.yes || chosen.length === 0 ? exit.ok : exit.usage
+  const isDone = flags.yes ?? false
+  if (!flags.json && chosen.length > 0) context.print(chosenTable(chosen))
+  if (isDone) { for (const { name } of chosen) await folder.salvages.remove(name) }
+  const others = await othersThan(folder, chosen)
+  if (flags.json) context.printJson({ removed: isDone, files: chosen, others })
+  else note(context, directory, chosen, others, isDone)
+  return isDone || chosen.length === 0 ? exit.ok : exit.usage
+}
+
+/** Names of files that are there and were not chosen: they may have come meanwhile. */
+async function othersThan(folder: Folder, chosen: readonly Chosen[]): Promise<string[]> {
+  const names = new Set(chosen.map(({ name }) => name))
+  return (await namesIn(folder)).filter((name) => !names.has(name))
+}
+
+async function namesIn({ salvages }: Pick<Folder, 'salvages'>): Promise<string[]> {
+  return [...await salvages.names(), ...await salvages.kept()]
 }
 
 /** `names` null: all. A node that runs may remove some meanwhile. */
@@ -64,7 +77,7 @@ export async function chosenOf(
   { salvages, directory }: Folder,
   names: readonly string[] | null,
 ): Promise<Chosen[]> {
-  const there = [...await salvages.names(), ...await salvages.kept()]
+  const there = await namesIn({ salvages })
   const missing = names?.find((name) => !there.includes(name))
   if (missing !== undefined) {
     throw new CliError(`there is no file ${missing}`, 'Nothing was removed.')
@@ -76,19 +89,34 @@ export async function chosenOf(
   })
 }
 
-function show(context: Context, chosen: readonly Chosen[], isDone: boolean): void {
-  if (chosen.length === 0) return context.note('there are none')
-  context.print(table(['NAME', 'SIZE', 'ENTRIES'], chosen.map(({ name, bytes, entries }) => [
+function chosenTable(chosen: readonly Chosen[]): string {
+  return table(['NAME', 'SIZE', 'ENTRIES'], chosen.map(({ name, bytes, entries }) => [
     name,
     showBytes(bytes),
     entries === null ? '-' : countText(entries),
-  ])))
-  const files = amountText(chosen.length, 'file')
-  if (isDone) return context.note(`${files} removed`)
+  ]))
+}
+
+function note(
+  context: Context,
+  directory: string,
+  chosen: readonly Chosen[],
+  others: readonly string[],
+  isDone: boolean,
+): void {
+  if (chosen.length === 0) return context.note('there are none')
+  const kept = amountText(others.length, 'other file')
+  if (isDone) {
+    context.note(`${amountText(chosen.length, 'file')} removed`)
+    if (others.length > 0) context.note(`${kept} kept: engram salvage list ${directory}`)
+    return
+  }
   const lost = chosen.reduce((sum, { entries }) => sum + (entries ?? 0), 0)
   if (lost > 0) {
     context.note('waiting to be taken into the log (engram forks), and lost then: '
       + amountText(lost, 'entry', 'entries'))
   }
-  context.note('nothing was removed. To do it, repeat the command with --yes')
+  const names = chosen.map(({ name }) => name).join(' ')
+  context.note('nothing was removed. To remove these, and no others that have come meanwhile:\n'
+    + `  engram salvage remove ${directory} ${names} --yes`)
 }

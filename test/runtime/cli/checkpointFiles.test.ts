@@ -294,8 +294,9 @@ test('what is kept beside a salvage is listed, and shown as operations', async (
   assert.equal([preview.code, preview.said], [2, { removed: false, files: [
     { name, bytes: statSync(join(directory, name)).size, entries: 0 },
     { name: kept, bytes: statSync(join(directory, kept)).size, entries: null },
-  ] }])
-  assert.equal((await json('salvage', 'remove', data, name, '--yes')).said.removed, true)
+  ], others: [] }])
+  const { said: removed } = await json('salvage', 'remove', data, name, '--yes')
+  assert.equal([removed.removed, removed.others], [true, [kept]])
   assert.equal(readdirSync(directory), [kept])
   change(join(directory, kept), (bytes) => bytes.subarray(0, 100))
   const alone = await engram('salvage', 'list', data)
@@ -327,7 +328,7 @@ test('salvages that are still to be uploaded go with --yes only', async ({ data 
   const shown = await engram('salvage', 'remove', data, '--all')
   assert.is(shown.code, 2)
   assert.match(shown.out, new RegExp(`^${names[0]} .* 2\n`, 'm'))
-  assert.match(shown.err, /lost then: 4 entries\n.*nothing was removed.* --yes/)
+  assert.match(shown.err, /lost then: 4 entries\n.*nothing was removed/)
   for (const args of [[], [names[0]!, 'demo.y.salvage', '--yes'], ['../identity.json', '--yes']]) {
     assert.is.not((await engram('salvage', 'remove', data, ...args)).code, 0, args.join(' '))
   }
@@ -335,6 +336,23 @@ test('salvages that are still to be uploaded go with --yes only', async ({ data 
   const done = await engram('salvage', 'remove', data, names[0]!, 'demo.x.salvage', '--yes')
   assert.is(done.code, 0, done.err)
   assert.equal(here(), [names[1]])
+})
+
+test('what comes after salvages were shown is not removed with them', async ({ data }) => {
+  const directory = join(data, 'salvage')
+  mkdirSync(directory)
+  const [shown, other, late] = ['demo.x.salvage', 'demo.y.salvage', 'demo.z.salvage']
+  for (const name of [shown, other]) writeFileSync(join(directory, name), 'unreadable')
+  const { err } = await engram('salvage', 'remove', data, '--all')
+  const [, command = ''] = /^ *engram (salvage remove .* --yes)$/m.exec(err) ?? []
+  writeFileSync(join(directory, late), 'unreadable')
+  const done = await engram(...command.split(' '))
+  assert.is(done.code, 0, done.err)
+  assert.match(done.err, /2 files removed\n(.*\n)*.*1 other file kept: engram salvage list/)
+  assert.equal(readdirSync(directory), [late])
+  const rest = await engram('salvage', 'remove', data, '--all', '--yes')
+  assert.equal([rest.code, readdirSync(directory)], [0, []])
+  assert.not.match(rest.err, /kept/)
 })
 
 test('a salvage that the node removes meanwhile is left out', async ({ data }) => {
