@@ -26,8 +26,8 @@ export function addSalvageRemove(salvage: Command, context: Context): void {
   directoryCommand(salvage, 'remove', 'remove salvages that nobody wants any more',
     'Removes salvage files of a node, and checkpoints that are kept beside them. A salvage is '
       + 'removed by itself when its writes are in the log: one that is here still waits for that, '
-      + 'and its entries are lost with it. So without --yes it shows what would go, and exits with '
-      + '2, and names the command that removes just these: the node may run, and more may come.')
+      + 'and its entries are lost with it. So without --yes it shows what would go, names the '
+      + 'command that removes just these (the node may run, and more may come), and exits with 2.')
     .argument('[names...]', 'names as salvage list shows them')
     .option('--all', 'all that are there at that moment')
     .option('--yes', 'do it')
