@@ -387,6 +387,7 @@ export class Followers {
     return followerStatus(this.followers, this.installs)
   }
 
+  /** How far the node is, as far as it said. */
   reached(node: NodeId): Reached {
     return reachedBy(this.followers.get(node)?.shipping, this.installs.reportOf(node))
   }

@@ -57,7 +57,8 @@ export class SelfHealing {
     const gone = nodes.find((node) => this.isLongGone(node))
     const remove = gone ?? nodes.find((node) => peers.isEvacuating(node))
     if (remove === undefined || !isUsual(this.options.member, assignment)) return
-    const add = this.spareFor(assignment, remove)
+    const add = this.spareFor(assignment, remove, (node) => this.isPassedOver(node))
+      ?? this.spareFor(assignment, remove)
     if (add === null || !replacing.take(space)) return
     if (gone !== undefined) this.tell(gone, add)
     void this.orders.send({ add, remove, by: gone === undefined ? evacuation : selfHealing })
@@ -92,26 +93,29 @@ export class SelfHealing {
     return inSync.includes(remove) && (by === selfHealing || !peers.isEvacuating(remove))
   }
 
-  /** The learner lives and gets no further, and another node can have its place. */
+  /** The learner gets no further, and a node that was not tried yet can have its place. */
   private isStuck(assignment: Assignment, { add, remove }: MemberChange): boolean {
     const { replaceAfterMs } = this.options.member.context.settings
+    const isTried = (node: NodeId) => node === add || this.isPassedOver(node)
     return add !== undefined && remove !== undefined && replaceAfterMs > 0
       && this.options.learner.isStuckFor(replaceAfterMs)
-      && this.spareFor(assignment, remove, add) !== null
+      && this.spareFor(assignment, remove, isTried) !== null
   }
 
-  /** `not`: a node that is not to be it. */
-  private spareFor({ space, members }: Assignment, gone: NodeId, not?: NodeId): NodeId | null {
+  private spareFor(
+    { space, members }: Assignment,
+    gone: NodeId,
+    isLeftOut: (node: NodeId) => boolean = () => false,
+  ): NodeId | null {
     const { peers } = this.options.member.context
     const stay = members.map(({ node }) => node).filter((node) => node !== gone)
     const spares = peers.living().filter((node) =>
-      node !== gone && node !== not && !stay.includes(node) && peers.unfitOf(node) === null
-      && !this.isPassedOver(node)
+      node !== gone && !stay.includes(node) && peers.unfitOf(node) === null && !isLeftOut(node)
     )
     return nextPlace(space, spares, stay, (node) => peers.zoneOf(node))
   }
 
-  /** Once it was started again, it may be another time. */
+  /** Once it was started again, it has another chance. */
   private isPassedOver(node: NodeId): boolean {
     return this.passedOver.has(node)
       && this.passedOver.get(node)

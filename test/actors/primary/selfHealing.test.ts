@@ -11,7 +11,10 @@ const test = suite('self-healing')
 
 const replaceAfterMs = 10_000
 
-/** A primary n1 of n1, n2 and n3, with n4 and n5 spare; `refuses`: whether orders are. */
+/**
+ * A primary n1 of n1, n2 and n3, with n4 and n5 spare. `refuses`: whether orders are refused;
+ * `isStuck`: whether learners are.
+ */
 function healing() {
   const clock = new VirtualClock()
   const away = new Set<string>()
@@ -19,7 +22,7 @@ function healing() {
   const living = () => nodes.filter((node) => !away.has(node))
   const alerts: string[] = []
   const orders: { atMs: number; order: MemberOrder | null }[] = []
-  const state = { refuses: true }
+  const state = { refuses: true, isStuck: false }
   const logger = { warn: () => undefined }
   const ports = { clock, random: new SeededRandom(1), logger }
   const peers = {
@@ -29,9 +32,11 @@ function healing() {
     isEvacuating: () => false,
     unfitOf: () => null,
     zoneOf: () => '',
+    heardLife: () => ({ incarnation: 1, connection: 1 }),
   }
   const members = ['n1', 'n2', 'n3'].map((node) => ({ node, disk: node }))
-  const assignment = { space: 'demo', members, inSync: ['n1', 'n2'] }
+  const assignment = { space: 'demo', members, inSync: ['n1', 'n2'],
+    change: undefined as MemberOrder | undefined }
   const member = {
     self: 'n1',
     space: 'demo',
@@ -42,8 +47,9 @@ function healing() {
   const order = async (given: MemberOrder | null) => {
     orders.push({ atMs: clock.monotonicMs(), order: given })
     if (state.refuses) throw new Error('refused')
+    assignment.change = given ?? undefined
   }
-  const healed = new SelfHealing({ member, order, learner: { isStuckFor: () => false } })
+  const healed = new SelfHealing({ member, order, learner: { isStuckFor: () => state.isStuck } })
   const run = async (ms: number) => {
     for (let passed = 0; passed < ms; passed += 100) {
       await clock.advanceAsync(100)
@@ -80,6 +86,19 @@ test('an order that is refused is given again after a pause that grows up to a m
   const before = orders.length
   await run(61_000)
   assert.is(orders[before]?.order?.remove, 'n3')
+})
+
+test('spare nodes that got no further come last', async () => {
+  const { run, away, orders, state } = healing()
+  Object.assign(state, { refuses: false, isStuck: true })
+  away.add('n3')
+  await run(replaceAfterMs + 500)
+  const [first, cancelled, second, ...more] = orders.map(({ order }) => order?.add ?? 'cancelled')
+  assert.equal([first, second].toSorted(), ['n4', 'n5'])
+  assert.equal([cancelled, more], ['cancelled', []], 'each is tried once')
+  away.add(second!)
+  await run(replaceAfterMs + 500)
+  assert.equal(orders.slice(3).map(({ order }) => order?.add ?? 'cancelled'), ['cancelled', first])
 })
 
 test.run()
