@@ -55,7 +55,8 @@ export type PrimaryEvent =
 export type PrimaryEffect =
   | { type: 'openWrites' }
   | { type: 'pauseWrites' }
-  | { type: 'resumeWrites' }
+  /** The handover was given up. null: it was not ready in time. */
+  | { type: 'resumeWrites'; reason: string | null }
   | { type: 'refuseWrites'; code: 'READ_ONLY' | 'OVERLOADED'; reason: string }
   | { type: 'acceptWrites' }
   | { type: 'changeInSync'; inSync: readonly NodeId[]; reason: string }
@@ -128,6 +129,9 @@ const machine = setup({
         event.type === 'inSyncChanged' ? event.inSync : context.inSync,
       proposed: null,
     }),
+    resume: emit(({ context }): PrimaryEffect => ({ type: 'resumeWrites',
+      reason: context.lastReason })
+    ),
     refuse: emit(({ context }, params: { code: 'READ_ONLY' | 'OVERLOADED' }): PrimaryEffect => ({
       type: 'refuseWrites',
       code: params.code,
@@ -161,7 +165,7 @@ const changing = {
 /** Ends a handover before its last compare-and-set was sent: the epoch goes on. */
 const givenUp = {
   target: '#primary.serving',
-  actions: ['explainEvent', { type: 'perform', params: { effect: { type: 'resumeWrites' } } }],
+  actions: ['explainEvent', 'resume'],
 } as const
 
 /**
@@ -360,7 +364,7 @@ export const primaryMachine = machine.createMachine({
               target: '#primary.serving',
               actions: [
                 assign({ lastReason: 'the handover target did not catch up in time' }),
-                { type: 'perform', params: { effect: { type: 'resumeWrites' } } },
+                { type: 'perform', params: { effect: { type: 'resumeWrites', reason: null } } },
               ],
             },
           },

@@ -41,6 +41,8 @@ export interface DetectorsOptions {
 
 /** Heartbeats that change nothing are given to a chart this often. */
 const newsMs = 1000
+/** States of the chart in which a peer is found silent. */
+const suspicions: ReadonlySet<string> = new Set(['suspect', 'probing', 'unreachable', 'dead'])
 /** Intervals of silence after which a heartbeat is missed, and the chart counts the rest. */
 const overdueIntervals = 1.5
 
@@ -126,6 +128,11 @@ export class Detectors {
   /** How often the peer died within that time, since this node's start. */
   deathsOf(peer: NodeId, withinMs: number): number {
     return this.lostPeers.deathsOf(peer, withinMs)
+  }
+
+  /** Whether the peer is silent, or gone; not while this node doubts itself. */
+  isSuspect(peer: NodeId): boolean {
+    return suspicions.has(topState(this.peers.get(peer)?.detector.snapshot()?.value ?? 'unknown'))
   }
 
   status(): Record<NodeId, { state: string; silenceMs: number | null; reason: string }> {

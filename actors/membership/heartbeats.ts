@@ -260,6 +260,14 @@ export class Heartbeats {
     return this.silenceMs(peer) <= this.options.settings.heartbeatMs * missedHeartbeatsMax
   }
 
+  /**
+   * Whether its failure detector has found it silent. Unlike `isHeard`, not for a moment after this
+   * node's own loop stalled, when the heartbeats of meanwhile are not read yet.
+   */
+  isSuspect(peer: NodeId): boolean {
+    return this.detectors.isSuspect(peer)
+  }
+
   /** Whether the node was heard lately, and is not known to be gone; this one lives. */
   isLiving(node: NodeId): boolean {
     const { self, settings } = this.options

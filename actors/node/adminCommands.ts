@@ -21,6 +21,8 @@ import { pause } from '../structures/pause.js'
 /** Commands that are carried out at a time; some take seconds. */
 const commandsMax = 64
 const commandBytesMax = 16 * 1024
+/** Time in which a node that a command is passed on to must show that it lives. */
+const livingMs = 1000
 /** Limit of one list; a name takes 200 bytes at most. */
 const actorsMax = 1000
 /** Programs ask for these often, so they are logged at level debug. */
@@ -212,6 +214,8 @@ export class AdminCommands {
     const { wire } = this.node.context!
     const data = new TextEncoder().encode(JSON.stringify({ ...command, passedOn: true }))
     try {
+      // One that hangs would be waited for as long as for the command.
+      await wire.request(subjects.ping(node), new Uint8Array(0), { timeoutMs: livingMs })
       const message = await wire.request(subjects.admin(node), data, { timeoutMs })
       const answer = JSON.parse(new TextDecoder().decode(message.data)) as Answer
       if (answer.ok) return answer

@@ -1,10 +1,18 @@
 /** Commands that make another member primary: by handover, forced, or while paused. */
+import type { NodeId } from '../../machines/base/ids.js'
+import { messageOf } from '../../machines/base/thrown.js'
 import type { Assignment } from '../../machines/protocol/messages.js'
 import { AdminRefusal, patienceMs, refusedByArbiter, spaceNameOf } from '../ports/adminApi.js'
 import type { AdminCommand, Answer } from '../ports/adminApi.js'
+import { survey } from '../member/survey.js'
 import type { SpaceActor } from '../space/space.js'
+import { pause } from '../structures/pause.js'
 import type { AdminNode } from './adminNode.js'
 import { byOf } from './maintenance.js'
+
+/** Time that a target that may not be promoted has to become fit, and pause between questions. */
+const unfitMs = 2000
+const unfitPauseMs = 100
 
 /** The parts of the node's admin service that these commands need. */
 export interface PromotionAdmin {
@@ -88,32 +96,62 @@ export class PromoteCommands {
   private async handOver(name: string, wanted: string | null, by: string): Promise<Answer> {
     const { self } = this.admin.node.context!
     const space = this.admin.node.spaces.get(name)
-    if (!space?.primaryRole) throw new AdminRefusal('NOT_PRIMARY', `${name} has no primary`, true)
+    const role = space?.primaryRole
+    if (!role) throw new AdminRefusal('NOT_PRIMARY', `${name} has no primary`, true)
     const to = wanted ?? space.successor()
     if (!to) throw new AdminRefusal('NOT_ENOUGH_IN_SYNC', 'no replica is in sync', true)
     if (to === self.node) {
-      await space.primaryRole.chosen(by)
+      await role.chosen(by)
       const { epoch } = space.member.own
       return { ok: true, primary: to, epoch, message: 'it is primary already' }
     }
-    const { known, own: { epoch } } = space.member
-    if (!await this.admin.until(() => space.handOver(to, `${by} hands over`, by))) {
-      throw refusedByArbiter(known.rejection)
-        ?? new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${to} is not in sync`, true)
+    await this.askFirst(space, to)
+    const { context: { peers }, known, own: { epoch } } = space.member
+    let isBegun = false
+    await this.admin.until(() => {
+      isBegun ||= role.handOver(to, `${by} hands over`, by)
+      return isBegun || !role.isPrimary || peers.isSuspect(to)
+    })
+    if (!isBegun) {
+      throw refusedByArbiter(known.rejection) ?? (role.isPrimary
+        ? new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${to} is not in sync`, true)
+        : new AdminRefusal('NOT_PRIMARY', `${name} has another primary since`, true))
     }
     const isDone = () =>
       (known.record?.assignment.epoch ?? 0) > epoch
       && !space.primaryRole && known.record?.assignment.state === 'open'
-    await this.admin.until(() => isDone() || (space.serves && known.rejection !== null))
+    await this.admin.until(() => isDone() || role.handoverGaveUp !== null)
     const now = known.record?.assignment
     if (!now || now.epoch <= epoch) {
-      throw refusedByArbiter(known.rejection) ?? new AdminRefusal(
-        'ACK_TIMEOUT',
-        `${to} has not caught up in time; nothing was changed`,
-        true,
-      )
+      const why = role.handoverGaveUp ?? `${to} has not taken over in time`
+      throw refusedByArbiter(known.rejection)
+        ?? new AdminRefusal('ACK_TIMEOUT', `${why}; nothing was changed`, true)
     }
     return { ok: true, primary: now.primary?.node ?? null, epoch: now.epoch }
+  }
+
+  /**
+   * Asks the target before writes are held for it: one that hangs is heard for a while yet. It has
+   * half a lease to answer; one that is silent for longer is not in sync any more.
+   */
+  private async askFirst({ member }: SpaceActor, to: NodeId): Promise<void> {
+    const { ports: { clock }, settings: { grantMs } } = member.context
+    const endMs = clock.monotonicMs() + unfitMs
+    for (;;) {
+      const options = { timeoutMs: grantMs / 2, confirm: true }
+      const question = survey(member, to, member.own.epoch, options)
+      const answer = await question.catch((error: unknown) => {
+        throw new AdminRefusal('NOT_ENOUGH_IN_SYNC',
+          `${to} does not answer, so nothing was changed. Promote another member, or restart ${to} `
+            + `(${messageOf(error)})`, true)
+      })
+      if (answer.whole) return
+      const reason = `${to} cannot be primary now: ${answer.unfit ?? 'it does not say why'}`
+      if (clock.monotonicMs() > endMs) {
+        throw new AdminRefusal('INVALID_OPERATION', reason, true, 'unfit')
+      }
+      await pause(clock, unfitPauseMs)
+    }
   }
 
   private async force(name: string): Promise<Answer> {

@@ -30,6 +30,7 @@ export class Handover {
   private givenEpoch: number | null = null
   /** Set once the arbiter took a change during this handover: the last step needs its answer. */
   private isArbiterHeard = false
+  private failure: string | null = null
   private number = 0
   private timer: TimerHandle | null = null
 
@@ -40,6 +41,11 @@ export class Handover {
     return this.target
   }
 
+  /** Why the latest handover was given up; null: it was not, or there was none. */
+  get gaveUp(): string | null {
+    return this.failure
+  }
+
   /** Notes the operator who chooses the target of the next handover; null: none does. */
   ordered(by: string | null): void {
     this.orderedBy = by
@@ -48,13 +54,21 @@ export class Handover {
   begin(to: NodeId): void {
     const { member, ingest } = this.options
     this.target = to
+    this.failure = null
     this.isArbiterHeard = false
     member.context.commits.mark(ingest)
     void this.hearArbiter(this.number += 1)
   }
 
-  giveUp(): void {
+  /** `reason`: null if it was not ready in time. */
+  giveUp(reason: string | null): void {
+    const { member } = this.options
+    const to = this.target ?? ''
+    this.failure = reason
+      ?? `${to} could not take over in time: ${this.obstacle(to) ?? 'it was ready too late'}`
     this.target = null
+    member.context.ports.logger.info({ space: member.space, to },
+      `the handover is given up: ${this.failure}`)
   }
 
   stop(): void {
@@ -91,18 +105,25 @@ export class Handover {
 
   /** Reports to the chart when the target has everything and is heard, or has died. */
   check(): void {
-    const { member, epoch, followers, ingest } = this.options
+    const { member, epoch, followers } = this.options
     if (!this.to || epoch.isOver) return
     if (member.context.peers.isProvenDead(this.to)) {
       epoch.send({ type: 'handoverTargetLost', reason: `${this.to} died before the handover` })
       return
     }
+    if (this.obstacle(this.to) !== null) return
+    followers.recommit()
+    epoch.send({ type: 'handoverReady' })
+  }
+
+  /** What the compare-and-set has to wait for, or null. */
+  private obstacle(to: NodeId): string | null {
+    const { member, followers, ingest } = this.options
+    if (!this.isArbiterHeard) return 'the arbiter does not answer'
+    if (!member.context.peers.isHeard(to)) return `${to} is not heard`
     const isFlushed = ingest.isIdle && member.log.durable.sequence === member.log.end.sequence
-    const isReady = followers.hasAll(this.to) && member.context.peers.isHeard(this.to)
-    if (isFlushed && this.isArbiterHeard && isReady) {
-      followers.recommit()
-      epoch.send({ type: 'handoverReady' })
-    }
+    if (!isFlushed) return `the journal of ${member.self} does not finish its writes`
+    return followers.hasAll(to) ? null : `${to} does not have all entries`
   }
 
   /** Sends the compare-and-set. From then on nothing is answered positively. */

@@ -185,6 +185,11 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
     return this.handover.to === null ? null : 'the space is being handed over'
   }
 
+  /** Why the latest handover was given up; null: it was not, or there was none. */
+  get handoverGaveUp(): string | null {
+    return this.handover.gaveUp
+  }
+
   /** Set once the compare-and-set of a handover was sent. */
   get isTransferring(): boolean {
     return this.epoch.isGivenAway
@@ -313,7 +318,7 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
         return
       case 'resumeWrites':
         this.space.onHandover(false)
-        this.handover.giveUp()
+        this.handover.giveUp(effect.reason)
         this.gate.open()
         return
       case 'refuseWrites':

@@ -200,7 +200,7 @@ test('a handover whose target is too slow', () => {
       awaitHandover to:n2
     > after handoverPatience
     serving.membership.steady | serving.ingest.open: the handover target did not catch up in time
-      resumeWrites
+      resumeWrites reason:null
       acceptWrites`))
 })
 

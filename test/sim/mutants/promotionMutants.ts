@@ -102,8 +102,8 @@ export const promotionMutants: readonly Mutant[] = [
     why: 'A planned handover promises to lose nothing, whatever the level of the answer was.',
     edits: [{
       file: 'actors/primary/handover.js',
-      find: 'followers.hasAll(this.to) && ',
-      replace: '',
+      find: 'return followers.hasAll(to) ? null :',
+      replace: 'return true ? null :',
     }],
     scenarios: ['handover-to-one-behind'],
     evidence: /^I6: \d+ is not in the log/,
@@ -114,8 +114,8 @@ export const promotionMutants: readonly Mutant[] = [
       + 'or cut off leaves the space without a primary.',
     edits: [{
       file: 'actors/primary/handover.js',
-      find: ' && member.context.peers.isHeard(this.to)',
-      replace: '',
+      find: 'if (!member.context.peers.isHeard(to))',
+      replace: 'if (false)',
     }],
     scenarios: ['handover-to-one-not-heard'],
     evidence: /the record names n2, which is paused/,
@@ -155,5 +155,38 @@ export const promotionMutants: readonly Mutant[] = [
     }],
     scenarios: ['epoch-ends-and-its-node-lives'],
     evidence: /^I10/,
+  },
+  {
+    name: 'writes-held-for-one-that-was-not-asked',
+    why: 'A target that hangs is heard for a while yet: writes would be held for it, for nothing.',
+    edits: [{
+      file: 'actors/node/promoteCommands.js',
+      find: 'await this.askFirst(space, to);',
+      replace: '',
+    }],
+    scenarios: ['handover-commanded-to-one-that-hangs'],
+    evidence: /^I10: a write waited for \d+ ms/,
+  },
+  {
+    name: 'handover-given-up-in-silence',
+    why: 'The operator would wait for the time limit of the command, and not hear why.',
+    edits: [{
+      file: 'actors/node/promoteCommands.js',
+      find: '|| role.handoverGaveUp !== null',
+      replace: '',
+    }],
+    scenarios: ['handover-given-up'],
+    evidence: /^I10: not within 1000 ms: the operator has an answer/,
+  },
+  {
+    name: 'command-passed-on-to-one-that-hangs',
+    why: 'The operator would wait for ten seconds, and the space has another primary after two.',
+    edits: [{
+      file: 'actors/node/adminCommands.js',
+      find: 'await wire.request(subjects.ping(node),',
+      replace: 'void (',
+    }],
+    scenarios: ['handover-commanded-of-one-that-hangs'],
+    evidence: /^I10: not within 1200 ms: the operator has an answer/,
   },
 ]

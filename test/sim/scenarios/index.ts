@@ -6,6 +6,7 @@ import { dataScenarios } from './data.js'
 import { directoryScenarios } from './directories.js'
 import { droppingScenarios } from './dropping.js'
 import { fullDiskScenarios } from './fullDisks.js'
+import { handoverScenarios } from './handovers.js'
 import { installScenarios } from './installs.js'
 import { journalScenarios } from './journal.js'
 import { leaseScenarios } from './lease.js'
@@ -21,6 +22,7 @@ import { Transcript } from './transcript.js'
 export const scenarios: readonly Scenario[] = [
   ...leaseScenarios,
   ...promotionScenarios,
+  ...handoverScenarios,
   ...commitScenarios,
   ...dataScenarios,
   ...journalScenarios,

@@ -223,10 +223,12 @@ const unawareTarget: Scenario = {
     + 'of it is reason enough to read the record, or all would wait for a repeated ack.',
   run: async (begin) => {
     const stage = await begin()
-    stage.say('n2 hears nothing of n1, and n3 no announcement')
-    const isCut = several(lost('n1', 'n2'), lost('n1', 'n3', 'assignment'))
-    stage.network.faults = isCut
-    void stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
+    stage.say('n2 hears nothing of the space from n1, and n3 no announcement')
+    stage.network.faults = several(
+      lost('n1', 'n2', 'assignment', 'wal', 'ack'),
+      lost('n1', 'n3', 'assignment'),
+    )
+    assert.ok(stage.at('n1').handOver('n2', 'a test'))
     await stage.until('the record names n2', () => stage.primary === 'n2')
     await stage.until('n1 has stepped down', () => !stage.at('n1').primaryRole)
     assert.is(stage.record.state, 'claimed', 'n2 has heard nothing')
@@ -265,7 +267,7 @@ const unawareGiver: Scenario = {
 
 const silentTarget: Scenario = {
   name: 'handover-to-one-not-heard',
-  title: 'An operator commands a handover to a member that was paused half a second ago.',
+  title: 'A handover to a member that was paused half a second ago.',
   lesson: 'It has everything, as it said before. It cannot take over now: the space would be '
     + 'without a primary until it goes on, or until its death is proven.',
   run: async (begin) => {
@@ -273,16 +275,15 @@ const silentTarget: Scenario = {
     stage.pause('n2')
     await stage.run(500)
     assert.ok(stage.at('n1').primaryRole!.followers.hasAll('n2'), 'n2 has everything')
-    stage.say('an operator commands a handover to n2')
-    const answer = stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
+    stage.say('n1 hands over to n2')
+    assert.ok(stage.at('n1').handOver('n2', 'a test'))
     await stage.until('n1 hands over', () => !stage.at('n1').serves)
     const written = stage.send()
     await stage.until('the handover is given up, or made',
       () => stage.at('n1').serves || stage.record.epoch > 1)
     assert.is(stage.record.epoch, 1, 'the record names n2, which is paused')
-    assert.ok((await written)?.ok, 'the write that was held is taken')
+    assert.ok((await stage.cluster.wait(written))?.ok, 'the write that was held is taken')
     stage.resume('n2')
-    await answer
     await stage.balance()
   },
 }
