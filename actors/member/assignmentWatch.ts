@@ -5,7 +5,7 @@ import type { RecordRead } from '../arbiter/assignmentStore.js'
 import { ArbiterUnavailableError } from '../ports/arbiter.js'
 import type { Member } from './member.js'
 
-/** Longest time between reads of the record while no primary is known. */
+/** Longest time between reads of the record while no primary is known, or it is silent. */
 const pollMs = 300
 /** Longest time while all is well for which the record may have changed: news may be lost. */
 const slowPollMs = 5000
@@ -81,12 +81,15 @@ export class AssignmentWatch {
     while (this.reading) await this.reading
   }
 
-  /** Time since the next read was due, ms; negative before. `isCalm`: a primary is known. */
-  overdueMs(isCalm: boolean): number {
-    const { known, context: { ports: { clock }, records: { looks } } } = this.options.member
+  /** Time since the next read was due, ms; negative before. `isLed`: a primary is known. */
+  overdueMs(isLed: boolean): number {
+    const { known, context: { peers, ports: { clock }, records: { looks } } } = this.options.member
     const { lastReadMs } = this
     const nowMs = clock.monotonicMs()
-    if (!isCalm) return nowMs - lastReadMs - pollMs
+    // One that falls silent may have handed the space over before, to this member too.
+    const holder = known.record?.assignment.primary?.node
+    const isSilent = holder !== undefined && peers.isSuspect(holder)
+    if (!isLed || isSilent) return nowMs - lastReadMs - pollMs
     if (this.isOutdated) return nowMs - lastReadMs
     const asOfMs = known.arbiter === 'reachable' ? looks.currentAsOf(lastReadMs) : lastReadMs
     return Math.max(nowMs - asOfMs - slowPollMs, nowMs - lastReadMs - surePollMs)

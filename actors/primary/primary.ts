@@ -237,6 +237,7 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
 
   join(request: JoinRequest): JoinAnswer | null {
     this.member.stir()
+    if (request.epoch === this.epoch.number) this.gate.joined(request.node)
     return this.epoch.isOver ? null : this.followers.join(request)
   }
 

@@ -192,10 +192,22 @@ export class WriteGate {
     })
   }
 
-  /** Called once per heartbeat: a dead primary forwards nothing. */
+  /**
+   * A member joins this epoch. If it was primary before, it is not any more: it forwarded what it
+   * held, perhaps before this node had subscribed, and will forward nothing.
+   */
+  joined(node: NodeId): void {
+    if (this.mode === 'awaitingForwarded' && node === this.from) this.open()
+  }
+
+  /**
+   * Called once per heartbeat: a dead primary forwards nothing. One that hangs may do so when it
+   * goes on. Those writes are refused then, outcome unknown, so that the others need not wait.
+   */
   tick(): void {
     if (this.mode !== 'awaitingForwarded' || !this.from) return
-    if (this.options.context.peers.isProvenDead(this.from)) this.open()
+    const { peers } = this.options.context
+    if (peers.isProvenDead(this.from) || peers.isSuspect(this.from)) this.open()
   }
 
   /** Ends with the epoch: held writes are refused, and their writers send again. */

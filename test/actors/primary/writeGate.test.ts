@@ -12,8 +12,8 @@ import { answersOver, message, noTelemetry } from '../../support/actorKit.js'
 
 const test = suite('write gate')
 
-/** Each write takes `writeMs` to be taken. */
-function kit(writeMs: number) {
+/** Each write takes `writeMs` to be taken. `silent`: a peer that is not heard. */
+function kit(writeMs: number, silent = '') {
   const clock = new VirtualClock()
   const budget = new Budget(1 << 30)
   const refused: string[] = []
@@ -26,6 +26,7 @@ function kit(writeMs: number) {
     settings: defaultSettings,
     budget,
     ports: { clock, telemetry: noTelemetry },
+    peers: { isProvenDead: () => false, isSuspect: (peer: string) => peer === silent },
     answers: answersOver(clock, (to) => {
       refused.push(to)
       busyMs += writeMs
@@ -151,6 +152,38 @@ test('at the end, held writes are refused in many turns', () => {
   clock.advance(0)
   assert.equal(refused.slice(3), ['_INBOX.d', '_INBOX.e'])
   assert.equal([gate.isEmpty, budget.usedBytes], [true, 0])
+})
+
+/** A gate of the target of a handover by n1, with a write that came directly. */
+function target(silent = '') {
+  const parts = kit(1, silent)
+  parts.gate.awaitForwarded('n1', 1, 'n')
+  parts.write('a')
+  assert.equal(parts.taken, [])
+  return parts
+}
+
+test('the target waits for the forwarded writes for 850 ms at most', () => {
+  const { clock, gate, taken } = target()
+  clock.advance(849)
+  gate.tick()
+  assert.equal(taken, [])
+  clock.advance(1)
+  assert.equal(taken, ['a'])
+})
+
+test('nor when the former primary joins, which then has none', () => {
+  const { gate, taken } = target()
+  gate.joined('n2')
+  assert.equal(taken, [])
+  gate.joined('n1')
+  assert.equal(taken, ['a'])
+})
+
+test('nor when the former primary hangs', () => {
+  const { gate, taken } = target('n1')
+  gate.tick()
+  assert.equal(taken, ['a'])
 })
 
 test.run()

@@ -189,4 +189,40 @@ export const promotionMutants: readonly Mutant[] = [
     scenarios: ['handover-commanded-of-one-that-hangs'],
     evidence: /^I10: not within 1200 ms: the operator has an answer/,
   },
+  {
+    name: 'wait-for-a-giver-that-has-joined',
+    why:
+      'It forwarded what it held before the target had subscribed, or has none: the target would '
+      + 'hold all writes until its patience is over.',
+    edits: [{
+      file: 'actors/primary/writeGate.js',
+      find: 'if (this.mode === \'awaitingForwarded\' && node === this.from)',
+      replace: 'if (false)',
+    }],
+    scenarios: ['handover-that-its-giver-has-ended'],
+    evidence: /^I10: not within 250 ms: a write is taken/,
+  },
+  {
+    name: 'wait-for-a-giver-that-hangs',
+    why: 'It forwards nothing; the target would hold all writes until its patience is over.',
+    edits: [{
+      file: 'actors/primary/writeGate.js',
+      find: ' || peers.isSuspect(this.from)',
+      replace: '',
+    }],
+    scenarios: ['handover-whose-giver-hangs'],
+    evidence: /^I10: not within 250 ms: a write is taken/,
+  },
+  {
+    name: 'silence-is-no-reason-to-read-the-record',
+    why: 'A primary that hangs may have given its epoch away: the target would learn of that when '
+      + 'its grant has expired.',
+    edits: [{
+      file: 'actors/member/assignmentWatch.js',
+      find: 'if (!isLed || isSilent)',
+      replace: 'if (!isLed)',
+    }],
+    scenarios: ['handover-whose-giver-hangs'],
+    evidence: /^I10: not within 600 ms: n2 is primary/,
+  },
 ]

@@ -1,5 +1,6 @@
 /** Handovers of which one side hangs, or hears nothing: how long nobody takes writes. */
 import * as assert from 'uvu/assert'
+import { lost, several } from './network.js'
 import type { Scenario } from './scenario.js'
 import type { Stage } from './stage.js'
 
@@ -85,8 +86,52 @@ const hungPrimary: Scenario = {
   },
 }
 
+const forwardedUnheard: Scenario = {
+  name: 'handover-that-its-giver-has-ended',
+  title: 'The target of a handover hears of it only when the old primary has forwarded all.',
+  lesson: 'A member that joins is no primary: it has nothing left to forward, so nobody has to '
+    + 'wait for that.',
+  run: async (begin) => {
+    const stage = await begin()
+    stage.say('n2 hears nothing of the space from n1, and n3 no announcement')
+    stage.network.faults = several(
+      lost('n1', 'n2', 'assignment', 'wal', 'ack'),
+      lost('n1', 'n3', 'assignment'),
+    )
+    assert.ok(stage.at('n1').handOver('n2', 'a test'))
+    await stage.until('n1 has stepped down', () => !stage.at('n1').primaryRole)
+    assert.is(stage.record.state, 'claimed', 'n2 has heard nothing')
+    stage.say('n2 hears n1 again')
+    stage.network.faults = lost('n1', null, 'assignment')
+    await stage.until('n2 is primary', () => stage.isPrimary('n2', 2), 500)
+    await written(stage, 250)
+    await stage.balance()
+  },
+}
+
+const hungGiver: Scenario = {
+  name: 'handover-whose-giver-hangs',
+  title: 'The old primary hangs right after the record names the target.',
+  lesson: 'A member whose primary falls silent reads the record: the space may have been handed '
+    + 'to it. And one that hangs forwards nothing that others have to wait for.',
+  run: async (begin) => {
+    const stage = await begin()
+    stage.say('nobody hears n1 any more')
+    stage.network.faults = lost('n1', null)
+    assert.ok(stage.at('n1').handOver('n2', 'a test'))
+    await stage.until('the record names n2', () => stage.primary === 'n2')
+    stage.pause('n1')
+    await stage.until('n2 is primary', () => stage.isPrimary('n2', 2), 600)
+    await written(stage, 250)
+    stage.resume('n1')
+    await stage.balance()
+  },
+}
+
 export const handoverScenarios: readonly Scenario[] = [
   hangingTarget,
   lateTarget,
   hungPrimary,
+  forwardedUnheard,
+  hungGiver,
 ]
