@@ -1,4 +1,4 @@
-import { stackOf } from '../../machines/base/thrown.js'
+import { messageOf, stackOf } from '../../machines/base/thrown.js'
 import type { Assignment, SpaceSettings } from '../../machines/protocol/messages.js'
 import { spaceSettingsOf } from '../../machines/protocol/spaceSettings.js'
 import { subjects } from '../../machines/protocol/subjects.js'
@@ -216,15 +216,36 @@ export class AdminCommands {
     try {
       // One that hangs would be waited for as long as for the command.
       await wire.request(subjects.ping(node), new Uint8Array(0), { timeoutMs: livingMs })
-      const message = await wire.request(subjects.admin(node), data, { timeoutMs })
+      const message = await this.unlessDead(node,
+        wire.request(subjects.admin(node), data, { timeoutMs }))
+      if (!message) {
+        throw new AdminRefusal('NOT_PRIMARY',
+          `${node} died, or hangs, while it had the command: it `
+            + 'may be carried out, or not', true)
+      }
       const answer = JSON.parse(new TextDecoder().decode(message.data)) as Answer
       if (answer.ok) return answer
       const { code, message: text, retryable, reason } = answer as unknown as AdminRefusal
       throw new AdminRefusal(code, text, retryable, reason)
     } catch (error) {
       if (error instanceof AdminRefusal) throw error
-      throw new AdminRefusal('NOT_PRIMARY', `${node} does not answer: ${String(error)}`, true)
+      throw new AdminRefusal('NOT_PRIMARY', `${node} does not answer: ${messageOf(error)}`, true)
     }
+  }
+
+  /** The answer of the node, or null when it is found dead before that. */
+  private async unlessDead<T>(node: string, asked: Promise<T>): Promise<T | null> {
+    const { peers, ports: { clock } } = this.node.context!
+    let isSettled = false
+    const settled = (): void => {
+      isSettled = true
+    }
+    asked.then(settled, settled)
+    while (!isSettled) {
+      if (peers.status()[node]?.state === 'dead') return null
+      await pause(clock, 10)
+    }
+    return await asked
   }
 
   /** Returns whether an operator still waits for a command that begins now. */

@@ -190,6 +190,17 @@ export const promotionMutants: readonly Mutant[] = [
     evidence: /^I10: not within 1200 ms: the operator has an answer/,
   },
   {
+    name: 'command-passed-on-to-one-that-dies',
+    why: 'The operator would wait for ten seconds, and the space has another primary at once.',
+    edits: [{
+      file: 'actors/node/adminCommands.js',
+      find: 'if (peers.status()[node]?.state === \'dead\')',
+      replace: 'if (false)',
+    }],
+    scenarios: ['handover-commanded-of-one-that-dies'],
+    evidence: /^I10: not within 500 ms: the operator has an answer/,
+  },
+  {
     name: 'wait-for-a-giver-that-has-joined',
     why:
       'It forwarded what it held before the target had subscribed, or has none: the target would '

@@ -86,6 +86,30 @@ const hungPrimary: Scenario = {
   },
 }
 
+const lostPrimary: Scenario = {
+  name: 'handover-commanded-of-one-that-dies',
+  title: 'An operator commands a handover through another node; the primary dies meanwhile.',
+  lesson: 'Who passes a command on hears that the other one is dead before its time limit.',
+  run: async (begin) => {
+    const stage = await begin()
+    stage.say('n2 gets no frames')
+    stage.network.faults = ({ to, kind }) => (to === 'n2' && kind === 'wal' ? 'lost' : undefined)
+    await stage.writes(2, 'durable')
+    let refusal: Record<string, unknown> | null = null
+    void stage.cluster.command('n3', { type: 'promote', space: 'demo', to: 'n2' })
+      .then((answer) => {
+        refusal = answer
+      })
+    await stage.until('n1 hands over', () => !stage.at('n1').serves, 1000)
+    stage.kill('n1')
+    await stage.until('the operator has an answer', () => refusal !== null, 500)
+    const { ok, code, message } = refusal! as Record<string, unknown>
+    assert.equal([ok, code], [false, 'NOT_PRIMARY'])
+    assert.match(String(message), /may be carried out, or not/)
+    await stage.balance()
+  },
+}
+
 const forwardedUnheard: Scenario = {
   name: 'handover-that-its-giver-has-ended',
   title: 'The target of a handover hears of it only when the old primary has forwarded all.',
@@ -132,6 +156,7 @@ export const handoverScenarios: readonly Scenario[] = [
   hangingTarget,
   lateTarget,
   hungPrimary,
+  lostPrimary,
   forwardedUnheard,
   hungGiver,
 ]
