@@ -118,14 +118,22 @@ export class PromoteCommands {
         : new AdminRefusal('NOT_PRIMARY', `${name} has another primary since`, true))
     }
     const isDone = () =>
-      (known.record?.assignment.epoch ?? 0) > epoch
-      && !space.primaryRole && known.record?.assignment.state === 'open'
+      (known.record?.assignment.epoch ?? 0) > epoch && known.record?.assignment.state === 'open'
+      && (!space.primaryRole || space.serves)
     await this.admin.until(() => isDone() || role.handoverGaveUp !== null)
     const now = known.record?.assignment
     if (!now || now.epoch <= epoch) {
       const why = role.handoverGaveUp ?? `${to} has not taken over in time`
       throw refusedByArbiter(known.rejection)
         ?? new AdminRefusal('ACK_TIMEOUT', `${why}; nothing was changed`, true)
+    }
+    if (now.state !== 'open') {
+      throw new AdminRefusal('ACK_TIMEOUT',
+        `the record names ${to}, and it does not serve yet; see engram status`, true)
+    }
+    if (now.primary?.node !== to) {
+      throw new AdminRefusal('NOT_PRIMARY', `${to} died, or hangs, before it had taken over, and `
+        + `${now.primary?.node ?? 'nobody'} is primary of ${name} now`, true)
     }
     return { ok: true, primary: now.primary?.node ?? null, epoch: now.epoch }
   }

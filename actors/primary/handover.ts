@@ -100,6 +100,8 @@ export class Handover {
   tick(): void {
     this.check()
     const { member } = this.options
+    // Given away, and for nothing: this node or a third one has to take over.
+    if (this.to && this.timer && member.context.peers.isProvenDead(this.to)) this.forwardUnasked()
     if (this.to && this.givenEpoch !== null) member.sendSession(this.to, this.givenEpoch, 0)
   }
 
@@ -164,9 +166,9 @@ export class Handover {
       { type: 'steppedDown', space: member.space, epoch: assignment.epoch, reason },
     )
     if (epoch.isOver) return
-    // The new primary announces itself. If it never does, held writes are forwarded to it anyway.
+    // The new primary announces itself. If it never does, held writes are forwarded if it is there.
     this.timer = ports.clock.setTimeout(
-      () => this.forwardHeld(),
+      () => this.forwardUnasked(),
       forwardHeldAfterMs(settings.standByMs),
     )
   }
@@ -180,5 +182,12 @@ export class Handover {
   private forwardHeld(): void {
     const { epoch, gate } = this.options
     gate.forwardHeld(this.nonce, () => epoch.send({ type: 'handedOver' }))
+  }
+
+  private forwardUnasked(): void {
+    const { epoch, gate } = this.options
+    this.stop()
+    this.timer = null
+    void gate.forwardUnasked(this.nonce, () => epoch.send({ type: 'handedOver' }))
   }
 }

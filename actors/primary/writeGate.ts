@@ -3,6 +3,7 @@ import { subjects } from '../../machines/protocol/subjects.js'
 import type { NodeContext } from '../member/context.js'
 import { errorAnswer, isForAnotherEpoch } from '../messaging/answers.js'
 import { forwardedHeader, headerFault, writeHeaders } from '../messaging/headers.js'
+import { NoRespondersError } from '../ports/bus.js'
 import type { BusMessage, BusSubscription } from '../ports/bus.js'
 import type { TimerHandle } from '../ports/system.js'
 import { inSlices } from '../structures/inSlices.js'
@@ -128,7 +129,8 @@ export class WriteGate {
       this.held.drop(message)
       return this.options.ingest.onWrite(message)
     }
-    // It may have been taken already, when it came directly; or its sender is no primary.
+    // To a probe, any answer will do. A write may have been taken already, when it came directly;
+    // or its sender is no primary.
     answers.refuse(message, 'NOT_PRIMARY', `${forwardedHeader}: the write was forwarded too late, `
       + 'or not by the primary that handed the space over')
   }
@@ -190,6 +192,25 @@ export class WriteGate {
       if (wire.life === life) forwardEnd(wire, this.subject, nonce)
       onDone()
     })
+  }
+
+  /**
+   * The same without a word of the new primary: it may be dead, or not heard. If nobody takes
+   * writes, those that are held are refused. Forwarded, they would be lost, and their writers would
+   * wait for their time limit.
+   */
+  async forwardUnasked(nonce: string, onDone: () => void): Promise<void> {
+    this.unsubscribe()
+    const { wire, settings } = this.options.context
+    const probe = wire.request(this.subject, new Uint8Array(0), {
+      timeoutMs: settings.probeMs,
+      headers: { [forwardedHeader]: `probe ${nonce}` },
+    })
+    const isUnheard = await probe.then(() => false, (error) => error instanceof NoRespondersError)
+    if (this.isClosed) return
+    if (!isUnheard) return this.forwardHeld(nonce, onDone)
+    this.close('nobody has taken the space over; send the write again, with the same key')
+    onDone()
   }
 
   /**

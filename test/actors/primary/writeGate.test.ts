@@ -3,6 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { NodeContext } from '../../../actors/member/context.js'
 import { forwardedHeader } from '../../../actors/messaging/headers.js'
+import { NoRespondersError } from '../../../actors/ports/bus.js'
 import type { PublishOptions } from '../../../actors/ports/bus.js'
 import { defaultSettings } from '../../../actors/ports/defaultSettings.js'
 import { WriteGate } from '../../../actors/primary/writeGate.js'
@@ -20,6 +21,7 @@ function kit(writeMs: number, silent = '') {
   const taken: string[] = []
   const forwarded: string[] = []
   let busyMs = 0
+  let isHeard = true
   const now = clock.monotonicMs.bind(clock)
   clock.monotonicMs = () => now() + busyMs
   const context = {
@@ -33,6 +35,9 @@ function kit(writeMs: number, silent = '') {
     }),
     wire: {
       life: { incarnation: 1, connection: 1 },
+      request: async () => {
+        if (!isHeard) throw new NoRespondersError('engram.v1.write.demo')
+      },
       publish: (_: string, _data: Uint8Array, { reply, headers }: PublishOptions) => {
         forwarded.push(reply?.slice('_INBOX.'.length) ?? String(headers?.[forwardedHeader]))
         busyMs += writeMs
@@ -54,7 +59,10 @@ function kit(writeMs: number, silent = '') {
   const reconnect = (): void => {
     Object.assign(context.wire, { life: { incarnation: 1, connection: 2 } })
   }
-  return { clock, budget, gate, write, reconnect, taken, forwarded, refused }
+  const answering = (yes: boolean): void => {
+    isHeard = yes
+  }
+  return { clock, budget, gate, write, reconnect, answering, taken, forwarded, refused }
 }
 
 test('held writes are taken in many turns; later ones wait behind them', () => {
@@ -152,6 +160,26 @@ test('at the end, held writes are refused in many turns', () => {
   clock.advance(0)
   assert.equal(refused.slice(3), ['_INBOX.d', '_INBOX.e'])
   assert.equal([gate.isEmpty, budget.usedBytes], [true, 0])
+})
+
+test('without a word of the new primary: forwarded if somebody takes writes, else refused', async () => {
+  for (const isHeard of [true, false]) {
+    const { clock, gate, write, answering, forwarded, refused } = kit(1)
+    answering(isHeard)
+    gate.hold()
+    for (const name of ['a', 'b']) write(name)
+    let done = 0
+    await gate.forwardUnasked('n', () => {
+      done += 1
+    })
+    clock.advance(0)
+    assert.equal([forwarded, refused, done],
+      isHeard ? [['a', 'b', 'end n'], [], 1] : [[], ['_INBOX.a', '_INBOX.b'], 1])
+    await gate.forwardUnasked('n', () => {
+      done += 1
+    })
+    assert.is(done, 1, 'once')
+  }
 })
 
 /** A gate of the target of a handover by n1, with a write that came directly. */

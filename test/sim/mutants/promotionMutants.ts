@@ -236,4 +236,26 @@ export const promotionMutants: readonly Mutant[] = [
     scenarios: ['handover-whose-giver-hangs'],
     evidence: /^I10: not within 600 ms: n2 is primary/,
   },
+  {
+    name: 'wait-for-a-dead-target',
+    why: 'Nobody takes writes until the old primary has stopped to wait for an announcement.',
+    edits: [{
+      file: 'actors/primary/handover.js',
+      find: 'if (this.to && this.timer && member.context.peers.isProvenDead(this.to))',
+      replace: 'if (false)',
+    }],
+    scenarios: ['handover-whose-target-dies'],
+    evidence: /^I10: not within 400 ms: another serves/,
+  },
+  {
+    name: 'writes-forwarded-to-nobody',
+    why: 'They are lost without a word, and their writers wait for their time limit.',
+    edits: [{
+      file: 'actors/primary/writeGate.js',
+      find: '(error) => error instanceof NoRespondersError',
+      replace: '() => false',
+    }],
+    scenarios: ['handover-whose-target-dies'],
+    evidence: /^I10: not within 100 ms: the held write is refused/,
+  },
 ]

@@ -152,6 +152,38 @@ const hungGiver: Scenario = {
   },
 }
 
+const dyingTarget: Scenario = {
+  name: 'handover-whose-target-dies',
+  title: 'The target of a handover is killed when the record names it, before it serves.',
+  lesson: 'The old primary waits for no announcement of a dead one. It asks whether anybody takes '
+    + 'writes: what is forwarded to nobody is lost, and its writer waits for the time limit.',
+  run: async (begin) => {
+    const stage = await begin()
+    stage.say('what opens the epoch of n2 arrives 100 ms late')
+    stage.arbiter.hindrances = ({ node, next }) =>
+      node === 'n2' && next?.state === 'open' ? { beforeMs: 100 } : undefined
+    let refusal: Record<string, unknown> | null = null
+    void stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
+      .then((answer) => {
+        refusal = answer
+      })
+    await stage.until('the record names n2', () => stage.primary === 'n2')
+    let held: Record<string, unknown> | null = null
+    void stage.send().then((answer) => {
+      held = { ...answer }
+    })
+    await stage.run(10)
+    stage.kill('n2')
+    await stage.until('another serves', () => stage.cluster.primary() !== null, 400)
+    await stage.until('the held write is refused', () => held !== null, 100)
+    const { code, outcome } = held! as Record<string, unknown>
+    assert.equal([code, outcome], ['NOT_PRIMARY', 'unknown'])
+    await stage.until('the operator has an answer', () => refusal !== null, 100)
+    assert.is((refusal! as Record<string, unknown>)['code'], 'NOT_PRIMARY')
+    await stage.balance()
+  },
+}
+
 export const handoverScenarios: readonly Scenario[] = [
   hangingTarget,
   lateTarget,
@@ -159,4 +191,5 @@ export const handoverScenarios: readonly Scenario[] = [
   lostPrimary,
   forwardedUnheard,
   hungGiver,
+  dyingTarget,
 ]
