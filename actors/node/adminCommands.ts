@@ -220,8 +220,8 @@ export class AdminCommands {
         wire.request(subjects.admin(node), data, { timeoutMs }))
       if (!message) {
         throw new AdminRefusal('NOT_PRIMARY',
-          `${node} died, or hangs, while it had the command: it `
-            + 'may be carried out, or not', true)
+          `${node} died, or hangs, while it had the command, which may be carried out: look at the `
+            + 'status before you give it again', true)
       }
       const answer = JSON.parse(new TextDecoder().decode(message.data)) as Answer
       if (answer.ok) return answer

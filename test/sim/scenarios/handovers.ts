@@ -105,7 +105,7 @@ const lostPrimary: Scenario = {
     await stage.until('the operator has an answer', () => refusal !== null, 500)
     const { ok, code, message } = refusal! as Record<string, unknown>
     assert.equal([ok, code], [false, 'NOT_PRIMARY'])
-    assert.match(String(message), /may be carried out, or not/)
+    assert.match(String(message), /which may be carried out/)
     await stage.balance()
   },
 }
