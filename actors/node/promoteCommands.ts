@@ -1,7 +1,7 @@
 /** Commands that make another member primary: by handover, forced, or while paused. */
 import type { NodeId } from '../../machines/base/ids.js'
 import { messageOf } from '../../machines/base/thrown.js'
-import type { Assignment } from '../../machines/protocol/messages.js'
+import type { Assignment, SurveyAnswer } from '../../machines/protocol/messages.js'
 import { AdminRefusal, patienceMs, refusedByArbiter, spaceNameOf } from '../ports/adminApi.js'
 import type { AdminCommand, Answer } from '../ports/adminApi.js'
 import { survey } from '../member/survey.js'
@@ -12,7 +12,7 @@ import { byOf } from './maintenance.js'
 
 /** Time that a target that may not be promoted has to become fit, and pause between questions. */
 const unfitMs = 2000
-const unfitPauseMs = 100
+const askPauseMs = 100
 
 /** The parts of the node's admin service that these commands need. */
 export interface PromotionAdmin {
@@ -140,25 +140,26 @@ export class PromoteCommands {
 
   /**
    * Asks the target before writes are held for it: one that hangs is heard for a while yet. It has
-   * half a lease to answer; one that is silent for longer is not in sync any more.
+   * half a lease to answer, perhaps because it is starting; one that is silent for longer is not in
+   * sync any more.
    */
   private async askFirst({ member }: SpaceActor, to: NodeId): Promise<void> {
-    const { ports: { clock }, settings: { grantMs } } = member.context
-    const endMs = clock.monotonicMs() + unfitMs
+    const { ports: { clock }, settings: { grantMs, surveyMs } } = member.context
+    const begunMs = clock.monotonicMs()
+    let endMs = begunMs + grantMs / 2
     for (;;) {
-      const options = { timeoutMs: grantMs / 2, confirm: true }
-      const question = survey(member, to, member.own.epoch, options)
-      const answer = await question.catch((error: unknown) => {
-        throw new AdminRefusal('NOT_ENOUGH_IN_SYNC',
-          `${to} does not answer, so nothing was changed. Promote another member, or restart ${to} `
-            + `(${messageOf(error)})`, true)
-      })
-      if (answer.whole) return
-      const reason = `${to} cannot be primary now: ${answer.unfit ?? 'it does not say why'}`
-      if (clock.monotonicMs() > endMs) {
-        throw new AdminRefusal('INVALID_OPERATION', reason, true, 'unfit')
+      const timeoutMs = Math.max(endMs - clock.monotonicMs(), surveyMs)
+      const question = survey(member, to, member.own.epoch, { timeoutMs, confirm: true })
+      const answer = await question.catch((error: unknown) => messageOf(error))
+      const nowMs = clock.monotonicMs()
+      if (typeof answer === 'string') {
+        if (nowMs >= endMs) throw silent(to, answer)
+      } else {
+        if (answer.whole) return
+        if (nowMs - begunMs > unfitMs) throw unfit(to, answer)
+        endMs = nowMs + grantMs / 2
       }
-      await pause(clock, unfitPauseMs)
+      await pause(clock, askPauseMs)
     }
   }
 
@@ -169,4 +170,15 @@ export class PromoteCommands {
     space.forcePromotion('an operator forces it')
     return await this.through(space, () => space.serves && space.member.own.epoch > before)
   }
+}
+
+function silent(to: NodeId, reason: string): AdminRefusal {
+  return new AdminRefusal('NOT_ENOUGH_IN_SYNC',
+    `${to} does not answer, so nothing was changed. Promote another member, or restart ${to} `
+      + `(${reason})`, true)
+}
+
+function unfit(to: NodeId, { unfit: reason = 'it does not say why' }: SurveyAnswer): AdminRefusal {
+  const text = `${to} cannot be primary now, so nothing was changed: ${reason}`
+  return new AdminRefusal('INVALID_OPERATION', text, true, 'unfit')
 }

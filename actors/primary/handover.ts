@@ -73,6 +73,7 @@ export class Handover {
 
   stop(): void {
     if (this.timer) this.options.member.context.ports.clock.clearTimeout(this.timer)
+    this.timer = null
   }
 
   /**
@@ -187,7 +188,6 @@ export class Handover {
   private forwardUnasked(): void {
     const { epoch, gate } = this.options
     this.stop()
-    this.timer = null
     void gate.forwardUnasked(this.nonce, () => epoch.send({ type: 'handedOver' }))
   }
 }
