@@ -144,16 +144,16 @@ export class PromoteCommands {
    * sync any more.
    */
   private async askFirst({ member }: SpaceActor, to: NodeId): Promise<void> {
-    const { ports: { clock }, settings: { grantMs, surveyMs } } = member.context
+    const { ports: { clock }, settings: { grantMs } } = member.context
     const begunMs = clock.monotonicMs()
     let endMs = begunMs + grantMs / 2
     for (;;) {
-      const timeoutMs = Math.max(endMs - clock.monotonicMs(), surveyMs)
+      const timeoutMs = Math.max(Math.ceil(endMs - clock.monotonicMs()), askPauseMs)
       const question = survey(member, to, member.own.epoch, { timeoutMs, confirm: true })
       const answer = await question.catch((error: unknown) => messageOf(error))
       const nowMs = clock.monotonicMs()
       if (typeof answer === 'string') {
-        if (nowMs >= endMs) throw silent(to, answer)
+        if (nowMs + askPauseMs >= endMs) throw silent(to, answer)
       } else {
         if (answer.whole) return
         if (nowMs - begunMs > unfitMs) throw unfit(to, answer)
