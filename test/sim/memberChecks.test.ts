@@ -12,7 +12,7 @@ const remove = { remove: 'n3', since: 's', by: 'ann' }
 function record(nodes: readonly string[], over: Partial<Assignment> = {}): Assignment {
   return {
     version: 1,
-    space: 'demo',
+    space: 'teams',
     uuid: 'u',
     epoch: 1,
     state: 'open',

@@ -10,7 +10,7 @@ import type { Fault, FaultKind, SwarmKind } from './fault.js'
 import { drawMembers } from './memberPlan.js'
 
 /** The space of every run. */
-export const space = 'demo'
+export const space = 'teams'
 
 export { faultKinds }
 export type { Fault, FaultKind }
@@ -301,8 +301,8 @@ function particulars(random: SeededRandom, kind: FaultKind): [amount: number, mo
       return [1 + random.integer(3), random.pick(['applied', 'lost', 'late'])]
     case 'killActor':
       return [0,
-        random.pick(['space.demo', 'space.demo.replica', 'space.demo.primary',
-          'space.demo.promotion', 'space.demo'])]
+        random.pick(['space.teams', 'space.teams.replica', 'space.teams.primary',
+          'space.teams.promotion', 'space.teams'])]
     default:
       return [0, '']
   }

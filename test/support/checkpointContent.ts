@@ -7,7 +7,7 @@ import { recordsOf, slicesOf, type ImageRecord } from './images.js'
 import type { SimNode } from './simNode.js'
 
 /** The checkpoints that count on the node, the older one first. */
-export function keptBy(node: SimNode, space = 'demo'): readonly KeptCheckpoint[] {
+export function keptBy(node: SimNode, space = 'teams'): readonly KeptCheckpoint[] {
   const { uuid, context } = node.space(space).member
   return context.ports.journal.log(uuid)?.covers.kept ?? []
 }
@@ -16,7 +16,7 @@ export function keptBy(node: SimNode, space = 'demo'): readonly KeptCheckpoint[]
 export async function contentOf(
   node: SimNode,
   kept: KeptCheckpoint,
-  space = 'demo',
+  space = 'teams',
 ): Promise<ImageRecord[]> {
   const { uuid, context: { ports: { checkpoints } } } = node.space(space).member
   const section = checkpoints.find(uuid, kept)

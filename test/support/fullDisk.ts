@@ -33,7 +33,7 @@ export async function sameWrites(
     for (let n = 0; n < 10; n += 1) {
       const node = { id: `same${n}`, content: 'x'.repeat(size) + String(round % 10) }
       const answer = await cluster.wait(
-        cluster.client.request(subjects.write('demo'),
+        cluster.client.request(subjects.write('teams'),
           Buffer.from(JSON.stringify({ type: 'StoreNode', node })), { timeoutMs: 8000,
           headers: { 'Engram-Ack': 'durable' } }),
       )

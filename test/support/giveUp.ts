@@ -10,7 +10,7 @@ import { takeCheckpoint } from './takeCheckpoint.js'
 const frames = createFrameCodec()
 
 /** Says in the journal that two checkpoints hold the whole log, which is committed. */
-async function cover(cluster: SimCluster, node: SimNode, space = 'demo'): Promise<void> {
+async function cover(cluster: SimCluster, node: SimNode, space = 'teams'): Promise<void> {
   const { log, uuid, context: { ports: { journal }, commits } } = node.space(space).member
   const { root, history, end, base, covers: before } = journal.log(uuid)!
   const kept: KeptCheckpoint[] = [1, 2].map((file) => keptAt(file, end))
@@ -34,7 +34,7 @@ async function cover(cluster: SimCluster, node: SimNode, space = 'demo'): Promis
 export async function giveUp(
   cluster: SimCluster,
   node: SimNode,
-  spaces: readonly string[] = ['demo'],
+  spaces: readonly string[] = ['teams'],
 ): Promise<void> {
   for (const space of spaces) await cover(cluster, node, space)
   const { journal } = node.space(spaces[0]!).member.context.ports
@@ -51,7 +51,7 @@ export async function giveUp(
 export async function giveUpCovered(
   cluster: SimCluster,
   node: SimNode,
-  space = 'demo',
+  space = 'teams',
 ): Promise<number> {
   for (let taken = 0; taken < 2; taken += 1) await takeCheckpoint(cluster, node, space)
   const { log, context: { ports: { journal } } } = node.space(space).member

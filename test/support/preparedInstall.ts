@@ -30,7 +30,7 @@ export async function preparedInstall(): Promise<PreparedInstall> {
   await cluster.until('it is installed',
     () =>
       second.space().roleState.role === 'replica' && cluster.record()!.inSync.includes(second.id))
-  await cluster.command(primary.id, { type: 'promote', space: 'demo', to: second.id })
+  await cluster.command(primary.id, { type: 'promote', space: 'teams', to: second.id })
   await cluster.until('it is primary', () => cluster.primary() === second)
   await cluster.writes(5, 'committed')
   one.kill()
@@ -40,5 +40,5 @@ export async function preparedInstall(): Promise<PreparedInstall> {
 }
 
 export function stateOf(node: SimNode): string | undefined {
-  return node.life?.actor.spaces.get('demo')?.roleState.state
+  return node.life?.actor.spaces.get('teams')?.roleState.state
 }

@@ -51,7 +51,7 @@ const early: Readonly<Record<string, Trouble>> = {
     return `${node.id} is drained`
   },
   async paused({ cluster }, node) {
-    await cluster.command(node.id, { type: 'pause', space: 'demo', by: 'ann' })
+    await cluster.command(node.id, { type: 'pause', space: 'teams', by: 'ann' })
     return 'the space is paused'
   },
   async elsewhere(place, node) {
@@ -188,7 +188,7 @@ export async function compared(seed: number): Promise<Compared> {
   const others = replicasOf(place)
   const lost = random.chance(0.7) || others.length === 0 ? primary : random.pick(others)
   const failure: Failure = random.pick(['gone', 'hangs'])
-  const of = lost === primary ? { space: 'demo' } : { node: lost.id }
+  const of = lost === primary ? { space: 'teams' } : { node: lost.id }
   const { rehearsals: [rehearsal], unknown } = rehearsalOf(reportsOf(place), { arbiters,
     absent: absentOf(place) }, of, {
     messageMs: 0.2,
@@ -254,7 +254,7 @@ async function successor(cluster: SimCluster, former: readonly SimNode[]) {
   let winner: SimNode | undefined
   const ms = await tookMs(cluster, () => {
     winner = cluster.running.find((node) =>
-      !former.includes(node) && node.life!.actor.spaces.get('demo')?.serves
+      !former.includes(node) && node.life!.actor.spaces.get('teams')?.serves
     )
     return winner !== undefined
   })
@@ -286,7 +286,7 @@ function blockedAlike(cluster: SimCluster, told: Rehearsed, text: string): void 
   for (const { node, state, reason, position } of told.candidates) {
     const life = cluster.node(node).life
     if (position === null || !life) continue
-    const { blockage } = life.actor.spaces.get('demo')!.member
+    const { blockage } = life.actor.spaces.get('teams')!.member
     if (state === 'waitingForArbiter') assert.ok(blockage.reason, `${node}; ${text}`)
     else assert.is(blockage.reason, reason, `${node}; ${text}`)
   }
@@ -300,13 +300,13 @@ async function replicaLost(
   text: string,
 ): Promise<void> {
   const { cluster } = place
-  const serves = () => primary.life?.actor.spaces.get('demo')?.serves === true
+  const serves = () => primary.life?.actor.spaces.get('teams')?.serves === true
   const before = inSync(place)
   if (told.outcome === 'blocked') {
     const ms = await tookMs(cluster, () => !serves())
     assert.is.not(ms, null, `the primary went on; ${text}`)
     await cluster.run(patienceMs)
-    const others = cluster.running.filter((node) => node.life!.actor.spaces.get('demo')?.serves)
+    const others = cluster.running.filter((node) => node.life!.actor.spaces.get('teams')?.serves)
     assert.equal(others.map(({ id }) => id), [], `somebody took over; ${text}`)
     return
   }

@@ -3,7 +3,7 @@ import { recordsOf, slicesOf } from './images.js'
 import type { SimCluster } from './simCluster.js'
 
 /** I15: all tables of all running members are equal: also keys and origins, of which no digest says. */
-export function assertSameTables(cluster: SimCluster, space = 'demo'): void {
+export function assertSameTables(cluster: SimCluster, space = 'teams'): void {
   const tables = cluster.running.map((node) => {
     const { store } = node.space(space).member
     return { id: node.id,

@@ -129,7 +129,7 @@ export class SimCluster implements SimEnvironment<SimNode> {
     return cluster
   }
 
-  /** The same with the space `demo`: all are in sync, and have so many writes. */
+  /** The same with the space `teams`: all are in sync, and have so many writes. */
   static async serving(
     { space, writes, ...options }: SimOptions & { space?: object; writes: number },
   ): Promise<SimCluster> {
@@ -223,7 +223,7 @@ export class SimCluster implements SimEnvironment<SimNode> {
     return await noted
   }
 
-  describe(name = 'demo'): string {
+  describe(name = 'teams'): string {
     return this.running.map(({ id, actor }) => {
       const space = actor.spaces.get(name)
       return `${id}: ${actor.state} ${
@@ -244,7 +244,7 @@ export class SimCluster implements SimEnvironment<SimNode> {
     return JSON.parse(Buffer.from(answer.data).toString()) as Record<string, unknown>
   }
 
-  async createSpace(settings: object = {}, space = 'demo'): Promise<void> {
+  async createSpace(settings: object = {}, space = 'teams'): Promise<void> {
     const [first] = this.running
     const answer = await this.command(first!.id, { type: 'createSpace', space, ...settings })
     if (answer['ok'] !== true) throw new Error(JSON.stringify(answer))
@@ -255,7 +255,7 @@ export class SimCluster implements SimEnvironment<SimNode> {
   async send(
     headers: Record<string, string> = {},
     count = 1,
-    space = 'demo',
+    space = 'teams',
   ): Promise<Answer | null> {
     const ids = Array.from({ length: count }, () => `w${(this.written += 1)}`)
     const operations = ids.map((id) => ({ type: 'StoreNode', node: { id, content: id } }))
@@ -291,7 +291,7 @@ export class SimCluster implements SimEnvironment<SimNode> {
   async read(
     query: object,
     headers: Record<string, string> = {},
-    subject = subjects.read('demo'),
+    subject = subjects.read('teams'),
   ): Promise<ReadAnswer | ErrorAnswer> {
     const message = await this.wait(this.client.request(
       subject,
@@ -301,7 +301,7 @@ export class SimCluster implements SimEnvironment<SimNode> {
     return JSON.parse(Buffer.from(message.data).toString()) as ReadAnswer | ErrorAnswer
   }
 
-  primary(space = 'demo'): SimNode | null {
+  primary(space = 'teams'): SimNode | null {
     const serving = this.running.filter((node) => node.life?.actor.spaces.get(space)?.serves)
     if (serving.length > 1) {
       throw new Error(`I2: ${serving.map((node) => node.id).join(' and ')} serve ${space}`)
@@ -310,13 +310,13 @@ export class SimCluster implements SimEnvironment<SimNode> {
   }
 
   /** null: there is none, or none that can be read. */
-  record(space = 'demo'): Assignment | null {
+  record(space = 'teams'): Assignment | null {
     const found = this.bucket.snapshot().get(`space.${space}`)
     const decoded = found && control.assignment(found.value)
     return decoded?.ok ? decoded.value : null
   }
 
-  async entries(id: string, space = 'demo'): Promise<LogEntry[]> {
+  async entries(id: string, space = 'teams'): Promise<LogEntry[]> {
     const { log } = this.node(id).space(space).member
     const codec = createFrameCodec()
     const entries: LogEntry[] = []
@@ -330,13 +330,13 @@ export class SimCluster implements SimEnvironment<SimNode> {
   }
 
   /** Running members; all nodes while there is no record. */
-  members(space = 'demo'): SimNode[] {
+  members(space = 'teams'): SimNode[] {
     const members = this.record(space)?.members.map(({ node }) => node)
     return this.running.filter(({ id }) => members?.includes(id) ?? true)
   }
 
   /** Every running member is primary or follows, and has applied the same. */
-  async converged(space = 'demo', maxMs = 10_000): Promise<void> {
+  async converged(space = 'teams', maxMs = 10_000): Promise<void> {
     await this.until('the members are level', () => {
       const primary = this.primary(space)
       if (!primary) return false
@@ -354,7 +354,7 @@ export class SimCluster implements SimEnvironment<SimNode> {
    * The final check (I3, I5, I6, I8), once level: logs and digests are equal; what was answered is in
    * the log under its epoch, or for `durable` and less in a salvage; `memory` may be lost.
    */
-  async check(space = 'demo'): Promise<void> {
+  async check(space = 'teams'): Promise<void> {
     await this.converged(space)
     const primary = this.primary(space)!
     const baseOf = ({ id }: SimNode) => this.node(id).space(space).member.log.base
@@ -389,7 +389,7 @@ export class SimCluster implements SimEnvironment<SimNode> {
   }
 
   /** Ids in the salvages of the running nodes. */
-  async salvaged(space = 'demo'): Promise<Set<string>> {
+  async salvaged(space = 'teams'): Promise<Set<string>> {
     const codec = createFrameCodec()
     const found = new Set<string>()
     for (const node of this.running) {

@@ -147,7 +147,7 @@ export class SimNode {
     return this.life.actor
   }
 
-  space(name = 'demo'): SpaceActor {
+  space(name = 'teams'): SpaceActor {
     const space = this.life?.actor.spaces.get(name)
     if (!space) throw new Error(`${this.id} does not hold ${name}`)
     return space

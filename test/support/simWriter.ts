@@ -33,10 +33,10 @@ export class SimWriter {
       pause: (ms) => this.pause(ms),
       pollMs,
       touches: ({ number }) => [String(this.worker.get(number))],
-      resend: ({ data }, headers) => this.request<Answer>(subjects.write('demo'), data, headers),
+      resend: ({ data }, headers) => this.request<Answer>(subjects.write('teams'), data, headers),
       history: () =>
         this.request<ReadAnswer>(
-          subjects.read('demo'),
+          subjects.read('teams'),
           Buffer.from('{"type":"GetHistory"}'),
           {},
         ),
@@ -52,7 +52,7 @@ export class SimWriter {
     const writer = new SimWriter(cluster, connection, protects)
     if (protects) {
       const { resending } = writer
-      connection.subscribe(subjects.assignment('demo'), ({ data }) => resending.announced(data))
+      connection.subscribe(subjects.assignment('teams'), ({ data }) => resending.announced(data))
       resending.start()
     }
     for (let n = 0; n < workers; n += 1) void writer.work(n)
@@ -100,7 +100,7 @@ export class SimWriter {
     for (;;) {
       const fence = resending.fence()
       const answer = fence && await this.request<Answer>(
-        subjects.write('demo'),
+        subjects.write('teams'),
         data,
         { 'Nats-Msg-Id': key, 'Engram-Ack': ack, ...fence },
       )

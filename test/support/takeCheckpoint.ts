@@ -10,7 +10,7 @@ const atOnce = { begin: () => {}, end: () => {}, rest: () => Promise.resolve() }
 export async function takeCheckpoint(
   cluster: SimCluster,
   node: SimNode,
-  space = 'demo',
+  space = 'teams',
 ): Promise<StoredSection> {
   const { member } = node.space(space)
   const { commits, ports: { journal, checkpoints } } = member.context

@@ -18,12 +18,12 @@ test('each actor that is killed is replaced, and the writes stay', async () => {
   const primary = cluster.primary()!.id
   const replica = cluster.running.find((node) => node.id !== primary)!.id
   const victims: [node: string, actor: string][] = [
-    [replica, 'space.demo.replica'],
+    [replica, 'space.teams.replica'],
     [replica, `detector.${primary}`],
-    [replica, 'space.demo'],
-    [primary, `space.demo.stream.${replica}`],
-    [primary, `space.demo.lag.${replica}`],
-    [primary, 'space.demo.primary'],
+    [replica, 'space.teams'],
+    [primary, `space.teams.stream.${replica}`],
+    [primary, `space.teams.lag.${replica}`],
+    [primary, 'space.teams.primary'],
   ]
   for (const [node, actor] of victims) {
     const before = await actorsOf(cluster, node)
@@ -36,7 +36,7 @@ test('each actor that is killed is replaced, and the writes stay', async () => {
   }
   for (const { id } of cluster.running) {
     const roles = (await actorsOf(cluster, id)).filter((actor) =>
-      actor === 'space.demo.primary' || actor === 'space.demo.replica'
+      actor === 'space.teams.primary' || actor === 'space.teams.replica'
     )
     assert.is(roles.length, 1, `${id} has one role: ${roles.join(' ')}`)
   }
@@ -45,7 +45,7 @@ test('each actor that is killed is replaced, and the writes stay', async () => {
 
 test('an actor that does not run cannot be killed', async () => {
   const cluster = await serving()
-  for (const actor of ['space.demo.nothing', undefined, 7]) {
+  for (const actor of ['space.teams.nothing', undefined, 7]) {
     const answer = await cluster.command('n1', { type: 'killActor', actor })
     assert.equal([answer['ok'], answer['code']], [false, 'INVALID_OPERATION'])
   }

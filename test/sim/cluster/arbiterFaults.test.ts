@@ -92,7 +92,7 @@ test('a handover that the arbiter would refuse costs nothing', async () => {
   const { epoch } = cluster.record()!
   cluster.bucket.rejects = full
   const pending = [cluster.send(), cluster.send()]
-  for (const command of [{ type: 'promote', space: 'demo' }, { type: 'drain' }]) {
+  for (const command of [{ type: 'promote', space: 'teams' }, { type: 'drain' }]) {
     const answer = await cluster.command(primary.id, command)
     assert.is(answer['ok'], false, command.type)
     assert.ok(String(answer['message']).includes(full), String(answer['message']))
@@ -104,7 +104,7 @@ test('a handover that the arbiter would refuse costs nothing', async () => {
   assert.is(cluster.record()!.epoch, epoch)
   assert.is(alerts(cluster, 'arbiterRefuses').length, 1)
   cluster.bucket.rejects = null
-  const other = await cluster.command('n1', { type: 'promote', space: 'demo' })
+  const other = await cluster.command('n1', { type: 'promote', space: 'teams' })
   assert.is(other['ok'], true, JSON.stringify(other))
   assert.is(alerts(cluster, 'arbiterAccepts').length, 1)
   await cluster.check()
@@ -118,7 +118,7 @@ test('the touch before a handover that is given up may be applied at any time la
     cluster.bucket.loseAnswers(...Array.from({ length: 40 }, () => 'late' as const))
     cluster.client.request(`engram.v1.admin.${primary.id}`, Buffer.from(JSON.stringify({
       type: 'promote',
-      space: 'demo',
+      space: 'teams',
       to: to.id,
     })), { timeoutMs: 12_000 }).catch(() => undefined)
     await cluster.run(lateMs)
@@ -176,8 +176,8 @@ test('a record that cannot be read is said, and written anew by the primary', as
     const cluster = await serving()
     const primary = cluster.primary()!
     const { uuid } = cluster.record()!
-    if (text === null) cluster.bucket.remove('space.demo')
-    else cluster.bucket.overwrite('space.demo', Buffer.from(text))
+    if (text === null) cluster.bucket.remove('space.teams')
+    else cluster.bucket.overwrite('space.teams', Buffer.from(text))
     await cluster.until('it is written anew', () =>
       cluster.record() !== null
       && cluster.primary() !== null, 8000)
@@ -185,7 +185,7 @@ test('a record that cannot be read is said, and written anew by the primary', as
     assert.is(cluster.record()!.uuid, uuid)
     const found = alerts(cluster, 'arbiterLost')
     assert.ok(found.length > 0 && found.length <= 3)
-    assert.match(found[0]!, text === null ? /no longer has its record/ : /demo cannot be read: /)
+    assert.match(found[0]!, text === null ? /no longer has its record/ : /teams cannot be read: /)
     await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
     primary.kill()
     await cluster.until('a failover', () => cluster.primary() !== null)
@@ -197,7 +197,7 @@ test('a record that cannot be read is said, and written anew by the primary', as
 test('a record that cannot be read when the primary dies is written anew by another', async () => {
   const cluster = await serving()
   const primary = cluster.primary()!
-  cluster.bucket.overwrite('space.demo', Buffer.from('oops'))
+  cluster.bucket.overwrite('space.teams', Buffer.from('oops'))
   primary.kill()
   await cluster.until('a failover', () => cluster.primary() !== null)
   primary.start()
@@ -208,7 +208,7 @@ test('a record of a newer version is never written over: nobody is promoted upon
   const cluster = await serving()
   const primary = cluster.primary()!
   const future = Buffer.from('{"version":99}')
-  cluster.bucket.overwrite('space.demo', future)
+  cluster.bucket.overwrite('space.teams', future)
   await cluster.run(12_000)
   assert.is(cluster.primary()?.id, primary.id, 'an epoch goes on as long as its lease')
   assert.ok((await cluster.wait(cluster.send()))?.ok)
@@ -220,8 +220,8 @@ test('a record of a newer version is never written over: nobody is promoted upon
     cluster.running.filter((node) => node.space().member.blockage.reason?.includes(text))
   assert.ok(stands('newer node').length > 0, cluster.describe())
   assert.ok(alerts(cluster, 'recordNewer').length > 0)
-  assert.equal(Buffer.from(cluster.bucket.snapshot().get('space.demo')!.value), future)
-  cluster.bucket.remove('space.demo')
+  assert.equal(Buffer.from(cluster.bucket.snapshot().get('space.teams')!.value), future)
+  cluster.bucket.remove('space.teams')
   await cluster.until('a failover', () => cluster.primary() !== null, 12_000)
   primary.start()
   await cluster.check()
@@ -239,7 +239,7 @@ test('a space is not created over a record that cannot be read', async () => {
     spaces?: { space: string }[]
     unreadable?: { space: string }[]
   }
-  assert.equal(spaces?.map(({ space }) => space), ['demo'], 'it hides no other')
+  assert.equal(spaces?.map(({ space }) => space), ['teams'], 'it hides no other')
   assert.equal(unreadable?.map(({ space }) => space), ['other'])
 })
 

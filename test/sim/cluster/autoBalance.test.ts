@@ -10,8 +10,8 @@ const test = suite('cluster: balance')
 
 const balanceAfterMs = 10_000
 const nodes = ['n1', 'n2', 'n3', 'n4']
-const members = placeSpace('demo', nodes, 3)
-const preferred = preferredPrimary('demo', members)!
+const members = placeSpace('teams', nodes, 3)
+const preferred = preferredPrimary('teams', members)!
 const others = members.filter((node) => node !== preferred)
 const spare = nodes.find((node) => !members.includes(node))!
 
@@ -58,7 +58,7 @@ async function away(cluster: SimCluster): Promise<void> {
 }
 
 async function promote(cluster: SimCluster, to: string, more: object = {}): Promise<void> {
-  const command = { type: 'promote', space: 'demo', to, by: 'ann', ...more }
+  const command = { type: 'promote', space: 'teams', to, by: 'ann', ...more }
   const answer = await cluster.command(primary(cluster) ?? to, command)
   assert.is(answer['ok'], true, JSON.stringify(answer))
   await cluster.until(`${to} is primary`, () => primary(cluster) === to)
@@ -93,14 +93,14 @@ test('after a failover the preferred member is primary again, and not before its
 test('while the preferred member is away, the heaviest one in sync is primary', async () => {
   const cluster = await balanced()
   await failedOver(cluster)
-  const second = preferredPrimary('demo', others)!
+  const second = preferredPrimary('teams', others)!
   await cluster.until('the second one is primary', () => primary(cluster) === second,
     3 * balanceAfterMs)
 })
 
 test('while it is drained, too', async () => {
   const cluster = await balanced()
-  const second = preferredPrimary('demo', others)!
+  const second = preferredPrimary('teams', others)!
   for (const node of [preferred, second]) {
     await cluster.command(node, { type: 'drain', by: 'ann' })
   }
@@ -115,7 +115,7 @@ test('while it is drained, too', async () => {
 
 test('there are never two handovers of a space within that time', async () => {
   const cluster = await balanced()
-  const second = preferredPrimary('demo', others)!
+  const second = preferredPrimary('teams', others)!
   const last = others.find((node) => node !== second)!
   await failedOver(cluster)
   if (primary(cluster) === second) await promote(cluster, last)
@@ -175,22 +175,22 @@ test('the choice is kept through changes of the record, and a forced one, too', 
 test('a primary that was promoted while paused is kept after the pause', async () => {
   const cluster = await balanced()
   const [chosen = ''] = others
-  await cluster.command(chosen, { type: 'pause', space: 'demo', by: 'ann' })
+  await cluster.command(chosen, { type: 'pause', space: 'teams', by: 'ann' })
   const gone = cluster.primary()!
   gone.kill()
   await cluster.run(5000)
-  const answer = await cluster.command(chosen, { type: 'promote', space: 'demo', to: chosen,
+  const answer = await cluster.command(chosen, { type: 'promote', space: 'teams', to: chosen,
     by: 'ann' })
   assert.is(answer['ok'], true, JSON.stringify(answer))
   gone.start()
-  await cluster.command(chosen, { type: 'resume', space: 'demo', by: 'ann' })
+  await cluster.command(chosen, { type: 'resume', space: 'teams', by: 'ann' })
   await cluster.run(4 * balanceAfterMs)
   assert.is(primary(cluster), chosen)
 })
 
 const nothing: Record<string, (cluster: SimCluster) => Promise<unknown> | void> = {
   'the space is paused': (cluster) =>
-    cluster.command(others[0]!, { type: 'pause', space: 'demo', by: 'ann' }),
+    cluster.command(others[0]!, { type: 'pause', space: 'teams', by: 'ann' }),
   'the arbiter is away': (cluster) => {
     cluster.bucket.available = false
   },
@@ -202,7 +202,7 @@ const nothing: Record<string, (cluster: SimCluster) => Promise<unknown> | void> 
   'a change of the members is under way': async (cluster) => {
     const id = primary(cluster)!
     cluster.weather = (from, to) => (from === id && to === spare ? 'lost' : 0.2)
-    const answer = await cluster.command(id, { type: 'changeMembers', space: 'demo', add: spare })
+    const answer = await cluster.command(id, { type: 'changeMembers', space: 'teams', add: spare })
     assert.is(answer['ok'], true)
   },
   'the preferred member is drained': (cluster) =>
@@ -226,7 +226,7 @@ for (const [what, make] of Object.entries(nothing)) {
       await cluster.run(balanceAfterMs / 10)
     }
     // The second heaviest may be primary while the preferred one is not able to be.
-    const isSecond = primary(cluster) === preferredPrimary('demo', others)
+    const isSecond = primary(cluster) === preferredPrimary('teams', others)
     const moved = cluster.record()!.epoch - before
     assert.ok(moved === 0 || (what.endsWith('drained') && isSecond), `${moved} epochs`)
   })
@@ -237,9 +237,9 @@ test('a pause that ends, or a change, begins the time anew', async () => {
   await away(cluster)
   const id = primary(cluster)!
   await cluster.run(balanceAfterMs / 2)
-  await cluster.command(id, { type: 'pause', space: 'demo', by: 'ann' })
+  await cluster.command(id, { type: 'pause', space: 'teams', by: 'ann' })
   await cluster.run(2 * balanceAfterMs)
-  await cluster.command(id, { type: 'resume', space: 'demo', by: 'ann' })
+  await cluster.command(id, { type: 'resume', space: 'teams', by: 'ann' })
   assert.ok(await atHome(cluster) >= balanceAfterMs - 1000)
 })
 
@@ -257,7 +257,7 @@ test('a node hands over one primary at a time', async () => {
   const cluster = await balanced()
   const more = Array.from({ length: 24 }, (_, index) => `s${index}`)
   for (const space of more) await cluster.createSpace({}, space)
-  const all = ['demo', ...more]
+  const all = ['teams', ...more]
   const goal = (space: string) =>
     preferredPrimary(space, cluster.record(space)!.members.map(({ node }) => node))
   let most = 0

@@ -8,7 +8,7 @@ const test = suite('cluster: pauses of balance')
 
 const balanceAfterMs = 2000
 const nodes = ['n1', 'n2', 'n3']
-const preferred = preferredPrimary('demo', placeSpace('demo', nodes, 3))!
+const preferred = preferredPrimary('teams', placeSpace('teams', nodes, 3))!
 
 /** The preferred member is primary; `arbiterMs`: of a request to the arbiter, and of its answer. */
 async function balanced(arbiterMs = () => 0.2): Promise<SimCluster> {
@@ -43,7 +43,7 @@ async function handovers(cluster: SimCluster, ms: number): Promise<number[]> {
   for (let was = false; cluster.clock.monotonicMs() - begun < ms;) {
     await cluster.run(100)
     const is = cluster.running.some(({ actor }) =>
-      actor.spaces.get('demo')?.primaryRole?.state.startsWith('handingOver')
+      actor.spaces.get('teams')?.primaryRole?.state.startsWith('handingOver')
     )
     if (is && !was) times.push(cluster.clock.monotonicMs())
     was = is

@@ -25,7 +25,7 @@ async function ask(cluster: SimCluster, subject: string, body: object | string):
 }
 
 async function store(cluster: SimCluster, operations: readonly object[]): Promise<void> {
-  const answer = await ask(cluster, subjects.write('demo'), { operations })
+  const answer = await ask(cluster, subjects.write('teams'), { operations })
   assert.ok(answer['ok'], JSON.stringify(answer))
 }
 
@@ -33,7 +33,7 @@ async function store(cluster: SimCluster, operations: readonly object[]): Promis
 async function pages(
   cluster: SimCluster,
   query: object,
-  subject = subjects.read('demo'),
+  subject = subjects.read('teams'),
 ): Promise<{ items: unknown[]; sizes: number[] }> {
   const items: unknown[] = []
   const sizes: number[] = []
@@ -64,8 +64,8 @@ test('every list goes on behind its page until there is no more', async () => {
     { type: 'StoreEdge', edge: { source: 'hub', target: 'hub', kind: id } },
   ]))
   // The latest half of it is in the overlay only, and then all is in the store.
-  for (const subject of [subjects.read('demo'), subjects.readAny('demo')]) {
-    if (subject === subjects.readAny('demo')) await cluster.converged()
+  for (const subject of [subjects.read('teams'), subjects.readAny('teams')]) {
+    if (subject === subjects.readAny('teams')) await cluster.converged()
     const nodes = await pages(cluster, { type: 'ListNodes', limit: 10 }, subject)
     assert.equal([nodes.sizes, (nodes.items as MemoryNode[]).map(({ id }) => id)], [[10, 10, 5],
       ids])
@@ -100,7 +100,7 @@ test('a reader\'s encoding decides what fits: the same list has other pages', as
   const json = await pages(cluster, { type: 'ListNodes', limit: 1000 })
   assert.equal(json.sizes, [6, 6, 6, 2])
   const message = await cluster.wait(
-    cluster.client.request(subjects.read('demo'), Buffer.from('{"type":"ListNodes"}'), {
+    cluster.client.request(subjects.read('teams'), Buffer.from('{"type":"ListNodes"}'), {
       timeoutMs: 5000,
       headers: { 'Content-Type': 'application/json' },
     }),
@@ -122,7 +122,7 @@ test('metadata is slow to read: pages of it are shorter', async () => {
 test('reads that wait for a sequence: answered when it comes, or refused', async () => {
   const cluster = await serving()
   await cluster.writes(3, 'committed')
-  const subject = subjects.readAny('demo')
+  const subject = subjects.readAny('teams')
   const headers = { 'Engram-Min-Sequence': '9' }
   const ask = (): Promise<unknown> =>
     cluster.client
@@ -142,7 +142,7 @@ test('more reads than a node has room for are turned away, and the room comes ba
   const headers = { 'Engram-Min-Sequence': '1000000' }
   const read = (): Promise<unknown> =>
     cluster.client
-      .request(subjects.readAny('demo'), Buffer.from('{"type":"GetHistory"}'), { timeoutMs: 8000,
+      .request(subjects.readAny('teams'), Buffer.from('{"type":"GetHistory"}'), { timeoutMs: 8000,
         headers })
       .then((message) => (JSON.parse(Buffer.from(message.data).toString()) as Json)['code'])
   const codes = await cluster.wait(Promise.all(Array.from({ length: 1000 }, read)))
@@ -168,7 +168,7 @@ test('malformed requests are refused: headers, queries, questions, commands', as
     return `${String(said)}: ${String(text)}`
   }
   const write = '{"type":"StoreNode","node":{"id":"a"}}'
-  const [writes, reads] = [subjects.write('demo'), subjects.read('demo')]
+  const [writes, reads] = [subjects.write('teams'), subjects.read('teams')]
   assert.match(await code(writes, write, { 'Engram-Acks': 'durable' }) as string,
     'INVALID_OPERATION: unknown header Engram-Acks;')
   assert.match(await code(writes, write, { 'nats-msg-id': 'k' }) as string, 'spelt Nats-Msg-Id')
@@ -185,7 +185,7 @@ test('malformed requests are refused: headers, queries, questions, commands', as
 test('a command with a forbidden reply subject is not carried out', async () => {
   const cluster = await serving()
   const command = Buffer.from('{"type":"createSpace","space":"other"}')
-  cluster.client.publish(subjects.admin('n1'), command, { reply: '$KV.engram.space.demo' })
+  cluster.client.publish(subjects.admin('n1'), command, { reply: '$KV.engram.space.teams' })
   await cluster.run(1000)
   assert.is(cluster.record('other'), null)
   cluster.client.publish(subjects.admin('n1'), command)
@@ -208,7 +208,7 @@ test('spaces are listed page by page', async () => {
     found.push(...spaces.map(({ space }) => space))
     after = page['more'] ? page['after'] : undefined
   } while (after !== undefined)
-  assert.equal([sizes, found], [[17, 17, 7], ['demo', ...names]])
+  assert.equal([sizes, found], [[17, 17, 7], ['teams', ...names]])
   const all = await cluster.command('n2', { type: 'listSpaces' })
   assert.equal([(all['spaces'] as object[]).length, all['more']], [41, undefined])
   assert.is((await cluster.command('n2', { type: 'listSpaces', limit: 0 }))['code'],
@@ -221,7 +221,7 @@ test('commands that take long are bounded in number', async () => {
   // It never answers: each command to it waits for seconds.
   other.freeze()
   const command = Buffer.from(
-    JSON.stringify({ type: 'promote', space: 'demo', to: other.id, force: true }),
+    JSON.stringify({ type: 'promote', space: 'teams', to: other.id, force: true }),
   )
   const asked = cluster.running.find((node) => node !== other && node !== cluster.primary())!
   const answers = Array.from({ length: 100 }, () =>

@@ -29,7 +29,7 @@ async function ask(
   request: CheckpointRequest,
   timeoutMs = 5000,
 ): Promise<CheckpointAnswer> {
-  const subject = subjects.checkpoint('demo', node.id)
+  const subject = subjects.checkpoint('teams', node.id)
   const { data } = await cluster.client.request(subject, control.encode(request), { timeoutMs })
   const decoded = control.checkpointAnswer(data)
   assert.ok(decoded.ok, decoded.ok ? '' : decoded.reason)

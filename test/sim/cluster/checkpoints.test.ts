@@ -119,7 +119,7 @@ test('after a power cut a store is loaded from the newest, and the journal goes 
     applied.push(staged.state.position.sequence)
     return staged
   }
-  await cluster.until('it is back', () => replica!.life?.actor.spaces.get('demo') !== undefined)
+  await cluster.until('it is back', () => replica!.life?.actor.spaces.get('teams') !== undefined)
   await cluster.check()
   assert.equal(applied, [from])
 })
@@ -161,7 +161,7 @@ test('while its store is loaded a member is no candidate, and says how far it is
   }
   replica!.start()
   await cluster.until('it follows',
-    () => replica!.life?.actor.spaces.get('demo')?.member.following.isFollowing ?? false)
+    () => replica!.life?.actor.spaces.get('teams')?.member.following.isFollowing ?? false)
   await cluster.writes(5, 'committed')
   await cluster.run(200)
   const { member } = replica!.space()
@@ -186,7 +186,7 @@ test('while its store is loaded a member is no candidate, and says how far it is
 async function readers50(cluster: SimCluster): Promise<Set<string>> {
   const readers = new Set<string>()
   for (let n = 0; n < 50; n += 1) {
-    const read = await cluster.read({ type: 'GetNode', nodeId: 'a' }, {}, subjects.readAny('demo'))
+    const read = await cluster.read({ type: 'GetNode', nodeId: 'a' }, {}, subjects.readAny('teams'))
     readers.add(read.ok ? read.node : read.message)
   }
   return readers
@@ -199,7 +199,7 @@ async function lateRead(cluster: SimCluster, node: SimNode): Promise<Record<stri
     answer = JSON.parse(Buffer.from(data).toString()) as Record<string, unknown>
   })
   node.space().reads.onReadAny({
-    subject: subjects.readAny('demo'),
+    subject: subjects.readAny('teams'),
     reply: '_INBOX.late',
     data: Buffer.from('{"type":"GetNode","nodeId":"a"}'),
     header: () => undefined,
@@ -277,7 +277,7 @@ test('both rotted, and the store thrown away: damaged, until the member was inst
   for (const { file } of keptBy(replica!)) rot(replica!, file)
   await cut(cluster, replica!)
   await cluster.until('it says so',
-    () => replica!.life?.actor.spaces.get('demo')?.roleState.role === 'damaged')
+    () => replica!.life?.actor.spaces.get('teams')?.roleState.role === 'damaged')
   assert.match(replica!.space().member.damage ?? '', /no checkpoint of it can be read/)
   await cluster.writes(3)
   await cluster.until('it was installed', () => replica!.space().member.damage === null, 30_000)
@@ -307,9 +307,9 @@ test('dropped while stores are loaded: no node ends, nothing of it comes back', 
   }
   replica!.start()
   await cluster.until('it loads',
-    () => replica!.life?.actor.spaces.get('demo')?.member.rebuild.isLoading ?? false)
+    () => replica!.life?.actor.spaces.get('teams')?.member.rebuild.isLoading ?? false)
   const [other] = cluster.running.filter((node) => node !== replica)
-  const answer = await cluster.command(other!.id, { type: 'dropSpace', space: 'demo', by: 'ann' })
+  const answer = await cluster.command(other!.id, { type: 'dropSpace', space: 'teams', by: 'ann' })
   assert.is(answer['ok'], true)
   await cluster.run(500)
   release()
@@ -338,7 +338,7 @@ test('killed at any call to the disk: old or new count, and all that was promise
     if (replica!.life) continue
     replica!.store.discardGraphs()
     replica!.start()
-    await cluster.until('it is back', () => replica!.life?.actor.spaces.get('demo') !== undefined)
+    await cluster.until('it is back', () => replica!.life?.actor.spaces.get('teams') !== undefined)
     await cluster.check()
     await grow(cluster, 1)
     await cluster.check()

@@ -91,7 +91,7 @@ test('a node that becomes primary with a wrong clock says so', async () => {
   to.life!.clock.jumpWall(-60_000)
   await cluster.run(1000)
   assert.is(alertsOf(to, 'clock').length, 0, 'no entry gets its time')
-  await cluster.command('n1', { type: 'promote', space: 'demo', to: to.id })
+  await cluster.command('n1', { type: 'promote', space: 'teams', to: to.id })
   await cluster.run(500)
   assert.is(alertsOf(to, 'clock').length, 1)
 })

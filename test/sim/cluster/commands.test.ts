@@ -20,10 +20,10 @@ test('orders that make no sense are refused with a code', async () => {
     { type: 'createSpace', space: 'x', ack: 'quorum' },
     { type: 'createSpace', space: 'x', minInSync: 9 },
     { type: 'createSpace', space: 'x', replicas: 5 },
-    { type: 'createSpace', space: 'demo', replicas: 1 },
+    { type: 'createSpace', space: 'teams', replicas: 1 },
     { type: 'promote', space: 'nowhere' },
-    { type: 'promote', space: 'demo', to: 'n9' },
-    { type: 'promote', space: 'demo', force: true },
+    { type: 'promote', space: 'teams', to: 'n9' },
+    { type: 'promote', space: 'teams', force: true },
   ]) codes.push((await cluster.command('n2', command))['code'])
   assert.equal(codes, [
     'INVALID_OPERATION',
@@ -49,7 +49,7 @@ test('a space is created once, whoever asks and whatever answer is lost', async 
   const cluster = await SimCluster.start()
   cluster.bucket.loseAnswers('applied')
   const sent = ['n1', 'n2', 'n3'].map((node) =>
-    cluster.command(node, { type: 'createSpace', space: 'demo' })
+    cluster.command(node, { type: 'createSpace', space: 'teams' })
   )
   const answers = await Promise.all(sent)
   assert.equal(answers.map((answer) => answer['ok']), [true, true, true])
@@ -63,11 +63,11 @@ test('promote hands over to the node that is named, or to the best', async () =>
   const cluster = await serving()
   const old = cluster.primary()!
   const to = cluster.running.find((node) => node !== old)!
-  const named = await cluster.command(to.id, { type: 'promote', space: 'demo', to: to.id })
+  const named = await cluster.command(to.id, { type: 'promote', space: 'teams', to: to.id })
   assert.equal([named['ok'], named['primary']], [true, to.id])
-  const again = await cluster.command('n1', { type: 'promote', space: 'demo', to: to.id })
+  const again = await cluster.command('n1', { type: 'promote', space: 'teams', to: to.id })
   assert.equal([again['ok'], again['epoch']], [true, 2])
-  const best = await cluster.command('n1', { type: 'promote', space: 'demo' })
+  const best = await cluster.command('n1', { type: 'promote', space: 'teams' })
   assert.is(best['ok'], true)
   assert.is.not(best['primary'], to.id)
   await cluster.check()
@@ -105,7 +105,7 @@ test('a writer reads its own writes; committed reads see what is committed', asy
   cluster.weather = () => 0.2
   await cluster.converged()
   const any = await cluster.read(query, { 'Engram-Min-Sequence': `${answer.sequence}` },
-    subjects.readAny('demo'))
+    subjects.readAny('teams'))
   assert.is(any.ok && (any.value as { id: string }).id, ids[0])
 })
 
@@ -126,7 +126,7 @@ test('a read sees every answer given before it, of a backlog of many flushes too
 
 test('reads wait for what is asked for, bounded, and refuse what is too old', async () => {
   const cluster = await serving()
-  const any = subjects.readAny('demo')
+  const any = subjects.readAny('teams')
   const query = { type: 'ListNodes', after: '', limit: 10 }
   const code = async (headers: Record<string, string>, subject = any) => {
     const answer = await cluster.read(query, headers, subject)
@@ -138,7 +138,7 @@ test('reads wait for what is asked for, bounded, and refuse what is too old', as
   assert.is(await code({ 'Engram-Max-Staleness-Ms': '1000' }), 'ok')
   assert.is(await code({ 'Engram-Min-Sequence': '-1' }), 'INVALID_OPERATION')
   assert.is(await code({ 'Engram-Max-Staleness-Ms': 'soon' }), 'INVALID_OPERATION')
-  assert.is(await code({ 'Engram-Read': 'dirty' }, subjects.read('demo')), 'INVALID_OPERATION')
+  assert.is(await code({ 'Engram-Read': 'dirty' }, subjects.read('teams')), 'INVALID_OPERATION')
   for (const node of cluster.running) {
     if (node !== cluster.primary()) node.kill()
   }
@@ -149,7 +149,7 @@ test('log entries are read in pages, up to what may be seen', async () => {
   await cluster.writes(30, 'committed')
   await cluster.converged()
   const pages: number[] = []
-  for (const subject of [subjects.read('demo'), subjects.readAny('demo')]) {
+  for (const subject of [subjects.read('teams'), subjects.readAny('teams')]) {
     for (let from = 1; from <= 34; from += 10) {
       const answer = await cluster.read({ type: 'GetEntries', from, limit: 10 }, {}, subject)
       assert.ok(answer.ok)
@@ -169,9 +169,10 @@ test('a primary without a lease answers no read', async () => {
   await cluster.run(2500)
   assert.is(primary.space().serves, false)
   const answer = await cluster.wait(
-    cluster.client.request(subjects.read('demo'), Buffer.from('{"type":"GetNode","nodeId":"w1"}'), {
-      timeoutMs: 100,
-    })
+    cluster.client.request(subjects.read('teams'), Buffer.from('{"type":"GetNode","nodeId":"w1"}'),
+      {
+        timeoutMs: 100,
+      })
       .then(() => 'answered', (error: Error) => error.name),
   )
   assert.is(answer, 'NoRespondersError')
@@ -180,7 +181,7 @@ test('a primary without a lease answers no read', async () => {
 type Changed = Record<string, unknown> & { readonly settings?: unknown }
 
 function setSpace(cluster: SimCluster, settings: object, node = 'n2'): Promise<Changed> {
-  return cluster.command(node, { type: 'setSpace', space: 'demo', settings })
+  return cluster.command(node, { type: 'setSpace', space: 'teams', settings })
 }
 
 test('changes of the settings at one time: each is made upon the one before it', async () => {
@@ -219,7 +220,7 @@ test('a change of the settings that changes nothing writes nothing', async () =>
   assert.is(cluster.record()!.nonce, nonce)
   const again = await cluster.command('n1', {
     type: 'createSpace',
-    space: 'demo',
+    space: 'teams',
     maxLoss: { bytes: 5000, entries: 7 },
   })
   assert.equal([again['ok'], again['created']], [true, false], JSON.stringify(again))

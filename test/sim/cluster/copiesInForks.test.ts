@@ -13,7 +13,7 @@ async function write(
   headers: Record<string, string>,
 ): Promise<WriteAnswer> {
   const message = await cluster.wait(
-    cluster.client.request(subjects.write('demo'),
+    cluster.client.request(subjects.write('teams'),
       Buffer.from('{"type":"StoreNode","node":{"id":"a","content":"a"}}'), { timeoutMs: 8000,
       headers: { 'Nats-Msg-Id': 'k', ...headers } }),
   )

@@ -66,7 +66,7 @@ test('a space that cannot be started keeps no other from it', async () => {
   node.start()
   await cluster.until('it holds the other', () => node.life?.actor.spaces.has('other') ?? false)
   await cluster.run(5000)
-  assert.not.ok(node.actor.spaces.has('demo'))
+  assert.not.ok(node.actor.spaces.has('teams'))
   assert.is(logged(node, 'error', /cannot be started.*TypeError: a bug/), 1, 'logged, and once')
   isBroken = false
   await cluster.run(31_000)

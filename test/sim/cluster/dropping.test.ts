@@ -11,12 +11,12 @@ const test = suite('cluster: dropping')
 const serving = () => SimCluster.serving({ writes: 3 })
 
 const drop = (cluster: SimCluster, node = 'n1', more: object = {}) =>
-  cluster.command(node, { type: 'dropSpace', space: 'demo', by: 'ann', ...more })
+  cluster.command(node, { type: 'dropSpace', space: 'teams', by: 'ann', ...more })
 
 function holds(node: SimNode, uuid: string): boolean {
   const { journal, store } = node.actor.context!.ports
   return journal.log(uuid) !== undefined || store.has(uuid)
-    || node.actor.spaces.get('demo')?.member.uuid === uuid
+    || node.actor.spaces.get('teams')?.member.uuid === uuid
 }
 
 async function gone(cluster: SimCluster, uuid: string, nodes = cluster.running): Promise<void> {
@@ -45,12 +45,12 @@ test('what is said of a space that was dropped, by whatever is asked', async () 
     { type: 'setSpace', settings: { ack: 'memory' } },
     { type: 'closeFork', epoch: 1 },
   ]) {
-    const refused = await cluster.command('n2', { space: 'demo', ...command })
+    const refused = await cluster.command('n2', { space: 'teams', ...command })
     assert.is(refused['code'], 'UNKNOWN_SPACE', JSON.stringify({ command, refused }))
-    assert.match(String(refused['message']), /no space demo: it was dropped at 20\d\d-.*Z by ann/)
+    assert.match(String(refused['message']), /no space teams: it was dropped at 20\d\d-.*Z by ann/)
   }
   const looked = await cluster.wait(
-    cluster.client.request(subjects.lookup('demo'), new Uint8Array(), { timeoutMs: 1000 }),
+    cluster.client.request(subjects.lookup('teams'), new Uint8Array(), { timeoutMs: 1000 }),
   )
   assert.match(Buffer.from(looked.data).toString(), /UNKNOWN_SPACE.*was dropped at/)
   const list = await cluster.command('n1', { type: 'listSpaces' })
@@ -74,7 +74,7 @@ test('the name is used again, in a later epoch, for another space', async () => 
   await gone(cluster, uuid)
   await cluster.writes(3, 'committed')
   await cluster.check()
-  await cluster.command('n1', { type: 'setSpace', space: 'demo', settings: { ack: 'committed' } })
+  await cluster.command('n1', { type: 'setSpace', space: 'teams', settings: { ack: 'committed' } })
   assert.equal(cluster.record()!.formerly, [uuid], 'changes of the record keep it')
 })
 
@@ -142,7 +142,7 @@ test('a primary that does not answer is not waited for', async () => {
 test('a blocked space, and a paused one, can be dropped', async () => {
   const cluster = await serving()
   const { uuid } = cluster.record()!
-  await cluster.command('n1', { type: 'pause', space: 'demo' })
+  await cluster.command('n1', { type: 'pause', space: 'teams' })
   const [left, ...dead] = [...cluster.running]
   for (const node of dead) node.kill()
   await cluster.run(3000)
@@ -160,7 +160,7 @@ test('during a handover', async () => {
   const primary = cluster.primary()!
   const [to] = replicas(cluster)
   cluster.weather = (from, at) => (from === to!.id && at === primary.id ? 60 : 0.2)
-  void cluster.command(primary.id, { type: 'promote', space: 'demo', to: to!.id })
+  void cluster.command(primary.id, { type: 'promote', space: 'teams', to: to!.id })
     .catch(() => undefined)
   await cluster.until('it is given away',
     () => primary.space().primaryRole?.isTransferring ?? false)
@@ -192,7 +192,7 @@ test('a full disk: the data goes once the journal takes the record', async () =>
   await drop(cluster)
   await cluster.run(5000)
   assert.ok(node!.actor.context!.ports.journal.log(uuid), 'not without the record')
-  assert.not(node!.actor.spaces.has('demo'), 'and it has no role')
+  assert.not(node!.actor.spaces.has('teams'), 'and it has no role')
   node!.disk.capacity = Infinity
   await gone(cluster, uuid)
 })
@@ -213,7 +213,7 @@ test('a fork that is being given up when the tombstone comes', async () => {
   old.diskDelayMs = (operation) => (operation === 'datasync' ? 1 : 20)
   old.start()
   await cluster.until('it gives up its fork',
-    () => old.life?.actor.spaces.get('demo')?.member.following.isTruncating ?? false)
+    () => old.life?.actor.spaces.get('teams')?.member.following.isTruncating ?? false)
   await drop(cluster)
   await gone(cluster, uuid)
   await cluster.run(1000)
@@ -282,11 +282,11 @@ test('what cannot be removed is tried again after a start, when its segment has 
   await cluster.createSpace()
   await cluster.createSpace({}, 'other')
   await cluster.until('all in sync', () => cluster.record('other')!.inSync.length === 3)
-  await cluster.until('demo has a primary', () => cluster.primary() !== null)
+  await cluster.until('teams has a primary', () => cluster.primary() !== null)
   const { uuid } = cluster.record()!
   const [node] = replicas(cluster)
   await cluster.run(1000)
-  const path = `/data/salvage/demo.${uuid.slice(0, 8)}.1-1.1-2.checkpoint`
+  const path = `/data/salvage/teams.${uuid.slice(0, 8)}.1-1.1-2.checkpoint`
   const files = node!.disk.process()
   await cluster.wait(files.makeDirectory('/data/salvage'))
   await cluster.wait(files.open(path, 'create').then((handle) => handle.close()))

@@ -98,7 +98,7 @@ test('a handover came to nothing: who has all of the epoch reports nothing', asy
 test('a handover that comes to its end opens no report, and leaves the list as it was', async () => {
   const cluster = await started()
   for (const to of cluster.running.filter((node) => node !== cluster.primary())) {
-    const answer = await cluster.command('n1', { type: 'promote', space: 'demo', to: to.id })
+    const answer = await cluster.command('n1', { type: 'promote', space: 'teams', to: to.id })
     assert.is(answer['ok'], true, JSON.stringify(answer))
     assert.equal(cluster.record()!.ended ?? [], [])
   }
@@ -115,7 +115,7 @@ test('the bound that a report gives held: not where the next epoch was forced', 
     const [next] = cluster.running as [SimNode]
     cluster.weather = () => 0.2
     if (force) {
-      await cluster.command(next.id, { type: 'promote', space: 'demo', to: next.id, force: true })
+      await cluster.command(next.id, { type: 'promote', space: 'teams', to: next.id, force: true })
     }
     await cluster.until('another is primary', () => cluster.primary() !== null)
     assert.is(cluster.record()!.forced, force)
@@ -137,7 +137,7 @@ function record(over: Partial<Assignment> = {}): Assignment {
   const members = ['n1', 'n2', 'n3'].map((node) => ({ node, disk: `disk-${node}` }))
   return {
     version: 1,
-    space: 'demo',
+    space: 'teams',
     uuid: 'u',
     epoch: 3,
     state: 'open',

@@ -139,7 +139,7 @@ test('no epoch has two primaries when the arbiter loses what only an absent node
   cluster.bucket.wipe()
   a!.start()
   await cluster.run(6000)
-  const command = { type: 'promote', space: 'demo', to: a!.id, force: true }
+  const command = { type: 'promote', space: 'teams', to: a!.id, force: true }
   await cluster.command(a!.id, command)
   await cluster.until('it is primary', () => cluster.primary() === a)
   assert.ok(cluster.record()!.epoch > epoch + 1, `epoch ${cluster.record()!.epoch}`)
@@ -177,7 +177,7 @@ test('a command hands the space over without an error to any client', async () =
   const old = cluster.primary()!
   const to = others(cluster, old)[0]!
   const pending: Promise<unknown>[] = []
-  const answer = cluster.command('n1', { type: 'promote', space: 'demo', to: to.id })
+  const answer = cluster.command('n1', { type: 'promote', space: 'teams', to: to.id })
   for (let i = 0; i < 100; i += 1) {
     pending.push(cluster.send({ 'Engram-Ack': i % 2 ? 'durable' : 'committed' }))
     await cluster.run(1)
@@ -199,7 +199,7 @@ test('a handover whose answer is lost is settled, applied or not', async () => {
     const old = cluster.primary()!
     const to = others(cluster, old)[1]!
     cluster.bucket.loseAnswers(fate)
-    const answer = await cluster.command('n2', { type: 'promote', space: 'demo', to: to.id })
+    const answer = await cluster.command('n2', { type: 'promote', space: 'teams', to: to.id })
     assert.is(answer['ok'], true, fate)
     cluster.bucket.release()
     assert.is(cluster.primary(), to)
@@ -213,7 +213,9 @@ test('the target of a handover dies: the cluster goes on', async () => {
   const old = cluster.primary()!
   const to = others(cluster, old)[0]!
   void cluster.client.request(`engram.v1.admin.${old.id}`,
-    Buffer.from(JSON.stringify({ type: 'promote', space: 'demo', to: to.id })), { timeoutMs: 9000 })
+    Buffer.from(JSON.stringify({ type: 'promote', space: 'teams', to: to.id })), {
+    timeoutMs: 9000,
+  })
     .catch(() => undefined)
   await cluster.run(1)
   to.kill()

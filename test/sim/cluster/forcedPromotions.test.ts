@@ -11,7 +11,7 @@ const serving = () => SimCluster.serving({ writes: 5 })
 async function force(cluster: SimCluster, node: SimNode): Promise<void> {
   const answer = await cluster.command(node.id, {
     type: 'promote',
-    space: 'demo',
+    space: 'teams',
     to: node.id,
     force: true,
   })

@@ -8,7 +8,7 @@ import type { SimOptions } from '../../support/simCluster.js'
 const test = suite('cluster: forgetting a node')
 
 const nodes = ['n1', 'n2', 'n3', 'n4', 'n5']
-const members = placeSpace('demo', nodes, 3)
+const members = placeSpace('teams', nodes, 3)
 const [spare = '', other = ''] = nodes.filter((node) => !members.includes(node))
 
 const serving = async (options: SimOptions = {}): Promise<SimCluster> =>
@@ -43,7 +43,7 @@ test('all nodes forget one that is gone, and hear it again when it comes back', 
   cluster.node(spare).start()
   await cluster.until('it is heard', () => known(cluster, spare).length === rest.length)
   const id = cluster.primary()!.id
-  const added = await cluster.command(id, { type: 'changeMembers', space: 'demo', add: spare })
+  const added = await cluster.command(id, { type: 'changeMembers', space: 'teams', add: spare })
   assert.is(added['ok'], true)
   await cluster.until('it is a member', () => cluster.record()!.members.length === 4)
   await gone(cluster, spare)
@@ -85,17 +85,17 @@ const refusals: Record<string, {
     make: (cluster) => gone(cluster, members[2]!),
     node: members[2]!,
     reason: 'holder',
-    message: /is a member of 1 space: demo/,
+    message: /is a member of 1 space: teams/,
   },
   'it is a learner': {
     make: async (cluster) => {
       const id = cluster.primary()!.id
       cluster.weather = (from, to) => (from === id && to === spare ? 'lost' : 0.2)
-      await cluster.command(id, { type: 'changeMembers', space: 'demo', add: spare })
+      await cluster.command(id, { type: 'changeMembers', space: 'teams', add: spare })
       await gone(cluster, spare)
     },
     reason: 'holder',
-    message: /is a member of 1 space: demo/,
+    message: /is a member of 1 space: teams/,
   },
 }
 for (const [why, { make, node = spare, reason, message }] of Object.entries(refusals)) {

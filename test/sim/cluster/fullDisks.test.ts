@@ -197,7 +197,7 @@ test('the one that stayed rots: the store is what counts', async () => {
   node.disk.capacity = Infinity
   node.start()
   await cluster.until('it follows',
-    () => node.life?.actor.spaces.get('demo')?.member.following.isFollowing ?? false)
+    () => node.life?.actor.spaces.get('teams')?.member.following.isFollowing ?? false)
   assert.is(node.space().member.damage, null)
   // It is found when the next one is to be covered by it.
   await goesOn(cluster, node)
@@ -272,7 +272,7 @@ test('the power fails at any call to the disk: what counts is there, and it goes
     cut += 1
     node.store.discardGraphs()
     node.start()
-    await cluster.until('it is back', () => node.life?.actor.spaces.get('demo') !== undefined)
+    await cluster.until('it is back', () => node.life?.actor.spaces.get('teams') !== undefined)
     const { damage, covers } = journalOf(node).log(uuid)!
     assert.is(damage, null)
     if (covers.kept.length === 1) alone += 1

@@ -13,7 +13,7 @@ import { takeCheckpoint } from '../../support/takeCheckpoint.js'
 const test = suite('cluster: gone entries')
 
 async function serving(
-  spaces: readonly string[] = ['demo'],
+  spaces: readonly string[] = ['teams'],
   settings: Partial<ActorSettings> = {},
 ): Promise<SimCluster> {
   const cluster = await SimCluster.start({ segmentBytes: 4096, settings })
@@ -24,7 +24,7 @@ async function serving(
   return cluster
 }
 
-async function many(cluster: SimCluster, count = 40, space = 'demo'): Promise<void> {
+async function many(cluster: SimCluster, count = 40, space = 'teams'): Promise<void> {
   for (let n = 0; n < count; n += 1) {
     const answer = await cluster.wait(cluster.send({ 'Engram-Ack': 'committed' }, 1, space))
     assert.ok(answer?.ok, JSON.stringify(answer))
@@ -43,7 +43,7 @@ test('a read of entries below the first retained one says which that is', async 
   const primary = cluster.primary()!
   const { log } = primary.space().member
   assert.ok(log.base > 10 && log.base < log.end.sequence, `${log.base}`)
-  for (const subject of [subjects.read('demo'), subjects.readAny('demo')]) {
+  for (const subject of [subjects.read('teams'), subjects.readAny('teams')]) {
     const gone = await cluster.read({ type: 'GetEntries', from: log.base, limit: 10 }, {}, subject)
     const { firstSequence = 0, ...rest } = { ...gone } as typeof gone & { firstSequence?: number }
     assert.equal(rest, {
@@ -90,7 +90,7 @@ test('fates, repeated keys and the history do not need the entry', async () => {
 })
 
 test('a stream whose next entry is gone ends, and hurts nobody', async () => {
-  const cluster = await serving(['demo'], { tailBytesMax: 2000 })
+  const cluster = await serving(['teams'], { tailBytesMax: 2000 })
   await many(cluster, 5)
   const away = cluster.running.find((node) => node !== cluster.primary())!
   away.kill()
@@ -101,7 +101,7 @@ test('a stream whose next entry is gone ends, and hurts nobody', async () => {
   cluster.weather = (from, to) => (from === away.id && to === primary.id ? 200 : 0.2)
   away.start()
   await cluster.until('it has a session',
-    () => away.life?.actor.spaces.get('demo')?.member.following.isFollowing ?? false)
+    () => away.life?.actor.spaces.get('teams')?.member.following.isFollowing ?? false)
   await giveUp(cluster, primary)
   const { log } = away.space().member
   assert.ok(log.end.sequence < primary.space().member.log.base, `${log.end.sequence}`)
@@ -137,10 +137,10 @@ test('a member that returns below what is kept is installed', async () => {
 })
 
 test('an epoch begins on a log of which no entry is kept', async () => {
-  const cluster = await serving(['demo', 'busy'])
+  const cluster = await serving(['teams', 'busy'])
   await many(cluster, 3)
   await many(cluster, 60, 'busy')
-  for (const node of cluster.running) await giveUp(cluster, node, ['demo', 'busy'])
+  for (const node of cluster.running) await giveUp(cluster, node, ['teams', 'busy'])
   const former = cluster.primary()!
   const { log } = former.space().member
   assert.is(log.base, log.end.sequence)
@@ -181,7 +181,7 @@ test('a log is not cut below what only checkpoints may have, though the store is
   for (const node of cluster.running) node.kill()
   short!.start()
   await cluster.run(4000)
-  const answer = await cluster.command(short!.id, { type: 'promote', space: 'demo', to: short!.id,
+  const answer = await cluster.command(short!.id, { type: 'promote', space: 'teams', to: short!.id,
     force: true })
   assert.is(answer['ok'], true, JSON.stringify(answer))
   await cluster.writes(2, 'durable')

@@ -48,7 +48,7 @@ async function more({ cluster, others }: Ahead, writes: number): Promise<void> {
 async function force({ cluster, short, others }: Ahead): Promise<void> {
   for (const node of others) node.kill()
   cluster.weather = () => 0.2
-  const answer = await cluster.command(short.id, { type: 'promote', space: 'demo', to: short.id,
+  const answer = await cluster.command(short.id, { type: 'promote', space: 'teams', to: short.id,
     force: true })
   assert.is(answer['ok'], true, JSON.stringify(answer))
   await cluster.until('it serves', () => cluster.primary() === short)
@@ -89,7 +89,7 @@ async function balanced(
   await cluster.converged()
   let lost = 0
   for (const { answer: { space, epoch, sequence } } of cluster.acknowledged) {
-    if (space !== 'demo') continue
+    if (space !== 'teams') continue
     const fate = await cluster.read({ type: 'GetFate', epoch, sequence })
     assert.ok(fate.ok, JSON.stringify(fate))
     const { fate: said, reason } = fate.value as FateValue
@@ -166,7 +166,8 @@ test('an epoch of which only missing entries are known has its own report', asyn
   const { cluster, others, common } = all
   const [former, next] = others
   const { epoch } = cluster.record()!
-  const handover = await cluster.command(former.id, { type: 'promote', space: 'demo', to: next.id })
+  const handover = await cluster.command(former.id, { type: 'promote', space: 'teams',
+    to: next.id })
   assert.is(handover['ok'], true, JSON.stringify(handover))
   await cluster.until('it is handed over', () => cluster.primary() === next)
   await cluster.until('they are in sync', () => cluster.record()!.inSync.length === 2)
@@ -279,7 +280,7 @@ test('of a damaged log what is missing is named, and what can be read is salvage
   node.disk.flipBit(first!, node.disk.bytesOf(first!).length >> 1, 1)
   node.start()
   await cluster.until('it is damaged',
-    () => node.life?.actor.spaces.get('demo')?.member.damage !== undefined)
+    () => node.life?.actor.spaces.get('teams')?.member.damage !== undefined)
   assert.match(String(node.space().member.damage), /./)
   await cluster.until('it is in sync', () => cluster.record()!.inSync.includes(node.id), 30_000)
   await closed(cluster)
@@ -299,14 +300,14 @@ test('a disk that takes no second name makes the install wait', async () => {
 test('the kept checkpoint goes with the space, also when that is interrupted', async () => {
   const { cluster, node } = await aloneAhead(() => undefined)
   const [path] = kept(node)
-  const answer = await cluster.command(node.id, { type: 'dropSpace', space: 'demo', by: 'ann' })
+  const answer = await cluster.command(node.id, { type: 'dropSpace', space: 'teams', by: 'ann' })
   assert.is(answer['ok'], true, JSON.stringify(answer))
   await cluster.until('it is gone', () => kept(node).length === 0)
   const handle = await node.disk.open(path!, 'create')
   await handle.datasync()
   await handle.close()
   await node.disk.syncDirectory('/data/salvage')
-  const other = await node.disk.open('/data/salvage/demo.00000000.1-1.from-2.1-3.checkpoint',
+  const other = await node.disk.open('/data/salvage/teams.00000000.1-1.from-2.1-3.checkpoint',
     'create')
   await other.close()
   node.kill()

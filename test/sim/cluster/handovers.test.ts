@@ -15,7 +15,7 @@ async function serving(): Promise<SimCluster> {
 }
 
 function handOver(cluster: SimCluster, from: SimNode, to: SimNode): void {
-  const command = JSON.stringify({ type: 'promote', space: 'demo', to: to.id })
+  const command = JSON.stringify({ type: 'promote', space: 'teams', to: to.id })
   const options = { timeoutMs: 12_000 }
   cluster.client.request(`engram.v1.admin.${from.id}`, Buffer.from(command), options)
     .catch(() => undefined)
@@ -66,7 +66,7 @@ test('writes without a reply, and without a key, are in the log once each', asyn
   const count = 3000
   for (let i = 0; i < count; i += 1) {
     const write = { type: 'StoreNode', node: { id: `q${i}`, content: 'x' } }
-    cluster.client.publish('engram.v1.write.demo', Buffer.from(JSON.stringify(write)))
+    cluster.client.publish('engram.v1.write.teams', Buffer.from(JSON.stringify(write)))
     await cluster.run(0.02)
   }
   await cluster.run(2000)
@@ -84,7 +84,7 @@ test('a write passed on too late is refused with an unknown outcome, not taken a
   const cluster = await serving()
   const write = { type: 'StoreNode', node: { id: 'late', content: 'x' } }
   const message = await cluster.wait(cluster.client.request(
-    'engram.v1.write.demo',
+    'engram.v1.write.teams',
     Buffer.from(JSON.stringify(write)),
     { timeoutMs: 2000, headers: { 'Engram-Forwarded': 'write' } },
   ))
@@ -102,7 +102,7 @@ test('only the former primary can say that a write was passed on, and that it wa
   cluster.weather = (a, b) => (a === from.id && b === to.id ? 100 : 0.2)
   const forged = (mark: string, id: string): Promise<string> => {
     const write = JSON.stringify({ type: 'StoreNode', node: { id, content: 'x' } })
-    return cluster.client.request('engram.v1.write.demo', Buffer.from(write), { timeoutMs: 2000,
+    return cluster.client.request('engram.v1.write.teams', Buffer.from(write), { timeoutMs: 2000,
       headers: { 'Engram-Forwarded': mark } })
       .then((message) =>
         (JSON.parse(Buffer.from(message.data).toString()) as { code: string; outcome: string }).code
@@ -133,7 +133,7 @@ test('a primary that drains for a handover gives way to a later epoch', async ()
   const third = cluster.running.find((node) => node !== from && node !== to)!
   await cluster.command(third.id, {
     type: 'promote',
-    space: 'demo',
+    space: 'teams',
     to: third.id,
     force: true,
   })

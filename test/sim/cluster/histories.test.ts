@@ -24,7 +24,7 @@ async function handOver(cluster: SimCluster, times: number, writes = 0): Promise
   for (let n = 0; n < times; n += 1) {
     const from = cluster.primary()!
     const to = cluster.running.find((node) => node !== from)!.id
-    const answer = await cluster.command(from.id, { type: 'promote', space: 'demo', to })
+    const answer = await cluster.command(from.id, { type: 'promote', space: 'teams', to })
     assert.is(answer['ok'], true, JSON.stringify(answer))
     await cluster.until('it serves', () => cluster.primary()?.id === to)
     if (writes > 0) await cluster.writes(writes, 'committed')
@@ -54,7 +54,7 @@ test('epochs beyond those that a history keeps are summed up, and a start finds 
     node.kill()
     node.start()
     await cluster.until('it is back', () =>
-      cluster.record()!.inSync.length === 3 && node.life?.actor.spaces.get('demo') !== undefined)
+      cluster.record()!.inSync.length === 3 && node.life?.actor.spaces.get('teams') !== undefined)
     assert.equal(logOf(node).root, root)
     assert.equal(logOf(node).history.slice(0, 3), spans)
   }
@@ -84,7 +84,7 @@ async function write(
   ...nodes: object[]
 ): Promise<WriteAnswer> {
   const operations = nodes.map((node) => ({ type: 'StoreNode', node }))
-  const request = cluster.client.request(subjects.write('demo'),
+  const request = cluster.client.request(subjects.write('teams'),
     Buffer.from(JSON.stringify({ operations })), { timeoutMs: 8000, headers })
   const text = Buffer.from((await cluster.wait(request)).data).toString()
   assert.match(text, /"ok":true/)
@@ -115,7 +115,7 @@ async function cameBack(
   for (let round = 0; round < 5; round += 1) {
     const from = cluster.primary()!
     const to = cluster.running.find((node) => node !== from)!.id
-    await cluster.command(from.id, { type: 'promote', space: 'demo', to })
+    await cluster.command(from.id, { type: 'promote', space: 'teams', to })
     await cluster.until('it serves', () => cluster.primary()?.id === to)
     await cluster.until('both are in sync', () => cluster.record()!.inSync.length === 2)
     if (round === 0) await write(cluster, committed, { id: 'x', content: 'new', confidence: 0.5 })
@@ -170,7 +170,7 @@ test('below the root, it does not replace what came before it and was applied ag
     const { store } = cluster.primary()!.space().member
     await cluster.until('it is applied', () => store.quarantineCount === 1)
     const applied = await cluster.command(cluster.primary()!.id, { type: 'applyQuarantined',
-      space: 'demo', id: `${origin.epoch}-${origin.sequence}` })
+      space: 'teams', id: `${origin.epoch}-${origin.sequence}` })
     assert.is(applied['ok'], true, JSON.stringify(applied))
     assert.is(await contentOfX(cluster), 'older')
   }

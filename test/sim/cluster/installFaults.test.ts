@@ -172,10 +172,10 @@ test('the space is dropped while it is pulled: no file of it stays open, or on t
   await cluster.until('it has some',
     () => (one.space().installation.status?.doneBytes ?? 0) > 3 * maxPayload)
   const { uuid } = cluster.record()!
-  await cluster.command(source.id, { type: 'dropSpace', space: 'demo', by: 'ann' })
+  await cluster.command(source.id, { type: 'dropSpace', space: 'teams', by: 'ann' })
   await cluster.until('its data is gone', () => {
     const { journal, store } = one.actor.context!.ports
-    return !one.actor.spaces.has('demo') && !journal.log(uuid) && !store.has(uuid)
+    return !one.actor.spaces.has('teams') && !journal.log(uuid) && !store.has(uuid)
   })
   await cluster.run(15_000)
   assert.equal(one.disk.paths('/data/checkpoints'), [])
@@ -215,7 +215,7 @@ test('the primary hands over while it is pulled: the next one has the whole log,
   cluster.weather = (from, to) => (from === source.id && to === one.id ? 40 : 0.2)
   one.start()
   await cluster.until('it pulls', () => stateOf(one) === 'installing.pulling')
-  await cluster.command(source.id, { type: 'promote', space: 'demo', to: source.id })
+  await cluster.command(source.id, { type: 'promote', space: 'teams', to: source.id })
   await cluster.until('it is handed over', () => cluster.primary() === source)
   cluster.weather = () => 0.2
   await settled(it)

@@ -32,14 +32,14 @@ function loseChunks({ cluster: { broker } }: PreparedInstall,
 {
   const route = broker.route.bind(broker)
   broker.route = (envelope, from) => {
-    const [, to] = /^engram\.v1\.checkpoint\.demo\.(\w+)$/.exec(envelope.subject) ?? []
+    const [, to] = /^engram\.v1\.checkpoint\.teams\.(\w+)$/.exec(envelope.subject) ?? []
     if (to && isLost(to) && Buffer.from(envelope.data).includes('chunk')) return
     route(envelope, from)
   }
 }
 
 const statusOf = ({ one }: PreparedInstall) =>
-  one.life?.actor.spaces.get('demo')?.installation.status ?? null
+  one.life?.actor.spaces.get('teams')?.installation.status ?? null
 
 function viewOf({ cluster, one }: PreparedInstall) {
   return cluster.primary()?.space().primaryRole?.followers.status()[one.id]
@@ -93,11 +93,11 @@ test('an install has a beginning and an end, in sentences', async () => {
   await cluster.until('it follows', () => stateOf(one) === 'streaming', 30_000)
   const [begun, installed, ...others] = toldBy(it)
   assert.equal(others, [])
-  assert.is(begun!.text, `demo: ${one.id} is installed from ${source.id}: its log is empty, `
+  assert.is(begun!.text, `teams: ${one.id} is installed from ${source.id}: its log is empty, `
     + `${primary.id} keeps entries from ${from} on`)
   const { sequence } = installed!.detail['position'] as { sequence: number }
   assert.is(installed!.text,
-    `demo: ${one.id} has the state as of ${sequence} and follows from there`)
+    `teams: ${one.id} has the state as of ${sequence} and follows from there`)
   // The next one is told, too.
   one.space().member.damaged('a bad record')
   await cluster.until('it is installed again', () => kindsOf(it).length === 4, 30_000)
@@ -115,7 +115,7 @@ test('the source dies: the next one is told, with the reason', async () => {
   await cluster.until('it is installed', () => stateOf(one) === 'streaming', 30_000)
   assert.equal(kindsOf(it), ['installBegun', 'installSourceChanged', 'installed'])
   const { text } = toldBy(it)[1]!
-  assert.match(text, new RegExp(`^demo: ${one.id} is installed from ${primary.id} instead of `
+  assert.match(text, new RegExp(`^teams: ${one.id} is installed from ${primary.id} instead of `
     + `${source.id}, with the state as of \\d+: ${source.id} `))
 })
 
@@ -130,7 +130,7 @@ test('a source that gives nothing: an alert after five minutes, once, until it i
   await cluster.run(20_000)
   const alert = toldBy(it).find(({ kind }) => kind === 'installStalled')
   assert.match(alert?.text ?? '',
-    new RegExp(`^ALERT installStalled: demo: the install of ${one.id} `
+    new RegExp(`^ALERT installStalled: teams: the install of ${one.id} `
       + 'does not get on: nothing of a state has come for 5 min: .*n\\d'))
   await cluster.run(400_000)
   assert.is(kindsOf(it).filter((kind) => kind === 'installStalled').length, 1)
@@ -170,7 +170,7 @@ test('nobody has a state: it says so when it begins, and the alert says why', as
   await cluster.run(stalledMs + 10_000)
   const [begun, stalled, ...others] = toldBy(it)
   assert.equal(others, [])
-  assert.match(begun!.text, new RegExp(`^demo: ${one.id} has to be installed: its log is empty, `
+  assert.match(begun!.text, new RegExp(`^teams: ${one.id} has to be installed: its log is empty, `
     + 'n\\d keeps entries from \\d+ on; it waits: n\\d'))
   assert.is(stalled!.kind, 'installStalled')
   assert.is(stalled!.detail['source'], null)
@@ -178,7 +178,7 @@ test('nobody has a state: it says so when it begins, and the alert says why', as
   await cluster.until('it is installed', () => kindsOf(it).length === 5, 60_000)
   assert.equal(kindsOf(it).slice(2), ['installSourceChanged', 'installed', 'installStalledCleared'])
   assert.match(toldBy(it)[2]!.text,
-    new RegExp(`^demo: ${one.id} is installed from n\\d, with the state as of \\d+$`))
+    new RegExp(`^teams: ${one.id} is installed from n\\d, with the state as of \\d+$`))
 })
 
 test('overtaken twice in a row: the alert has both rates', async () => {
@@ -238,7 +238,7 @@ test('a member that does not have to be installed any more: the alert ends', asy
   await cluster.run(stalledMs + 10_000)
   assert.ok(kindsOf(it).includes('installStalled'))
   // It has the whole log.
-  await cluster.command(source.id, { type: 'promote', space: 'demo', to: source.id })
+  await cluster.command(source.id, { type: 'promote', space: 'teams', to: source.id })
   await cluster.until('it follows', () => stateOf(one) === 'streaming', 30_000)
   assert.is(kindsOf(it).at(-1), 'installStalledCleared')
   assert.match(toldBy(it).at(-1)!.text, 'does not have to be installed any more')

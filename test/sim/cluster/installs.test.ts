@@ -53,7 +53,7 @@ test('a damaged member is installed, and is as if it had never been damaged', as
   one.start()
   await cluster.until('it is back', () =>
     cluster.record()!.inSync.includes(one.id)
-    && one.life?.actor.spaces.get('demo')?.member.following.isFollowing === true)
+    && one.life?.actor.spaces.get('teams')?.member.following.isFollowing === true)
   await cluster.converged()
   assert.is(one.space().member.damage, null)
 })
@@ -70,7 +70,7 @@ test('a source that has no checkpoint takes one when it is asked for', async () 
 })
 
 async function force(cluster: SimCluster, node: SimNode): Promise<void> {
-  const answer = await cluster.command(node.id, { type: 'promote', space: 'demo', to: node.id,
+  const answer = await cluster.command(node.id, { type: 'promote', space: 'teams', to: node.id,
     force: true })
   assert.is(answer['ok'], true, JSON.stringify(answer))
 }
@@ -133,7 +133,7 @@ test('an installed member is promoted before it has any entry of its own log', a
   await cluster.until('it is in sync',
     () => one.space().roleState.role === 'replica' && cluster.record()!.inSync.includes(one.id))
   assert.is(one.space().member.log.base, one.space().member.log.end.sequence)
-  await cluster.command(primary.id, { type: 'promote', space: 'demo', to: one.id })
+  await cluster.command(primary.id, { type: 'promote', space: 'teams', to: one.id })
   await cluster.until('it is primary', () => cluster.primary() === one)
   await cluster.writes(3, 'committed')
   await cluster.check()
@@ -153,12 +153,12 @@ test('one that was installed, and is damaged again, stays so when its store is l
   one.powerCut()
   one.store.discardGraphs()
   one.start()
-  await cluster.until('it holds the space', () => one.life?.actor.spaces.get('demo') !== undefined)
+  await cluster.until('it holds the space', () => one.life?.actor.spaces.get('teams') !== undefined)
   assert.is(one.space().member.damage, 'another bad record')
   cluster.weather = () => 0.2
   await cluster.until('it is in sync again',
     () =>
-      one.life?.actor.spaces.get('demo')?.roleState.role === 'replica'
+      one.life?.actor.spaces.get('teams')?.roleState.role === 'replica'
       && cluster.record()!.inSync.includes(one.id))
   assert.is(one.space().member.store.installs, 2)
   await cluster.check()
@@ -181,7 +181,7 @@ test('a member whose store is being rebuilt is not listed in sync', async () => 
   await cluster.writes(3, 'committed')
   cluster.weather = (from, to) => ([from, to].includes(one.id) ? 'lost' : 0.2)
   one.start()
-  await cluster.until('it holds the space', () => one.life?.actor.spaces.get('demo') !== undefined)
+  await cluster.until('it holds the space', () => one.life?.actor.spaces.get('teams') !== undefined)
   let isRebuilding = true
   const { member } = one.space()
   Object.defineProperty(member, 'rebuilding', { get: () => (isRebuilding ? '3 of 5' : null) })

@@ -46,7 +46,7 @@ test('a claim confirmed after its promotion ended starts no epoch', async () => 
   let isSlow = false
   records.arbiter = Object.assign(Object.create(arbiter) as Arbiter, {
     compareAndSet: async (key: string, value: Uint8Array, revision: number) => {
-      if (key === 'space.demo' && isFirst) {
+      if (key === 'space.teams' && isFirst) {
         isFirst = false
         while (cluster.record()!.primary!.node !== b.id) await sleep(5)
         isSlow = true
@@ -55,7 +55,7 @@ test('a claim confirmed after its promotion ended starts no epoch', async () => 
     },
     read: async (key: string) => {
       const found = await arbiter.read(key)
-      if (key === 'space.demo' && isSlow) {
+      if (key === 'space.teams' && isSlow) {
         isSlow = false
         await sleep(700)
       }
@@ -67,7 +67,7 @@ test('a claim confirmed after its promotion ended starts no epoch', async () => 
   await cluster.run(20)
   cluster.client.request(`engram.v1.admin.${a.id}`, Buffer.from(JSON.stringify({
     type: 'promote',
-    space: 'demo',
+    space: 'teams',
     to: a.id,
     force: true,
   })), { timeoutMs: 12_000 }).catch(() => undefined)
@@ -171,7 +171,7 @@ test('epochs are skipped when the record was lost, though the arbiter went away 
   const [to] = replicas(cluster) as [SimNode]
   cluster.client.request(`engram.v1.admin.${primary.id}`, Buffer.from(JSON.stringify({
     type: 'promote',
-    space: 'demo',
+    space: 'teams',
     to: to.id,
   })), { timeoutMs: 12_000 }).catch(() => undefined)
   await cluster.until('handed over', () => cluster.primary() === to)

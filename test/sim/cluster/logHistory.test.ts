@@ -50,7 +50,7 @@ test('the history says what survived, of every epoch; the safe sequence moves wi
   const later = await historyOf(cluster)
   assert.ok(later.safeSequence >= anew.sequence)
   await cluster.converged()
-  const any = await historyOf(cluster, subjects.readAny('demo'))
+  const any = await historyOf(cluster, subjects.readAny('teams'))
   assert.equal(any.history, later.history)
 })
 

@@ -26,7 +26,7 @@ test('a takeover that nobody commanded is a warning at the new primary', async (
   assert.is(said.length, 1)
   const { ms, ...fields } = said[0]!.fields as { ms: number }
   assert.ok(ms > 0)
-  assert.equal(fields, { space: 'demo', epoch: 2, from: first.id, vacancy: 'noResponders' })
+  assert.equal(fields, { space: 'teams', epoch: 2, from: first.id, vacancy: 'noResponders' })
 })
 
 test('a handover and a clean stop are none, to nobody', async () => {

@@ -45,7 +45,7 @@ test('one that is there, and one that is not', async () => {
   const cluster = await SimCluster.start()
   await cluster.createSpace()
   await cluster.until('it has a primary', () => cluster.primary() !== null)
-  assert.equal(await lookUp(cluster, 'demo'), { ok: true, space: 'demo' })
+  assert.equal(await lookUp(cluster, 'teams'), { ok: true, space: 'teams' })
   const { message, ...unknown } = await lookUp(cluster, 'nowhere')
   assert.equal(unknown, { ok: false, code: 'UNKNOWN_SPACE', outcome: 'notTaken', retryable: false })
   assert.match(String(message), 'nowhere')
@@ -70,11 +70,11 @@ test('one whose members are all gone is there, and the arbiter is not asked agai
   await cluster.run(3000)
   holder.kill()
   await cluster.run(500)
-  const before = readsOf(reads, 'demo')
+  const before = readsOf(reads, 'teams')
   for (let i = 0; i < 20; i += 1) {
-    assert.equal(await lookUp(cluster, 'demo'), { ok: true, space: 'demo' })
+    assert.equal(await lookUp(cluster, 'teams'), { ok: true, space: 'teams' })
   }
-  assert.ok(readsOf(reads, 'demo') - before < 5)
+  assert.ok(readsOf(reads, 'teams') - before < 5)
 })
 
 test('without the arbiter nobody says that there is none', async () => {
@@ -108,7 +108,7 @@ test('without any node NATS itself says so', async () => {
   cluster.node('n1').kill()
   await cluster.run(200)
   const asked = cluster.client.request(
-    subjects.lookup('demo'),
+    subjects.lookup('teams'),
     new Uint8Array(),
     { timeoutMs: 1000 },
   )

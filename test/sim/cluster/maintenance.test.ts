@@ -29,11 +29,11 @@ test('a drained node hands over, and is primary of nothing until it is undrained
   assert.is.not(cluster.primary()!.id, drained.id)
   await cluster.until('it is in sync', () => cluster.record()!.inSync.length === 3)
   // Neither by a handover,
-  const to = await cluster.command('n1', { type: 'promote', space: 'demo', to: drained.id })
+  const to = await cluster.command('n1', { type: 'promote', space: 'teams', to: drained.id })
   assert.equal([to['ok'], to['reason']], [false, 'unfit'])
   assert.match(String(to['message']), /is drained since .* by ann/)
   for (let i = 0; i < 3; i += 1) {
-    await cluster.command('n1', { type: 'promote', space: 'demo' })
+    await cluster.command('n1', { type: 'promote', space: 'teams' })
     await cluster.until('one is primary', () =>
       cluster.primary() !== null
       && cluster.record()!.inSync.length === 3)
@@ -77,7 +77,7 @@ test('a space that a drained node cannot hand over goes as soon as a member can 
   await cluster.until('it is alone', () => cluster.record()!.inSync.length === 1)
   const answer = await cluster.command(drained.id, { type: 'drain', stop: true })
   assert.equal([answer['ok'], answer['retryable']], [false, true])
-  assert.match(String(answer['message']), /is drained, but still primary of 1 space\(s\) \(demo\)/)
+  assert.match(String(answer['message']), /is drained, but still primary of 1 space\(s\) \(teams\)/)
   assert.ok((await cluster.wait(cluster.send()))?.ok, 'it serves until then')
   for (const node of replicas) node.start()
   await cluster.until('another is primary', () => replicas.includes(cluster.primary()!), 15_000)
@@ -102,7 +102,7 @@ test('a drained node gets no new space, and one that restarts is not drained', a
   node.start()
   await cluster.until('it is back',
     () =>
-      node.life?.actor.spaces.get('demo')?.member.following.isFollowing
+      node.life?.actor.spaces.get('teams')?.member.following.isFollowing
         ?? false)
   assert.is(node.actor.context!.duty.drained, null)
 })
@@ -134,7 +134,7 @@ test('orders that make no sense are refused', async () => {
     { type: 'undrain', by: 7 },
     { type: 'pause', space: 'nowhere' },
     { type: 'pause', space: 'a.b' },
-    { type: 'resume', space: 'demo', by: 'x'.repeat(200) },
+    { type: 'resume', space: 'teams', by: 'x'.repeat(200) },
   ]) codes.push((await cluster.command('n1', command))['code'])
   assert.equal(codes, ['INVALID_OPERATION', 'INVALID_OPERATION', 'INVALID_OPERATION',
     'UNKNOWN_SPACE', 'INVALID_OPERATION', 'INVALID_OPERATION'])
@@ -142,9 +142,9 @@ test('orders that make no sense are refused', async () => {
 })
 
 const pause = (cluster: SimCluster, node = 'n1') =>
-  cluster.command(node, { type: 'pause', space: 'demo', by: 'ann' })
+  cluster.command(node, { type: 'pause', space: 'teams', by: 'ann' })
 const resume = (cluster: SimCluster, node = 'n1') =>
-  cluster.command(node, { type: 'resume', space: 'demo', by: 'bob' })
+  cluster.command(node, { type: 'resume', space: 'teams', by: 'bob' })
 
 test('a paused space: nobody takes over; resumed, one does at once', async () => {
   const cluster = await serving()
@@ -186,7 +186,7 @@ test('the last primary goes on where it was: a restart is no failover', async ()
   assert.is(cluster.record()!.paused?.by, 'ann', 'its claim carries the pause')
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
   assert.is(cluster.record()!.paused?.by, 'ann', 'and so do changes of the set')
-  await cluster.command('n1', { type: 'setSpace', space: 'demo', settings: { ack: 'committed' } })
+  await cluster.command('n1', { type: 'setSpace', space: 'teams', settings: { ack: 'committed' } })
   assert.is(cluster.record()!.paused?.by, 'ann', 'and of the settings')
   await cluster.check()
 })
@@ -196,15 +196,15 @@ test('a handover, and a command to promote, count while a space is paused', asyn
   await pause(cluster)
   const first = cluster.primary()!
   const [to, third] = others(cluster, first) as [SimNode, SimNode]
-  const handed = await cluster.command('n1', { type: 'promote', space: 'demo', to: to.id })
+  const handed = await cluster.command('n1', { type: 'promote', space: 'teams', to: to.id })
   assert.equal([handed['ok'], handed['primary']], [true, to.id])
   assert.is(cluster.record()!.paused?.by, 'ann')
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
   to.kill()
   await cluster.run(5000)
-  const unnamed = await cluster.command(first.id, { type: 'promote', space: 'demo' })
+  const unnamed = await cluster.command(first.id, { type: 'promote', space: 'teams' })
   assert.match(String(unnamed['message']), /failover is paused: resume it, or name a member/)
-  const answer = await cluster.command(first.id, { type: 'promote', space: 'demo', to: third.id })
+  const answer = await cluster.command(first.id, { type: 'promote', space: 'teams', to: third.id })
   assert.equal([answer['ok'], answer['primary']], [true, third.id], JSON.stringify(answer))
   assert.is(cluster.primary(), third)
   assert.is(cluster.record()!.paused?.by, 'ann')
@@ -224,7 +224,7 @@ test('a pause meets every change of the record that is under way, and ends none'
       pause(cluster, to.id),
       resume(cluster, primary.id),
       pause(cluster, to.id),
-      cluster.command(primary.id, { type: 'setSpace', space: 'demo',
+      cluster.command(primary.id, { type: 'setSpace', space: 'teams',
         settings: { ack: 'committed' } }),
     ]
     await cluster.run(lateMs)
@@ -323,7 +323,7 @@ test('once the epoch is given away two nodes may have a write: its outcome is un
   const primary = cluster.primary()!
   const [to] = others(cluster, primary) as [SimNode]
   cluster.weather = (from, at) => (from === to.id && at === primary.id ? 100 : 0.2)
-  void cluster.command(primary.id, { type: 'promote', space: 'demo', to: to.id })
+  void cluster.command(primary.id, { type: 'promote', space: 'teams', to: to.id })
   await cluster.until('it is given away',
     () => primary.space().primaryRole?.isTransferring ?? false)
   const answer = await cluster.wait(cluster.send())

@@ -14,7 +14,7 @@ const waitsFor = (cluster: SimCluster): string | null =>
 
 async function order(cluster: SimCluster, command: object): Promise<void> {
   const at = cluster.primary()!.id
-  const answer = await cluster.command(at, { type: 'changeMembers', space: 'demo', ...command })
+  const answer = await cluster.command(at, { type: 'changeMembers', space: 'teams', ...command })
   assert.is(answer['ok'], true, JSON.stringify(answer))
 }
 

@@ -24,7 +24,7 @@ const replica = (cluster: SimCluster): SimNode =>
   cluster.running.find((node) => node !== cluster.primary() && members(cluster).includes(node.id))!
 
 async function order(cluster: SimCluster, command: object, at = 'n1') {
-  return await cluster.command(at, { type: 'changeMembers', space: 'demo', by: 'ann', ...command })
+  return await cluster.command(at, { type: 'changeMembers', space: 'teams', by: 'ann', ...command })
 }
 
 const settled = (cluster: SimCluster) =>
@@ -63,7 +63,7 @@ test('a replica is replaced; the old one has no role, answers no reads and keeps
   assert.not(removed.space().roleState.state.includes('streaming'))
   const query = { type: 'ListNodes', after: '', limit: 1 }
   for (let i = 0; i < 20; i += 1) {
-    const read = await cluster.read(query, {}, subjects.readAny('demo'))
+    const read = await cluster.read(query, {}, subjects.readAny('teams'))
     assert.ok(read.ok && read.node !== removed.id, `${removed.id} answers reads`)
   }
   await cluster.check()
@@ -148,10 +148,10 @@ test('orders that cannot be carried out are refused, and say why', async () => {
     assert.match(String(answer['message']), why)
   }
   await refused({}, /name a node to add or to remove/)
-  await refused({ add: present }, /is a member of demo already/)
+  await refused({ add: present }, /is a member of teams already/)
   await refused({ add: 'n9' }, /n9 is not alive/)
   await refused({ add: 'a.b' }, /add: /)
-  await refused({ remove: other }, /is no member of demo; its members are/)
+  await refused({ remove: other }, /is no member of teams; its members are/)
   await refused({ remove: present }, /2 members instead of 3.*--yes/)
   await refused({ cancel: true, add: other }, /cancel goes without/)
   cluster.weather = (from, to) => (from === other || to === other ? 'lost' : 0.2)
@@ -201,7 +201,7 @@ for (const step of ['ordered', 'joined', 'added'] as const) {
     const removed = replica(cluster)
     await order(cluster, { add: added.id, remove: removed.id }, primary.id)
     const follows = () =>
-      added.life?.actor.spaces.get('demo')?.member.following.isFollowing === true
+      added.life?.actor.spaces.get('teams')?.member.following.isFollowing === true
     if (step === 'joined') await cluster.until('the learner follows', follows)
     if (step === 'added') {
       await cluster.until('it is a member', () => members(cluster).includes(added.id))
@@ -222,13 +222,13 @@ test('a learner is no candidate, by force neither', async () => {
   const learner = spare(cluster)
   const seen: boolean[] = []
   await order(cluster, { add: learner.id }, cluster.primary()!.id)
-  await cluster.until('it holds the space', () => learner.life!.actor.spaces.has('demo'))
+  await cluster.until('it holds the space', () => learner.life!.actor.spaces.has('teams'))
   assert.not(members(cluster).includes(learner.id))
   for (const node of cluster.running) if (node !== learner) node.kill()
   await cluster.run(5000)
   seen.push(learner.space().serves)
-  const answer = await cluster.command(learner.id, { type: 'promote', space: 'demo', to: learner.id,
-    force: true })
+  const answer = await cluster.command(learner.id, { type: 'promote', space: 'teams',
+    to: learner.id, force: true })
   assert.is(answer['ok'], false)
   seen.push(learner.space().serves)
   assert.equal(seen, [false, false])

@@ -21,10 +21,10 @@ function join(cluster: SimCluster, node: SimNode, over: object) {
   const { member } = node.space()
   const { epoch } = cluster.record()!
   return cluster.wait(cluster.client.request(
-    subjects.ack('demo', cluster.primary()!.id),
+    subjects.ack('teams', cluster.primary()!.id),
     control.encode({
       kind: 'join',
-      space: 'demo',
+      space: 'teams',
       uuid: member.uuid,
       node: node.id,
       disk: node.actor.disk,
@@ -51,9 +51,9 @@ test('acks of another disk than the listed one commit nothing', async () => {
   const before = log.commitSequence
   const sent = cluster.send({ 'Engram-Ack': 'durable' })
   await cluster.wait(sent)
-  cluster.client.publish(subjects.ack('demo', primary.id), control.encode({
+  cluster.client.publish(subjects.ack('teams', primary.id), control.encode({
     kind: 'ack',
-    space: 'demo',
+    space: 'teams',
     node: other.id,
     epoch: cluster.record()!.epoch,
     session: answer.ok ? answer.value.session : 0,
@@ -90,7 +90,7 @@ test('the first ack of a session is lost: the stream begins all the same, at onc
   await cluster.until('it is out', () => !cluster.record()!.inSync.includes(one.id))
   let lost = 0
   cluster.weather = (from, to) => {
-    const isFollowing = one.life?.actor.spaces.get('demo')?.member.following.isFollowing ?? false
+    const isFollowing = one.life?.actor.spaces.get('teams')?.member.following.isFollowing ?? false
     if (from === one.id && to === primary.id && isFollowing && lost === 0) {
       lost += 1
       return 'lost'
@@ -99,7 +99,7 @@ test('the first ack of a session is lost: the stream begins all the same, at onc
   }
   one.start()
   await cluster.until('it follows',
-    () => one.life?.actor.spaces.get('demo')?.member.following.isFollowing === true)
+    () => one.life?.actor.spaces.get('teams')?.member.following.isFollowing === true)
   const tookMs = await cluster.until('it is let in',
     () => cluster.record()!.inSync.includes(one.id), 5000)
   assert.is(lost, 1)
@@ -122,7 +122,7 @@ test('a claim that came to nothing does not show as an epoch', async () => {
   const now = cluster.record()!.epoch
   one.kill()
   one.start()
-  await cluster.until('it holds the space', () => one.life?.actor.spaces.has('demo') === true)
+  await cluster.until('it holds the space', () => one.life?.actor.spaces.has('teams') === true)
   assert.ok(one.space().member.known.epoch >= now, 'over a restart too')
 })
 

@@ -19,7 +19,7 @@ function fill(node: SimNode): { set(bytes: number): void } {
 
 const read = async (cluster: SimCluster): Promise<Record<string, unknown>> => {
   const answer = await cluster.wait(cluster.client.request(
-    subjects.read('demo'),
+    subjects.read('teams'),
     Buffer.from('{"type":"ListNodes"}'),
     { timeoutMs: 2000 },
   ))

@@ -19,7 +19,7 @@ for (const seed of [1, 2, 3]) {
         const primary = cluster.primary()
         return primary !== null && primary !== former
       })
-      const { lastPromotionMs } = cluster.primary()!.space('demo').succession
+      const { lastPromotionMs } = cluster.primary()!.space('teams').succession
       assert.ok(lastPromotionMs !== null && lastPromotionMs < 5000, `${lastPromotionMs} ms`)
     })
 }

@@ -31,7 +31,7 @@ async function successor(cluster: SimCluster, old: SimNode): Promise<void> {
   await cluster.until('another primary',
     () =>
       cluster.running.some((node) =>
-        node !== old && node.life?.actor.spaces.get('demo')?.serves === true
+        node !== old && node.life?.actor.spaces.get('teams')?.serves === true
       ), 20_000)
   // Its announcement reaches the others.
   await cluster.run(20)

@@ -10,7 +10,7 @@ const test = suite('cluster: retain')
 
 const settings = { checkpointBytes: 4096, retainBytes: 16_384 }
 const segmentBytes = 8192
-const baseOf = (node: SimNode, space = 'demo'): number => node.space(space).member.log.base
+const baseOf = (node: SimNode, space = 'teams'): number => node.space(space).member.log.base
 const bases = (cluster: SimCluster): number[] => cluster.running.map((node) => baseOf(node))
 const kindsOf = (node: SimNode): string[] =>
   node.log.flatMap(({ fields }) => (fields as { kind?: string }).kind ?? [])
@@ -26,7 +26,7 @@ async function serving(retain?: object): Promise<SimCluster> {
 }
 
 async function set(cluster: SimCluster, retain: object): Promise<void> {
-  const answer = await cluster.command('n2', { type: 'setSpace', space: 'demo',
+  const answer = await cluster.command('n2', { type: 'setSpace', space: 'teams',
     settings: { retain } })
   assert.is(answer['ok'], true, JSON.stringify(answer))
   await cluster.run(500)

@@ -26,7 +26,7 @@ async function write(
 ): Promise<WriteAnswer> {
   const body = JSON.stringify(Array.isArray(operation) ? { operations: operation } : operation)
   const message = await cluster.wait(cluster.client.request(
-    subjects.write('demo'),
+    subjects.write('teams'),
     Buffer.from(body),
     { timeoutMs: 8000, headers },
   ))
@@ -151,16 +151,16 @@ test('a concurrent write that is stronger stays; the other is kept, and can be a
   assert.is(await fateOf(cluster, live), 'quarantined')
 
   const primary = cluster.primary()!.id
-  const applied = await cluster.command(primary, { type: 'applyQuarantined', space: 'demo',
+  const applied = await cluster.command(primary, { type: 'applyQuarantined', space: 'teams',
     id: items[0]!.id })
   assert.is(applied['ok'], true, JSON.stringify(applied))
   assert.is((await nodeOf(cluster, 'weak'))?.content, 'fork')
-  const gone = await cluster.command(primary, { type: 'discardQuarantined', space: 'demo',
+  const gone = await cluster.command(primary, { type: 'discardQuarantined', space: 'teams',
     id: items[1]!.id })
   assert.is(gone['ok'], true, JSON.stringify(gone))
   await cluster.converged()
   assert.equal(await quarantineOf(cluster), [])
-  const wrong = await cluster.command(primary, { type: 'applyQuarantined', space: 'demo',
+  const wrong = await cluster.command(primary, { type: 'applyQuarantined', space: 'teams',
     id: items[1]!.id })
   assert.is(wrong['code'], 'INVALID_OPERATION')
 })
@@ -235,7 +235,7 @@ test('another failover in the middle: nothing is lost, nothing comes twice', asy
     old.start()
     await cluster.until('it is on its way', () =>
       second.space().primaryRole !== null
-      && (old.life?.actor.spaces.get('demo')?.uploads.state ?? '').startsWith('merging'))
+      && (old.life?.actor.spaces.get('teams')?.uploads.state ?? '').startsWith('merging'))
     await cluster.run(step * 7)
     second.kill()
     await cluster.until('a third is primary', () => cluster.primary() !== null)
@@ -263,7 +263,7 @@ test('a write pending when it comes again counts as taken once it is durable', a
   const primary = cluster.primary()!
   old.start()
   await cluster.until('a slice is on its way',
-    () => (old.life?.actor.spaces.get('demo')?.uploads.state ?? '') === 'merging.sending')
+    () => (old.life?.actor.spaces.get('teams')?.uploads.state ?? '') === 'merging.sending')
   // Its writes wait behind a flush that takes longer than the member's patience; then they fail.
   cluster.fsyncMs = 5000
   void cluster.send({ 'Engram-Ack': 'durable' })
@@ -299,19 +299,19 @@ test('manual: it waits for a command; off: it stays where it is', async () => {
   const { old, answers } = await leftBehind(cluster, [store('a')])
   old.start()
   await cluster.until('it is held',
-    () => old.life?.actor.spaces.get('demo')?.uploads.state === 'held')
+    () => old.life?.actor.spaces.get('teams')?.uploads.state === 'held')
   await cluster.converged()
   assert.is(await fateOf(cluster, answers[0]!), 'salvaged')
-  const set = await cluster.command(old.id, { type: 'setSpace', space: 'demo',
+  const set = await cluster.command(old.id, { type: 'setSpace', space: 'teams',
     settings: { reconcile: 'off' } })
   assert.is(set['ok'], true, JSON.stringify(set))
-  const refused = await cluster.command(old.id, { type: 'reconcile', space: 'demo' })
+  const refused = await cluster.command(old.id, { type: 'reconcile', space: 'teams' })
   assert.is(refused['code'], 'INVALID_OPERATION')
-  await cluster.command(old.id, { type: 'setSpace', space: 'demo',
+  await cluster.command(old.id, { type: 'setSpace', space: 'teams',
     settings: { reconcile: 'manual' } })
   await cluster.until('the settings have come',
     () => old.space().member.known.record?.assignment.settings.reconcile === 'manual')
-  const answer = await cluster.command(old.id, { type: 'reconcile', space: 'demo' })
+  const answer = await cluster.command(old.id, { type: 'reconcile', space: 'teams' })
   assert.equal([answer['ok'], answer['started']], [true, true])
   assert.is((await closed(cluster)).merged, 1)
 })
@@ -320,12 +320,12 @@ test('a report that nobody can close any more is given up by an operator', async
   const cluster = await started()
   const { old } = await leftBehind(cluster, [store('a')])
   const [open] = await reportsOf(cluster)
-  const done = await cluster.command(cluster.primary()!.id, { type: 'closeFork', space: 'demo',
+  const done = await cluster.command(cluster.primary()!.id, { type: 'closeFork', space: 'teams',
     epoch: open!.epoch })
   assert.is(done['ok'], true, JSON.stringify(done))
   await cluster.converged()
   assert.is((await reportsOf(cluster))[0]?.outcome, 'dismissed')
-  const wrong = await cluster.command(cluster.primary()!.id, { type: 'closeFork', space: 'demo',
+  const wrong = await cluster.command(cluster.primary()!.id, { type: 'closeFork', space: 'teams',
     epoch: open!.epoch })
   assert.is(wrong['code'], 'INVALID_OPERATION')
   old.start()

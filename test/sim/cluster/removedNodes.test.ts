@@ -21,7 +21,7 @@ const replica = (cluster: SimCluster): SimNode =>
 
 async function order(cluster: SimCluster, command: object): Promise<void> {
   const at = cluster.primary()!.id
-  const answer = await cluster.command(at, { type: 'changeMembers', space: 'demo', ...command })
+  const answer = await cluster.command(at, { type: 'changeMembers', space: 'teams', ...command })
   assert.is(answer['ok'], true, JSON.stringify(answer))
 }
 
@@ -40,7 +40,7 @@ function left(cluster: SimCluster, node: SimNode): string[] {
   ]
 }
 
-const holds = (node: SimNode): boolean => node.life?.actor.spaces.has('demo') === true
+const holds = (node: SimNode): boolean => node.life?.actor.spaces.has('teams') === true
 
 /** Replaces a replica by the spare node; returns the replica. */
 async function replaced(cluster: SimCluster): Promise<SimNode> {
@@ -59,7 +59,7 @@ test('data is kept for removedKeepMs, over a restart too, and then removed', asy
   removed.kill()
   await cluster.run(500)
   removed.start()
-  const why = () => removed.life?.actor.spaces.get('demo')?.departure.reason ?? ''
+  const why = () => removed.life?.actor.spaces.get('teams')?.departure.reason ?? ''
   await cluster.until('it holds what it has', () => why() === 'kept for removedKeepMs')
   await cluster.until('it is gone', () => !holds(removed), keepMs)
   await cluster.run(3000)
@@ -181,11 +181,11 @@ test('all is kept while there is no primary, though it was told before that all 
 test('a record that does not name it says nothing', async () => {
   const cluster = await serving()
   const removed = await replaced(cluster)
-  const { value } = cluster.bucket.snapshot().get('space.demo')!
+  const { value } = cluster.bucket.snapshot().get('space.teams')!
   const { removed: _, ...rest } = JSON.parse(Buffer.from(value).toString()) as object & {
     removed: object
   }
-  cluster.bucket.overwrite('space.demo', Buffer.from(JSON.stringify(rest)))
+  cluster.bucket.overwrite('space.teams', Buffer.from(JSON.stringify(rest)))
   await cluster.run(4 * keepMs)
   assert.equal(left(cluster, removed), ['log', 'store'])
 })
@@ -248,7 +248,7 @@ test('what was confirmed in one epoch does not go in a later one, whose primary 
   added.kill()
   stale.start()
   await cluster.run(5000)
-  await cluster.command(stale.id, { type: 'promote', space: 'demo', to: stale.id, force: true })
+  await cluster.command(stale.id, { type: 'promote', space: 'teams', to: stale.id, force: true })
   await cluster.until('it is primary', () => cluster.primary() === stale, 20_000)
   deaf = ''
   await cluster.run(3 * keepMs)

@@ -75,10 +75,10 @@ test('records are not read while nothing changes; one that changes unheard is, i
   reads = 0
   await cluster.run(30_000)
   assert.ok(reads <= 3, `${reads} reads in half a minute`)
-  const { value } = cluster.bucket.snapshot().get('space.demo')!
+  const { value } = cluster.bucket.snapshot().get('space.teams')!
   const record = JSON.parse(Buffer.from(value).toString()) as object
   const paused = { by: 'somebody', since: 'now' }
-  cluster.bucket.overwrite('space.demo', Buffer.from(JSON.stringify({ ...record, paused })))
+  cluster.bucket.overwrite('space.teams', Buffer.from(JSON.stringify({ ...record, paused })))
   await cluster.until('all know it',
     () =>
       cluster.running.every((node) =>

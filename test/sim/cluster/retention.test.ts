@@ -20,10 +20,10 @@ const journalOf = (node: SimNode) => node.actor.context!.ports.journal
 const retentionOf = (node: SimNode) => node.actor.checkpointing!.retention
 const closedBytes = (node: SimNode): number =>
   journalOf(node).segments().reduce((sum, { bytes }) => sum + bytes, 0)
-const baseOf = (node: SimNode, space = 'demo'): number => node.space(space).member.log.base
+const baseOf = (node: SimNode, space = 'teams'): number => node.space(space).member.log.base
 
 /** Writes to the same few nodes, with time for checkpoints in between: the state stays small. */
-async function grow(cluster: SimCluster, rounds: number, space = 'demo'): Promise<void> {
+async function grow(cluster: SimCluster, rounds: number, space = 'teams'): Promise<void> {
   for (let round = 0; round < rounds; round += 1) {
     for (let n = 0; n < 10; n += 1) {
       const node = { id: `same${n}`, content: 'x'.repeat(100) + String(round) }
@@ -231,7 +231,7 @@ test('a living member of an earlier release keeps what it may need', async () =>
   await cluster.run(2000)
   assert.is(baseOf(node), 0)
   assert.match(retentionOf(node).pinnedBy!.reason, /runs an earlier release/)
-  assert.is(retentionOf(node).pinnedBy!.space, 'demo')
+  assert.is(retentionOf(node).pinnedBy!.space, 'teams')
   delete (peers as { knowsInstalls?: unknown }).knowsInstalls
   await cluster.run(3000)
   assert.ok(baseOf(node) > 0)

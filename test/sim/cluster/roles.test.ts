@@ -35,7 +35,7 @@ function holdSave(salvages: SalvageFiles): { isHeld: boolean; go: () => void } {
 
 function alerts(cluster: SimCluster): Record<string, unknown>[] {
   const heard: Record<string, unknown>[] = []
-  cluster.client.subscribe(subjects.alert('demo'), (message) => {
+  cluster.client.subscribe(subjects.alert('teams'), (message) => {
     heard.push(JSON.parse(Buffer.from(message.data).toString()) as Record<string, unknown>)
   })
   return heard
@@ -112,7 +112,7 @@ test('a member that truncates while it is promoted ends up with a whole log', as
   const cluster = await serving()
   const old = await withFork(cluster)
   const held = await holdTruncation(cluster, old)
-  const command = { type: 'promote', space: 'demo', to: old.id, force: true }
+  const command = { type: 'promote', space: 'teams', to: old.id, force: true }
   const forced = cluster.command(old.id, command)
   await cluster.run(500)
   assert.is(old.space().serves, false, 'nothing is appended to a log that will be cut')
@@ -142,7 +142,7 @@ test('a forced primary takes nothing for committed that it does not have', async
   a.kill()
   const answer = await cluster.command(b.id, {
     type: 'promote',
-    space: 'demo',
+    space: 'teams',
     to: b.id,
     force: true,
   })
@@ -225,7 +225,7 @@ test('a lost notice is repeated: an idle space converges', async () => {
   await cluster.wait(written)
   await cluster.run(150)
   cluster.weather = () => 0.2
-  await cluster.converged('demo', 1000)
+  await cluster.converged('teams', 1000)
 })
 
 test('a stream actor that starts anew has its member join again at once', async () => {
@@ -234,7 +234,7 @@ test('a stream actor that starts anew has its member join again at once', async 
   const [a] = replicas(cluster)
   await cluster.run(7000)
   const inSync = new Set<string>()
-  primary.life!.host.kill(`space.demo.stream.${a.id}`, 'test')
+  primary.life!.host.kill(`space.teams.stream.${a.id}`, 'test')
   await cluster.run(20)
   const written = cluster.send({ 'Engram-Ack': 'committed' })
   await cluster.run(60)
@@ -249,7 +249,7 @@ test('a stream actor that starts anew has its member join again at once', async 
 
 test('every WAL message and ack arriving twice, and late, changes nothing', async () => {
   const cluster = await serving(5)
-  for (const subject of ['engram.v1.wal.demo.*', 'engram.v1.ack.demo.*']) {
+  for (const subject of ['engram.v1.wal.teams.*', 'engram.v1.ack.teams.*']) {
     cluster.client.subscribe(subject, (message) => {
       if (message.header('Replayed') || message.reply) return
       for (const ms of [0, 40, 700]) {
@@ -304,7 +304,7 @@ test('frames of another epoch, session or space leave the log alone', async () =
     codec.encodeWal({ ...header, session: 0 }, frame),
     codec.encodeWal({ ...header, commitSequence: commit }, foreign),
     Buffer.from('rubbish'),
-  ]) cluster.client.publish(`engram.v1.wal.demo.${a.id}`, data)
+  ]) cluster.client.publish(`engram.v1.wal.teams.${a.id}`, data)
   await cluster.run(50)
   assert.is(JSON.stringify(log.end), before)
   assert.is(log.commitSequence, commit)

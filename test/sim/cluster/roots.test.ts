@@ -63,7 +63,7 @@ test('a log that ended below the root waits, whole, and does not hold up others'
   assert.ok(root.sequence > end.sequence && root.epoch > end.epoch)
   away.start()
   await cluster.until('it waits', () =>
-    away.life?.actor.spaces.get('demo') !== undefined
+    away.life?.actor.spaces.get('teams') !== undefined
     && away.space().roleState.state === 'installing.asking')
   assert.is(streamTo(cluster, away), 'snapshotting')
   await cluster.writes(3, 'committed')
@@ -134,7 +134,7 @@ test('a member in sync that may lack what is committed leaves the set', async ()
   // As a copy of its disk from the first epoch would.
   const request = {
     kind: 'join',
-    space: 'demo',
+    space: 'teams',
     uuid: member.uuid,
     node: one.id,
     disk: one.actor.disk,
@@ -145,7 +145,7 @@ test('a member in sync that may lack what is committed leaves the set', async ()
     history: [{ epoch: end.epoch, last: end.sequence }],
   }
   const { data } = await cluster.wait(cluster.client.request(
-    subjects.ack('demo', primary.id),
+    subjects.ack('teams', primary.id),
     control.encode(request),
     { timeoutMs: 1000 },
   ))

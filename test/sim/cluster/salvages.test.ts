@@ -19,7 +19,7 @@ async function started(settings: object = {}): Promise<SimCluster> {
 }
 
 async function command(cluster: SimCluster, node: string, fields: object): Promise<void> {
-  const answer = await cluster.command(node, { space: 'demo', ...fields })
+  const answer = await cluster.command(node, { space: 'teams', ...fields })
   assert.is(answer['ok'], true, JSON.stringify(answer))
 }
 
@@ -34,7 +34,7 @@ async function leftBehind(
   const answers = await cluster.wait(
     Promise.all(
       requests.map(({ body, key }) =>
-        cluster.client.request(subjects.write('demo'), Buffer.from(JSON.stringify(body)), {
+        cluster.client.request(subjects.write('teams'), Buffer.from(JSON.stringify(body)), {
           timeoutMs: 8000,
           headers: key === undefined ? {} : { 'Nats-Msg-Id': key },
         })
@@ -59,7 +59,7 @@ function reports(cluster: SimCluster): readonly ForkReport[] {
   return cluster.primary()?.space().member.store.reports() ?? []
 }
 const outcomes = (cluster: SimCluster) => reports(cluster).map(({ outcome }) => outcome)
-const stateOf = (node: SimNode) => node.life?.actor.spaces.get('demo')?.uploads.state ?? null
+const stateOf = (node: SimNode) => node.life?.actor.spaces.get('teams')?.uploads.state ?? null
 
 async function isHome(cluster: SimCluster, old: SimNode, maxMs = 10_000): Promise<void> {
   await cluster.until('all is home',
@@ -70,7 +70,7 @@ async function isHome(cluster: SimCluster, old: SimNode, maxMs = 10_000): Promis
 
 function alerts(cluster: SimCluster): Record<string, unknown>[] {
   const heard: Record<string, unknown>[] = []
-  cluster.client.subscribe(subjects.alert('demo'), (message) => {
+  cluster.client.subscribe(subjects.alert('teams'), (message) => {
     const alert = JSON.parse(Buffer.from(message.data).toString()) as Record<string, unknown>
     if (alert['kind'] === 'salvageUnusable') heard.push(alert)
   })
@@ -190,7 +190,7 @@ test('a quarantine that is full is said once, with what to do, and waited for pa
   reconciler.quarantined = () => (isFull ? 100_000 : 0)
   // It has the higher confidence: the reconciled write loses.
   for (const id of ['a', 'b']) {
-    await cluster.wait(cluster.client.request(subjects.write('demo'), Buffer.from(JSON.stringify({
+    await cluster.wait(cluster.client.request(subjects.write('teams'), Buffer.from(JSON.stringify({
       type: 'StoreNode',
       node: { id, confidence: 1 },
     })), { timeoutMs: 8000 }))
@@ -212,7 +212,7 @@ test('a quarantine that is full is said once, with what to do, and waited for pa
     (fields as { kind?: string }).kind === 'quarantineFull'
   )
   assert.is(found.length, 1)
-  assert.match(found[0]!.message, /engram quarantine discard demo --all/)
+  assert.match(found[0]!.message, /engram quarantine discard teams --all/)
   assert.match(old.space().uploads.state ?? '', /merging/)
   await cluster.createSpace({}, 'other')
   assert.ok((await cluster.wait(cluster.send({}, 1, 'other')))?.ok, 'other spaces go on')
@@ -242,7 +242,7 @@ test('files of another space with that name are not its own', async () => {
   const old = await leftBehind(cluster, [{ body: store('a') }])
   const uuid = 'eeeeeeee-0000-4000-8000-000000000001'
   await old.salvageFiles.save({
-    space: 'demo',
+    space: 'teams',
     uuid,
     node: old.id,
     common: { epoch: 1, sequence: 1 },

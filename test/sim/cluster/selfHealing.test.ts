@@ -120,7 +120,7 @@ test('an operator\'s change is not taken back', async () => {
   const learner = spares(cluster)[0]!
   const { id } = cluster.primary()!
   cluster.weather = (from, to) => (from === id && to === learner.id ? 'lost' : 0.2)
-  await cluster.command(id, { type: 'changeMembers', space: 'demo', add: learner.id, by: 'ann' })
+  await cluster.command(id, { type: 'changeMembers', space: 'teams', add: learner.id, by: 'ann' })
   learner.kill()
   await cluster.run(3 * replaceAfterMs)
   assert.is(cluster.record()!.change?.add, learner.id)
@@ -128,7 +128,7 @@ test('an operator\'s change is not taken back', async () => {
 
 const nothing: Record<string, (cluster: SimCluster) => Promise<unknown> | void> = {
   'the space is paused': (cluster) =>
-    cluster.command('n1', { type: 'pause', space: 'demo', by: 'ann' }),
+    cluster.command('n1', { type: 'pause', space: 'teams', by: 'ann' }),
   'the arbiter is away': (cluster) => {
     cluster.bucket.available = false
   },
@@ -207,7 +207,7 @@ test('an evacuated node leaves all spaces, its primaries too; undrained, it stay
   const holds = (space: string) =>
     cluster.record(space)!.members.some(({ node: name }) => name === node.id)
   await cluster.command(node.id, { type: 'drain', evacuate: true, by: 'ann' })
-  await cluster.until('it is no member', () => !holds('demo') && !holds('other'), 30_000)
+  await cluster.until('it is no member', () => !holds('teams') && !holds('other'), 30_000)
   await cluster.writes(5, 'committed')
   await cluster.check()
   const next = replica(cluster)

@@ -10,7 +10,9 @@ test('a member of an epoch that has committed nothing does not call its state fr
   let isCut = false
   const cluster = await SimCluster.start({
     transit: (_from, _to,
-      subject) => (isCut && subject.startsWith(subjects.ack('demo', '').slice(0, -1)) ? [] : [0.2]),
+      subject) => (isCut && subject.startsWith(subjects.ack('teams', '').slice(0, -1))
+        ? []
+        : [0.2]),
   })
   await cluster.createSpace()
   await cluster.until('all in sync', () => cluster.record()!.inSync.length === 3)
@@ -42,9 +44,9 @@ test('a member that follows nobody gives its age as a number, too', async () => 
   for (const node of cluster.nodes.values()) node.kill()
   const [one] = cluster.nodes.values()
   one!.start()
-  await cluster.until('it holds the space', () => one!.life?.actor.spaces.has('demo') === true)
+  await cluster.until('it holds the space', () => one!.life?.actor.spaces.has('teams') === true)
   const query = { type: 'ListNodes', after: '', limit: 1 }
-  const answer = await cluster.read(query, {}, subjects.readAny('demo'))
+  const answer = await cluster.read(query, {}, subjects.readAny('teams'))
   assert.ok(answer.ok && Number.isSafeInteger(answer.stalenessMs), JSON.stringify(answer))
 })
 
@@ -66,7 +68,7 @@ test('a member that has joined and heard nothing yet does not call its state fre
   deaf = replica.id
   replica.start()
   await cluster.until('it has joined',
-    () => replica.life?.actor.spaces.get('demo')?.member.following.isFollowing === true)
+    () => replica.life?.actor.spaces.get('teams')?.member.following.isFollowing === true)
   await cluster.run(200)
   const { member } = replica.space()
   assert.is(member.freshness.stalenessMs(), Infinity)
@@ -101,7 +103,7 @@ test('heartbeats of a node say nothing of an epoch of it that is over', async ()
   const first = cluster.primary()!
   const [other, third] = cluster.running.filter((node) => node !== first)
   const handOver = async (to: string): Promise<void> => {
-    const answer = await cluster.command(other!.id, { type: 'promote', space: 'demo', to })
+    const answer = await cluster.command(other!.id, { type: 'promote', space: 'teams', to })
     assert.is(answer['ok'], true)
   }
   await cluster.until('the third applied all',
@@ -140,7 +142,7 @@ for (const isToldAtOnce of [true, false]) {
     const replica = cluster.members().find((node) => node !== primary)!
     deaf = replica.id
     isCut = !isToldAtOnce
-    const command = { type: 'changeMembers', space: 'demo', remove: deaf, force: true }
+    const command = { type: 'changeMembers', space: 'teams', remove: deaf, force: true }
     assert.is((await cluster.command(primary.id, command))['ok'], true)
     await cluster.until('it is out', () => cluster.members().length === 2)
     await cluster.writes(5, 'committed')

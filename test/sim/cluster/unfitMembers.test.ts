@@ -21,7 +21,7 @@ async function restarted(cluster: SimCluster, node: SimNode): Promise<void> {
   node.start()
   await cluster.until('it follows', () =>
     cluster.record()!.inSync.length === 3
-    && node.life?.actor.spaces.get('demo')?.member.following.isFollowing === true)
+    && node.life?.actor.spaces.get('teams')?.member.following.isFollowing === true)
   await cluster.run(1000)
 }
 
@@ -112,13 +112,13 @@ test('a log found to lack what the store holds stays damaged without its store, 
   one.start()
   await cluster.until('it sees that', () =>
     one.life !== null
-    && one.actor.spaces.get('demo')?.roleState.role === 'damaged')
+    && one.actor.spaces.get('teams')?.roleState.role === 'damaged')
   one.powerCut()
   one.store.discardGraphs()
   await cluster.run(100)
   one.start()
   cluster.weather = (from, to) => ([from, to].includes(one.id) ? 'lost' : 0.2)
-  await cluster.until('it is back', () => one.actor.spaces.get('demo') !== undefined)
+  await cluster.until('it is back', () => one.actor.spaces.get('teams') !== undefined)
   await cluster.run(3000)
   assert.is(one.space().roleState.role, 'damaged')
   cluster.weather = () => 0.2
@@ -136,7 +136,7 @@ test('a read that the journal cannot serve gets an error, and the process lives'
   const answers = new Set<string>()
   for (let i = 0; i < 20; i += 1) {
     const query = { type: 'GetEntries', from: 1, limit: 3 }
-    const answer = await cluster.read(query, {}, subjects.readAny('demo'))
+    const answer = await cluster.read(query, {}, subjects.readAny('teams'))
     answers.add(answer.ok ? answer.node : `${answer.code} ${answer.outcome}`)
   }
   assert.equal([...answers].toSorted(), ['INTERNAL unknown', cluster.primary()!.id])

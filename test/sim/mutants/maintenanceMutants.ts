@@ -19,8 +19,8 @@ export const maintenanceMutants: readonly Mutant[] = [
     why: 'A claimant has seen that the space is not paused: a pause since then refuses the claim.',
     edits: [{
       file: 'actors/promotion/promotion.js',
-      find: 'await member.context.records.settle(next, record.revision, this.wanted)',
-      replace: 'await member.context.records.settle(next, record.revision, this.wanted, '
+      find: 'await records.settle(next, record.revision, this.wanted, { urgency })',
+      replace: 'await records.settle(next, record.revision, this.wanted, '
         + '{ madeOf: assignment })',
     }],
     scenarios: ['paused-between-reading-and-claiming'],

@@ -22,8 +22,9 @@ export const promotionMutants: readonly Mutant[] = [
       + 'the same epoch may be another\'s.',
     edits: [{
       file: 'actors/promotion/promotion.js',
-      find: 'records.settle(next, record.revision, this.wanted), \'claimed\')',
-      replace: 'records.settle(next, (await this.readRecord()).record.revision, this.wanted), '
+      find: 'records.settle(next, record.revision, this.wanted, { urgency }), \'claimed\')',
+      replace:
+        'records.settle(next, (await this.readRecord()).record.revision, this.wanted, { urgency }), '
         + '\'claimed\')',
     }],
     scenarios: ['claim-overtaken'],

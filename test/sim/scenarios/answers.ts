@@ -73,7 +73,7 @@ const toNoInbox: Scenario = {
     const { client } = stage.cluster
     const heard: string[] = []
     const forbidden = [
-      '$KV.engram.space.demo',
+      '$KV.engram.space.teams',
       'engram.v1.heartbeat.n9',
       '_INBOX_node.memory1.1',
       '_INBOX.',

@@ -179,7 +179,7 @@ async function wipedThenCreated(begin: Begin, isDropped = false) {
   const stage = await begin({ nodes: ['n1', 'n2', 'n3', 'n4'], replicas: 3 })
   await command(stage, 'n1', { type: 'dropSpace' })
   await gone(stage, stage.record.uuid, ['n1', 'n2', 'n3', 'n4'])
-  const answer = await stage.cluster.command('n1', { type: 'createSpace', space: 'demo' })
+  const answer = await stage.cluster.command('n1', { type: 'createSpace', space: 'teams' })
   assert.is(answer['ok'], true)
   await stage.until('all are in sync', () => stage.inSync.length === 3, 5000)
   await stage.writes(5, 'committed')
@@ -255,7 +255,7 @@ const lostTombstone: Scenario = {
     const { uuid } = stage.record
     let reads = 0
     stage.arbiter.hindrances = ({ node, operation, key }) => {
-      if (node !== 'n3' || operation !== 'read' || key !== 'space.demo') return undefined
+      if (node !== 'n3' || operation !== 'read' || key !== 'space.teams') return undefined
       if (stage.cluster.record()?.state !== 'dropped') return undefined
       reads += 1
       return reads > 1 ? 'unreachable' : undefined

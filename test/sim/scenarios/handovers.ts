@@ -22,7 +22,7 @@ const hangingTarget: Scenario = {
     const stage = await begin()
     stage.pause('n2')
     let refusal: Record<string, unknown> | null = null
-    void stage.cluster.command('n3', { type: 'promote', space: 'demo', to: 'n2' })
+    void stage.cluster.command('n3', { type: 'promote', space: 'teams', to: 'n2' })
       .then((answer) => {
         refusal = answer
       })
@@ -52,7 +52,7 @@ const lateTarget: Scenario = {
     stage.network.faults = ({ to, kind }) => (to === 'n2' && kind === 'wal' ? 'lost' : undefined)
     await stage.writes(2, 'durable')
     let refusal: Record<string, unknown> | null = null
-    void stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
+    void stage.cluster.command('n1', { type: 'promote', space: 'teams', to: 'n2' })
       .then((answer) => {
         refusal = answer
       })
@@ -75,7 +75,7 @@ const hungPrimary: Scenario = {
     const stage = await begin()
     stage.pause('n1')
     let refusal: Record<string, unknown> | null = null
-    void stage.cluster.command('n3', { type: 'promote', space: 'demo', to: 'n2' })
+    void stage.cluster.command('n3', { type: 'promote', space: 'teams', to: 'n2' })
       .then((answer) => {
         refusal = answer
       })
@@ -96,7 +96,7 @@ const lostPrimary: Scenario = {
     stage.network.faults = ({ to, kind }) => (to === 'n2' && kind === 'wal' ? 'lost' : undefined)
     await stage.writes(2, 'durable')
     let refusal: Record<string, unknown> | null = null
-    void stage.cluster.command('n3', { type: 'promote', space: 'demo', to: 'n2' })
+    void stage.cluster.command('n3', { type: 'promote', space: 'teams', to: 'n2' })
       .then((answer) => {
         refusal = answer
       })
@@ -163,7 +163,7 @@ const dyingTarget: Scenario = {
     stage.arbiter.hindrances = ({ node, next }) =>
       node === 'n2' && next?.state === 'open' ? { beforeMs: 100 } : undefined
     let refusal: Record<string, unknown> | null = null
-    void stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
+    void stage.cluster.command('n1', { type: 'promote', space: 'teams', to: 'n2' })
       .then((answer) => {
         refusal = answer
       })

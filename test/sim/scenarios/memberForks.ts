@@ -36,25 +36,25 @@ const otherDisk: Scenario = {
     + 'is in sync with nothing.',
   run: async (begin) => {
     const stage = await fourNodes(begin)
-    stage.say('n2 cannot take n1 in')
+    stage.say('n1 cannot take n4 in')
     stage.arbiter.hindrances = ({ node, next }) =>
-      node === 'n2' && next?.members.length === 4 ? 'unreachable' : undefined
-    await orders(stage, { add: 'n1' })
-    await stage.until('n1 has all', () =>
-      stage.cluster.node('n1').life?.actor.spaces
-        .get(stage.space)?.member.log.durable.sequence === stage.end('n2').sequence)
-    stage.kill('n1')
-    stage.replaceDisk('n1')
+      node === 'n1' && next?.members.length === 4 ? 'unreachable' : undefined
+    await orders(stage, { add: 'n4' })
+    await stage.until('n4 has all', () =>
+      stage.cluster.node('n4').life?.actor.spaces
+        .get(stage.space)?.member.log.durable.sequence === stage.end('n1').sequence)
+    stage.kill('n4')
+    stage.replaceDisk('n4')
     await stage.run(300)
     stage.arbiter.hindrances = () => undefined
     await membersAre(stage, 'n1', 'n2', 'n3', 'n4')
-    await stage.until('n1 is out of sync', () => stage.inSync.length === 3)
+    await stage.until('n4 is out of sync', () => stage.inSync.length === 3)
     await stage.run(3000)
-    stage.start('n1')
+    stage.start('n4')
     await stage.calm()
-    const listed = stage.record.members.find(({ node }) => node === 'n1')
-    assert.is(listed?.disk, stage.cluster.node('n1').actor.disk,
-      'I4: n1 is listed with a disk that it does not have')
+    const listed = stage.record.members.find(({ node }) => node === 'n4')
+    assert.is(listed?.disk, stage.cluster.node('n4').actor.disk,
+      'I4: n4 is listed with a disk that it does not have')
     await stage.balance()
   },
 }

@@ -1,4 +1,4 @@
-/** Shared by the scenarios of members: n2, n3 and n4 hold the space, n2 is primary, n1 is spare. */
+/** Shared by the scenarios of members: n1, n2 and n3 hold the space, n1 is primary, n4 is spare. */
 import * as assert from 'uvu/assert'
 import type { Assignment } from '../../../machines/protocol/messages.js'
 import type { Call } from './hinderedBucket.js'
@@ -13,8 +13,8 @@ export interface Order {
 }
 
 export async function fourNodes(begin: Begin, options: StageOptions = {}): Promise<Stage> {
-  const stage = await begin({ nodes: ['n1', 'n2', 'n3', 'n4'], primary: 'n2', ...options })
-  if (!options.replicas) assert.equal(stage.members.toSorted(), ['n2', 'n3', 'n4'])
+  const stage = await begin({ nodes: ['n4', 'n1', 'n2', 'n3'], primary: 'n1', ...options })
+  if (!options.replicas) assert.equal(stage.members.toSorted(), ['n1', 'n2', 'n3'])
   return stage
 }
 
@@ -36,7 +36,7 @@ export async function orders(stage: Stage, what: Order, at = stage.primary): Pro
 export async function membersAre(stage: Stage, ...nodes: string[]): Promise<void> {
   await stage.until('no change is under way',
     () => stage.record.change === undefined && stage.cluster.primary() !== null, 20_000)
-  assert.equal(stage.members.toSorted(), nodes)
+  assert.equal(stage.members.toSorted(), nodes.toSorted())
 }
 
 /** A compare-and-set by which the node becomes a member. */

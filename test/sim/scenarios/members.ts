@@ -12,15 +12,15 @@ const takenInUnseen: Scenario = {
     + 'promoted: commits wait for it and for the others.',
   run: async (begin) => {
     const stage = await fourNodes(begin)
-    const isTakenIn = takesIn('n1')
-    stage.say('the answer to the compare-and-set that takes n1 in comes late')
+    const isTakenIn = takesIn('n4')
+    stage.say('the answer to the compare-and-set that takes n4 in comes late')
     stage.arbiter.hindrances = (call) => (isTakenIn(call) ? { afterMs: 5000 } : undefined)
-    await orders(stage, { add: 'n1' })
-    await stage.until('n1 is a member', () => stage.members.includes('n1'))
-    stage.say('frames to n1 are lost')
-    stage.network.faults = lost('n2', 'n1', 'wal')
+    await orders(stage, { add: 'n4' })
+    await stage.until('n4 is a member', () => stage.members.includes('n4'))
+    stage.say('frames to n4 are lost')
+    stage.network.faults = lost('n1', 'n4', 'wal')
     await stage.writeOn(200, 20, 'committed')
-    stage.kill('n2')
+    stage.kill('n1')
     await stage.writeOn(1000, 50, 'committed')
     await membersAre(stage, 'n1', 'n2', 'n3', 'n4')
     await stage.balance()
@@ -36,18 +36,18 @@ const takenInNever: Scenario = {
     + 'former one has asked for is of an older revision.',
   run: async (begin) => {
     const stage = await fourNodes(begin)
-    const isTakenIn = takesIn('n1')
+    const isTakenIn = takesIn('n4')
     let asked = 0
     stage.arbiter.hindrances = (call) => {
-      if (call.node !== 'n2' || !isTakenIn(call)) return undefined
+      if (call.node !== 'n1' || !isTakenIn(call)) return undefined
       asked += 1
       return { applyLaterMs: 1500 }
     }
-    await orders(stage, { add: 'n1' })
+    await orders(stage, { add: 'n4' })
     await stage.until('it was asked for', () => asked > 0)
-    stage.kill('n2')
+    stage.kill('n1')
     await stage.until('another is primary', () => stage.record.epoch === 2)
-    assert.is(stage.record.change?.add, 'n1', 'I16: the claim carries the change')
+    assert.is(stage.record.change?.add, 'n4', 'I16: the claim carries the change')
     await stage.run(2000)
     await membersAre(stage, 'n1', 'n2', 'n3', 'n4')
     await stage.balance()
@@ -61,13 +61,13 @@ const joinedOnly: Scenario = {
     + 'committed.',
   run: async (begin) => {
     const stage = await fourNodes(begin)
-    stage.say('frames to n1 are lost')
-    stage.network.faults = lost('n2', 'n1', 'wal')
-    await orders(stage, { add: 'n1' })
-    await stage.until('n1 has joined', () => isFollowing(stage, 'n1'))
+    stage.say('frames to n4 are lost')
+    stage.network.faults = lost('n1', 'n4', 'wal')
+    await orders(stage, { add: 'n4' })
+    await stage.until('n4 has joined', () => isFollowing(stage, 'n4'))
     await stage.writes(5, 'committed')
     await stage.run(1500)
-    assert.not(stage.members.includes('n1'))
+    assert.not(stage.members.includes('n4'))
     await stage.calm()
     await membersAre(stage, 'n1', 'n2', 'n3', 'n4')
     await stage.balance()
@@ -81,18 +81,18 @@ const takenOutUnseen: Scenario = {
   lesson: 'A candidate claims on the record that the arbiter has, and that one does not list it.',
   run: async (begin) => {
     const stage = await fourNodes(begin)
-    const isTakenOut = takesOut('n3')
+    const isTakenOut = takesOut('n2')
     stage.arbiter.hindrances = (call) => {
-      if (isTakenOut(call) && call.node === 'n2') return { afterMs: 5000 }
-      // What n4 asks for takes long: n3 is the first candidate.
-      return call.node === 'n4' && call.key.startsWith('space.') ? { afterMs: 400 } : undefined
+      if (isTakenOut(call) && call.node === 'n1') return { afterMs: 5000 }
+      // What n3 asks for takes long: n2 is the first candidate.
+      return call.node === 'n3' && call.key.startsWith('space.') ? { afterMs: 400 } : undefined
     }
-    await orders(stage, { remove: 'n3', force: true })
-    await stage.until('n3 is no member', () => !stage.members.includes('n3'))
-    stage.kill('n2')
+    await orders(stage, { remove: 'n2', force: true })
+    await stage.until('n2 is no member', () => !stage.members.includes('n2'))
+    stage.kill('n1')
     await stage.writeOn(3000, 50, 'committed')
-    await stage.until('n4 is primary', () => stage.isPrimary('n4', 2))
-    await membersAre(stage, 'n2', 'n4')
+    await stage.until('n3 is primary', () => stage.isPrimary('n3', 2))
+    await membersAre(stage, 'n1', 'n3')
     await stage.balance()
   },
 }
@@ -104,25 +104,25 @@ const takenOutNever: Scenario = {
   lesson: 'Until the arbiter has taken it out, it may be promoted: commits wait for it, too.',
   run: async (begin) => {
     const stage = await fourNodes(begin)
-    const isTakenOut = takesOut('n3')
+    const isTakenOut = takesOut('n2')
     let asked = 0
     stage.arbiter.hindrances = (call) => {
-      if (call.node !== 'n2' || !isTakenOut(call)) return undefined
+      if (call.node !== 'n1' || !isTakenOut(call)) return undefined
       asked += 1
       return 'unreachable'
     }
-    await orders(stage, { remove: 'n3', force: true })
+    await orders(stage, { remove: 'n2', force: true })
     await stage.until('it was asked for', () => asked > 0)
-    stage.say('frames to n3 are lost')
-    stage.network.faults = lost('n2', 'n3', 'wal')
+    stage.say('frames to n2 are lost')
+    stage.network.faults = lost('n1', 'n2', 'wal')
     await stage.writeOn(200, 20, 'committed')
-    stage.pause('n4')
-    stage.kill('n2')
+    stage.pause('n3')
+    stage.kill('n1')
     await stage.run(1500)
-    stage.resume('n4')
+    stage.resume('n3')
     // It is one of two copies, and stays until there is another.
-    stage.start('n2')
-    await membersAre(stage, 'n2', 'n4')
+    stage.start('n1')
+    await membersAre(stage, 'n1', 'n3')
     await stage.balance()
   },
 }
@@ -136,12 +136,12 @@ const certainOnly: Scenario = {
     + 'the space asks for.',
   run: async (begin) => {
     const stage = await fourNodes(begin, { replicas: 3, minInSync: 3 })
-    stage.kill('n1')
-    await stage.until('n1 is out of sync', () => stage.inSync.length === 3)
-    const isTakenOut = takesOut('n3')
+    stage.kill('n4')
+    await stage.until('n4 is out of sync', () => stage.inSync.length === 3)
+    const isTakenOut = takesOut('n2')
     stage.arbiter.hindrances = (call) => (isTakenOut(call) ? { afterMs: 5000 } : undefined)
-    await orders(stage, { remove: 'n3', force: true })
-    await stage.until('n3 is no member', () => !stage.members.includes('n3'))
+    await orders(stage, { remove: 'n2', force: true })
+    await stage.until('n2 is no member', () => !stage.members.includes('n2'))
     await stage.writeOn(200, 20, 'committed')
     await stage.balance()
   },
@@ -155,20 +155,20 @@ const asManyAsRemain: Scenario = {
     + '`committed` writes are taken all the while.',
   run: async (begin) => {
     const stage = await fourNodes(begin, { minInSync: 3 })
-    const isTakenOut = takesOut('n3')
+    const isTakenOut = takesOut('n2')
     let asked = 0
     stage.arbiter.hindrances = (call) => {
       if (!isTakenOut(call)) return undefined
       asked += 1
       return { beforeMs: 1000, afterMs: 1000 }
     }
-    await orders(stage, { remove: 'n3', force: true })
+    await orders(stage, { remove: 'n2', force: true })
     await stage.until('it was asked for', () => asked > 0)
     await stage.writes(5, 'committed')
     assert.is(stage.members.length, 3)
-    await stage.until('n3 is no member', () => !stage.members.includes('n3'))
+    await stage.until('n2 is no member', () => !stage.members.includes('n2'))
     await stage.writes(5, 'committed')
-    await membersAre(stage, 'n2', 'n4')
+    await membersAre(stage, 'n1', 'n3')
     assert.is(stage.record.settings.minInSync, 2)
     await stage.writes(5, 'committed')
     await stage.balance()
@@ -183,22 +183,22 @@ const othersFirst: Scenario = {
     + 'two others are in sync.',
   run: async (begin) => {
     const stage = await fourNodes(begin)
-    stage.say('n2 cannot take n3 out')
-    const isTakenOut = takesOut('n3')
+    stage.say('n1 cannot take n2 out')
+    const isTakenOut = takesOut('n2')
     stage.arbiter.hindrances = (call) =>
-      isTakenOut(call) && call.node === 'n2' ? 'unreachable' : undefined
-    await orders(stage, { add: 'n1', remove: 'n3' })
-    await stage.until('n1 is a member', () => stage.members.includes('n1'))
-    stage.kill('n4')
-    await stage.until('n1 and n3 know that n4 is gone',
+      isTakenOut(call) && call.node === 'n1' ? 'unreachable' : undefined
+    await orders(stage, { add: 'n4', remove: 'n2' })
+    await stage.until('n4 is a member', () => stage.members.includes('n4'))
+    stage.kill('n3')
+    await stage.until('n4 and n2 know that n3 is gone',
       () =>
-        ['n1', 'n3'].every((id) => stage.cluster.node(id).actor.context!.peers.isProvenDead('n4')))
-    stage.kill('n2')
+        ['n4', 'n2'].every((id) => stage.cluster.node(id).actor.context!.peers.isProvenDead('n3')))
+    stage.kill('n1')
     await stage.until('another is primary', () => stage.record.epoch > 1)
     await stage.writeOn(3000, 50, 'committed')
-    assert.ok(stage.members.includes('n3'), 'I16: n3 is taken out, and one is left in sync')
+    assert.ok(stage.members.includes('n2'), 'I16: n2 is taken out, and one is left in sync')
     await stage.calm()
-    await membersAre(stage, 'n1', 'n2', 'n4')
+    await membersAre(stage, 'n1', 'n3', 'n4')
     await stage.balance()
   },
 }
@@ -211,20 +211,20 @@ const thirdAway: Scenario = {
   lesson: 'The one that came in has everything, so that the one that was away may go on from it.',
   run: async (begin) => {
     const stage = await fourNodes(begin)
-    stage.say('n4 is cut off')
-    stage.network.faults = several(cut('n4', 'n1'), cut('n4', 'n2'), cut('n4', 'n3'))
-    await stage.until('n4 is out of sync', () => stage.inSync.length === 2, 3000)
-    stage.kill('n3')
-    await orders(stage, { add: 'n1', remove: 'n3' })
-    await membersAre(stage, 'n1', 'n2', 'n4')
-    await stage.writes(5, 'committed')
+    stage.say('n3 is cut off')
+    stage.network.faults = several(cut('n3', 'n4'), cut('n3', 'n1'), cut('n3', 'n2'))
+    await stage.until('n3 is out of sync', () => stage.inSync.length === 2, 3000)
     stage.kill('n2')
-    stage.network.faults = () => undefined
-    await stage.until('n1 is primary', () => stage.isPrimary('n1', 2))
-    await stage.until('n4 is in sync', () => stage.inSync.length === 2)
+    await orders(stage, { add: 'n4', remove: 'n2' })
+    await membersAre(stage, 'n1', 'n3', 'n4')
     await stage.writes(5, 'committed')
-    stage.powerCut('n1', 'n4')
-    stage.start('n1', 'n4')
+    stage.kill('n1')
+    stage.network.faults = () => undefined
+    await stage.until('n4 is primary', () => stage.isPrimary('n4', 2))
+    await stage.until('n3 is in sync', () => stage.inSync.length === 2)
+    await stage.writes(5, 'committed')
+    stage.powerCut('n4', 'n3')
+    stage.start('n4', 'n3')
     await stage.balance()
   },
 }
@@ -235,14 +235,14 @@ const lastOne: Scenario = {
   lesson: 'Nobody else has what is committed. It goes on serving, and leaves when somebody has.',
   run: async (begin) => {
     const stage = await fourNodes(begin)
+    stage.kill('n2')
     stage.kill('n3')
-    stage.kill('n4')
-    await stage.until('n2 is alone', () => stage.inSync.length === 1)
-    await orders(stage, { remove: 'n2', force: true })
+    await stage.until('n1 is alone', () => stage.inSync.length === 1)
+    await orders(stage, { remove: 'n1', force: true })
     await stage.writeOn(3000, 100)
-    assert.ok(stage.isPrimary('n2', 1), 'n2 is primary')
-    stage.start('n3', 'n4')
-    await membersAre(stage, 'n3', 'n4')
+    assert.ok(stage.isPrimary('n1', 1), 'n1 is primary')
+    stage.start('n2', 'n3')
+    await membersAre(stage, 'n2', 'n3')
     await stage.balance()
   },
 }
@@ -253,13 +253,13 @@ const primaryLeaves: Scenario = {
   lesson: 'It does not take itself out: the next primary does, once the space was handed over.',
   run: async (begin) => {
     const stage = await fourNodes(begin)
-    stage.say('n2 cannot give the space away')
+    stage.say('n1 cannot give the space away')
     stage.arbiter.hindrances = ({ node, next }) =>
-      node === 'n2' && next && next.primary?.node !== 'n2' ? 'unreachable' : undefined
-    await orders(stage, { remove: 'n2', force: true })
+      node === 'n1' && next && next.primary?.node !== 'n1' ? 'unreachable' : undefined
+    await orders(stage, { remove: 'n1', force: true })
     await stage.writeOn(500, 50)
     stage.arbiter.hindrances = () => undefined
-    await membersAre(stage, 'n3', 'n4')
+    await membersAre(stage, 'n2', 'n3')
     await stage.balance()
   },
 }
@@ -271,31 +271,31 @@ const changeStays: Scenario = {
   lesson: 'The order stands in the record, and whoever writes the record carries it on.',
   run: async (begin) => {
     const stage = await fourNodes(begin)
-    stage.say('n1 is heard, and gets no answers')
-    stage.network.faults = lost(null, 'n1', 'answer', 'wal')
-    await orders(stage, { add: 'n1', remove: 'n4' })
+    stage.say('n4 is heard, and gets no answers')
+    stage.network.faults = lost(null, 'n4', 'answer', 'wal')
+    await orders(stage, { add: 'n4', remove: 'n3' })
     const stands = (when: string) =>
-      assert.equal([stage.record.change?.add, stage.record.change?.remove], ['n1', 'n4'],
+      assert.equal([stage.record.change?.add, stage.record.change?.remove], ['n4', 'n3'],
         `I16: the change is gone ${when}`)
-    await stage.cluster.command('n2', { type: 'promote', space: stage.space, to: 'n3' })
-    await stage.until('n3 serves', () => stage.isPrimary('n3') && stage.inSync.length === 3)
+    await stage.cluster.command('n1', { type: 'promote', space: stage.space, to: 'n2' })
+    await stage.until('n2 serves', () => stage.isPrimary('n2') && stage.inSync.length === 3)
     stands('with a handover')
     const minInSync = 1
-    await stage.cluster.command('n3', { type: 'setSpace', space: stage.space, minInSync })
+    await stage.cluster.command('n2', { type: 'setSpace', space: stage.space, minInSync })
     stands('with the settings')
-    stage.kill('n2')
+    stage.kill('n1')
     await stage.until('the set shrinks', () => stage.inSync.length === 2)
     stands('with a smaller set')
-    stage.start('n2')
+    stage.start('n1')
     await stage.until('the set grows', () => stage.inSync.length === 3)
     stands('with a larger set')
-    stage.kill('n3')
+    stage.kill('n2')
     await stage.until('another serves', () => stage.record.epoch === 3)
     stands('with a claim')
     await stage.until('it is open', () => stage.record.state === 'open')
     stands('with an open epoch')
     await stage.calm()
-    await membersAre(stage, 'n1', 'n2', 'n3')
+    await membersAre(stage, 'n1', 'n2', 'n4')
     await stage.balance()
   },
 }
@@ -307,16 +307,16 @@ const goesOn: Scenario = {
     + 'refused; it reads the record then.',
   run: async (begin) => {
     const stage = await fourNodes(begin)
-    stage.say('n3 hears of no record')
-    stage.network.faults = lost(null, 'n3', 'assignment')
-    await orders(stage, { remove: 'n3', force: true })
-    await stage.until('n3 is no member', () => !stage.members.includes('n3'))
+    stage.say('n2 hears of no record')
+    stage.network.faults = lost(null, 'n2', 'assignment')
+    await orders(stage, { remove: 'n2', force: true })
+    await stage.until('n2 is no member', () => !stage.members.includes('n2'))
     await stage.writeOn(1000, 50, 'committed')
-    assert.not(isFollowing(stage, 'n3'), 'I16: n3 has a session, and is no member')
-    stage.closeConnection('n3')
+    assert.not(isFollowing(stage, 'n2'), 'I16: n2 has a session, and is no member')
+    stage.closeConnection('n2')
     await stage.writeOn(2000, 50, 'committed')
-    await membersAre(stage, 'n2', 'n4')
-    assert.not(isFollowing(stage, 'n3'))
+    await membersAre(stage, 'n1', 'n3')
+    assert.not(isFollowing(stage, 'n2'))
     await stage.balance()
   },
 }
@@ -327,17 +327,17 @@ const twoOperators: Scenario = {
   lesson: 'One change at a time: the second order is refused, and says what is under way.',
   run: async (begin) => {
     const stage = await fourNodes(begin)
-    stage.say('n1 gets no answers, so that the change takes its time')
-    stage.network.faults = lost(null, 'n1', 'answer', 'wal')
+    stage.say('n4 gets no answers, so that the change takes its time')
+    stage.network.faults = lost(null, 'n4', 'answer', 'wal')
     const answers = Promise.all([
-      sends(stage, 'n3', { add: 'n1' }),
-      sends(stage, 'n4', { remove: 'n3', force: true }),
+      sends(stage, 'n2', { add: 'n4' }),
+      sends(stage, 'n3', { remove: 'n2', force: true }),
     ])
     const taken = (await stage.cluster.wait(answers)).filter((answer) => answer['ok'] === true)
     stage.judge.assertNone()
     assert.is(taken.length, 1, 'one of them is taken')
     await stage.run(300)
-    await sends(stage, 'n4', { cancel: true })
+    await sends(stage, 'n3', { cancel: true })
     await stage.run(300)
     assert.is(stage.record.change, undefined)
     await stage.balance()
@@ -350,14 +350,14 @@ const noCandidate: Scenario = {
   lesson: 'A learner may lack anything: it is no candidate, by force neither.',
   run: async (begin) => {
     const stage = await fourNodes(begin)
-    stage.say('frames to n1 are lost')
-    stage.network.faults = lost('n2', 'n1', 'wal')
-    await orders(stage, { add: 'n1' })
-    await stage.until('n1 has joined', () => isFollowing(stage, 'n1'))
-    for (const node of ['n2', 'n3', 'n4']) stage.kill(node)
+    stage.say('frames to n4 are lost')
+    stage.network.faults = lost('n1', 'n4', 'wal')
+    await orders(stage, { add: 'n4' })
+    await stage.until('n4 has joined', () => isFollowing(stage, 'n4'))
+    for (const node of ['n1', 'n2', 'n3']) stage.kill(node)
     await stage.run(3000)
-    const force = { type: 'promote', space: stage.space, to: 'n1', force: true }
-    const answer = await stage.cluster.command('n1', force)
+    const force = { type: 'promote', space: stage.space, to: 'n4', force: true }
+    const answer = await stage.cluster.command('n4', force)
     stage.judge.assertNone()
     assert.is(answer['ok'], false)
     assert.is(stage.record.epoch, 1)

@@ -181,7 +181,7 @@ const unsureHandover: Scenario = {
     }
     stage.say('n1 hears no announcement of n2, and n2 no answer of n1')
     stage.network.faults = several(lost('n2', 'n1', 'assignment'), lost('n1', 'n2', 'answer'))
-    void stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
+    void stage.cluster.command('n1', { type: 'promote', space: 'teams', to: 'n2' })
     await stage.until('it was sent', () => late > 0)
     await stage.writeOn(400)
     stage.say('n2 reconnects, and reads the record')
@@ -202,7 +202,7 @@ const handoverTooSoon: Scenario = {
     stage.network.faults = ({ to, kind }) => (to === 'n2' && kind === 'wal' ? 'held' : undefined)
     const answers = await stage.writes(5, 'durable')
     stage.say('an operator commands a handover to n2')
-    const answer = stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
+    const answer = stage.cluster.command('n1', { type: 'promote', space: 'teams', to: 'n2' })
     await stage.run(300)
     stage.say('the frames go on')
     stage.network.faults = () => undefined
@@ -257,7 +257,7 @@ const unawareGiver: Scenario = {
       isSent = true
       return { applyLaterMs: 1 }
     }
-    void stage.cluster.command('n1', { type: 'promote', space: 'demo', to: 'n2' })
+    void stage.cluster.command('n1', { type: 'promote', space: 'teams', to: 'n2' })
     await stage.until('the record names n2', () => stage.primary === 'n2')
     await stage.until('n2 is primary', () => stage.isPrimary('n2', 2), 500)
     await stage.until('it takes writes', () => stage.at('n2').serves, 1000)
@@ -299,7 +299,7 @@ const ownEpoch: Scenario = {
     stage.network.faults = several(cut('n1', 'n2'), cut('n1', 'n3'))
     await stage.until('n1 is alone in sync', () => stage.inSync.length === 1, 3000)
     stage.say('the primary\'s actor on n1 is killed; the node and its connection live on')
-    stage.cluster.node('n1').actor.context!.ports.host.kill('space.demo.primary')
+    stage.cluster.node('n1').actor.context!.ports.host.kill('space.teams.primary')
     await stage.until('writes are accepted again', () => stage.cluster.primary() !== null, 5000)
     await stage.balance()
   },

@@ -32,7 +32,7 @@ const control = controlCodec()
 const stepMs = 5
 
 export class Stage {
-  readonly space = 'demo'
+  readonly space = 'teams'
   readonly network: Network
   readonly judge: Judge
   /** Nodes of which it is expected that they end by themselves. */
