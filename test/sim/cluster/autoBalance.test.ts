@@ -260,6 +260,10 @@ test('a node hands over one primary at a time', async () => {
   const all = ['teams', ...more]
   const goal = (space: string) =>
     preferredPrimary(space, cluster.record(space)!.members.map(({ node }) => node))
+  const gone = cluster.node(preferred)
+  gone.kill()
+  await cluster.until('all are served', () => all.every((space) => cluster.primary(space) !== null))
+  gone.start()
   let most = 0
   await cluster.until('all are where they belong', () => {
     for (const node of cluster.running) {

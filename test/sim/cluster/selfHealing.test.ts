@@ -176,7 +176,7 @@ test('members are placed, and replaced, in zones of their own', async () => {
 test('a node catches up with two spaces at a time', async () => {
   const cluster = await serving()
   const learner = spares(cluster)[0]!
-  const spaces = ['a', 'b', 'c', 'd']
+  const spaces = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
   for (const space of spaces) await cluster.createSpace({}, space)
   const holds = (space: string) =>
     cluster.record(space)!.members.some(({ node }) => node === learner.id)

@@ -179,4 +179,29 @@ export const balanceMutants: readonly Mutant[] = [
     scenarios: ['test:sim/cluster/balancePauses'],
     evidence: /did not die/,
   },
+  {
+    name: 'lowest-name-takes-all',
+    why:
+      'The spaces of a node that dies would all be taken over by one other, one after the other.',
+    edits: [{ file: 'machines/election/candidates.js',
+      find: 'preferredPrimary(space, [a.node, b.node]) === a.node', replace: 'a.node < b.node' }],
+    scenarios: ['test:sim/cluster/crowd'],
+    evidence: /new spaces are spread over the nodes/,
+  },
+  {
+    name: 'yield-to-one-that-hangs',
+    why: 'A space of a crowd would have no primary for as long as the member hangs that it is left '
+      + 'to.',
+    edits: [{ file: 'actors/node/promotionTurns.js', find: 'crowdMs < yieldMs', replace: 'true' }],
+    scenarios: ['test:actors/node/promotionTurns'],
+    evidence: /left to it for a second/,
+  },
+  {
+    name: 'yield-to-a-lesser-one',
+    why: 'A space of a crowd would wait a second for each member that has fewer entries.',
+    edits: [{ file: 'actors/node/promotionTurns.js', find: '!this.insisting.has(space)',
+      replace: 'true' }],
+    scenarios: ['test:actors/node/promotionTurns'],
+    evidence: /better than a candidate begins at once/,
+  },
 ]

@@ -15,7 +15,7 @@ export const memberMutants: readonly Mutant[] = [
       replace: 'return true',
     }],
     scenarios: ['learner-that-gets-nothing'],
-    evidence: /^I5: n1 is listed in sync in epoch 1 and lacks/,
+    evidence: /^I5: n4 is listed in sync in epoch 1 and lacks/,
   },
   {
     name: 'commit-without-the-learner-that-comes-in',
@@ -26,7 +26,7 @@ export const memberMutants: readonly Mutant[] = [
       replace: 'return new Set(this.inSync);',
     }],
     scenarios: ['learner-taken-in-and-no-answer'],
-    evidence: /^I5: n1 is listed in sync in epoch 1 and lacks/,
+    evidence: /^I5: n4 is listed in sync in epoch 1 and lacks/,
   },
   {
     name: 'commit-without-the-one-that-leaves',
@@ -37,7 +37,7 @@ export const memberMutants: readonly Mutant[] = [
       replace: 'followers.adopt(next.inSync);',
     }],
     scenarios: ['member-not-taken-out'],
-    evidence: /^I5: n3 is listed in sync in epoch 1 and lacks/,
+    evidence: /^I5: n2 is listed in sync in epoch 1 and lacks/,
   },
   {
     name: 'count-the-one-that-leaves',
@@ -49,7 +49,7 @@ export const memberMutants: readonly Mutant[] = [
     }],
     scenarios: ['too-few-without-the-one-that-leaves'],
     evidence:
-      /^I5: \d+ of epoch \d+ was answered as committed; durable on n2, n4, the space asks for 3/,
+      /^I5: \d+ of epoch \d+ was answered as committed; durable on n1, n3, the space asks for 3/,
   },
   {
     name: 'take-a-member-out-at-once',
@@ -60,7 +60,7 @@ export const memberMutants: readonly Mutant[] = [
       replace: 'return others >= 1',
     }],
     scenarios: ['member-leaves-when-others-are-in-sync'],
-    evidence: /^I16: n3 is taken out, and one is left in sync/,
+    evidence: /^I16: n2 is taken out, and one is left in sync/,
   },
   {
     name: 'take-a-member-out-before-the-other-is-in',
@@ -78,7 +78,7 @@ export const memberMutants: readonly Mutant[] = [
       },
     ],
     scenarios: ['change-outlives-its-epoch'],
-    evidence: /^I16: cancelled: the members n2, n3, n4 become n2, n3:/,
+    evidence: /^I16: cancelled: the members n1, n2, n3 become n1, n2:/,
   },
   {
     name: 'primary-takes-itself-out',
@@ -89,7 +89,7 @@ export const memberMutants: readonly Mutant[] = [
       replace: 'if (node !== null) {',
     }],
     scenarios: ['primary-is-to-leave'],
-    evidence: /^I16: the primary n2 is not in sync/,
+    evidence: /^I16: the primary n1 is not in sync/,
   },
   {
     name: 'take-the-last-one-out',
@@ -110,7 +110,7 @@ export const memberMutants: readonly Mutant[] = [
     why: 'A learner that is half in, or a member half out, would be forgotten.',
     edits: [{ file: members, find: 'if (change) {', replace: 'if (false) {' }],
     scenarios: ['two-operators-at-once'],
-    evidence: /^I16: add n1 becomes remove n3|^I16: remove n3 becomes add n1/,
+    evidence: /^I16: add n4 becomes remove n2|^I16: remove n2 becomes add n4/,
   },
   {
     name: 'claim-without-the-change',
@@ -132,7 +132,7 @@ export const memberMutants: readonly Mutant[] = [
       replace: 'const { start: _, promotedBy: __, removed: ___, ...rest } = record; return {',
     }],
     scenarios: ['member-taken-out-and-no-answer'],
-    evidence: /^I16: removed nodes were n3, are /,
+    evidence: /^I16: removed nodes were n2, are /,
   },
   {
     name: 'handover-without-the-change',
@@ -173,7 +173,7 @@ export const memberMutants: readonly Mutant[] = [
     why: 'It would get all that is written for good, and be taken for one that has caught up.',
     edits: [{ file: followers, find: 'if (isHolder(assignment, node))', replace: 'if (true)' }],
     scenarios: ['removed-node-goes-on'],
-    evidence: /^I16: n3 has a session, and is no member/,
+    evidence: /^I16: n2 has a session, and is no member/,
   },
   {
     name: 'removed-node-is-not-told',
@@ -200,7 +200,7 @@ export const memberMutants: readonly Mutant[] = [
       },
     ],
     scenarios: ['member-taken-out-and-no-answer'],
-    evidence: /^I5: n3 takes epoch 2, in sync were n2, n4/,
+    evidence: /^I5: n2 takes epoch 2, in sync were n1, n3/,
   },
   {
     name: 'force-a-learner',
@@ -218,7 +218,7 @@ export const memberMutants: readonly Mutant[] = [
       },
     ],
     scenarios: ['learner-alone'],
-    evidence: /^I16: n1 is in sync and no member/,
+    evidence: /^I16: n4 is in sync and no member/,
   },
   {
     name: 'learner-stands-for-itself',
@@ -236,7 +236,7 @@ export const memberMutants: readonly Mutant[] = [
       },
     ],
     scenarios: ['learner-alone'],
-    evidence: /^I5: n1 takes epoch 2, in sync were n2, n3, n4/,
+    evidence: /^I5: n4 takes epoch 2, in sync were n1, n2, n3/,
   },
   {
     name: 'list-a-newcomer-with-its-former-disk',
@@ -248,7 +248,7 @@ export const memberMutants: readonly Mutant[] = [
         + '                : this.followers.get(node)?.shipping.disk;',
     }],
     scenarios: ['learner-with-another-disk'],
-    evidence: /^I4: n1 is listed with a disk that it does not have/,
+    evidence: /^I4: n4 is listed with a disk that it does not have/,
   },
   {
     name: 'remove-data-that-no-record-names',
