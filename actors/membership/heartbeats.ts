@@ -292,7 +292,7 @@ export class Heartbeats {
       const life = this.heardLife(peer)
       return [peer, disk, registered, checkpoints, unfit, life?.incarnation, life?.connection,
         this.goneReason(peer), this.isGrantExpired(peer), this.grantStretch(peer), leftMs > 0,
-        leftMs > grantMs / 2]
+        leftMs >= grantMs / 2]
     })
     return [...own, ...peers].join()
   }

@@ -280,19 +280,15 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
     this.gate.tick()
     this.ingest.expire()
     this.health.tick()
-    this.changeMembership()
+    const { inSync } = epoch.record.assignment
+    // One change is in flight at a time: until it is settled, the chart takes no other.
+    const changes = this.inSync.isSettled ? this.followers.changes(inSync) : []
+    for (const change of changes) epoch.send(change)
     this.handover.tick()
     this.learner.tick()
     this.healing.tick()
     this.balance.tick()
     this.health.relieve()
-  }
-
-  /** One change is in flight at a time: until it is settled, its chart takes no other. */
-  private changeMembership(): void {
-    if (!this.inSync.isSettled) return
-    const { inSync } = this.epoch.record.assignment
-    for (const change of this.followers.changes(inSync)) this.epoch.send(change)
   }
 
   /** Adopts a record that was read since: an operator may have paused or resumed the space. */
@@ -311,8 +307,7 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
     switch (effect.type) {
       case 'openWrites':
         this.followers.start()
-        void this.openWrites()
-        return
+        return void this.openWrites()
       case 'pauseWrites':
         this.gate.hold()
         this.space.onHandover(true)
@@ -327,26 +322,19 @@ export class PrimaryRole implements IntakePrimary, AutoHandoverPrimary {
         if (effect.code === 'READ_ONLY') this.member.alert('readOnly', {}, effect.reason)
         return
       case 'acceptWrites':
-        this.ingest.refuse(null)
-        return
+        return this.ingest.refuse(null)
       case 'changeInSync':
-        void this.records.inSync(effect.inSync, effect.reason)
-        return
+        return void this.records.inSync(effect.inSync, effect.reason)
       case 'removeMember':
-        void this.records.removeMember(effect.node, effect.reason)
-        return
+        return void this.records.removeMember(effect.node, effect.reason)
       case 'changeRecord':
-        void this.records.next()
-        return
+        return void this.records.next()
       case 'awaitHandover':
-        this.handover.begin(effect.to)
-        return
+        return this.handover.begin(effect.to)
       case 'transfer':
-        void this.handover.transfer(effect.to)
-        return
+        return void this.handover.transfer(effect.to)
       case 'stepDown':
-        this.end(effect.reason)
-        return
+        return this.end(effect.reason)
       case 'progressed':
         ports.logger.info({ space: member.space, state: effect.state }, `primary: ${effect.reason}`)
     }
