@@ -56,9 +56,7 @@ export interface RecordsOptions {
 export interface SettleOptions {
   /** The change is in flight until it is settled. Called each time the arbiter rejects it. */
   readonly onRejected?: (reason: string) => void
-  /**
-   * The record on which the change is based. If only its pause changes meanwhile, it is still made.
-   */
+  /** The record that it is based on. If only its pause changes meanwhile, it is still made. */
   readonly madeOf?: Assignment
   /** Default `change`. */
   readonly urgency?: Urgency
@@ -91,7 +89,7 @@ function isBehind(record: RememberedRecord, seen: RememberedRecord): boolean {
 export class AssignmentStore {
   private arbiter: Arbiter | null = null
   private bucket = ''
-  private readonly turns = new RequestLimiter(requestsMax)
+  private readonly turns: RequestLimiter
   /** Monotonic time when a space's record was first found lost. */
   private readonly lostSince = new Map<string, number>()
   private readonly memory: Remembered
@@ -102,6 +100,7 @@ export class AssignmentStore {
 
   constructor(private readonly options: RecordsOptions) {
     this.memory = new Remembered(options)
+    this.turns = new RequestLimiter(requestsMax, options.clock)
   }
 
   /** Faults in the configuration of the bucket that endanger the records. */

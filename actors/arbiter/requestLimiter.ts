@@ -1,39 +1,60 @@
-/** What waits, the most urgent first. */
-const urgencies = ['promotion', 'candidate', 'change', 'read'] as const
+import type { Clock } from '../ports/system.js'
+
+/** How long a request may wait for others, ms. */
+const allowedMs = {
+  /** A change until which nobody takes writes. */
+  promotion: 0,
+  /** A read until which nobody does. What is further goes first, or all of many would end late. */
+  candidate: 100,
+  /** A change of a space that is served, or what a command needs. */
+  change: 200,
+  /** A look at what may be new. */
+  read: 1000,
+}
+
+export type Urgency = keyof typeof allowedMs
+
+interface Waiting {
+  readonly dueMs: number
+  readonly begin: () => void
+}
 
 /**
- * `promotion`, `candidate`: a change, a read, until which nobody takes writes; what is further goes
- * first, so that not all of many end late. `change`: of a space that is served.
- */
-export type Urgency = (typeof urgencies)[number]
-
-/**
- * Limits how many pieces of work run at a time; the others wait, urgent ones first. A server that
- * is behind takes longer the more requests it has, until all of them time out.
+ * Limits how many requests run at a time: a server that is behind takes longer the more it has,
+ * until all of them time out. The others wait, in the order in which they are due. So urgent ones
+ * go first, and none waits for ever.
  */
 export class RequestLimiter {
   private running = 0
-  private readonly waiting = new Map(urgencies.map((urgency) => [urgency, [] as (() => void)[]]))
+  /** In each queue the first is due first. */
+  private readonly queues = new Map<Urgency, Waiting[]>()
 
-  constructor(private readonly max: number) {}
+  constructor(
+    private readonly max: number,
+    private readonly clock: Pick<Clock, 'monotonicMs'>,
+  ) {}
 
   async take<T>(work: () => Promise<T>, urgency: Urgency = 'read'): Promise<T> {
-    if (this.running >= this.max) {
-      await new Promise<void>((begin) => this.waiting.get(urgency)!.push(begin))
-    } else {
-      this.running += 1
-    }
+    if (this.running >= this.max) await this.turn(urgency)
+    else this.running += 1
     try {
       return await work()
     } finally {
       const next = this.next()
-      if (next) next()
+      if (next) next.begin()
       else this.running -= 1
     }
   }
 
-  private next(): (() => void) | undefined {
-    for (const waiting of this.waiting.values()) if (waiting.length > 0) return waiting.shift()
-    return undefined
+  private turn(urgency: Urgency): Promise<void> {
+    const dueMs = this.clock.monotonicMs() + allowedMs[urgency]
+    const queue = this.queues.get(urgency) ?? []
+    this.queues.set(urgency, queue)
+    return new Promise((begin) => void queue.push({ dueMs, begin }))
+  }
+
+  private next(): Waiting | undefined {
+    const queues = [...this.queues.values()].filter(([first]) => first)
+    return queues.toSorted(([a], [b]) => a!.dueMs - b!.dueMs)[0]?.shift()
   }
 }

@@ -65,13 +65,14 @@ export class AssignmentWatch {
   }
 
   /**
-   * A later record was announced. If only its in-sync set is another one, nothing follows from that
-   * for this member, and it is read in its turn: a node that dies leaves the sets of all its spaces
-   * at once.
+   * A later record was announced. If only its in-sync set is another one, in which this member
+   * still is, nothing follows from that here, and it is read in its turn: a node that dies leaves
+   * the sets of all its spaces at once.
    */
   announced({ kind, assignment }: Announcement): void {
-    const known = this.options.member.known.record?.assignment
-    const isSame = kind === 'changed' && known && isSameButInSync(known, assignment)
+    const { self, known: { record } } = this.options.member
+    const isSame = kind === 'changed' && record !== null && assignment.inSync.includes(self)
+      && isSameButInSync(record.assignment, assignment)
     if (isSame) this.isOutdated = true
     else this.refresh()
   }
@@ -90,7 +91,8 @@ export class AssignmentWatch {
     const holder = known.record?.assignment.primary?.node
     const isSilent = holder !== undefined && peers.isSuspect(holder)
     if (!isLed || isSilent) return nowMs - lastReadMs - pollMs
-    if (this.isOutdated) return nowMs - lastReadMs
+    // After those that wait for a primary.
+    if (this.isOutdated) return Math.min(1, nowMs - lastReadMs - pollMs)
     const asOfMs = known.arbiter === 'reachable' ? looks.currentAsOf(lastReadMs) : lastReadMs
     return Math.max(nowMs - asOfMs - slowPollMs, nowMs - lastReadMs - surePollMs)
   }
@@ -99,6 +101,7 @@ export class AssignmentWatch {
     const { member } = this.options
     const { records, ports } = member.context
     this.lastReadMs = ports.clock.monotonicMs()
+    const { isOutdated } = this
     this.isOutdated = false
     const { life } = member.context.wire
     let read: RecordRead
@@ -106,6 +109,7 @@ export class AssignmentWatch {
       read = await records.read(member.space)
     } catch (error) {
       if (!(error instanceof ArbiterUnavailableError)) return this.options.onDefect(error)
+      this.isOutdated ||= isOutdated
       // Logged once for the whole node, by the assignment store.
       member.known.unreachable()
       return

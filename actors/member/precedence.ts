@@ -3,12 +3,17 @@ import { betterCandidate } from '../../machines/election/candidates.js'
 import type { SurveyRequest } from '../../machines/protocol/messages.js'
 import type { Member } from './member.js'
 
-/** As far as this node knows, no other member goes before it if all have the same entries. */
+/**
+ * As far as this node knows, no other member goes before it if all have the same entries. The
+ * primary whose epoch is over does not count: it was heard a moment ago.
+ */
 export function isFirst({ self, known, context: { peers } }: Member): boolean {
   const record = known.record?.assignment
   if (!record) return false
   const position = { epoch: 0, sequence: 0 }
-  const isAble = (node: NodeId): boolean => peers.isHeard(node) && peers.unfitOf(node) === null
+  const isAble = (node: NodeId): boolean =>
+    node !== record.primary?.node && peers.isHeard(node) && !peers.isProvenDead(node)
+    && peers.unfitOf(node) === null
   return record.inSync.every((node) =>
     node === self || !isAble(node)
     || betterCandidate(record, { node: self, position }, { node, position })

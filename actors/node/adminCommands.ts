@@ -162,7 +162,7 @@ export class AdminCommands {
   }
 
   async recordOf(name: string): Promise<Assignment> {
-    const read = await this.node.context!.records.read(name)
+    const read = await this.node.context!.records.read(name, 'change')
     const record = read.kind === 'present'
       ? read.record
       : read.kind === 'lost'
@@ -213,9 +213,11 @@ export class AdminCommands {
     }
     const { wire } = this.node.context!
     const data = new TextEncoder().encode(JSON.stringify({ ...command, passedOn: true }))
+    let isSent = false
     try {
       // One that hangs would be waited for as long as for the command.
       await wire.request(subjects.ping(node), new Uint8Array(0), { timeoutMs: livingMs })
+      isSent = true
       const message = await this.unlessDead(node,
         wire.request(subjects.admin(node), data, { timeoutMs }))
       if (!message) {
@@ -229,7 +231,11 @@ export class AdminCommands {
       throw new AdminRefusal(code, text, retryable, reason)
     } catch (error) {
       if (error instanceof AdminRefusal) throw error
-      throw new AdminRefusal('NOT_PRIMARY', `${node} does not answer: ${messageOf(error)}`, true)
+      const then = isSent
+        ? ', and may carry the command out: look at the status before you give it again'
+        : ''
+      throw new AdminRefusal('NOT_PRIMARY', `${node} does not answer (${messageOf(error)})${then}`,
+        true)
     }
   }
 
@@ -242,7 +248,7 @@ export class AdminCommands {
     }
     asked.then(settled, settled)
     while (!isSettled) {
-      if (peers.status()[node]?.state === 'dead') return null
+      if (peers.isProvenDead(node) || peers.isGrantExpired(node)) return null
       await pause(clock, 10)
     }
     return await asked

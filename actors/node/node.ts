@@ -39,7 +39,7 @@ export class NodeActor {
   private isClosing = false
   private readonly faults: FaultLog
   /** Serializes what uses the data directory before the node runs. */
-  private readonly turns = new RequestLimiter(1)
+  private readonly turns: RequestLimiter
   private readonly self: NodeIdentityInput
   readonly registration: NodeRegistration
   private readonly admin: AdminCommands
@@ -48,6 +48,7 @@ export class NodeActor {
     const { process, boot, ports, settings, replyPrefixes } = options
     this.admin = new AdminCommands(this)
     this.faults = new FaultLog(ports.clock, ports.logger)
+    this.turns = new RequestLimiter(1, ports.clock)
     this.self = { ...process, disk: '', incarnation: 0, http: null }
     this.registration = new NodeRegistration({
       boot,

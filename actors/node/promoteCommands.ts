@@ -114,7 +114,9 @@ export class PromoteCommands {
     })
     if (!isBegun) {
       throw refusedByArbiter(known.rejection) ?? (role.isPrimary
-        ? new AdminRefusal('NOT_ENOUGH_IN_SYNC', `${to} is not in sync`, true)
+        ? new AdminRefusal('NOT_ENOUGH_IN_SYNC',
+          `${to} is not ${peers.isSuspect(to) ? 'heard' : 'in sync'}; `
+            + 'nothing was changed', true)
         : new AdminRefusal('NOT_PRIMARY', `${name} has another primary since`, true))
     }
     const isDone = () =>
@@ -125,15 +127,18 @@ export class PromoteCommands {
     if (!now || now.epoch <= epoch) {
       const why = role.handoverGaveUp ?? `${to} has not taken over in time`
       throw refusedByArbiter(known.rejection)
-        ?? new AdminRefusal('ACK_TIMEOUT', `${why}; nothing was changed`, true)
+        ?? new AdminRefusal('ACK_TIMEOUT', role.isTransferring
+          ? `${why}; it may still be handed over: look at the status before you try again`
+          : `${why}; nothing was changed`, true)
     }
     if (now.state !== 'open') {
       throw new AdminRefusal('ACK_TIMEOUT',
         `the record names ${to}, and it does not serve yet; see engram status`, true)
     }
     if (now.primary?.node !== to) {
-      throw new AdminRefusal('NOT_PRIMARY', `${to} died, or hangs, before it had taken over, and `
-        + `${now.primary?.node ?? 'nobody'} is primary of ${name} now`, true)
+      throw new AdminRefusal('NOT_PRIMARY',
+        `${now.primary?.node ?? 'nobody'} is primary of ${name} `
+          + `now, and not ${to}, which may have died or hung before it had taken over`, true)
     }
     return { ok: true, primary: now.primary?.node ?? null, epoch: now.epoch }
   }

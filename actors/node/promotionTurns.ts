@@ -2,8 +2,10 @@ import type { Clock, TimerHandle } from '../ports/system.js'
 
 /** Promotions begun in one turn of the event loop: more would hold up the node's heartbeats. */
 const promotionsPerTurn = 8
-/** Spaces that wait for a turn, from which on they are a crowd. */
-const crowdMin = 16
+/** So many promotions that began lately, or wait for their turn, are a crowd. */
+const crowdMin = 24
+/** `lately` */
+const latelyMs = 100
 /** A crowd's spaces that belong to other members are left to these for so long. */
 const yieldMs = 1000
 
@@ -22,61 +24,86 @@ export interface PromotionTurnsOptions<Space> {
  * few in a turn, and each is left to the member that it belongs to: were all members candidates for
  * all of them, most of the work of all processors would be for candidates that stand by. One that
  * finds that it is better (it was surveyed by a lesser one) begins at once, and all do after a
- * second, as the other member may hang. One space alone never waits.
+ * second, as the other member may hang. A few spaces never wait.
  */
 export class PromotionTurns<Space extends Candidate> {
   private begun = 0
+  private recent = { sinceMs: 0, begun: 0 }
+  /** Spaces that wait for one of the next turns. */
   private readonly waiting = new Set<Space>()
-  /** Spaces that no longer yield. */
+  /** Spaces that are left to another member for now. */
+  private readonly yielding = new Set<Space>()
+  /** Spaces that yield no longer. */
   private readonly insisting = new Set<Space>()
-  private crowdSinceMs: number | null = null
+  /** While it runs, there is a crowd, and spaces are left to other members. */
+  private crowd: TimerHandle | null = null
+  /** Those that have yielded begin: they are no crowd anew. */
+  private isCrowdOver = false
   private turn: TimerHandle | null = null
   private isClosed = false
 
   constructor(private readonly options: PromotionTurnsOptions<Space>) {}
 
-  /** False: the space is reconsidered in one of the next turns, or at a heartbeat. */
+  /** False: the space is reconsidered in one of the next turns. */
   readonly mayBegin = (space: Space): boolean => {
-    this.turn ??= this.options.clock.setTimeout(() => this.next(), 0)
-    if (this.isClosed || this.yields(space)) return false
-    if (this.begun >= promotionsPerTurn) {
-      this.waiting.add(space)
+    if (this.isClosed) return false
+    if (this.crowd && !this.insisting.has(space) && !this.options.isFirst(space)) {
+      this.yielding.add(space)
       return false
     }
-    this.begun += 1
+    this.turn ??= this.options.clock.setTimeout(() => this.next(), 0)
+    if (this.begun >= promotionsPerTurn) {
+      this.waiting.add(space)
+      this.count(0)
+      return false
+    }
     this.forget(space)
+    this.count(1)
     return true
   }
 
-  /** This member is better than one that is a candidate: it begins without delay. */
+  /** This member is better than one that is a candidate: it yields no longer. */
   readonly insist = (space: Space): void => {
-    if (this.crowdSinceMs === null) return
+    if (!this.yielding.has(space)) return
     this.insisting.add(space)
-    space.reconsider()
+    this.wait(space)
   }
 
   /** The space has left the node. */
   forget(space: Space): void {
-    this.waiting.delete(space)
-    this.insisting.delete(space)
+    for (const spaces of [this.waiting, this.yielding, this.insisting]) spaces.delete(space)
   }
 
   /** No promotion begins any more. */
   close(): void {
+    const { clock } = this.options
     this.isClosed = true
+    for (const timer of [this.turn, this.crowd]) if (timer) clock.clearTimeout(timer)
+    for (const spaces of [this.waiting, this.yielding, this.insisting]) spaces.clear()
   }
 
-  private yields(space: Space): boolean {
-    const nowMs = this.options.clock.monotonicMs()
-    const crowdMs = nowMs - (this.crowdSinceMs ?? nowMs)
-    // Those that have yielded must not be taken for another crowd when they begin.
-    if (crowdMs > 2 * yieldMs && this.waiting.size === 0) {
-      this.crowdSinceMs = null
-      this.insisting.clear()
-    }
-    if (this.waiting.size >= crowdMin) this.crowdSinceMs ??= nowMs
-    return this.crowdSinceMs !== null && crowdMs < yieldMs && !this.insisting.has(space)
-      && !this.options.isFirst(space)
+  private count(begun: number): void {
+    const { clock } = this.options
+    const nowMs = clock.monotonicMs()
+    if (nowMs - this.recent.sinceMs > latelyMs) this.recent = { sinceMs: nowMs, begun: 0 }
+    this.recent.begun += begun
+    this.begun += begun
+    const isCrowd = this.recent.begun + this.waiting.size >= crowdMin
+    if (isCrowd && !this.isCrowdOver)
+      this.crowd ??= clock.setTimeout(() => this.yieldNoLonger(), yieldMs)
+  }
+
+  private yieldNoLonger(): void {
+    this.crowd = null
+    this.isCrowdOver = this.yielding.size > 0
+    for (const space of this.yielding) this.wait(space)
+    this.yielding.clear()
+    this.insisting.clear()
+  }
+
+  private wait(space: Space): void {
+    this.waiting.add(space)
+    this.turn ??= this.options.clock.setTimeout(() => this.next(), 0)
   }
 
   private next(): void {
@@ -87,7 +114,7 @@ export class PromotionTurns<Space extends Candidate> {
       this.waiting.delete(space)
       space.reconsider()
     }
-    if (this.waiting.size === 0) return
-    this.turn ??= this.options.clock.setTimeout(() => this.next(), 0)
+    if (this.waiting.size === 0) this.isCrowdOver = false
+    else this.turn ??= this.options.clock.setTimeout(() => this.next(), 0)
   }
 }

@@ -20,14 +20,14 @@ interface Place<Space> {
 
 /** Heartbeats of a round: a space that rests is looked at once in so many. */
 export const roundTicks = 10
-/** Longest time for which spaces are looked at in a heartbeat: its loop keeps the leases. */
-const looksMs = 5
+/** Longest time for which spaces are looked at in a turn of the loop, which keeps the leases. */
+const looksMs = 3
 
 /**
  * Which spaces are looked at in a heartbeat: those that are awake, and a part of the others, in
  * turn. A space wakes when something happens in it; all are looked at when something has changed
- * that concerns all. What is due at once therefore never waits for a round. Those that there is no
- * time for come first in the next heartbeat.
+ * that concerns all. What is due at once therefore never waits for a round. Many are looked at in
+ * several turns of the loop.
  */
 export class Rounds<Space extends Attended> {
   private readonly places = new Map<Space, Place<Space>>()
@@ -36,6 +36,9 @@ export class Rounds<Space extends Attended> {
   private readonly watched = new Map<NodeId, number>()
   /** To be looked at, in this order. */
   private readonly due = new Set<Place<Space>>()
+  /** Looked at since the last heartbeat. */
+  private seen: Space[] = []
+  private isLooking = false
   private ticks = 0
   private added = 0
   private lastCondition = ''
@@ -45,7 +48,7 @@ export class Rounds<Space extends Attended> {
    * present epoch of a space, or null.
    */
   constructor(
-    private readonly clock: Pick<Clock, 'monotonicMs'>,
+    private readonly clock: Pick<Clock, 'monotonicMs' | 'nextTurn'>,
     private readonly condition: () => string,
     private readonly watchedBy: (space: Space) => NodeId | null,
   ) {}
@@ -84,32 +87,47 @@ export class Rounds<Space extends Attended> {
     for (const { space } of this.awake) yield space
   }
 
-  /** Called once per heartbeat. Returns the spaces that were looked at. */
+  /** Called once per heartbeat. Returns the spaces that were looked at since the last one. */
   tick(): Space[] {
     this.ticks += 1
     for (const place of this.awake) this.due.add(place)
     for (const place of this.turns[this.ticks % roundTicks]!) this.due.add(place)
-    return this.look()
+    this.look()
+    const { seen } = this
+    this.seen = []
+    return seen
   }
 
   /** Looks at the spaces that are due, and at all of them if what concerns all has changed. */
-  look(): Space[] {
+  look(): void {
     const condition = this.condition()
     if (condition !== this.lastCondition) {
       // One that has nothing to do about it rests again at once.
       for (const place of this.places.values()) this.due.add(place)
     }
     this.lastCondition = condition
+    if (!this.isLooking) this.slice()
+  }
+
+  /** No space is looked at any more, unless it is added. */
+  close(): void {
+    this.due.clear()
+  }
+
+  private slice(): void {
+    this.isLooking = true
     const untilMs = this.clock.monotonicMs() + looksMs
-    const seen: Place<Space>[] = []
+    const looked: Place<Space>[] = []
     for (const place of this.due) {
       this.due.delete(place)
       place.space.tick()
-      seen.push(place)
+      looked.push(place)
       if (this.clock.monotonicMs() >= untilMs) break
     }
-    for (const place of seen) this.settle(place)
-    return seen.map(({ space }) => space)
+    for (const place of looked) this.settle(place)
+    this.seen.push(...looked.map(({ space }) => space))
+    this.isLooking = this.due.size > 0
+    if (this.isLooking) this.clock.nextTurn(() => this.slice())
   }
 
   /** Nodes whose death would end an epoch of a space here. */

@@ -101,6 +101,7 @@ export class Spaces {
    */
   async close(): Promise<void> {
     this.promotions.close()
+    this.rounds.close()
     await this.source.stop()
     await Promise.all(this.leaving.values())
     await this.dropping.settled()

@@ -3,7 +3,7 @@ import { isoTime } from '../../machines/election/pause.js'
 import { signed, withInSync } from '../../machines/protocol/assignments.js'
 import { isMember, learnerOf, withoutMember } from '../../machines/protocol/members.js'
 import type { Assignment } from '../../machines/protocol/messages.js'
-import type { Settlement } from '../arbiter/assignmentStore.js'
+import type { Settlement, SettleOptions } from '../arbiter/assignmentStore.js'
 import type { Member } from '../member/member.js'
 import { AdminRefusal } from '../ports/adminApi.js'
 import type { Followers } from './followers.js'
@@ -173,7 +173,7 @@ export class AssignmentWriter {
   async touch(wanted: () => boolean): Promise<boolean> {
     const { member, epoch } = this.options
     const next = signed(epoch.record.assignment, member.signature())
-    const settlement = await this.settled(next, wanted)
+    const settlement = await this.settled(next, wanted, { urgency: 'promotion' })
     if (settlement.kind === 'rejected') member.known.rejected(settlement.reason)
     return settlement.kind === 'applied'
   }
@@ -181,8 +181,9 @@ export class AssignmentWriter {
   /** Writes the record. False: the epoch is over, or ends now. */
   private async settle(next: Assignment): Promise<boolean> {
     const { member } = this.options
-    const settlement = await this.settled(next, () => true,
-      (reason) => member.known.rejected(reason))
+    const settlement = await this.settled(next, () => true, {
+      onRejected: (reason) => member.known.rejected(reason),
+    })
     return settlement.kind === 'applied'
   }
 
@@ -190,12 +191,12 @@ export class AssignmentWriter {
   private async settled(
     next: Assignment,
     wanted: () => boolean,
-    onRejected?: (reason: string) => void,
+    more: SettleOptions,
   ): Promise<Settlement> {
     const { epoch, member, member: { context: { records, wire } } } = this.options
     const { assignment: madeOf, revision } = epoch.record
     const settlement = await records.settle(next, revision,
-      () => wanted() && !epoch.isOver && wire.isOpen, { madeOf, ...(onRejected && { onRejected }) })
+      () => wanted() && !epoch.isOver && wire.isOpen, { madeOf, ...more })
     if (epoch.isOver) return { kind: 'abandoned', reason: 'this node is no longer primary' }
     if (settlement.kind === 'applied') {
       member.known.accepted()

@@ -27,10 +27,14 @@ export class LearnerProgress {
   tick(): void {
     const record = this.member.known.record?.assignment
     const learner = record ? learnerOf(record) : null
-    const change = record && learner !== null ? `${learner} ${record.change?.since}` : ''
-    const now = learner === null ? nothing : this.followers.reached(learner)
+    if (!record || learner === null) {
+      this.change = ''
+      return
+    }
+    const change = `${learner} ${record.change?.since}`
+    const now = this.followers.reached(learner)
     const isAsBefore = change === this.change && !isFurther(now, this.most)
-    if (!isAsBefore || (record && !isUsual(this.member, record))) this.sinceMs = this.nowMs()
+    if (!isAsBefore || !isUsual(this.member, record)) this.sinceMs = this.nowMs()
     this.most = change === this.change ? furthest(now, this.most) : now
     this.change = change
   }

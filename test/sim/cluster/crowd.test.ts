@@ -13,6 +13,8 @@ async function serving(): Promise<SimCluster> {
   const cluster = await SimCluster.start({ nodes })
   for (const space of spaces) await cluster.createSpace({}, space)
   await cluster.until('all are served', () => ledBy(cluster, null).length === 0)
+  // All spaces rest.
+  await cluster.run(10_000)
   return cluster
 }
 

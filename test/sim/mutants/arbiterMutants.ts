@@ -10,8 +10,8 @@ export const arbiterMutants: readonly Mutant[] = [
     edits: [
       {
         file: 'actors/primary/assignmentWriter.js',
-        find: '(reason) => member.known.rejected(reason))',
-        replace: 'null)',
+        find: 'onRejected: (reason) => member.known.rejected(reason),',
+        replace: '',
       },
       {
         file: 'actors/primary/assignmentWriter.js',

@@ -192,7 +192,8 @@ export const balanceMutants: readonly Mutant[] = [
     name: 'yield-to-one-that-hangs',
     why: 'A space of a crowd would have no primary for as long as the member hangs that it is left '
       + 'to.',
-    edits: [{ file: 'actors/node/promotionTurns.js', find: 'crowdMs < yieldMs', replace: 'true' }],
+    edits: [{ file: 'actors/node/promotionTurns.js', find: '() => this.yieldNoLonger()',
+      replace: '() => undefined' }],
     scenarios: ['test:actors/node/promotionTurns'],
     evidence: /left to it for a second/,
   },

@@ -195,7 +195,7 @@ export const promotionMutants: readonly Mutant[] = [
     why: 'The operator would wait for ten seconds, and the space has another primary at once.',
     edits: [{
       file: 'actors/node/adminCommands.js',
-      find: 'if (peers.status()[node]?.state === \'dead\')',
+      find: 'if (peers.isProvenDead(node) || peers.isGrantExpired(node))',
       replace: 'if (false)',
     }],
     scenarios: ['handover-commanded-of-one-that-dies'],
