@@ -92,7 +92,8 @@ export class AssignmentStore {
   private readonly turns: RequestLimiter
   /** Monotonic time when a space's record was first found lost. */
   private readonly lostSince = new Map<string, number>()
-  private readonly memory: Remembered
+  /** The records as this node saw them last, also before a restart. */
+  readonly memory: Remembered
   readonly looks = new BucketLooks()
   /** Why the last request failed; null: it was answered. Logged once. */
   private fault: string | null = null
@@ -111,10 +112,6 @@ export class AssignmentStore {
   /** The space's record as this node saw it last, also before a restart. */
   remembered(space: string): RememberedRecord | undefined {
     return this.memory.get(space)
-  }
-
-  allRemembered(): RememberedRecord[] {
-    return this.memory.all()
   }
 
   attach(arbiter: Arbiter): void {

@@ -52,7 +52,13 @@ export class Remembered {
 
   note(space: string, record: RememberedRecord): void {
     if (!isSame(this.seen.get(space), record)) this.seen.set(space, record)
-    if (isSame(this.kept.get(space), record) || !this.options.isHeld(space)) return
+    this.keep(space)
+  }
+
+  /** Has the latest record of a space that is held survive a restart. */
+  keep(space: string): void {
+    const record = this.seen.get(space)
+    if (!record || isSame(this.kept.get(space), record) || !this.options.isHeld(space)) return
     this.due.set(space, record)
     this.writing ??= this.write().finally(() => {
       this.writing = null
@@ -71,7 +77,7 @@ export class Remembered {
     while (this.due.size > 0) {
       const some = [...this.due].slice(0, writesMax)
       for (const [space] of some) this.due.delete(space)
-      await Promise.all(some.map(([space, record]) => this.keep(space, record)))
+      await Promise.all(some.map(([space, record]) => this.writeOne(space, record)))
       if (this.due.size > 0) await this.pause()
     }
   }
@@ -90,7 +96,7 @@ export class Remembered {
   }
 
   /** A failed write is tried again when the record is read next. */
-  private async keep(space: string, record: RememberedRecord): Promise<void> {
+  private async writeOne(space: string, record: RememberedRecord): Promise<void> {
     const { store, logger } = this.options
     try {
       await store.remember(space, record)

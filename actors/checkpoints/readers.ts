@@ -75,6 +75,6 @@ export class Readers {
 
   /** By uuid: for a start, which opens spaces one by one. */
   private remembered(): ReadonlyMap<string, RememberedRecord> {
-    return new Map(this.context.records.allRemembered().map((one) => [one.assignment.uuid, one]))
+    return new Map(this.context.records.memory.all().map((one) => [one.assignment.uuid, one]))
   }
 }

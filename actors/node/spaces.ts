@@ -180,7 +180,7 @@ export class Spaces {
    */
   private startRemembered(): void {
     const { records } = this.context
-    const remembered = records.allRemembered()
+    const remembered = records.memory.all()
     for (const record of remembered) {
       const { space: name, uuid, state } = record.assignment
       const isMine = state !== 'dropped' && this.isHeldHere(record.assignment)
@@ -318,6 +318,7 @@ export class Spaces {
     const space = new SpaceActor(this.context, name, uuid, calls)
     space.member.salvages.counted(namesOf(this.salvages, name, uuid).length)
     this.held.set(name, space)
+    this.context.records.memory.keep(name)
     this.names.put(name)
     this.rounds.add(space)
     space.start(this.machine)

@@ -57,10 +57,10 @@ function retaining(segments: number) {
     events: { note: ({ kind }: { kind: string }) => alerts.push(kind) } }
   const context = { ports, settings: { retainBytes: GiB },
     commits: { lacksRoom: false, runShort: () => void (state.shorts += 1) }, self: { node: 'n1' },
-    records: { remembered: () => record(), allRemembered: () => {
+    records: { remembered: () => record(), memory: { all: () => {
       state.passes += 1
       return state.uuids.map(record)
-    } }, pins: { of: () => state.pins }, wire: { publish: () => undefined },
+    } } }, pins: { of: () => state.pins }, wire: { publish: () => undefined },
     fatal: (error: unknown) => fatal.push(error) } as unknown as NodeContext
   const record = (uuid = 'u') => ({
     assignment: { uuid, settings: { retain: state.retain }, members: [] },

@@ -258,4 +258,32 @@ test('a node reports the spaces that it may be a member of, and cannot hold', as
   assert.equal(unheld(), ['', '', ''])
 })
 
+test('a record by which a node begins a space is remembered at once', async () => {
+  const slow = new Set<string>()
+  const arbiterDelayMs = (node: string) => (slow.has(node) ? 100 : 0)
+  const cluster = await SimCluster.serving({ writes: 3, arbiterDelayMs })
+  const primary = cluster.primary()!
+  const [away] = cluster.running.filter((node) => node !== primary) as [SimNode]
+  away.kill()
+  primary.kill()
+  await cluster.until('the third is primary',
+    () => cluster.primary()?.space().member.own.epoch === 2)
+  const holds = () => away.life?.actor.spaces.has('teams') === true
+  // Between the start of the space and its next read of the record the arbiter goes away.
+  slow.add(away.id)
+  away.start()
+  await cluster.until('it holds the space', holds)
+  assert.is(away.space().member.known.epoch, 2)
+  cluster.bucket.available = false
+  await cluster.run(300)
+  away.powerCut()
+  away.start()
+  await cluster.until('it holds the space again', holds)
+  assert.is(away.space().member.known.epoch, 2, 'I9: over a restart, too')
+  cluster.bucket.available = true
+  slow.clear()
+  primary.start()
+  await cluster.check()
+})
+
 test.run()
