@@ -15,10 +15,10 @@ export interface RememberedOptions {
 
 /**
  * The record of each space as this node saw it last, in case the arbiter loses it. Records of the
- * spaces that it holds survive restarts; nothing waits for that write. It helps only if two faults
- * happen at once: a lost bucket, and a machine that fails within the milliseconds of one fsync. The
- * epoch that a primary relies on is durable by its first entry before it opens, and a claim on a
- * lost record skips epochs that nobody can know of.
+ * spaces that it holds, or has held, survive restarts; nothing waits for that write. It helps only
+ * if two faults happen at once: a lost bucket, and a machine that fails within the milliseconds of
+ * one fsync. The epoch that a primary relies on is durable by its first entry before it opens, and
+ * a claim on a lost record skips epochs that nobody can know of.
  */
 export class Remembered {
   private readonly seen: Map<string, RememberedRecord>
@@ -55,10 +55,10 @@ export class Remembered {
     this.keep(space)
   }
 
-  /** Has the latest record of a space that is held survive a restart. */
+  /** Has the latest record survive a restart, if the space is held, or an earlier one survives. */
   keep(space: string): void {
-    const record = this.seen.get(space)
-    if (!record || isSame(this.kept.get(space), record) || !this.options.isHeld(space)) return
+    const [record, kept] = [this.seen.get(space), this.kept.get(space)]
+    if (!record || isSame(kept, record) || !(kept || this.options.isHeld(space))) return
     this.due.set(space, record)
     this.writing ??= this.write().finally(() => {
       this.writing = null

@@ -309,4 +309,26 @@ test('what cannot be removed is tried again after a start, when its segment has 
   await cluster.until('the file is gone', () => node!.disk.paths('/data/salvage').length === 0)
 })
 
+test('a node that was away when the space was dropped remembers it, over a restart too', async () => {
+  const cluster = await serving()
+  const { uuid } = cluster.record()!
+  const [away] = replicas(cluster) as [SimNode]
+  away.kill()
+  assert.is((await drop(cluster, cluster.primary()!.id))['ok'], true)
+  away.start()
+  await cluster.until('it is up', () => away.life?.actor.state === 'running')
+  await gone(cluster, uuid)
+  await cluster.run(500)
+  cluster.bucket.available = false
+  away.kill()
+  away.start()
+  await cluster.until('it is up again', () => away.life?.actor.state === 'running')
+  await cluster.run(3000)
+  assert.not(holds(away, uuid), 'it does not come back while the arbiter is away')
+  const remembered = away.actor.context!.records.remembered('teams')
+  assert.is(remembered?.assignment.state, 'dropped', 'the tombstone is what it remembers')
+  const errors = away.log.filter(({ level }) => level === 'error')
+  assert.equal(errors, [], 'it does not try to hold it')
+})
+
 test.run()

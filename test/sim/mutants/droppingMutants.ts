@@ -85,4 +85,15 @@ export const droppingMutants: readonly Mutant[] = [
     scenarios: ['test:sim/cluster/dropping'],
     evidence: /^what cannot be removed is tried again/,
   },
+  {
+    name: 'remember-a-dropped-space-as-it-was',
+    why: 'A start without the arbiter begins it again, once the journal has forgotten the drop.',
+    edits: [{
+      file: 'actors/arbiter/rememberedAssignments.js',
+      find: '!(kept || this.options.isHeld(space))',
+      replace: '!this.options.isHeld(space)',
+    }],
+    scenarios: ['test:sim/cluster/dropping'],
+    evidence: /the tombstone is what it remembers/,
+  },
 ]
