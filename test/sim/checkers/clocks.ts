@@ -64,11 +64,22 @@ export class ClockChecks {
     if (record.hasLostBucket) return { skipped: 'the bucket was lost' }
     if (!write || !first) return { skipped: 'one is not numbered' }
     // An entry that is not yet numbered was not there when the write was logged.
-    const epoch = node.space(space).member.log.epochAt(version.at)
-    const copy = entries.at({ epoch, sequence: version.at })
-    if ([write, first, ...(copy ? [copy] : [])].some(isTruncated)) return { skipped: 'truncated' }
-    if (knows(write, first) || (copy && knows(write, copy))) return 'before'
+    const copies = this.copiesOf(first, version.at, node)
+    if ([write, first, ...copies].some(isTruncated)) return { skipped: 'truncated' }
+    if ([first, ...copies].some((entry) => knows(write, entry))) return 'before'
     return knows(first, write) ? 'after' : 'concurrent'
+  }
+
+  /**
+   * The entry in the node's log that the write is now. Below the root of its history the node does
+   * not know of which epoch that is: there it is an entry of that place with the same operation.
+   */
+  private copiesOf({ operation }: LogEntry, sequence: number, node: SimNode): LogEntry[] {
+    const { log } = node.space(space).member
+    const at = (epoch: number) => this.world.checks.entries.at({ epoch, sequence }) ?? []
+    if (sequence > log.root.sequence) return [at(log.epochAt(sequence))].flat()
+    return Array.from({ length: log.root.epoch }, (_, index) => at(index + 1)).flat()
+      .filter((entry) => JSON.stringify(entry.operation) === JSON.stringify(operation))
   }
 
   private clockOf(place: Position): string {
