@@ -254,7 +254,13 @@ test('with autoBalance off nothing is moved', async () => {
 })
 
 test('a node hands over one primary at a time', async () => {
-  const cluster = await balanced()
+  const cluster = await SimCluster.serving({
+    nodes,
+    writes: 10,
+    // Each handover takes its time.
+    arbiterDelayMs: () => 50,
+    settings: { autoBalance: 'primaries', balanceAfterMs },
+  })
   const more = Array.from({ length: 24 }, (_, index) => `s${index}`)
   for (const space of more) await cluster.createSpace({}, space)
   const all = ['teams', ...more]

@@ -58,15 +58,4 @@ export const arbiterMutants: readonly Mutant[] = [
     scenarios: ['record-that-nobody-can-read'],
     evidence: /^I10/,
   },
-  {
-    name: 'remember-a-record-that-is-read-again-only',
-    why: 'While the arbiter is away it is not: after a restart its epoch is one of the past.',
-    edits: [{
-      file: 'actors/node/spaces.js',
-      find: 'this.context.records.memory.keep(name);',
-      replace: '',
-    }],
-    scenarios: ['test:sim/cluster/arbiterFaults'],
-    evidence: /I9: over a restart, too/,
-  },
 ]

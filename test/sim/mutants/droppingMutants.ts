@@ -94,6 +94,6 @@ export const droppingMutants: readonly Mutant[] = [
       replace: '!this.options.isHeld(space)',
     }],
     scenarios: ['test:sim/cluster/dropping'],
-    evidence: /the tombstone is what it remembers/,
+    evidence: /away when the space was dropped remembers it/,
   },
 ]
