@@ -1,4 +1,5 @@
 import type { Clock } from '../ports/system.js'
+import { Fifo } from '../structures/fifo.js'
 
 /** How long a request may wait for others, ms. */
 const allowedMs = {
@@ -27,7 +28,12 @@ interface Waiting {
 export class RequestLimiter {
   private running = 0
   /** In each queue the first is due first. */
-  private readonly queues = new Map<Urgency, Waiting[]>()
+  private readonly queues: Readonly<Record<Urgency, Fifo<Waiting>>> = {
+    promotion: new Fifo(),
+    candidate: new Fifo(),
+    change: new Fifo(),
+    read: new Fifo(),
+  }
 
   constructor(
     private readonly max: number,
@@ -48,13 +54,11 @@ export class RequestLimiter {
 
   private turn(urgency: Urgency): Promise<void> {
     const dueMs = this.clock.monotonicMs() + allowedMs[urgency]
-    const queue = this.queues.get(urgency) ?? []
-    this.queues.set(urgency, queue)
-    return new Promise((begin) => void queue.push({ dueMs, begin }))
+    return new Promise((begin) => this.queues[urgency].push({ dueMs, begin }))
   }
 
   private next(): Waiting | undefined {
-    const queues = [...this.queues.values()].filter(([first]) => first)
-    return queues.toSorted(([a], [b]) => a!.dueMs - b!.dueMs)[0]?.shift()
+    const dueMs = (queue: Fifo<Waiting>) => queue.first()?.dueMs ?? Infinity
+    return Object.values(this.queues).reduce((a, b) => (dueMs(b) < dueMs(a) ? b : a)).shift()
   }
 }

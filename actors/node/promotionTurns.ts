@@ -2,10 +2,9 @@ import type { Clock, TimerHandle } from '../ports/system.js'
 
 /** Promotions begun in one turn of the event loop: more would hold up the node's heartbeats. */
 const promotionsPerTurn = 8
-/** So many promotions that began lately, or wait for their turn, are a crowd. */
+/** Promotions that began within `recentMs`, and those that wait for their turn: a crowd. */
 const crowdMin = 24
-/** `lately` */
-const latelyMs = 100
+const recentMs = 100
 /** A crowd's spaces that belong to other members are left to these for so long. */
 const yieldMs = 1000
 
@@ -51,7 +50,7 @@ export class PromotionTurns<Space extends Candidate> {
       this.yielding.add(space)
       return false
     }
-    this.turn ??= this.options.clock.setTimeout(() => this.next(), 0)
+    this.arm()
     if (this.begun >= promotionsPerTurn) {
       this.waiting.add(space)
       this.count(0)
@@ -85,7 +84,7 @@ export class PromotionTurns<Space extends Candidate> {
   private count(begun: number): void {
     const { clock } = this.options
     const nowMs = clock.monotonicMs()
-    if (nowMs - this.recent.sinceMs > latelyMs) this.recent = { sinceMs: nowMs, begun: 0 }
+    if (nowMs - this.recent.sinceMs > recentMs) this.recent = { sinceMs: nowMs, begun: 0 }
     this.recent.begun += begun
     this.begun += begun
     const isCrowd = this.recent.begun + this.waiting.size >= crowdMin
@@ -103,6 +102,10 @@ export class PromotionTurns<Space extends Candidate> {
 
   private wait(space: Space): void {
     this.waiting.add(space)
+    this.arm()
+  }
+
+  private arm(): void {
     this.turn ??= this.options.clock.setTimeout(() => this.next(), 0)
   }
 
@@ -115,6 +118,6 @@ export class PromotionTurns<Space extends Candidate> {
       space.reconsider()
     }
     if (this.waiting.size === 0) this.isCrowdOver = false
-    else this.turn ??= this.options.clock.setTimeout(() => this.next(), 0)
+    else this.arm()
   }
 }

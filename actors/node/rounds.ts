@@ -1,5 +1,6 @@
 import type { NodeId } from '../../machines/base/ids.js'
 import type { Clock } from '../ports/system.js'
+import { inSlices } from '../structures/inSlices.js'
 
 /** A space, as far as the rounds need it. */
 export interface Attended {
@@ -20,8 +21,6 @@ interface Place<Space> {
 
 /** Heartbeats of a round: a space that rests is looked at once in so many. */
 export const roundTicks = 10
-/** Longest time for which spaces are looked at in a turn of the loop, which keeps the leases. */
-const looksMs = 3
 
 /**
  * Which spaces are looked at in a heartbeat: those that are awake, and a part of the others, in
@@ -106,7 +105,11 @@ export class Rounds<Space extends Attended> {
       for (const place of this.places.values()) this.due.add(place)
     }
     this.lastCondition = condition
-    if (!this.isLooking) this.slice()
+    if (this.isLooking) return
+    this.isLooking = true
+    inSlices(this.clock, () => this.lookAtNext(), () => {
+      this.isLooking = false
+    })
   }
 
   /** No space is looked at any more, unless it is added. */
@@ -114,20 +117,16 @@ export class Rounds<Space extends Attended> {
     this.due.clear()
   }
 
-  private slice(): void {
-    this.isLooking = true
-    const untilMs = this.clock.monotonicMs() + looksMs
-    const looked: Place<Space>[] = []
-    for (const place of this.due) {
-      this.due.delete(place)
-      place.space.tick()
-      looked.push(place)
-      if (this.clock.monotonicMs() >= untilMs) break
-    }
-    for (const place of looked) this.settle(place)
-    this.seen.push(...looked.map(({ space }) => space))
-    this.isLooking = this.due.size > 0
-    if (this.isLooking) this.clock.nextTurn(() => this.slice())
+  /** False: no other one is due. */
+  private lookAtNext(): boolean {
+    const [place] = this.due
+    if (!place) return false
+    this.due.delete(place)
+    place.space.tick()
+    this.seen.push(place.space)
+    // It may have ended.
+    if (this.places.get(place.space) === place) this.settle(place)
+    return this.due.size > 0
   }
 
   /** Nodes whose death would end an epoch of a space here. */
@@ -142,8 +141,6 @@ export class Rounds<Space extends Attended> {
   }
 
   private settle(place: Place<Space>): void {
-    // One that was looked at may have ended it.
-    if (this.places.get(place.space) !== place) return
     this.watch(place, this.watchedBy(place.space))
     if (!place.space.isAtRest) this.stir(place)
     else if (place.awakeUntil < this.ticks) this.awake.delete(place)

@@ -5,6 +5,7 @@ import type { Assignment } from '../../machines/protocol/messages.js'
 import { preferredPrimary } from '../../machines/protocol/spacePlacement.js'
 import { doubled, longest } from '../structures/backoff.js'
 import { Since } from '../structures/since.js'
+import { Streak } from '../structures/streak.js'
 import type { Followers } from './followers.js'
 import type { InSyncSet } from './inSyncSet.js'
 import { MemberBalance, memberBalancer } from './memberBalance.js'
@@ -37,8 +38,8 @@ export class AutoBalance {
   private readonly well: Since<NodeId>
   private readonly members: MemberBalance
   private isAsking = false
-  /** The start of a node to which handovers came to nothing, so often in a row. */
-  private failed = { start: '', times: 0 }
+  /** Handovers that came to nothing, by the start of their target. */
+  private readonly failed = new Streak()
   /** Whether this primary is not the heaviest member, by the record that was looked at last. */
   private looked: { readonly record: Assignment; readonly isAway: boolean } | null = null
 
@@ -108,7 +109,7 @@ export class AutoBalance {
   /** For how long it has to be well. */
   private wellMs(node: NodeId): number {
     const { peers, settings: { balanceAfterMs } } = this.options.member.context
-    const failures = this.startOf(node) === this.failed.start ? this.failed.times : 0
+    const failures = this.failed.of(this.startOf(node))
     const deaths = peers.deathsOf(node, longest(balanceAfterMs))
     return doubled(balanceAfterMs, failures + Math.max(0, deaths - 1))
   }
@@ -129,10 +130,9 @@ export class AutoBalance {
     if (unfit === null && isStill) {
       // If it does not come to nothing, the epoch is over, and this with it.
       const start = this.startOf(to)
-      const times = start === this.failed.start ? this.failed.times + 1 : 1
       const isBegun = primary.handOver(to,
         `${to} is its preferred primary, and was well for ${msText(wellMs)}`)
-      if (isBegun) this.failed = { start, times }
+      if (isBegun) this.failed.count(start)
     } else if (unfit !== null) {
       logger.info({ space, to }, `not handed back to ${to}: ${unfit}`)
     }

@@ -4,6 +4,7 @@ import type { Assignment } from '../../machines/protocol/messages.js'
 import { rebalancing } from '../../machines/protocol/rebalance.js'
 import type { MemberMove } from '../../machines/protocol/rebalance.js'
 import { doubled } from '../structures/backoff.js'
+import { Streak } from '../structures/streak.js'
 import { OwnOrders } from './ownOrders.js'
 import type { OwnOrdersOptions } from './ownOrders.js'
 import { isUsual } from './usual.js'
@@ -26,8 +27,8 @@ const stuckTimes = 10
 export class MemberBalance {
   /** What would be ordered, or taken back, and since when. */
   private due: typeof nothingDue = nothingDue
-  /** The move that was taken back last, and how often in a row. */
-  private failed = { move: '', times: 0 }
+  /** Moves that were taken back. */
+  private readonly takenBack = new Streak()
   private readonly orders: OwnOrders
 
   constructor(private readonly options: OwnOrdersOptions) {
@@ -50,8 +51,7 @@ export class MemberBalance {
     if (!move) return this.beginAnew()
     const { add, remove } = move
     const what = showChange(move)
-    const times = what === this.failed.move ? this.failed.times : 0
-    if (!this.isDue(what, times) || !moving.take(space)) return
+    if (!this.isDue(what, this.takenBack.of(what)) || !moving.take(space)) return
     void this.order({ add, remove, by: memberBalancer })
   }
 
@@ -70,8 +70,7 @@ export class MemberBalance {
   }
 
   private takeBack(change: MemberChange): void {
-    const move = showChange(change)
-    this.failed = { move, times: move === this.failed.move ? this.failed.times + 1 : 1 }
+    this.takenBack.count(showChange(change))
     void this.order(null, change)
   }
 

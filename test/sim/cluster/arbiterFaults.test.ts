@@ -286,4 +286,23 @@ test('a record by which a node begins a space is remembered at once', async () =
   await cluster.check()
 })
 
+test('so is the first one, by which the node knows that it holds the space', async () => {
+  const slow = new Set<string>()
+  const arbiterDelayMs = (node: string) => (slow.has(node) ? 100 : 0)
+  const cluster = await SimCluster.start({ arbiterDelayMs })
+  const last = cluster.node('n3')
+  const holds = () => last.life?.actor.spaces.has('teams') === true
+  slow.add(last.id)
+  await cluster.createSpace()
+  await cluster.until('it holds the space', holds)
+  cluster.bucket.available = false
+  await cluster.run(300)
+  last.powerCut()
+  last.start()
+  await cluster.until('it holds the space again, without the arbiter', holds)
+  cluster.bucket.available = true
+  slow.clear()
+  await cluster.check()
+})
+
 test.run()

@@ -58,4 +58,15 @@ export const arbiterMutants: readonly Mutant[] = [
     scenarios: ['record-that-nobody-can-read'],
     evidence: /^I10/,
   },
+  {
+    name: 'remember-a-record-that-is-read-again-only',
+    why: 'While the arbiter is away it is not: after a restart the node does not know its space.',
+    edits: [{
+      file: 'actors/node/spaces.js',
+      find: 'this.context.records.memory.keep(name);',
+      replace: '',
+    }],
+    scenarios: ['test:sim/cluster/arbiterFaults'],
+    evidence: /by which the node knows that it holds the space/,
+  },
 ]

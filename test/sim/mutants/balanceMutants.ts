@@ -129,8 +129,7 @@ export const balanceMutants: readonly Mutant[] = [
   {
     name: 'move-again-at-once',
     why: 'A node that never catches up would be given the same space every few minutes for good.',
-    edits: [{ file: membersFile, find: 'what === this.failed.move ? this.failed.times : 0',
-      replace: '0' }],
+    edits: [{ file: membersFile, find: 'this.takenBack.of(what)', replace: '0' }],
     scenarios,
     evidence: /ordered less and less often/,
   },

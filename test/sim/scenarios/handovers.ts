@@ -1,6 +1,7 @@
 /** Handovers of which one side hangs, or hears nothing: how long nobody takes writes. */
 import * as assert from 'uvu/assert'
-import { lost, several } from './network.js'
+import { answered, missedHandover, promotes } from './handoverKit.js'
+import { lost } from './network.js'
 import type { Scenario } from './scenario.js'
 import type { Stage } from './stage.js'
 
@@ -21,20 +22,16 @@ const hangingTarget: Scenario = {
   run: async (begin) => {
     const stage = await begin()
     stage.pause('n2')
-    let refusal: Record<string, unknown> | null = null
-    void stage.cluster.command('n3', { type: 'promote', space: 'teams', to: 'n2' })
-      .then((answer) => {
-        refusal = answer
-      })
+    const command = promotes(stage, 'n3')
     let slowestMs = 0
     const { clock } = stage.cluster
     const endMs = clock.monotonicMs() + 1100
-    while (!refusal) {
+    while (!command.answer) {
       assert.ok(clock.monotonicMs() < endMs, 'I10: the operator has no answer')
       slowestMs = Math.max(slowestMs, await written(stage, 1000))
     }
     assert.ok(slowestMs < 100, `I10: a write waited for ${slowestMs} ms`)
-    const { ok, code, message } = refusal as Record<string, unknown>
+    const { ok, code, message } = command.answer as Record<string, unknown>
     assert.equal([ok, code], [false, 'NOT_ENOUGH_IN_SYNC'], String(message))
     assert.match(String(message), /^n2 does not answer, so nothing was changed\./)
     assert.is(stage.record.epoch, 1)
@@ -51,13 +48,8 @@ const lateTarget: Scenario = {
     stage.say('n2 gets no frames')
     stage.network.faults = ({ to, kind }) => (to === 'n2' && kind === 'wal' ? 'lost' : undefined)
     await stage.writes(2, 'durable')
-    let refusal: Record<string, unknown> | null = null
-    void stage.cluster.command('n1', { type: 'promote', space: 'teams', to: 'n2' })
-      .then((answer) => {
-        refusal = answer
-      })
-    await stage.until('the operator has an answer', () => refusal !== null, 1000)
-    const { ok, message } = refusal! as Record<string, unknown>
+    const command = promotes(stage, 'n1')
+    const { ok, message } = await answered(stage, command, 1000)
     assert.is(ok, false)
     assert.is(message,
       'n2 could not take over in time: n2 does not have all entries; nothing was changed')
@@ -74,13 +66,8 @@ const hungPrimary: Scenario = {
   run: async (begin) => {
     const stage = await begin()
     stage.pause('n1')
-    let refusal: Record<string, unknown> | null = null
-    void stage.cluster.command('n3', { type: 'promote', space: 'teams', to: 'n2' })
-      .then((answer) => {
-        refusal = answer
-      })
-    await stage.until('the operator has an answer', () => refusal !== null, 1200)
-    const { ok, code } = refusal! as Record<string, unknown>
+    const command = promotes(stage, 'n3')
+    const { ok, code } = await answered(stage, command, 1200)
     assert.equal([ok, code], [false, 'NOT_PRIMARY'])
     await stage.balance()
   },
@@ -95,15 +82,10 @@ const lostPrimary: Scenario = {
     stage.say('n2 gets no frames')
     stage.network.faults = ({ to, kind }) => (to === 'n2' && kind === 'wal' ? 'lost' : undefined)
     await stage.writes(2, 'durable')
-    let refusal: Record<string, unknown> | null = null
-    void stage.cluster.command('n3', { type: 'promote', space: 'teams', to: 'n2' })
-      .then((answer) => {
-        refusal = answer
-      })
+    const command = promotes(stage, 'n3')
     await stage.until('n1 hands over', () => !stage.at('n1').serves, 1000)
     stage.kill('n1')
-    await stage.until('the operator has an answer', () => refusal !== null, 500)
-    const { ok, code, message } = refusal! as Record<string, unknown>
+    const { ok, code, message } = await answered(stage, command, 500)
     assert.equal([ok, code], [false, 'NOT_PRIMARY'])
     assert.match(String(message), /which may be carried out/)
     await stage.balance()
@@ -117,14 +99,7 @@ const forwardedUnheard: Scenario = {
     + 'wait for that.',
   run: async (begin) => {
     const stage = await begin()
-    stage.say('n2 hears nothing of the space from n1, and n3 no announcement')
-    stage.network.faults = several(
-      lost('n1', 'n2', 'assignment', 'wal', 'ack'),
-      lost('n1', 'n3', 'assignment'),
-    )
-    assert.ok(stage.at('n1').handOver('n2', 'a test'))
-    await stage.until('n1 has stepped down', () => !stage.at('n1').primaryRole)
-    assert.is(stage.record.state, 'claimed', 'n2 has heard nothing')
+    await missedHandover(stage)
     stage.say('n2 hears n1 again')
     stage.network.faults = lost('n1', null, 'assignment')
     await stage.until('n2 is primary', () => stage.isPrimary('n2', 2), 500)
@@ -162,11 +137,7 @@ const dyingTarget: Scenario = {
     stage.say('what opens the epoch of n2 arrives 100 ms late')
     stage.arbiter.hindrances = ({ node, next }) =>
       node === 'n2' && next?.state === 'open' ? { beforeMs: 100 } : undefined
-    let refusal: Record<string, unknown> | null = null
-    void stage.cluster.command('n1', { type: 'promote', space: 'teams', to: 'n2' })
-      .then((answer) => {
-        refusal = answer
-      })
+    const command = promotes(stage, 'n1')
     await stage.until('the record names n2', () => stage.primary === 'n2')
     let held: Record<string, unknown> | null = null
     void stage.send().then((answer) => {
@@ -178,8 +149,7 @@ const dyingTarget: Scenario = {
     await stage.until('the held write is refused', () => held !== null, 100)
     const { code, outcome } = held! as Record<string, unknown>
     assert.equal([code, outcome], ['NOT_PRIMARY', 'unknown'])
-    await stage.until('the operator has an answer', () => refusal !== null, 100)
-    assert.is((refusal! as Record<string, unknown>)['code'], 'NOT_PRIMARY')
+    assert.is((await answered(stage, command, 100))['code'], 'NOT_PRIMARY')
     await stage.balance()
   },
 }

@@ -1,5 +1,6 @@
 /** The next primary: claims, openings, candidates, handovers. */
 import * as assert from 'uvu/assert'
+import { missedHandover } from './handoverKit.js'
 import { unreachableFor } from './hinderedBucket.js'
 import { cut, lost, several } from './network.js'
 import type { Scenario } from './scenario.js'
@@ -223,15 +224,7 @@ const unawareTarget: Scenario = {
     + 'of it is reason enough to read the record, or all would wait for a repeated ack.',
   run: async (begin) => {
     const stage = await begin()
-    stage.say('n2 hears nothing of the space from n1, and n3 no announcement')
-    stage.network.faults = several(
-      lost('n1', 'n2', 'assignment', 'wal', 'ack'),
-      lost('n1', 'n3', 'assignment'),
-    )
-    assert.ok(stage.at('n1').handOver('n2', 'a test'))
-    await stage.until('the record names n2', () => stage.primary === 'n2')
-    await stage.until('n1 has stepped down', () => !stage.at('n1').primaryRole)
-    assert.is(stage.record.state, 'claimed', 'n2 has heard nothing')
+    await missedHandover(stage)
     stage.say('n2 hears n1 again; announcements of n1 are lost')
     stage.network.faults = lost('n1', null, 'assignment')
     await stage.until('n2 is primary', () => stage.isPrimary('n2', 2), 500)
